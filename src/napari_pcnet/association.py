@@ -1,0 +1,144 @@
+"""The association of pixels with superpixels, and the two sums it serves: Eq. 1 and Eq. 2.
+
+Everything here lives in the work frame, where a superpixel starts as a cell of ``CELL`` x ``CELL``
+pixels. Each pixel may belong to its own cell or to one of the 8 around it, so the association is a
+map ``q`` of shape ``(B, 9, H, W)``; channel ``3 * (dy + 1) + (dx + 1)`` is the cell ``dy`` rows
+below and ``dx`` columns to the right of the pixel's own.
+
+Pooling and unpooling first lay the pixels out cell by cell, ``(B, rows, columns, 256, C)``. Each
+cell is then one small matrix product with its 9 neighbours, and only tables the size of the
+lattice are shifted.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_pcnet.grid import CELL
+
+NEIGHBOURS = 9
+"""A pixel's own cell and the 8 around it."""
+
+
+def to_cells(values: Tensor) -> Tensor:
+    """Lay pixels out cell by cell: ``(B, C, H, W)`` to ``(B, rows, columns, 256, C)``."""
+    batch, channels, height, width = values.shape
+    assert height % CELL == 0 and width % CELL == 0, "the work frame holds whole cells"
+    split = values.permute(0, 2, 3, 1).reshape(batch, height // CELL, CELL, width // CELL, CELL, channels)
+    return split.permute(0, 1, 3, 2, 4, 5).reshape(
+        batch, height // CELL, width // CELL, CELL * CELL, channels
+    )
+
+
+def from_cells(cells: Tensor) -> Tensor:
+    """Undo `to_cells`: ``(B, rows, columns, 256, C)`` to ``(B, C, H, W)``."""
+    batch, rows, columns, _, channels = cells.shape
+    split = cells.reshape(batch, rows, columns, CELL, CELL, channels)
+    return split.permute(0, 5, 1, 3, 2, 4).reshape(batch, channels, rows * CELL, columns * CELL)
+
+
+def mask_outside(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int] = (0, 0)) -> Tensor:
+    """Give the neighbours that lie outside the lattice a logit of minus infinity.
+
+    Parameters
+    ----------
+    logits : (B, 9, H, W) tensor
+        Logits of the association, for whole cells.
+    lattice : tuple of int
+        Rows and columns of the whole lattice.
+    origin : tuple of int
+        Row and column of the first cell of `logits` in that lattice.
+
+    Returns
+    -------
+    (B, 9, H, W) tensor
+        A pixel of the padding, whose own cell is outside, keeps its logits: it has no answer.
+    """
+    height, width = logits.shape[-2:]
+    row_of = torch.arange(height, device=logits.device) // CELL + origin[0]
+    column_of = torch.arange(width, device=logits.device) // CELL + origin[1]
+    step = torch.arange(-1, 2, device=logits.device)
+    rows = row_of[None, :] + step[:, None]  # (3, H)
+    columns = column_of[None, :] + step[:, None]  # (3, W)
+    row_inside = (rows >= 0) & (rows < lattice[0])
+    column_inside = (columns >= 0) & (columns < lattice[1])
+    if bool(row_inside.all()) and bool(column_inside.all()):
+        return logits
+    inside = row_inside[:, None, :, None] & column_inside[None, :, None, :]  # (3, 3, H, W)
+    padding = (row_of >= lattice[0])[:, None] | (column_of >= lattice[1])[None, :]
+    keep = inside.reshape(NEIGHBOURS, height, width) | padding
+    return logits.masked_fill(~keep, float("-inf"))
+
+
+def associate(logits: Tensor) -> Tensor:
+    """Return ``q = softmax(logits)`` over the 9 neighbours, at least in float32."""
+    wide = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+    return wide.softmax(dim=1)
+
+
+def pool(values: Tensor, q: Tensor) -> Tensor:
+    """Mean of pixel values over each superpixel, ``h(s)`` of Eq. 1.
+
+    Parameters
+    ----------
+    values : (B, rows, columns, 256, C) tensor
+        Pixel values, laid out by `to_cells`.
+    q : (B, rows, columns, 256, 9) tensor
+        Association, laid out by `to_cells`.
+
+    Returns
+    -------
+    (B, rows, columns, C) tensor
+        Zero for a superpixel to which no pixel belongs.
+    """
+    weighted = torch.cat([values, torch.ones_like(values[..., :1])], dim=-1)
+    gathered = q.transpose(-1, -2).to(weighted.dtype) @ weighted  # (B, rows, columns, 9, C + 1)
+    total = _sum_at_target(gathered)
+    tiny = torch.finfo(total.dtype).tiny
+    return total[..., :-1] / total[..., -1:].clamp_min(tiny)
+
+
+def unpool(means: Tensor, q: Tensor) -> Tensor:
+    """Rebuild pixel values from the means of their superpixels, ``S'(p)`` of Eq. 2.
+
+    Parameters
+    ----------
+    means : (B, rows, columns, C) tensor
+        Means over superpixels, as `pool` returns them.
+    q : (B, rows, columns, 256, 9) tensor
+        Association, laid out by `to_cells`.
+
+    Returns
+    -------
+    (B, rows, columns, 256, C) tensor
+    """
+    return q.to(means.dtype) @ _spread_to_neighbours(means)
+
+
+def neighbour_argmax(logits: Tensor) -> Tensor:
+    """Hard association: the neighbour with the largest logit, ``(B, 9, H, W)`` to ``(B, H, W)``.
+
+    Of equal ones the first in reading order wins.
+    """
+    return logits.argmax(dim=1)
+
+
+def _sum_at_target(gathered: Tensor) -> Tensor:
+    """Add what every cell gives to each of its 9 neighbours, ``(B, rows, columns, 9, C)``."""
+    rows, columns = gathered.shape[1:3]
+    padded = F.pad(gathered, (0, 0, 0, 0, 1, 1, 1, 1))
+    total = torch.zeros_like(gathered[..., 0, :])
+    for k in range(NEIGHBOURS):
+        dy, dx = k // 3 - 1, k % 3 - 1  # the giver stands at the opposite side
+        total = total + padded[:, 1 - dy : 1 - dy + rows, 1 - dx : 1 - dx + columns, k]
+    return total
+
+
+def _spread_to_neighbours(means: Tensor) -> Tensor:
+    """Give every cell the means of its 9 neighbours, ``(B, rows, columns, 9, C)``."""
+    rows, columns = means.shape[1:3]
+    padded = F.pad(means, (0, 0, 1, 1, 1, 1))
+    shifted = [padded[:, k // 3 : k // 3 + rows, k % 3 : k % 3 + columns] for k in range(NEIGHBOURS)]
+    return torch.stack(shifted, dim=-2)

@@ -1,0 +1,381 @@
+"""The command line: ``napari-pcnet segment | demo | weights | doctor | train | benchmark``.
+
+A surface: it reads arguments and files, calls the library, prints what came of it. Flags are made
+from the dataclasses that hold the options. What needs torch is imported inside the commands, so that
+``--help`` is quick. What a user got wrong is one sentence on stderr and exit status 2.
+"""
+
+import argparse
+import platform
+import sys
+import time
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import Field, fields, replace
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pcnet import __version__, images, weights
+from napari_pcnet.record import RunRecord
+
+FAILED = 1
+USER_ERROR = 2
+INTERRUPTED = 130
+"""Exit statuses, as shells have them."""
+
+DEMO_SEGMENTS = 250
+DEMO_FOLDER = Path("napari-pcnet-demo")
+
+SELF_TEST_SEGMENTS = 500
+SELF_TEST_LIMIT = 0.001
+"""Largest share of pixels that may change superpixel from float64 on the CPU to the device's own way."""
+
+_EXTRAS = {"cv2": "benchmark", "tensorboard": "train", "tqdm": "train"}
+"""Modules that only some commands need, and the extra that installs each."""
+
+Options = TypeVar("Options")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        namespace = _parser(words).parse_args(words)
+        status: int = namespace.run(namespace)
+    except (ValueError, TypeError, OSError) as error:
+        return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _refuse(f"{error.name} is not installed; pip install 'napari-pcnet[{extra}]'")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status
+
+
+def _refuse(message: str) -> int:
+    print(f"napari-pcnet: {' '.join(message.split())}", file=sys.stderr)
+    return USER_ERROR
+
+
+# -- the commands ----------------------------------------------------------------------------------
+
+
+def _segment(namespace: argparse.Namespace) -> int:
+    record = _options_from(namespace, RunRecord)
+    images.check_output(namespace.output, images.LABEL_SUFFIXES, namespace.overwrite)
+    if namespace.overlay is not None:
+        images.check_output(namespace.overlay, images.OVERLAY_SUFFIXES, namespace.overwrite)
+    image = images.read_image(namespace.image, mask_path=record.mask)
+    if "channel_axis" not in namespace:
+        record = replace(record, channel_axis=image.channel_axis)
+    image = replace(image, channel_axis=record.channel_axis)
+    labels, seconds = _labels(image, record)
+    images.write_labels(namespace.output, labels, namespace.overwrite)
+    print(f"{namespace.output}: {_summary(labels, record, seconds)}")
+    if namespace.overlay is not None:
+        images.write_overlay(namespace.overlay, image, labels, namespace.overwrite)
+        print(f"{namespace.overlay}: the picture with their borders")
+    return 0
+
+
+def _demo(namespace: argparse.Namespace) -> int:
+    namespace.output.mkdir(parents=True, exist_ok=True)
+    image = images.read_image(images.SAMPLE)
+    record = RunRecord(DEMO_SEGMENTS)
+    labels, seconds = _labels(image, record)
+    labels_path, overlay_path = namespace.output / "labels.tif", namespace.output / "overlay.png"
+    images.write_labels(labels_path, labels, overwrite=True)
+    images.write_overlay(overlay_path, image, labels, overwrite=True)
+    print(_summary(labels, record, seconds))
+    print(f"labels:  {labels_path.resolve()}")
+    print(f"overlay: {overlay_path.resolve()}")
+    return 0
+
+
+def _list_weights(_namespace: argparse.Namespace) -> int:
+    for record in weights.records():
+        print(f"{record.name}  {record.size_bytes / 1e6:.1f} MB  {record.architecture}")
+    return 0
+
+
+def _show_weights(namespace: argparse.Namespace) -> int:
+    record = weights.record(namespace.name)
+    damage = weights.damage_of(record)
+    for each in fields(record):
+        if each.name != "figures":
+            print(f"{each.name.replace('_', ' ')}: {getattr(record, each.name)}")
+    for name, value in record.figures.items():
+        print(f"  {name}: {value}")
+    print(f"file: {damage or f'{record.path}, SHA-256 as published'}")
+    return FAILED if damage else 0
+
+
+def _doctor(_namespace: argparse.Namespace) -> int:
+    print(f"napari-pcnet {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for name in (
+        "numpy",
+        "torch",
+        "scikit-image",
+        "tifffile",
+        "safetensors",
+        "napari",
+        "PyQt6",
+        "PySide6",
+    ):
+        print(f"{name}: {_version_of(name)}")
+    device = _describe_device()
+    damages = [_check_weights(record) for record in weights.records()]
+    moved = _self_test()
+    verdict = "passed" if moved <= SELF_TEST_LIMIT else "FAILED"
+    print(
+        f"self-test {verdict}: {moved:.4%} of pixels change superpixel from float64 on the CPU "
+        f"to {device}, at most {SELF_TEST_LIMIT:.1%} may"
+    )
+    return FAILED if any(damages) or verdict == "FAILED" else 0
+
+
+def _train(namespace: argparse.Namespace) -> int:
+    from napari_pcnet.training import loop
+
+    config = loop.read_config(namespace.config)
+    folder = namespace.output or Path("runs") / namespace.config.stem
+    weights_file = loop.train(
+        config,
+        folder,
+        base=namespace.data,
+        resume=namespace.resume,
+        report=_report(config.run.steps),
+    )
+    print(f"weights: {weights_file}")
+    return 0
+
+
+def _benchmark(namespace: argparse.Namespace) -> int:
+    benchmark = import_module("napari_pcnet.evaluation.benchmark")
+    run = benchmark.main_quality if namespace.what == "quality" else benchmark.main_cost
+    print(run(_options_from(namespace, namespace.options_class), _progress))
+    return 0
+
+
+# -- steps of the commands -------------------------------------------------------------------------
+
+
+def _labels(image: images.Image, record: RunRecord) -> tuple[NDArray[np.integer[Any]], float]:
+    from napari_pcnet.superpixels import pcnet_superpixels
+
+    start = time.perf_counter()
+    labels = pcnet_superpixels(image.pixels, mask=image.mask, progress=_progress, **record.keywords())
+    return labels, time.perf_counter() - start
+
+
+def _summary(labels: NDArray[np.integer[Any]], record: RunRecord, seconds: float) -> str:
+    count = int(labels.max()) - record.start_label + 1
+    size = " x ".join(map(str, labels.shape))
+    return f"{count} superpixels in {size} pixels, {seconds:.1f} s"
+
+
+def _progress(done: int, total: int) -> None:
+    """Show a line that counts up, where somebody watches."""
+    if sys.stderr.isatty():
+        print(f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+def _report(steps: int) -> Callable[[dict[str, float], float], None]:
+    """Return a training's progress bar: the step, the loss, the time left."""
+    from tqdm import tqdm
+
+    bar = tqdm(total=steps, unit="step", dynamic_ncols=True)
+
+    def report(record: dict[str, float], left_s: float) -> None:
+        bar.update(int(record["step"]) - bar.n)
+        bar.set_postfix(loss=f"{record['total']:.4f}", left=tqdm.format_interval(left_s))
+
+    return report
+
+
+def _version_of(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _describe_device() -> str:
+    import torch
+
+    from napari_pcnet.inference import choose_device
+
+    choice = choose_device("auto")
+    print(f"device: {choice.device} ({choice.reason}), {torch.get_num_threads()} threads")
+    for index in range(torch.cuda.device_count()):
+        print(f"cuda:{index}: {torch.cuda.get_device_name(index)}")
+    return str(choice.device)
+
+
+def _check_weights(record: weights.WeightsRecord) -> str:
+    damage = weights.damage_of(record)
+    print(f"weights {record.name}: {damage or f'SHA-256 as published, {record.sha256[:12]}...'}")
+    return damage
+
+
+def _self_test() -> float:
+    """Share of pixels of the sample whose superpixel depends on device and precision.
+
+    The lattice is compared, not the tree: there a pixel that changes moves no other.
+    """
+    image = images.read_image(images.SAMPLE)
+    own_way = RunRecord(SELF_TEST_SEGMENTS, method="lattice")
+    judge = replace(own_way, device="cpu", precision="float64")
+    return _share_moved(_labels(image, judge)[0], _labels(image, own_way)[0])
+
+
+def _share_moved(judge: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]]) -> float:
+    """Share of pixels outside the best partner of their superpixel, whatever the numbering.
+
+    >>> _share_moved(np.array([[1, 1, 2, 2]]), np.array([[5, 5, 5, 4]]))
+    0.25
+    """
+    pairs, sizes = np.unique(np.stack([labels.ravel(), judge.ravel()]), axis=1, return_counts=True)
+    best = np.zeros(int(labels.max()) + 1, np.int64)
+    np.maximum.at(best, pairs[0], sizes)
+    return 1 - float(best.sum()) / labels.size
+
+
+# -- arguments -------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_refuse(f"{message} (see {self.prog} --help)"))
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = _Parser(prog="napari-pcnet", description="Superpixels by PCNet, for images of any size.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    segment = commands.add_parser("segment", help="make superpixels of a picture")
+    segment.add_argument("image", type=Path, metavar="IN", help="tif, png or jpg")
+    segment.add_argument("output", type=Path, metavar="OUT", help="labels: tif or png")
+    segment.add_argument("--overlay", type=Path, metavar="PNG", help="write the picture with borders")
+    segment.add_argument("--overwrite", action="store_true", help="replace existing files")
+    _add_flags(segment, RunRecord, short={"n_segments": "-n"})
+    segment.set_defaults(run=_segment)
+
+    demo = commands.add_parser("demo", help="segment the sample photograph that is shipped")
+    demo.add_argument("--output", type=Path, metavar="DIR", default=DEMO_FOLDER, help="default: %(default)s")
+    demo.set_defaults(run=_demo)
+
+    bundled = commands.add_parser("weights", help="what is known of the bundled weights")
+    actions = bundled.add_subparsers(required=True, metavar="list|info")
+    actions.add_parser("list", help="one line each").set_defaults(run=_list_weights)
+    info = actions.add_parser("info", help="the whole record of one")
+    info.add_argument("name", metavar="NAME")
+    info.set_defaults(run=_show_weights)
+
+    doctor = commands.add_parser("doctor", help="versions, devices, weights, self-test: for a report")
+    doctor.set_defaults(run=_doctor)
+
+    train = commands.add_parser("train", help="train a network as a configuration file says")
+    train.add_argument("config", type=Path, metavar="CONFIG.toml")
+    train.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        default=Path(),
+        help="what paths in CONFIG are relative to",
+    )
+    train.add_argument("--output", type=Path, metavar="DIR", help="folder of the run (default: runs/CONFIG)")
+    train.add_argument("--resume", action="store_true", help="go on from the state in that folder")
+    train.set_defaults(run=_train)
+
+    benchmark = commands.add_parser("benchmark", help="measure quality and cost beside other methods")
+    if words[:1] == ["benchmark"]:  # its flags are the only ones that need heavy imports
+        _add_benchmarks(benchmark)
+    return parser
+
+
+def _add_benchmarks(parser: argparse.ArgumentParser) -> None:
+    benchmark = import_module("napari_pcnet.evaluation.benchmark")
+    kinds = parser.add_subparsers(required=True, metavar="quality|cost", dest="what")
+    for what, options_class in (
+        ("quality", benchmark.QualityOptions),
+        ("cost", benchmark.CostOptions),
+    ):
+        kind = kinds.add_parser(what)
+        _add_flags(kind, options_class, short={})
+        kind.set_defaults(run=_benchmark, options_class=options_class)
+
+
+def _add_flags(parser: argparse.ArgumentParser, options_class: type, short: dict[str, str]) -> None:
+    """Give every field of a dataclass its flag; a flag that is not used leaves no trace."""
+    hints = get_type_hints(options_class)
+    for each in fields(options_class):
+        flag = f"--{each.name.replace('_', '-')}"
+        reading = _how_to_read(hints[each.name])
+        if "metavar" in each.metadata:
+            reading["metavar"] = each.metadata["metavar"]
+        parser.add_argument(
+            *filter(None, (short.get(each.name), flag)),
+            dest=each.name,
+            default=argparse.SUPPRESS,
+            help=_help(each),
+            **reading,
+        )
+
+
+def _options_from(namespace: argparse.Namespace, options_class: type[Options]) -> Options:
+    given = {
+        each.name: getattr(namespace, each.name)
+        for each in fields(options_class)  # type: ignore[arg-type]  # always a dataclass
+        if each.name in namespace
+    }
+    return options_class(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items()})
+
+
+def _help(field: Field[Any]) -> str:
+    text = str(field.metadata.get("help", "")).replace("%", "%%")
+    default = "" if field.default is None or "(default" in text else f" (default: {field.default})"
+    return text + (default if isinstance(field.default, int | float | str) else "")
+
+
+def _how_to_read(hint: Any) -> dict[str, Any]:
+    """Return the keyword arguments of `add_argument` for a field of this type."""
+    optional = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
+    inner = next(each for each in get_args(hint) if each is not type(None)) if optional else hint
+    if inner is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if get_origin(inner) is Literal:
+        return {"choices": get_args(inner)}
+    if get_origin(inner) is tuple:
+        kinds = get_args(inner)
+        return _how_to_read(kinds[0]) | {"nargs": "+" if kinds[-1] is Ellipsis else len(kinds)}
+    return {"type": _reader(inner, optional), "metavar": inner.__name__.upper()}
+
+
+def _reader(kind: type, optional: bool) -> Callable[[str], object]:
+    """Return a function that reads one word, and says in the user's words why it can't."""
+    wanted = {int: "a whole number", float: "a number"}.get(kind, "text")
+
+    def read(word: str) -> object:
+        if optional and word.lower() == "none":
+            return None
+        try:
+            return kind(word)
+        except ValueError:
+            choice = f"{wanted} or none" if optional else wanted
+            raise argparse.ArgumentTypeError(f"must be {choice}, got {word!r}") from None
+
+    return read
+
+
+if __name__ == "__main__":
+    sys.exit(main())

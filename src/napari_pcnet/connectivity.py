@@ -1,0 +1,116 @@
+"""Connected pieces of raw ids, and whose they are.
+
+The network lets a pixel choose among 9 cells, so the pixels of one cell need not hang together. A
+*piece* is a 4-connected set of pixels with one raw id. A raw id lives inside 3 x 3 cells, so its
+pieces can be found in any window that reaches `REACH_PX` beyond what it answers for. A piece's name
+is its first pixel in raster order of the whole picture, ``y * width + x``: the same in every
+tiling.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage import measure
+
+from napari_pcnet.grid import CELL, Window
+
+REACH_PX = 3 * CELL
+"""A piece that has a pixel in a window ends less than this far from it, in work pixels."""
+
+OUTSIDE = -1
+"""Stands where there is no piece: outside the mask."""
+
+
+class Pieces(NamedTuple):
+    """Pieces of a window."""
+
+    ids: NDArray[np.int32]  # (h, w), from 0 in raster order of the first pixel, OUTSIDE elsewhere
+    names: NDArray[np.int64]  # (n,) first pixel in the whole picture, increasing
+    cells: NDArray[np.int32]  # (n,) raw id
+
+
+def find_pieces(raw: NDArray[np.int32], window: Window, width: int) -> Pieces:
+    """Find the 4-connected pieces of a window.
+
+    Parameters
+    ----------
+    raw : (h, w) int32 array
+        Raw ids, `OUTSIDE` where there is nothing to label.
+    window : Window
+        Where `raw` lies in the image.
+    width : int
+        Columns of the whole image.
+
+    Returns
+    -------
+    Pieces
+        Names are right for pieces that lie whole in the window.
+    """
+    ids = measure.label(raw, background=OUTSIDE, connectivity=1).astype(np.int32, copy=False)
+    ids -= 1
+    first = _first_pixels(ids)
+    rows, columns = np.divmod(first, raw.shape[1])
+    names = (rows + window.top) * width + columns + window.left
+    return Pieces(ids, names, raw.ravel()[first])
+
+
+def _first_pixels(ids: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Position of the first pixel of each piece; ids rise in raster order of these."""
+    flat = ids.ravel()
+    if flat.size == 0:
+        return np.empty(0, np.int64)
+    highest = np.maximum.accumulate(flat)
+    rises = np.flatnonzero(highest[1:] > highest[:-1]) + 1
+    return rises if highest[0] == OUTSIDE else np.concatenate([[0], rises])
+
+
+def owners(
+    cells: NDArray[np.integer],
+    area: NDArray[np.int64],
+    edges: NDArray[np.int64],
+    border: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Give the crumbs of each cell to a neighbour, by a rule without scan order.
+
+    The largest piece of a cell stays (of equal ones the first in raster order). Every other piece
+    is a crumb; it goes to the neighbour with which it shares the longest border, of equal ones to
+    the one whose first pixel comes first. Crumbs that touch only crumbs wait for the next round.
+
+    Parameters
+    ----------
+    cells : (n,) array
+        Raw id of each piece; pieces are numbered in raster order of their first pixel.
+    area : (n,) array
+        Pixels.
+    edges : (e, 2) array
+        Pieces that touch.
+    border : (e,) array
+        Length of each border, in pixel edges.
+
+    Returns
+    -------
+    (n,) int64 array
+        For each piece the piece that it belongs to. A crumb with no neighbour keeps itself.
+    """
+    number = len(cells)
+    order = np.lexsort((np.arange(number), -area, cells))
+    first = np.ones(number, bool)
+    first[1:] = cells[order][1:] != cells[order][:-1]
+    owner = np.full(number, -1, np.int64)
+    owner[order[first]] = order[first]
+    both = np.concatenate([edges, edges[:, ::-1]])
+    length = np.concatenate([border, border])
+    while True:
+        open_edge = (owner[both[:, 0]] < 0) & (owner[both[:, 1]] >= 0)
+        if not open_edge.any():
+            break
+        crumb, target = both[open_edge, 0], owner[both[open_edge, 1]]
+        pairs, which = np.unique(crumb * number + target, return_inverse=True)
+        total = np.bincount(which, weights=length[open_edge])
+        crumb, target = np.divmod(pairs, number)
+        best = np.lexsort((-target, total, crumb))  # the last of each crumb wins
+        owner[crumb[best]] = target[best]
+    return np.where(owner < 0, np.arange(number), owner)

@@ -1,0 +1,87 @@
+"""Quality over the number of superpixels, so that methods are compared at equal measured K.
+
+A method returns more or fewer superpixels than it is asked for. A curve is therefore drawn over K,
+the number measured, and requests are steered until it reaches on both sides of every K wanted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_pcnet.evaluation.results import Row
+
+OVERSHOOT = 1.1
+"""How far beyond a K not reached the next request aims, as a factor."""
+
+WIDEST_BRACKET = 1.3
+"""Two measured K with a K wanted between them are near enough if their ratio is at most this."""
+
+NEAR = 0.05
+"""A measured K this near to the one wanted, as a share of it, needs no other one nearby."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One request, averaged over images: `superpixels` is the mean measured K."""
+
+    request: int
+    superpixels: float
+    scores: Mapping[str, float]
+
+
+def mean_points(rows: Iterable[Row]) -> list[Point]:
+    """Average rows by request; an image counts as often as it has annotations."""
+    by_request: dict[int, list[Row]] = {}
+    for row in rows:
+        by_request.setdefault(row.request, []).append(row)
+    return [_mean_point(request, same) for request, same in sorted(by_request.items())]
+
+
+def _mean_point(request: int, rows: Sequence[Row]) -> Point:
+    annotations = [row.annotations for row in rows]
+    means = {
+        name: float(np.average([row.scores[name] for row in rows], weights=annotations))
+        for name in rows[0].scores
+    }
+    return Point(request, means["K"], means)
+
+
+def at_equal_count(points: Sequence[Point], count: float) -> Mapping[str, float] | None:
+    """Interpolate every score linearly at a measured K; None where the curve does not reach it."""
+    by_count = sorted(points, key=lambda point: point.superpixels)
+    counts = [point.superpixels for point in by_count]
+    if not counts[0] <= count <= counts[-1]:
+        return None
+    return {
+        name: float(np.interp(count, counts, [point.scores[name] for point in by_count]))
+        for name in by_count[0].scores
+    }
+
+
+def next_requests(points: Sequence[Point], wanted: Collection[int]) -> list[int]:
+    """Return the requests still to make so that the curve brackets every K wanted closely."""
+    by_count = sorted(points, key=lambda point: point.superpixels)
+    proposed = {_request_for(by_count, count) for count in wanted}
+    return sorted(request for request in proposed - {point.request for point in points} if request)
+
+
+def _request_for(by_count: Sequence[Point], count: int) -> int | None:
+    """Return the request expected to give this K; None if the curve around it is good enough."""
+    below = [point for point in by_count if point.superpixels <= count]
+    above = [point for point in by_count if point.superpixels >= count]
+    requests = [point.request for point in by_count]
+    if not above:
+        aimed = round(max(requests) * count / by_count[-1].superpixels * OVERSHOOT)
+        return max(aimed, max(requests) + 1)
+    if not below:
+        return max(math.floor(min(requests) * count / by_count[0].superpixels / OVERSHOOT), 1)
+    low, high = below[-1], above[0]
+    nearest = min(count - low.superpixels, high.superpixels - count)
+    if nearest <= NEAR * count or high.superpixels <= WIDEST_BRACKET * low.superpixels:
+        return None
+    share = (count - low.superpixels) / (high.superpixels - low.superpixels)
+    return round(low.request + share * (high.request - low.request))

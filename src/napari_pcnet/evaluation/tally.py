@@ -1,0 +1,25 @@
+"""Progress of a benchmark, whose amount of work grows when more requests turn out to be needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""`progress(done, total)`."""
+
+
+class Tally:
+    """Steps done, out of those known to be needed."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._done, self._total = progress, 0, total
+
+    def expect(self, more: int) -> None:
+        """Add steps to those needed."""
+        self._total += more
+
+    def step(self) -> None:
+        """Count one step as done and say so."""
+        self._done += 1
+        self._progress(self._done, self._total)

@@ -1,0 +1,157 @@
+"""The lattice of superpixels, the work frame it lives in, and the way between work and image pixels.
+
+The *image frame* is the caller's pixels, ``(H, W)``. The *work frame* is the picture the network is
+asked about; a superpixel starts as a cell of `CELL` x `CELL` work pixels. A superpixel's raw id is
+its cell, ``row * columns + column``. All numbers here are whole: positions are compared as products
+of integers, so that every window of a picture agrees on them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+CELL = 16
+"""Side of a cell, in work pixels."""
+
+STRIDE = 64
+"""The network reduces the work frame by 4 and halves it four times: frames and windows start and
+end on multiples of this, in work pixels."""
+
+MAX_SCALE = 16
+"""Largest enlargement: a cell is then one image pixel."""
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels, half open; which frame it is in, its name says."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The window as an index of a two-dimensional array."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def inside(self, outer: Window) -> tuple[slice, slice]:
+        """This window as an index of an array that holds `outer`."""
+        return (
+            slice(self.top - outer.top, self.bottom - outer.top),
+            slice(self.left - outer.left, self.right - outer.left),
+        )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A picture, its work frame and its lattice.
+
+    Attributes
+    ----------
+    image_shape : tuple of int
+        Rows and columns of the picture.
+    work_shape : tuple of int
+        Rows and columns of the work frame, without padding.
+    """
+
+    image_shape: tuple[int, int]
+    work_shape: tuple[int, int]
+
+    @property
+    def lattice(self) -> tuple[int, int]:
+        """Rows and columns of cells; the last ones may be partial."""
+        return _ceil_div(self.work_shape[0], CELL), _ceil_div(self.work_shape[1], CELL)
+
+    @property
+    def cells(self) -> int:
+        """Number of cells."""
+        return self.lattice[0] * self.lattice[1]
+
+    @property
+    def padded_shape(self) -> tuple[int, int]:
+        """Rows and columns of the work frame, padded at its end to whole strides."""
+        return (
+            _ceil_div(self.work_shape[0], STRIDE) * STRIDE,
+            _ceil_div(self.work_shape[1], STRIDE) * STRIDE,
+        )
+
+    @classmethod
+    def enlarged(
+        cls, image_shape: tuple[int, int], scale: int, spacing: tuple[float, float] = (1.0, 1.0)
+    ) -> Grid:
+        """The lattice of ``method="hierarchy"``: the picture enlarged by a whole factor.
+
+        With anisotropic `spacing` the axis of the larger spacing is enlarged further, by the whole
+        factor nearest to their ratio, so that cells are near-square in the world.
+        """
+        finest = min(spacing)
+        factors = [scale * max(1, round(step / finest)) for step in spacing]
+        return cls(image_shape, (image_shape[0] * factors[0], image_shape[1] * factors[1]))
+
+    @classmethod
+    def of_count(
+        cls, image_shape: tuple[int, int], number: int, spacing: tuple[float, float] = (1.0, 1.0)
+    ) -> Grid:
+        """The lattice of ``method="lattice"``: about `number` cells, near-square in the world."""
+        height, width = (side * step for side, step in zip(image_shape, spacing, strict=True))
+        ideal = math.sqrt(number * height / width)
+        candidates = {max(1, math.floor(ideal)), max(1, math.ceil(ideal))}
+        shapes = [(rows, max(1, round(number / rows))) for rows in sorted(candidates)]
+
+        def badness(shape: tuple[int, int]) -> tuple[int, float]:
+            rows, columns = shape
+            aspect = (height / rows) / (width / columns)
+            return abs(rows * columns - number), abs(math.log(aspect))
+
+        rows, columns = min(shapes, key=badness)
+        return cls(image_shape, (rows * CELL, columns * CELL))
+
+    def work_position(self, axis: int) -> NDArray[np.int64]:
+        """Work pixel under the centre of each image pixel along an axis, increasing."""
+        image, work = self.image_shape[axis], self.work_shape[axis]
+        return ((2 * np.arange(image, dtype=np.int64) + 1) * work) // (2 * image)
+
+    def cell_bounds(self, axis: int) -> NDArray[np.int64]:
+        """First image pixel of each cell along an axis, and the end: ``cells + 1`` numbers."""
+        edges = np.arange(self.lattice[axis] + 1, dtype=np.int64) * CELL
+        return np.searchsorted(self.work_position(axis), edges)
+
+
+def raw_ids(
+    neighbour: NDArray[np.integer], rows: NDArray[np.int64], columns: NDArray[np.int64], grid: Grid
+) -> NDArray[np.int32]:
+    """Name the cells that pixels chose.
+
+    Parameters
+    ----------
+    neighbour : (h, w) array
+        Chosen neighbour, 0 to 8, row by row over the 3 x 3 neighbourhood.
+    rows, columns : (h,), (w,) array
+        Work position of each pixel.
+    grid : Grid
+
+    Returns
+    -------
+    (h, w) int32 array
+        ``row * columns + column`` of the cell.
+    """
+    across = grid.lattice[1]
+    steps = np.array([(k // 3 - 1) * across + k % 3 - 1 for k in range(9)], np.int32)
+    ids = steps[neighbour]
+    ids += ((rows // CELL) * across).astype(np.int32)[:, None]
+    ids += (columns // CELL).astype(np.int32)[None, :]
+    return ids
+
+
+def _ceil_div(a: int, b: int) -> int:
+    return -(-a // b)

@@ -1,0 +1,229 @@
+"""The tree of merges: neighbouring regions joined cheapest first, cut at any count or height.
+
+Two regions of ``a`` and ``b`` pixels cost ::
+
+    a b / (a + b) * (|colour difference|^2 + m^2 |centroid difference|^2 / (a + b))
+
+with the colour of a region its mean (CIELAB for RGB) and ``m`` the compactness. The first term is
+Ward's, the growth of the summed squared colour error. The second weighs distance against the
+regions' own size, so one tree serves every count: with a fixed scale, fine cuts would ignore
+position, and coarse ones become a grid.
+
+Merging goes in rounds. In each, every edge that is the cheapest of both its ends is
+merged; of equal costs a hash of the two regions' first pixels decides. (Ties by first pixel
+alone would let a uniform picture merge one pair a round.) What an earlier edge would have merged
+in a one-by-one order and this does not can only be an edge whose cost another merge has lowered,
+which the centroid term allows and is rare; heights are made monotone afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Features:
+    """What merging knows of the regions.
+
+    Attributes
+    ----------
+    area : (n,) float64 array
+        Pixels.
+    colour : (n, C) float64 array
+        Mean colour, in units where a difference of 1 is just visible (CIELAB).
+    centroid : (n, 2) float64 array
+        In pixels of unit area: anisotropic pixels are stretched to that.
+    """
+
+    area: NDArray[np.float64]
+    colour: NDArray[np.float64]
+    centroid: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A binary tree of merges, in the order in which they are undone last.
+
+    Attributes
+    ----------
+    leaves : int
+        Number of regions, numbered in raster order of their first pixel.
+    children : (m, 2) int64 array
+        The two nodes of each merge; merge `k` makes node ``leaves + k``.
+    height : (m,) float64 array
+        Cost of each merge, not falling.
+    """
+
+    leaves: int
+    children: NDArray[np.int64]
+    height: NDArray[np.float64]
+
+    @property
+    def roots(self) -> int:
+        """The smallest count there is: the connected components of the whole."""
+        return self.leaves - len(self.children)
+
+    def cut(self, count: int) -> NDArray[np.int64]:
+        """Undo the last merges until `count` parts are left.
+
+        Parameters
+        ----------
+        count : int
+            From `roots` to `leaves`.
+
+        Returns
+        -------
+        (leaves,) int64 array
+            The part of each leaf, from 0 in raster order of first pixels.
+        """
+        assert self.roots <= count <= self.leaves
+        done = self.leaves - count
+        parent = np.arange(self.leaves + done)
+        parent[self.children[:done]] = self.leaves + np.arange(done)[:, None]
+        while True:
+            above = parent[parent]
+            if np.array_equal(above, parent):
+                break
+            parent = above
+        _, first, part = np.unique(parent[: self.leaves], return_index=True, return_inverse=True)
+        rank = np.empty(len(first), np.int64)
+        rank[np.argsort(first)] = np.arange(len(first))
+        return rank[part]
+
+    def count_at(self, height: float) -> int:
+        """Number of parts when every merge of at most this height is done."""
+        return self.leaves - int(np.searchsorted(self.height, height, side="right"))
+
+
+def build(features: Features, edges: NDArray[np.int64], compactness: float) -> Tree:
+    """Merge neighbouring regions, cheapest first, until none are left to merge.
+
+    Parameters
+    ----------
+    features : Features
+    edges : (e, 2) int64 array
+        Regions that touch, the smaller first, each pair once.
+    compactness : float
+        The weight ``m`` of position against colour.
+
+    Returns
+    -------
+    Tree
+    """
+    leaves = len(features.area)
+    state = _State.start(features)
+    merges: list[NDArray[np.int64]] = []
+    costs: list[NDArray[np.float64]] = []
+    made = leaves
+    while len(edges):
+        cost = state.cost(edges, compactness)
+        chosen = _cheapest_of_both(edges, cost, len(state.area))
+        pairs = edges[chosen]
+        merges.append(state.node[pairs])
+        costs.append(np.maximum(cost[chosen], state.height[pairs].max(axis=1)))
+        target = state.merge(pairs, costs[-1], made)
+        made += len(pairs)
+        edges = _relabel(edges, target)
+    if not merges:
+        return Tree(leaves, np.empty((0, 2), np.int64), np.empty(0))
+    return _sorted_tree(leaves, np.concatenate(merges), np.concatenate(costs))
+
+
+@dataclass
+class _State:
+    """Regions that are still there; each stands at the place of its smallest leaf."""
+
+    area: NDArray[np.float64]
+    colour: NDArray[np.float64]  # sums
+    position: NDArray[np.float64]  # sums
+    node: NDArray[np.int64]
+    height: NDArray[np.float64]
+
+    @classmethod
+    def start(cls, features: Features) -> _State:
+        area = features.area.astype(np.float64)
+        number = len(area)
+        return cls(
+            area,
+            features.colour * area[:, None],
+            features.centroid * area[:, None],
+            np.arange(number),
+            np.zeros(number),
+        )
+
+    def cost(self, edges: NDArray[np.int64], compactness: float) -> NDArray[np.float64]:
+        u, v = edges.T
+        a, b = self.area[u], self.area[v]
+        together = a + b
+        colour = self.colour / self.area[:, None]
+        place = self.position / self.area[:, None]
+        distance = compactness**2 * _squared_distance(place, u, v) / together
+        result: NDArray[np.float64] = a * b / together * (_squared_distance(colour, u, v) + distance)
+        return result
+
+    def merge(
+        self, pairs: NDArray[np.int64], height: NDArray[np.float64], first_node: int
+    ) -> NDArray[np.int64]:
+        """Merge disjoint pairs, drop the second of each, and say where everyone is now."""
+        keep, gone = pairs.T
+        for sums in (self.area, self.colour, self.position):
+            sums[keep] += sums[gone]
+        self.node[keep] = first_node + np.arange(len(pairs))
+        self.height[keep] = height
+        stays = np.ones(len(self.area), bool)
+        stays[gone] = False
+        target = np.cumsum(stays) - 1
+        target[gone] = target[keep]
+        for name in ("area", "colour", "position", "node", "height"):
+            setattr(self, name, getattr(self, name)[stays])
+        return target
+
+
+def _squared_distance(
+    values: NDArray[np.float64], u: NDArray[np.int64], v: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    total = np.zeros(len(u))
+    for column in values.T:
+        difference = column[u] - column[v]
+        total += difference * difference
+    return total
+
+
+def _cheapest_of_both(edges: NDArray[np.int64], cost: NDArray[np.float64], number: int) -> NDArray[np.int64]:
+    """Edges that are the cheapest of both their ends, cheapest first."""
+    order = np.lexsort((_hash(edges), cost))
+    backwards = order[::-1]
+    best = np.full(number, -1, np.int64)  # of fancy assignment to one place the last one stays
+    best[edges[backwards].ravel()] = np.repeat(backwards, 2)
+    mutual = (best[edges[order, 0]] == order) & (best[edges[order, 1]] == order)
+    return order[mutual]
+
+
+def _hash(edges: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A number for each edge that scatters neighbours (the finaliser of SplitMix64)."""
+    u, v = edges.T.astype(np.uint64)
+    x = u * np.uint64(0x9E3779B97F4A7C15) + v
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: NDArray[np.uint64] = x ^ (x >> np.uint64(31))
+    return mixed
+
+
+def _relabel(edges: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.int64]:
+    moved = target[edges]
+    low, high = moved.min(axis=1), moved.max(axis=1)
+    apart = low != high
+    number = int(target.max()) + 1
+    codes = np.unique(low[apart] * number + high[apart])
+    return np.column_stack(np.divmod(codes, number))
+
+
+def _sorted_tree(leaves: int, children: NDArray[np.int64], height: NDArray[np.float64]) -> Tree:
+    """Put merges in the order of their heights; a parent stays behind its children."""
+    order = np.argsort(height, kind="stable")  # made later, at least as high: stable is enough
+    place = np.arange(leaves + len(order))
+    place[leaves + order] = leaves + np.arange(len(order))
+    return Tree(leaves, place[children[order]], height[order])

@@ -1,0 +1,436 @@
+"""Picture files: the only module that knows formats (tif, ome-tif, png, jpg).
+
+What is read is given as people mean it: turned as EXIF says, palettes as colours, transparency apart
+as a mask; values, type and byte order stay the file's own. What is written appears whole or not at
+all. Everything is in the image frame, ``(H, W)`` or ``(H, W, C)`` unless the file says otherwise.
+"""
+
+import io
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pcnet.files import write_atomically
+
+SAMPLE = Path(__file__).with_name("samples") / "chelsea.jpg"
+LABEL_SUFFIXES = (".tif", ".tiff", ".png")
+OVERLAY_SUFFIXES = (".png", ".jpg", ".jpeg")
+BOUNDARY_COLOUR = (255, 230, 0)
+"""Red, green, blue of the lines in an overlay: yellow is rare in photographs and in stains."""
+
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_ORIENTATION_TAG = 274
+"""The number of the tag in EXIF and in TIFF; its values are 1 to 8."""
+
+_DEEP_MODES = ("RGB;16B", "RGBA;16B", "LA;16B")
+"""Pillow's names for 16 bits a colour in a png."""
+
+# A reader's answer to a damaged file may be any of these; none of them is a bug of ours.
+_READER_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,  # a size field that says terabytes
+    OSError,
+    RuntimeError,  # imagecodecs' own errors
+    SyntaxError,  # a broken png
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture as read.
+
+    Attributes
+    ----------
+    pixels : (H, W[, C]) array
+        The file's values; a stack of planes has more axes. May be read-only.
+    channel_axis : int or None
+        Which axis of `pixels` holds the channels; None for grey.
+    mask : (H, W) array of bool, or None
+        True where the picture is not fully transparent; None if that is everywhere.
+    """
+
+    pixels: NDArray[Any]  # Any: whatever the file holds, bool to float64
+    channel_axis: int | None
+    mask: NDArray[np.bool_] | None = None
+
+
+def read_image(path: str | os.PathLike[str], mask_path: str | os.PathLike[str] | None = None) -> Image:
+    """Read a picture, and the region to look at from a second file if there is one.
+
+    Parameters
+    ----------
+    path : path
+        A tif, ome-tif, png or jpg file.
+    mask_path : path, optional
+        A picture of the same height and width, zero outside the region.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file does not exist.
+    ValueError
+        If a file is not a picture, is damaged, or the two differ in size.
+    """
+    path = Path(path)
+    image = _read(path)
+    if mask_path is None:
+        return image
+    mask = read_mask(mask_path)
+    shape = tuple(np.delete(image.pixels.shape, _axes(image.channel_axis)).tolist())
+    if mask.shape != shape:
+        raise ValueError(
+            f"mask {mask_path} is {_size(mask.shape)} pixels, but image {path} is {_size(shape)}; "
+            f"they must be the same"
+        )
+    return Image(image.pixels, image.channel_axis, mask if image.mask is None else mask & image.mask)
+
+
+def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
+    """Read a region from a picture: True where any channel is not zero and nothing is transparent."""
+    image = _read(Path(path))
+    inside: NDArray[np.bool_] = image.pixels.astype(bool)
+    if image.channel_axis is not None:
+        inside = np.logical_or.reduce(inside, axis=image.channel_axis)
+    return inside if image.mask is None else inside & image.mask
+
+
+def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer[Any]]:
+    """Read labels, ``(H, W)`` integers; of a palette the indices, never the colours.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If it is not a picture of whole numbers with one channel.
+    """
+    path = Path(path)
+    pixels = _read(path, colours_of_palette=False).pixels
+    if pixels.ndim != 2 or pixels.dtype.kind not in "bui":
+        raise ValueError(
+            f"labels in {path} must be one channel of whole numbers, "
+            f"got {_size(pixels.shape)} of {pixels.dtype}"
+        )
+    return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+
+
+def check_output(path: str | os.PathLike[str], suffixes: tuple[str, ...], overwrite: bool = False) -> None:
+    """Refuse a file that could not be written at the end, before the work begins.
+
+    Raises
+    ------
+    ValueError
+        If the ending is none of `suffixes`.
+    FileNotFoundError
+        If the folder does not exist.
+    FileExistsError
+        If the file exists and `overwrite` is False.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"output {path} must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"output folder {path.parent} does not exist; make it first")
+    if path.is_dir():
+        raise IsADirectoryError(f"output {path} is a folder; name a file")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"output {path} exists; add --overwrite (overwrite=True) to replace it")
+
+
+def write_labels(
+    path: str | os.PathLike[str], labels: NDArray[np.integer[Any]], overwrite: bool = False
+) -> None:
+    """Write labels as integers, whole or not at all.
+
+    A tif has 16 bits if every label fits, 32 otherwise; a png has 16. Never 8: a viewer would show a
+    file that looks like a picture.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .tif, .tiff or .png.
+    labels : (H, W) array of int
+    overwrite : bool
+        Whether an existing file is replaced.
+
+    Raises
+    ------
+    ValueError
+        If labels do not fit into the format.
+    OSError
+        If the file exists, its folder does not, or the disk is full.
+    """
+    path = Path(path)
+    check_output(path, LABEL_SUFFIXES, overwrite)
+    lowest, highest = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    fits_16_bits = lowest >= 0 and highest <= np.iinfo(np.uint16).max
+    if path.suffix.lower() == ".png":
+        if not fits_16_bits:
+            raise ValueError(
+                f"labels {lowest} to {highest} do not fit into the 16 bits of a png; "
+                f"write {path.with_suffix('.tif')} instead"
+            )
+        _write_picture(path, labels.astype(np.uint16))
+        return
+    wide = np.int32 if highest <= np.iinfo(np.int32).max else np.int64
+    _write_tiff(path, labels.astype(np.uint16 if fits_16_bits else wide))
+
+
+def write_overlay(
+    path: str | os.PathLike[str],
+    image: Image,
+    labels: NDArray[np.integer[Any]],
+    overwrite: bool = False,
+) -> None:
+    """Write the picture in 8 bits with the borders between labels drawn on it.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .png, .jpg or .jpeg.
+    image : Image
+        Its pixels are ``(H, W)`` or have one channel axis.
+    labels : (H, W) array of int
+    overwrite : bool
+        Whether an existing file is replaced.
+    """
+    path = Path(path)
+    check_output(path, OVERLAY_SUFFIXES, overwrite)
+    shown = _shown(image)
+    shown[boundaries(labels)] = BOUNDARY_COLOUR
+    _write_picture(path, shown)
+
+
+def boundaries(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    """Pixels whose right or lower neighbour has another label: lines one pixel wide.
+
+    >>> boundaries(np.array([[1, 1, 2], [1, 1, 2]])).astype(int)
+    array([[0, 1, 0],
+           [0, 1, 0]])
+    """
+    lines = np.zeros(labels.shape, bool)
+    lines[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    lines[:-1] |= labels[:-1] != labels[1:]
+    return lines
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def _read(path: Path, colours_of_palette: bool = True) -> Image:
+    if not path.exists():
+        raise FileNotFoundError(f"image {path} does not exist")
+    if path.is_dir():
+        raise IsADirectoryError(f"image {path} is a folder; name a file")
+    with path.open("rb") as file:
+        start = file.read(4)
+    try:
+        if start in _TIFF_STARTS:
+            return _read_tiff(path, colours_of_palette)
+        return _read_picture(path, colours_of_palette)
+    except _READER_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} cannot be read as a tif, png or jpg picture: {reason}") from error
+
+
+def _read_tiff(path: Path, colours_of_palette: bool) -> Image:
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        page = series.keyframe
+        orientation = page.tags.get(_ORIENTATION_TAG)
+        # A plain file is mapped, not loaded, so that windows of it are read as they are needed.
+        plain = series.dataoffset is not None
+        pixels = tifffile.memmap(path, mode="r") if plain else series.asarray()
+        has_palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+        colours = page.colormap if has_palette and colours_of_palette else None
+        extra = tuple(page.extrasamples) if "S" in series.axes else ()
+        axes: str = series.axes
+    if pixels.shape != series.shape:  # a file's own shape may leave out axes of length one
+        pixels = pixels.reshape(series.shape)
+    pixels, axes = _without_single_axes(pixels, axes)
+    if colours is not None:
+        pixels, axes = np.moveaxis(colours[:, pixels] >> 8, 0, -1).astype(np.uint8), axes + "S"
+    channel_axis = next((axes.index(each) for each in "SC" if each in axes), None)
+    alphas = [at for at, kind in enumerate(extra, -len(extra)) if kind in (1, 2)]
+    if "S" in axes and alphas:
+        image = _split_alpha(pixels, axes.index("S"), alphas[0])
+    else:
+        image = Image(pixels, channel_axis)
+    return image if orientation is None else _upright(image, int(orientation.value))
+
+
+def _read_picture(path: Path, colours_of_palette: bool) -> Image:
+    import PIL.Image
+
+    # The limit is there for servers that take files from strangers; our pictures are large.
+    limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+    try:
+        with PIL.Image.open(path) as file:
+            deep_colours = file.format == "PNG" and any(tile.args in _DEEP_MODES for tile in file.tile)
+            orientation = int(file.getexif().get(_ORIENTATION_TAG, 1))
+            if file.mode == "P" and not colours_of_palette:
+                image = Image(np.asarray(file), None)
+            elif deep_colours:
+                image = _deep_png(path)
+            else:
+                image = _decoded_by_pillow(file)
+    finally:
+        PIL.Image.MAX_IMAGE_PIXELS = limit
+    return _upright(image, orientation)
+
+
+def _deep_png(path: Path) -> Image:
+    """Decode a png of 16 bits a colour, of which Pillow would give the upper 8."""
+    import imagecodecs
+
+    pixels = imagecodecs.png_decode(path.read_bytes())
+    return _split_alpha(pixels, -1, -1) if pixels.shape[-1] in (2, 4) else Image(pixels, -1)
+
+
+def _decoded_by_pillow(file: Any) -> Image:  # Any: PIL.Image.Image stays in here
+    if file.mode.startswith("I;16"):
+        return _clear_at(np.asarray(file), file.info.get("transparency"))
+    if file.has_transparency_data:
+        grey = file.mode in ("L", "LA", "La", "1")
+        return _split_alpha(np.asarray(file.convert("RGBA").convert("LA" if grey else "RGBA")), -1, -1)
+    if file.mode not in ("1", "L", "I", "F", "RGB"):
+        file = file.convert("RGB")  # palettes, CMYK, YCbCr, Lab
+    pixels = np.asarray(file)
+    return Image(pixels, None if pixels.ndim == 2 else -1)
+
+
+def _clear_at(pixels: NDArray[Any], value: int | None) -> Image:
+    """16-bit grey in which one value is declared transparent."""
+    mask = None if value is None else pixels != value
+    return Image(pixels, None, None if mask is None or mask.all() else mask)
+
+
+def _split_alpha(pixels: NDArray[Any], axis: int, alpha: int) -> Image:
+    mask = np.take(pixels, alpha, axis=axis) > 0
+    colours = np.delete(pixels, alpha, axis=axis)
+    one = colours.shape[axis] == 1
+    return Image(
+        colours.squeeze(axis) if one else colours,
+        None if one else axis,
+        None if mask.all() else mask,
+    )
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    """Turn the picture so that its first row is the top, by the value of the orientation tag.
+
+    >>> _upright(Image(np.array([[1, 2, 3]]), None), 6).pixels
+    array([[1],
+           [2],
+           [3]])
+    """
+    if orientation not in range(2, 9):
+        return image
+    rows, columns = _plane_axes(image.pixels.ndim, image.channel_axis)
+
+    def turn(array: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
+        # 5 to 8 store columns as rows; of the rest, and after that, rows or columns may run backwards.
+        if orientation >= 5:
+            array = np.swapaxes(array, rows, columns)
+        if orientation in (3, 4, 7, 8):
+            array = np.flip(array, rows)
+        if orientation in (2, 3, 6, 7):
+            array = np.flip(array, columns)
+        return array
+
+    mask = None if image.mask is None else turn(image.mask, 0, 1)
+    return Image(turn(image.pixels, rows, columns), image.channel_axis, mask)
+
+
+def _plane_axes(ndim: int, channel_axis: int | None) -> tuple[int, int]:
+    channels = [] if channel_axis is None else [channel_axis % ndim]
+    rows, columns = [axis for axis in range(ndim) if axis not in channels][-2:]
+    return rows, columns
+
+
+def _without_single_axes(pixels: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
+    single = tuple(
+        at
+        for at, (letter, length) in enumerate(zip(axes, pixels.shape, strict=True))
+        if length == 1 and letter not in "YX"
+    )
+    return pixels.squeeze(single), "".join(each for at, each in enumerate(axes) if at not in single)
+
+
+def _axes(channel_axis: int | None) -> list[int]:
+    return [] if channel_axis is None else [channel_axis]
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def _write_tiff(path: Path, labels: NDArray[Any]) -> None:
+    import tifffile
+
+    content = io.BytesIO()  # tifffile asks a file for its name, and a temporary file's is a number
+    tifffile.imwrite(content, labels, compression="zlib", predictor=True, photometric="minisblack")
+    _write_whole(path, lambda file: file.write(content.getbuffer()))
+
+
+def _write_picture(path: Path, pixels: NDArray[Any]) -> None:
+    import PIL.Image
+
+    kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
+
+    _write_whole(path, lambda file: PIL.Image.fromarray(pixels).save(file, format=kind))
+
+
+def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write all of a file or nothing of it, and say in a sentence what stopped it."""
+
+    def write_through(file: BinaryIO) -> None:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())  # a full disk may say so only here
+
+    try:
+        write_atomically(path, write_through)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(f"{path} could not be written: {reason}; nothing of it was left") from error
+
+
+def _shown(image: Image) -> NDArray[np.uint8]:
+    """Return the picture as ``(H, W, 3)`` of 8 bits: 8-bit values as they are, others stretched."""
+    channels = image.pixels
+    if image.channel_axis is None:
+        channels = channels[..., np.newaxis]
+    else:
+        channels = np.moveaxis(channels, image.channel_axis, -1)
+    if channels.shape[-1] != 3:
+        channels = channels.mean(axis=-1, keepdims=True, dtype=np.float64)
+    if image.pixels.dtype != np.uint8:
+        channels = _stretched(channels.astype(np.float64))
+    return np.array(np.broadcast_to(channels.astype(np.uint8), (*channels.shape[:2], 3)))
+
+
+def _stretched(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    finite = np.isfinite(values)
+    low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
+    scale = 255.0 / (high - low) if high > low else 0.0
+    return np.where(finite, (values - low) * scale, 0.0).round()

@@ -1,0 +1,394 @@
+"""From a picture to its base: the network window by window, pieces, and their table.
+
+The trunk, on 1/16 of the pixels, runs on a whole window; the stem that feeds it and the tail
+behind it run in strips of rows, so memory is a few floats for each work pixel of a window. Windows
+read the halo of `tiling`, so the answer does not depend on them.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from napari_pcnet import connectivity, regions
+from napari_pcnet.association import mask_outside, neighbour_argmax
+from napari_pcnet.grid import CELL, STRIDE, Grid, Window, raw_ids
+from napari_pcnet.model import ConvBlock, PCNet
+from napari_pcnet.picture import Picture
+from napari_pcnet.tiling import Tile, plan
+
+Precision = Literal["auto", "float64", "float32", "bfloat16", "float16"]
+Progress = Callable[[int, int], None]
+
+DTYPES: dict[str, torch.dtype] = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+DEFAULT_WINDOW_PX = 2048
+"""Side of a core where the caller asks for none, in work pixels."""
+
+STRIP_PX = 1 << 18
+"""Work pixels that the tail holds at once, about 230 bytes each in float32."""
+
+TAIL_REACH = 2
+"""Trunk pixels that the tail needs above and below a strip."""
+
+
+class Device(NamedTuple):
+    """A device and why it was taken."""
+
+    device: torch.device
+    reason: str
+
+
+@dataclass(frozen=True)
+class InferenceOptions:
+    """How the network is run.
+
+    Attributes
+    ----------
+    device : str
+        'auto', or a device as torch names it: 'cpu', 'cuda', 'cuda:1', 'mps'.
+    precision : str
+        'auto' is float32.
+    window_px : int or None
+        Side of a window's core in work pixels, without its halo; None for a size that bounds memory
+        at about 1 GiB.
+    """
+
+    device: str = "auto"
+    precision: Precision = "auto"
+    window_px: int | None = None
+
+
+@dataclass(frozen=True)
+class Base:
+    """The finest labelling there is, and its table.
+
+    Attributes
+    ----------
+    ids : (H, W) int32 array
+        Row of each pixel's region in `regions`, -1 outside the mask.
+    regions : Regions
+    grid : Grid
+    window_px : int or None
+        Side of the windows it was made with, None for one window.
+    timings : dict
+        Seconds spent in each stage.
+    """
+
+    ids: NDArray[np.int32]
+    regions: regions.Regions
+    grid: Grid
+    window_px: int | None
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+def choose_device(name: str = "auto") -> Device:
+    """Choose where the network runs.
+
+    Parameters
+    ----------
+    name : str
+        'auto' takes CUDA, else Apple's MPS, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the named device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return Device(torch.device("cuda"), f"CUDA is there: {torch.cuda.get_device_name()}")
+        if torch.backends.mps.is_available():
+            return Device(torch.device("mps"), "Apple's Metal (MPS) is there")
+        return Device(torch.device("cpu"), "neither CUDA nor Apple's Metal is there")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device must be 'auto', 'cpu' or a device that torch finds here, got {name!r} "
+            f"({str(error).splitlines()[0]})"
+        ) from None
+    return Device(device, "asked for")
+
+
+class Predictor:
+    """A network made ready for one device and precision.
+
+    Parameters
+    ----------
+    model : PCNet
+    options : InferenceOptions
+    """
+
+    def __init__(self, model: PCNet, options: InferenceOptions) -> None:
+        self.device = choose_device(options.device).device
+        name = "float32" if options.precision == "auto" else options.precision
+        self.dtype = DTYPES[name]
+        self.reduction = model.config.reduction
+        self.model = _fused(model).to(self.device, self.dtype, memory_format=torch.channels_last)
+        self.timings: defaultdict[str, float] = defaultdict(float)
+
+    @property
+    def reads(self) -> type[np.floating[Any]]:
+        """Type in which pictures are read."""
+        return np.float64 if self.dtype == torch.float64 else np.float32
+
+    def raw_labels(
+        self, picture: Picture, grid: Grid, tile: Tile, strip_done: Callable[[], None]
+    ) -> NDArray[np.int32]:
+        """Raw ids of the labelled window of a tile, `connectivity.OUTSIDE` outside the mask."""
+        with torch.inference_mode(), _exact_float32(self.device):
+            with self._timed("trunk"):
+                features = self._trunk(picture, grid, tile.read)
+            ids = np.empty(tile.labelled.shape, np.int32)
+            rows, columns = (grid.work_position(axis) for axis in (0, 1))
+            columns = columns[tile.labelled.left : tile.labelled.right]
+            for strip in _strips(tile.tail):
+                with self._timed("tail"):
+                    neighbour = self._neighbours(features, tile, strip, grid)
+                first, last = np.searchsorted(rows, [strip.top, strip.bottom])
+                first, last = max(first, tile.labelled.top), min(last, tile.labelled.bottom)
+                if first < last:
+                    at = rows[first:last]
+                    seen = _pick(neighbour, at - strip.top, columns - strip.left)
+                    place = slice(first - tile.labelled.top, last - tile.labelled.top)
+                    ids[place] = raw_ids(seen, at, columns, grid)
+                strip_done()
+        mask = picture.read_mask(tile.labelled)
+        if mask is not None:
+            ids[~mask] = connectivity.OUTSIDE
+        return ids
+
+    def _trunk(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
+        """Features of a window, ``(1, 16, h / 4, w / 4)``; the first convolution goes in strips."""
+        first: Tensor | None = None
+        convolution = self.model.encoder[0][0]  # type: ignore[index]
+        ratio = self.reduction
+        for strip in _strips(read):
+            wide = Window(
+                max(read.top, strip.top - ratio),
+                read.left,
+                min(read.bottom, strip.bottom + ratio),
+                read.right,
+            )
+            pixels = picture.read_work(grid, wide, self.reads)
+            image = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device, self.dtype)
+            reduced = convolution(self.model.stem(image - self.model.mean))
+            if first is None:
+                height, width = (side // ratio for side in read.shape)
+                first = reduced.new_empty((1, reduced.shape[1], height, width)).contiguous(
+                    memory_format=torch.channels_last
+                )
+            begin = (strip.top - wide.top) // ratio
+            rows = slice((strip.top - read.top) // ratio, (strip.bottom - read.top) // ratio)
+            first[:, :, rows] = reduced[:, :, begin : begin + rows.stop - rows.start]
+        assert first is not None, "a window has rows"
+        return self.model.trunk_from_first(first)
+
+    def _neighbours(self, features: Tensor, tile: Tile, strip: Window, grid: Grid) -> NDArray[np.uint8]:
+        """Chosen neighbour of every work pixel of a strip."""
+        ratio, reach = self.reduction, TAIL_REACH
+        spans = [
+            (strip.top - tile.read.top, strip.bottom - tile.read.top),
+            (strip.left - tile.read.left, strip.right - tile.read.left),
+        ]
+        cut, crop = [], []
+        for (start, stop), side in zip(spans, features.shape[-2:], strict=True):
+            begin, end = max(0, start // ratio - reach), min(side, stop // ratio + reach)
+            cut.append(slice(begin, end))
+            crop.append(slice(start - begin * ratio, stop - begin * ratio))
+        logits = self.model.tail(features[:, :, cut[0], cut[1]]).logits[:, :, crop[0], crop[1]]
+        _mask_rim(logits, grid.lattice, (strip.top // CELL, strip.left // CELL))
+        return neighbour_argmax(logits)[0].to(torch.uint8).cpu().numpy()
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.timings[stage] += time.perf_counter() - started
+
+
+def segment_base(
+    picture: Picture,
+    grid: Grid,
+    model: PCNet,
+    options: InferenceOptions,
+    progress: Progress | None = None,
+) -> Base:
+    """Label a picture with the pieces of its lattice, and gather their table.
+
+    If the device runs out of memory, windows are halved and the work begins anew; labels do not
+    depend on it.
+
+    Parameters
+    ----------
+    picture : Picture
+    grid : Grid
+    model : PCNet
+    options : InferenceOptions
+    progress : callable, optional
+        ``progress(done, total)`` in strips.
+
+    Returns
+    -------
+    Base
+
+    Raises
+    ------
+    MemoryError
+        If not even the smallest window fits.
+    """
+    predictor = Predictor(model, options)
+    window_px = options.window_px or _default_window(grid)
+    while True:
+        try:
+            return _segment(predictor, picture, grid, window_px, progress)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+        side = window_px or max(grid.padded_shape)
+        if side <= STRIDE:
+            raise MemoryError(
+                f"{predictor.device} has no room for a window of {STRIDE} x {STRIDE} work pixels"
+            )
+        window_px = max(STRIDE, side // 2)
+        if predictor.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _segment(
+    predictor: Predictor,
+    picture: Picture,
+    grid: Grid,
+    window_px: int | None,
+    progress: Progress | None,
+) -> Base:
+    tiles = list(plan(grid, window_px, connectivity.REACH_PX))
+    total = sum(len(list(_strips(tile.tail))) for tile in tiles)
+    done = 0
+
+    def strip_done() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    predictor.timings.clear()
+    parts, offset = [], 0
+    ids = np.empty(picture.shape, np.int32) if len(tiles) > 1 else None
+    for tile in tiles:
+        raw = predictor.raw_labels(picture, grid, tile, strip_done)
+        started = time.perf_counter()
+        pieces = connectivity.find_pieces(raw, tile.labelled, picture.shape[1])
+        del raw
+        found = time.perf_counter()
+        core = tile.core.inside(tile.labelled)
+        parts.append(regions.gather(pieces.ids, core, tile.core, picture.read, pieces.names, pieces.cells))
+        predictor.timings["pieces"] += found - started
+        predictor.timings["table"] += time.perf_counter() - found
+        if ids is None:
+            return Base(pieces.ids, parts[0], grid, None, dict(predictor.timings))
+        mine = pieces.ids[core]
+        ids[tile.core.slices] = np.where(mine < 0, -1, mine + offset)
+        offset += len(pieces.names)
+    assert ids is not None
+    started = time.perf_counter()
+    table, lookups = regions.merge(parts)
+    look_up(np.concatenate(lookups).astype(np.int32), ids, out=ids)
+    predictor.timings["table"] += time.perf_counter() - started
+    return Base(ids, table, grid, window_px, dict(predictor.timings))
+
+
+def look_up(
+    table: NDArray[np.integer],
+    ids: NDArray[np.int32],
+    outside: int = -1,
+    out: NDArray[np.integer] | None = None,
+) -> NDArray[np.integer]:
+    """Replace every id by its entry in a table, and negative ids by `outside`."""
+    extended = np.append(table, np.asarray(outside, table.dtype))  # -1 is the last one
+    if out is None:
+        out = np.empty(ids.shape, table.dtype)
+    for start in range(0, len(ids), regions.STRIP_ROWS):
+        rows = slice(start, start + regions.STRIP_ROWS)
+        np.take(extended, ids[rows], out=out[rows], mode="wrap")
+    return out
+
+
+def _fused(model: PCNet) -> PCNet:
+    """A copy with every normalisation folded into the convolution before it."""
+    fused = copy.deepcopy(model).eval().double()
+    for block in fused.modules():
+        if isinstance(block, ConvBlock):
+            block[0] = fuse_conv_bn_eval(block[0], block[1])  # type: ignore[type-var]
+            block[1] = nn.Identity()
+        elif isinstance(block, nn.LeakyReLU):
+            block.inplace = True
+    return fused
+
+
+def _strips(window: Window) -> Iterator[Window]:
+    """Cut a window of the work frame into strips of rows, on multiples of 64."""
+    width = max(1, window.right - window.left)
+    rows = max(STRIDE, STRIP_PX // width // STRIDE * STRIDE)
+    for top in range(window.top, window.bottom, rows):
+        yield Window(top, window.left, min(top + rows, window.bottom), window.right)
+
+
+def _pick(
+    neighbour: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """Neighbours at the given rows and columns; a view where these follow each other."""
+    if _is_run(rows) and _is_run(columns):
+        return neighbour[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return neighbour[rows[:, None], columns[None, :]]
+
+
+def _is_run(numbers: NDArray[np.int64]) -> bool:
+    return bool(numbers[-1] - numbers[0] == len(numbers) - 1)
+
+
+def _mask_rim(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int]) -> None:
+    """Mask neighbours outside the lattice, in place, where there can be any: at its rim."""
+    for axis in (0, 1):
+        cells = logits.shape[2 + axis] // CELL
+        last = min(max(lattice[axis] - 1 - origin[axis], 0), cells)
+        for begin, end in ((0, 1 if origin[axis] == 0 else 0), (last, cells)):
+            if begin < end:
+                rim = logits.narrow(2 + axis, begin * CELL, (end - begin) * CELL)
+                at = (origin[0] + begin, origin[1]) if axis == 0 else (origin[0], origin[1] + begin)
+                rim.copy_(mask_outside(rim, lattice, at))
+
+
+def _default_window(grid: Grid) -> int | None:
+    height, width = grid.padded_shape
+    return None if height * width <= 2 * DEFAULT_WINDOW_PX**2 else DEFAULT_WINDOW_PX
+
+
+def _exact_float32(device: torch.device) -> Any:
+    """Keep CUDA from rounding float32 to TF32; the setting is put back afterwards."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text

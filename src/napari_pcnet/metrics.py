@@ -1,0 +1,639 @@
+"""What a labelling is worth: superpixels held against an annotation, or against the image itself.
+
+Everything is in the image frame. `S` are the superpixels, `G` the segments of an annotation and `N`
+the pixels of both. Counts are whole numbers of pixels, exact; every score is one division of such
+counts, without unit. The definitions are those of Stutz, Hermans and Leibe [1]_:
+
+- a *boundary pixel* has another label at one of its 4 neighbours; both sides are boundary, and the
+  image frame is none;
+- the *tolerance* is a square window, `|dy| <= r` and `|dx| <= r`, with `r` a 400th of the diagonal;
+- one *contingency table* of the overlaps `|S n G|` serves every score of regions.
+
+References
+----------
+.. [1] D. Stutz, A. Hermans and B. Leibe, "Superpixels: an evaluation of the state-of-the-art",
+   Computer Vision and Image Understanding 166 (2018) 1-27.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "Scores",
+    "achievable_segmentation_accuracy",
+    "boundary_precision",
+    "boundary_recall",
+    "compactness",
+    "contour_density",
+    "default_tolerance_px",
+    "explained_variation",
+    "score",
+    "score_annotations",
+    "undersegmentation_error",
+    "undersegmentation_error_levin",
+]
+
+TOLERANCE_OF_DIAGONAL = 0.0025
+"""Tolerance of boundary recall and precision, as a share of the image diagonal (Stutz 2018)."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All scores of one labelling against one annotation.
+
+    `short` in a field's metadata is the heading under which tables print it.
+    """
+
+    superpixels: int = field(metadata={"short": "K"})
+    achievable_segmentation_accuracy: float = field(metadata={"short": "ASA"})
+    boundary_recall: float = field(metadata={"short": "BR"})
+    boundary_precision: float = field(metadata={"short": "BP"})
+    undersegmentation_error: float = field(metadata={"short": "UE"})
+    undersegmentation_error_levin: float = field(metadata={"short": "UE_Levin"})
+    explained_variation: float | None = field(metadata={"short": "EV"})
+    compactness: float = field(metadata={"short": "CO"})
+    contour_density: float = field(metadata={"short": "CD"})
+    tolerance_px: int = field(metadata={"short": "tolerance_px"})
+
+
+# ---------------------------------------------------------------------------------------- scores
+
+
+def score(
+    labels: ArrayLike,
+    truth: ArrayLike,
+    image: ArrayLike | None = None,
+    tolerance_px: int | None = None,
+) -> Scores:
+    """Score superpixels against one annotation.
+
+    Parameters
+    ----------
+    labels : (H, W) integer array
+        The superpixels. Names may be any whole numbers; a label counts once however many pieces
+        it has.
+    truth : (H, W) integer array
+        The annotation: the segment of every pixel.
+    image : (H, W[, C]) array, optional
+        The picture, for explained variation, which is None without it.
+    tolerance_px : int, optional
+        Reach of boundary recall and precision, in pixels to each side. Default:
+        `default_tolerance_px`.
+
+    Returns
+    -------
+    Scores
+        All scores of this module.
+
+    Raises
+    ------
+    TypeError
+        If labels or annotation do not hold whole numbers.
+    ValueError
+        If shapes differ, an array is empty or no plane, or the tolerance is negative.
+
+    Examples
+    --------
+    >>> truth = [[1, 1, 2, 2], [1, 1, 2, 2]]
+    >>> perfect = score(truth, truth)
+    >>> perfect.boundary_recall, perfect.undersegmentation_error
+    (1.0, 0.0)
+    """
+    return score_annotations(labels, [truth], image, tolerance_px)[0]
+
+
+def score_annotations(
+    labels: ArrayLike,
+    truths: Sequence[ArrayLike],
+    image: ArrayLike | None = None,
+    tolerance_px: int | None = None,
+) -> tuple[Scores, ...]:
+    """Score superpixels against several annotations; what belongs to them alone is computed once.
+
+    Parameters
+    ----------
+    labels : (H, W) integer array
+        The superpixels.
+    truths : sequence of (H, W) integer arrays
+        The annotations.
+    image : (H, W[, C]) array, optional
+        The picture, for explained variation, which is None without it.
+    tolerance_px : int, optional
+        Reach of boundary recall and precision, in pixels to each side.
+
+    Returns
+    -------
+    tuple of Scores
+        One for each annotation, in their order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `score`.
+    """
+    superpixels = _Partition.of(_plane(labels, "labels"))
+    shape = superpixels.ids.shape
+    segments = [_Partition.of(_same_plane(truth, shape)) for truth in truths]
+    reach = _reach(shape, tolerance_px)
+    near_superpixels = _within(superpixels.boundary, reach)
+    variation = None if image is None else _explained_variation(superpixels, image)
+    compact = _compactness(superpixels)
+    density = _contour_density(superpixels)
+
+    scores = []
+    for segment in segments:
+        table = _Contingency.of(superpixels, segment)
+        match = _BoundaryMatch.of(superpixels, segment, near_superpixels, reach)
+        scores.append(
+            Scores(
+                superpixels=superpixels.count,
+                achievable_segmentation_accuracy=_accuracy(table),
+                boundary_recall=match.recall,
+                boundary_precision=match.precision,
+                undersegmentation_error=_undersegmentation(table),
+                undersegmentation_error_levin=_undersegmentation_levin(table),
+                explained_variation=variation,
+                compactness=compact,
+                contour_density=density,
+                tolerance_px=reach,
+            )
+        )
+    return tuple(scores)
+
+
+# ------------------------------------------------------------------------------- one by one
+
+
+def default_tolerance_px(shape: tuple[int, ...]) -> int:
+    """Return the tolerance for an image of this shape: 0.0025 of its diagonal, in whole pixels.
+
+    Parameters
+    ----------
+    shape : (H, W) tuple of int
+        Shape of the image, in pixels.
+
+    Returns
+    -------
+    int
+        The reach to each side, in pixels, rounded half away from zero.
+
+    Examples
+    --------
+    >>> default_tolerance_px((321, 481)), default_tolerance_px((3000, 4000))
+    (1, 13)
+    """
+    return math.floor(TOLERANCE_OF_DIAGONAL * math.hypot(shape[0], shape[1]) + 0.5)
+
+
+def boundary_recall(labels: ArrayLike, truth: ArrayLike, tolerance_px: int | None = None) -> float:
+    """Return the share of the annotation's boundary that lies near a superpixel boundary.
+
+    BR = TP / (TP + FN), over the boundary pixels of the annotation; 0 if it has none.
+
+    Parameters
+    ----------
+    labels, truth : (H, W) integer arrays
+        The superpixels and the annotation.
+    tolerance_px : int, optional
+        Reach in pixels to each side. Default: `default_tolerance_px`.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; higher is better.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `score`.
+    """
+    return _match(labels, truth, tolerance_px).recall
+
+
+def boundary_precision(labels: ArrayLike, truth: ArrayLike, tolerance_px: int | None = None) -> float:
+    """Return how much of the boundary found is true: BP = TP / (TP + FP); 0 if there is none.
+
+    TP are the annotation's boundary pixels found, as in `boundary_recall`; FP are superpixel
+    boundary pixels without a boundary pixel of the annotation in reach.
+
+    Parameters
+    ----------
+    labels, truth : (H, W) integer arrays
+        The superpixels and the annotation.
+    tolerance_px : int, optional
+        Reach in pixels to each side. Default: `default_tolerance_px`.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; higher is better.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `score`.
+    """
+    return _match(labels, truth, tolerance_px).precision
+
+
+def achievable_segmentation_accuracy(labels: ArrayLike, truth: ArrayLike) -> float:
+    """Return the best accuracy that naming whole superpixels can reach.
+
+    ASA = sum_S max_G |S n G| / N.
+
+    Parameters
+    ----------
+    labels, truth : (H, W) integer arrays
+        The superpixels and the annotation.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; higher is better.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `score`.
+    """
+    return _accuracy(_table(labels, truth))
+
+
+def undersegmentation_error(labels: ArrayLike, truth: ArrayLike) -> float:
+    """Return the undersegmentation error of Neubert and Protzel.
+
+    UE = sum over overlapping pairs of min(|S n G|, |S without G|) / N.
+
+    Parameters
+    ----------
+    labels, truth : (H, W) integer arrays
+        The superpixels and the annotation.
+
+    Returns
+    -------
+    float
+        At least 0; lower is better.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `score`.
+    """
+    return _undersegmentation(_table(labels, truth))
+
+
+def undersegmentation_error_levin(labels: ArrayLike, truth: ArrayLike) -> float:
+    """Return the undersegmentation error of Levinshtein, which has no upper bound.
+
+    The mean over G of (sum of |S| over the S that touch G - |G|) / |G|.
+
+    Parameters
+    ----------
+    labels, truth : (H, W) integer arrays
+        The superpixels and the annotation.
+
+    Returns
+    -------
+    float
+        At least 0; lower is better.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `score`.
+    """
+    return _undersegmentation_levin(_table(labels, truth))
+
+
+def explained_variation(labels: ArrayLike, image: ArrayLike) -> float:
+    """Return the share of the picture's variance that the superpixels' means keep.
+
+    EV = sum_px |mean_S(px) - mean|^2 / sum_px |I - mean|^2 over all channels; 1 for a picture of
+    one colour, in which nothing is left to explain.
+
+    Parameters
+    ----------
+    labels : (H, W) integer array
+        The superpixels.
+    image : (H, W[, C]) array
+        The picture.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; higher is better.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `score`; also if the image has another shape or holds NaN or infinity.
+    """
+    return _explained_variation(_Partition.of(_plane(labels, "labels")), image)
+
+
+def compactness(labels: ArrayLike) -> float:
+    """Return how round the superpixels are: CO = sum_S |S| / N * 4 pi |S| / P^2.
+
+    P counts a superpixel's pixel edges to another label and to the image frame.
+
+    Parameters
+    ----------
+    labels : (H, W) integer array
+        The superpixels.
+
+    Returns
+    -------
+    float
+        Between 0 and pi / 4, which a square has.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `score`.
+
+    Examples
+    --------
+    >>> round(compactness([[0, 0], [0, 0]]), 3)
+    0.785
+    """
+    return _compactness(_Partition.of(_plane(labels, "labels")))
+
+
+def contour_density(labels: ArrayLike) -> float:
+    """Return the share of pixels that are superpixel boundary.
+
+    Parameters
+    ----------
+    labels : (H, W) integer array
+        The superpixels.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; lower is sparser.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `score`.
+    """
+    return _contour_density(_Partition.of(_plane(labels, "labels")))
+
+
+# ------------------------------------------------------------------------------- at the door
+
+
+def _plane(labels: ArrayLike, name: str) -> NDArray[np.integer]:
+    plane = np.asarray(labels)
+    if plane.ndim != 2:
+        raise ValueError(
+            f"{name} must be a plane of shape (H, W), got shape {plane.shape}; "
+            "score the planes of a stack one by one"
+        )
+    if plane.size == 0:
+        raise ValueError(f"{name} must have at least one pixel, got shape {plane.shape}")
+    if plane.dtype.kind not in "biu":
+        raise TypeError(
+            f"{name} must hold whole numbers, got {plane.dtype}; "
+            f"if they are names of regions, pass {name}.astype(int)"
+        )
+    return plane
+
+
+def _same_plane(truth: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.integer]:
+    plane = _plane(truth, "truth")
+    if plane.shape != shape:
+        raise ValueError(
+            f"labels and truth must have one shape, got {shape} and {plane.shape}; "
+            "enlarge the smaller one by nearest neighbour"
+        )
+    return plane
+
+
+def _reach(shape: tuple[int, ...], tolerance_px: int | None) -> int:
+    if tolerance_px is None:
+        return default_tolerance_px(shape)
+    refusal = f"tolerance_px must be a whole number of at least 0, got {tolerance_px!r}"
+    try:
+        reach = operator.index(tolerance_px)
+    except TypeError:
+        raise TypeError(refusal) from None
+    if reach < 0:
+        raise ValueError(refusal)
+    return reach
+
+
+def _channels(image: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.generic]:
+    picture = np.asarray(image)
+    if picture.ndim not in (2, 3) or picture.shape[:2] != shape:
+        raise ValueError(
+            f"image must be (H, W) or (H, W, C) over labels of shape {shape}, got shape {picture.shape}"
+        )
+    if picture.dtype.kind == "f" and not np.isfinite(picture).all():
+        raise ValueError("image must be finite, got NaN or infinity; replace them first")
+    return np.atleast_3d(picture)
+
+
+# -------------------------------------------------------------------------------- partitions
+
+
+@dataclass(frozen=True)
+class _Partition:
+    """A labelling with its labels renamed 0 .. count - 1."""
+
+    ids: NDArray[np.intp]  # (H, W)
+    area_px: NDArray[np.intp]  # (count,)
+    boundary: NDArray[np.bool_]  # (H, W)
+
+    @classmethod
+    def of(cls, labels: NDArray[np.integer]) -> _Partition:
+        ids, area_px = _renamed(labels)
+        return cls(ids, area_px, _boundary(ids))
+
+    @property
+    def count(self) -> int:
+        return self.area_px.size
+
+
+def _renamed(labels: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the labels renamed in their order, 0 .. count - 1, and the pixels of each."""
+    span = int(labels.max()) - int(labels.min()) + 1
+    if span > 4 * labels.size + 1024:  # a table of all names between would be mostly empty
+        _, ids, area_px = np.unique(labels, return_inverse=True, return_counts=True)
+        return ids.reshape(labels.shape), area_px
+    # uint64 does not fit into int64, and the differences of int8 do not fit into int8.
+    wide = labels if labels.dtype.kind == "u" else labels.astype(np.int64)
+    shifted = (wide - wide.min()).astype(np.intp)
+    occurrences = np.bincount(shifted.ravel())
+    present = occurrences > 0
+    return (np.cumsum(present) - 1)[shifted], occurrences[present]
+
+
+def _boundary(ids: NDArray[np.intp]) -> NDArray[np.bool_]:
+    boundary = np.zeros(ids.shape, bool)
+    across, down = ids[:, 1:] != ids[:, :-1], ids[1:] != ids[:-1]
+    boundary[:, 1:] |= across
+    boundary[:, :-1] |= across
+    boundary[1:] |= down
+    boundary[:-1] |= down
+    return boundary
+
+
+def _within(marked: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Mark every pixel that has a marked one in the square window of this reach."""
+    down = _spread(_spread(marked, reach)[::-1], reach)[::-1]
+    return _spread(_spread(down.T, reach)[::-1], reach)[::-1].T
+
+
+def _spread(marked: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Mark the `reach` rows after each marked pixel, doubling the distance covered each time."""
+    spread = marked.copy()
+    covered = 0
+    while covered < min(reach, len(spread) - 1):
+        step = min(covered + 1, reach - covered)
+        spread[step:] |= spread[:-step]
+        covered += step
+    return spread
+
+
+def _pixels(marked: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(marked))
+
+
+# -------------------------------------------------------------------------- scores of regions
+
+
+@dataclass(frozen=True)
+class _Contingency:
+    """The overlaps of two partitions; pairs that do not overlap are left out."""
+
+    superpixel: NDArray[np.intp]  # (pairs,), ascending
+    segment: NDArray[np.intp]  # (pairs,)
+    overlap_px: NDArray[np.intp]  # (pairs,)
+    superpixel_px: NDArray[np.intp]  # (K,)
+    segment_px: NDArray[np.intp]  # (segments,)
+
+    @classmethod
+    def of(cls, superpixels: _Partition, segments: _Partition) -> _Contingency:
+        codes = (superpixels.ids * segments.count + segments.ids).ravel()
+        if superpixels.count * segments.count <= codes.size:
+            overlaps = np.bincount(codes)
+            pairs = np.flatnonzero(overlaps)
+            overlap_px = overlaps[pairs]
+        else:  # mostly zeros: sorting the pixels takes less memory than the table
+            pairs, overlap_px = np.unique(codes, return_counts=True)
+        superpixel, segment = np.divmod(pairs, segments.count)
+        return cls(superpixel, segment, overlap_px, superpixels.area_px, segments.area_px)
+
+    @property
+    def pixels(self) -> int:
+        return int(self.superpixel_px.sum())
+
+
+def _table(labels: ArrayLike, truth: ArrayLike) -> _Contingency:
+    superpixels = _Partition.of(_plane(labels, "labels"))
+    segments = _Partition.of(_same_plane(truth, superpixels.ids.shape))
+    return _Contingency.of(superpixels, segments)
+
+
+def _accuracy(table: _Contingency) -> float:
+    first_pair = np.searchsorted(table.superpixel, np.arange(table.superpixel_px.size))
+    largest_px = np.maximum.reduceat(table.overlap_px, first_pair)
+    return int(largest_px.sum()) / table.pixels
+
+
+def _undersegmentation(table: _Contingency) -> float:
+    outside_px = table.superpixel_px[table.superpixel] - table.overlap_px
+    return int(np.minimum(table.overlap_px, outside_px).sum()) / table.pixels
+
+
+def _undersegmentation_levin(table: _Contingency) -> float:
+    touching_px = np.bincount(table.segment, weights=table.superpixel_px[table.superpixel])
+    return float(np.mean((touching_px - table.segment_px) / table.segment_px))
+
+
+# ----------------------------------------------------------------------- scores of boundaries
+
+
+@dataclass(frozen=True)
+class _BoundaryMatch:
+    """Boundary pixels of the annotation found and missed, and superpixel boundary beside them."""
+
+    found_px: int
+    missed_px: int
+    false_px: int
+
+    @classmethod
+    def of(
+        cls,
+        superpixels: _Partition,
+        segments: _Partition,
+        near_superpixels: NDArray[np.bool_],
+        reach: int,
+    ) -> _BoundaryMatch:
+        true_px = _pixels(segments.boundary)
+        found_px = _pixels(segments.boundary & near_superpixels)
+        near_segments = _within(segments.boundary, reach)
+        false_px = _pixels(superpixels.boundary & ~near_segments)
+        return cls(found_px, true_px - found_px, false_px)
+
+    @property
+    def recall(self) -> float:
+        return self.found_px / max(self.found_px + self.missed_px, 1)
+
+    @property
+    def precision(self) -> float:
+        return self.found_px / max(self.found_px + self.false_px, 1)
+
+
+def _match(labels: ArrayLike, truth: ArrayLike, tolerance_px: int | None) -> _BoundaryMatch:
+    superpixels = _Partition.of(_plane(labels, "labels"))
+    segments = _Partition.of(_same_plane(truth, superpixels.ids.shape))
+    reach = _reach(superpixels.ids.shape, tolerance_px)
+    near_superpixels = _within(superpixels.boundary, reach)
+    return _BoundaryMatch.of(superpixels, segments, near_superpixels, reach)
+
+
+def _contour_density(superpixels: _Partition) -> float:
+    return _pixels(superpixels.boundary) / superpixels.ids.size
+
+
+# --------------------------------------------------------------- scores of superpixels alone
+
+
+def _compactness(superpixels: _Partition) -> float:
+    area_px = superpixels.area_px.astype(np.float64)
+    shares = area_px / superpixels.ids.size
+    return float(np.sum(shares * 4 * math.pi * area_px / _perimeter_px(superpixels) ** 2))
+
+
+def _perimeter_px(superpixels: _Partition) -> NDArray[np.float64]:
+    """Return the pixel edges around each superpixel, to another label or to the image frame."""
+    ids = superpixels.ids
+    edges = np.zeros(superpixels.count)
+    for rows in (ids, ids.T):
+        differ = rows[1:] != rows[:-1]
+        for side in (rows[0], rows[-1], rows[1:][differ], rows[:-1][differ]):
+            edges += np.bincount(side, minlength=superpixels.count)
+    return edges
+
+
+def _explained_variation(superpixels: _Partition, image: ArrayLike) -> float:
+    channels = _channels(image, superpixels.ids.shape)
+    ids = superpixels.ids.ravel()
+    explained = total = 0.0
+    for channel in np.moveaxis(channels, -1, 0):
+        values = channel.astype(np.float64).ravel()
+        # Centred first: squares of large values would cancel and leave rounding errors.
+        values -= values.mean()
+        sums = np.bincount(ids, weights=values)
+        explained += float(np.sum(sums**2 / superpixels.area_px))
+        total += float(values @ values)
+    return explained / total if total > 0 else 1.0

@@ -1,0 +1,211 @@
+"""A picture as the network and the tree see it: any window of it, in 0..1.
+
+A `Picture` wraps whatever has shape, dtype and slicing, and reads it window by window. Intensities
+are stretched from the picture's own range to 0..1, so that dtype, gain and offset do not matter:
+``(value - low) / (high - low)`` in float64, which for whole numbers is the same quotient, and so the
+same number, after any whole gain and offset.
+
+Resampling to the work frame is a function of global coordinates, computed in whole numbers:
+area means where the frame is smaller than the picture, bicubic where it is larger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from napari_pcnet.grid import Grid, Window
+
+READ_ROWS = 512
+"""Rows of a picture read at once where it is streamed."""
+
+BICUBIC_A = -0.5
+"""Keys' parameter of the bicubic kernel; third-order accurate (Keys 1981)."""
+
+FILL = 0.5
+"""What the network sees where the picture has no finite value (allowed outside the mask only)."""
+
+NETWORK_CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with its axes, range and mask.
+
+    Attributes
+    ----------
+    pixels : array
+        ``(H, W)``, or three-dimensional with `channel_axis`; anything with shape, dtype and slicing.
+    channel_axis : int or None
+        Axis of the channels, 0 to 2.
+    mask : (H, W) bool array or None
+        Pixels to be segmented; None for all.
+    low, high : (C,) float64 array
+        Range of each channel that is stretched to 0..1.
+    """
+
+    pixels: Any  # numpy, dask, zarr: no common type
+    channel_axis: int | None
+    mask: NDArray[np.bool_] | None
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return plane_shape(self.pixels.shape, self.channel_axis)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return len(self.low)
+
+    def read(self, window: Window, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
+        """Read a window, ``(h, w, C)`` in 0..1; not finite values become `FILL`."""
+        return self._stretch(read_raw(self.pixels, self.channel_axis, window), dtype)
+
+    def read_mask(self, window: Window) -> NDArray[np.bool_] | None:
+        """Read a window of the mask, ``(h, w)``."""
+        return None if self.mask is None else np.asarray(self.mask[window.slices], bool)
+
+    def read_work(
+        self, grid: Grid, window: Window, dtype: type[np.floating[Any]] = np.float32
+    ) -> NDArray[Any]:
+        """Read a window of the work frame as the network's three channels.
+
+        Parameters
+        ----------
+        grid : Grid
+        window : Window
+            In work pixels, of the padded frame; beyond the picture its last pixels are repeated.
+        dtype : type
+
+        Returns
+        -------
+        (h, w, 3) array
+            In 0..1.
+        """
+        rows, top, bottom = _resampling(grid, 0, window.top, window.bottom)
+        columns, left, right = _resampling(grid, 1, window.left, window.right)
+        values = to_three(self.read(Window(top, left, bottom, right), dtype))
+        values = _apply_rows(rows, values)
+        values = _apply_rows(columns, values.transpose(1, 0, 2)).transpose(1, 0, 2)
+        return np.ascontiguousarray(np.clip(values, 0, 1, dtype=dtype))
+
+    def _stretch(self, raw: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
+        span = np.where(self.high > self.low, self.high - self.low, 1.0)
+        if raw.dtype.kind in "bu" and raw.dtype.itemsize <= 2:
+            return self._look_up(raw, span, dtype)
+        values = np.asarray(raw, np.float64)
+        values = np.clip((values - self.low) / span, 0, 1)
+        return np.where(np.isfinite(values), values, FILL).astype(dtype)
+
+    def _look_up(
+        self, raw: NDArray[Any], span: NDArray[np.float64], dtype: type[np.floating[Any]]
+    ) -> NDArray[Any]:
+        """The same stretch by a table of all values the type can hold."""
+        top = 2 if raw.dtype.kind == "b" else np.iinfo(raw.dtype).max + 1
+        every = np.arange(top, dtype=np.float64)
+        index = raw.astype(np.uint8) if raw.dtype.kind == "b" else raw
+        tables = [
+            np.clip((every - low) / width, 0, 1).astype(dtype)
+            for low, width in zip(self.low, span, strict=True)
+        ]
+        if all(np.array_equal(table, tables[0]) for table in tables[1:]):
+            return np.take(tables[0], index)
+        return np.stack([table[index[..., c]] for c, table in enumerate(tables)], axis=-1)
+
+
+def plane_shape(shape: tuple[int, ...], channel_axis: int | None) -> tuple[int, int]:
+    """Rows and columns of an image of a shape."""
+    rows, columns = (side for axis, side in enumerate(shape) if axis != channel_axis)
+    return int(rows), int(columns)
+
+
+def read_raw(pixels: Any, channel_axis: int | None, window: Window) -> NDArray[Any]:
+    """Read a window as ``(h, w, C)`` in the picture's own type and byte order."""
+    index: list[slice] = list(window.slices)
+    if channel_axis is None:
+        return np.asarray(pixels[tuple(index)])[..., None]
+    index.insert(channel_axis, slice(None))
+    return np.moveaxis(np.asarray(pixels[tuple(index)]), channel_axis, -1)
+
+
+def to_three(values: NDArray[Any]) -> NDArray[Any]:
+    """Make three channels of any number of them, for the network.
+
+    One is repeated, three stay. Two become the first, their mean, and the second. More are
+    cut into three runs of neighbouring channels (the first ones longer by one where they must be),
+    and each run becomes its mean.
+    """
+    channels = values.shape[-1]
+    if channels == NETWORK_CHANNELS:
+        return values
+    if channels == 1:
+        return np.repeat(values, NETWORK_CHANNELS, axis=-1)
+    if channels == 2:
+        return np.stack([values[..., 0], values.mean(-1), values[..., 1]], axis=-1)
+    runs = np.array_split(np.arange(channels), NETWORK_CHANNELS)
+    return np.stack([values[..., run].mean(-1) for run in runs], axis=-1)
+
+
+def _apply_rows(matrix: sparse.csr_array | None, values: NDArray[Any]) -> NDArray[Any]:
+    if matrix is None:
+        return values
+    flat = np.ascontiguousarray(values).reshape(len(values), -1)
+    out: NDArray[Any] = matrix.astype(values.dtype) @ flat
+    return out.reshape(-1, *values.shape[1:])
+
+
+def _resampling(grid: Grid, axis: int, start: int, stop: int) -> tuple[sparse.csr_array | None, int, int]:
+    """Weights that make work pixels ``start .. stop`` of image pixels, and which ones they need.
+
+    None stands for the identity: the frame has the picture's own pixels, and no padding is asked
+    for.
+    """
+    image, work = grid.image_shape[axis], grid.work_shape[axis]
+    if image == work and stop <= work:
+        return None, start, stop
+    wanted = np.minimum(np.arange(start, stop, dtype=np.int64), work - 1)
+    if image == work:
+        index, weight = wanted[:, None], np.ones((len(wanted), 1))
+    elif work > image:
+        index, weight = _bicubic(wanted, image, work)
+    else:
+        index, weight = _area(wanted, image, work)
+    first, last = int(index.min()), int(index.max()) + 1
+    row = np.repeat(np.arange(len(wanted)), index.shape[1])
+    matrix = sparse.csr_array(
+        (weight.ravel(), (row, (index - first).ravel())), shape=(len(wanted), last - first)
+    )
+    return matrix, first, last
+
+
+def _bicubic(
+    wanted: NDArray[np.int64], image: int, work: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Four image pixels and weights for each work pixel; beyond the rim its pixel is repeated."""
+    numerator = (2 * wanted + 1) * image - work  # of the centre's position, over 2 * work
+    base = numerator // (2 * work)
+    fraction = (numerator - base * (2 * work)) / (2 * work)
+    distance = np.abs(fraction[:, None] - np.arange(-1, 3))
+    a = BICUBIC_A
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = a * (((distance - 5) * distance + 8) * distance - 4)
+    weight = np.where(distance <= 1, near, far)
+    index = np.clip(base[:, None] + np.arange(-1, 3), 0, image - 1)
+    return index, weight
+
+
+def _area(wanted: NDArray[np.int64], image: int, work: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Overlap of each work pixel with image pixels, as weights that sum to 1."""
+    taps = image // work + 2
+    index = (wanted * image // work)[:, None] + np.arange(taps)
+    begin = np.maximum(index * work, (wanted * image)[:, None])
+    end = np.minimum((index + 1) * work, ((wanted + 1) * image)[:, None])
+    weight = np.maximum(end - begin, 0) / image
+    return np.minimum(index, image - 1), weight

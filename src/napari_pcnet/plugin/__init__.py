@@ -1,0 +1,1 @@
+"""What napari shows of the package: the only room that may know napari, Qt and magicgui."""

@@ -1,0 +1,137 @@
+"""The options of one run, as one frozen dataclass, and the texts that repeat the run.
+
+A `RunRecord` has the arguments of `napari_pcnet.pcnet_superpixels` (all but the image, which is data,
+and ``progress``, which changes nothing). It becomes a Python call, a command line, or a plain dict for
+a layer's metadata or a JSON file; the command line's flags are made from its fields. The defaults are
+the function's own; a test holds the two together, because this module does without torch.
+"""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from napari_pcnet import __version__
+
+VERSION_KEY = "napari-pcnet"
+
+
+def _option(default: Any, text: str, **more: Any) -> Any:  # Any: a field's type is its annotation
+    return field(default=default, metadata={"help": text} | more)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What was asked of `pcnet_superpixels`; each field is its argument of the same name."""
+
+    n_segments: int = _option(100, "how many superpixels; with a mask, how many inside it")
+    model: str = _option("pcnet-bsds500-v1", "bundled weights by name, or a .safetensors file")
+    method: str = _option(
+        "hierarchy", "hierarchy: exactly n, merged from a finer base; lattice: the paper's, near n"
+    )
+    compactness: float = _option(5.0, "weight of position in merging: larger is rounder")
+    start_label: int = _option(1, "number of the first superpixel, 0 or 1")
+    mask: str | None = _option(None, "picture file that is zero outside the region to segment")
+    channel_axis: int | None = _option(
+        -1, "which axis of the image holds its channels, none for grey (default: as the file says)"
+    )
+    intensity_range: tuple[float, float] | None = _option(
+        None,
+        "values that count as black and as white (default: the image's own extremes)",
+        metavar=("LOW", "HIGH"),
+    )
+    spacing: tuple[float, float] | None = _option(
+        None, "size of a pixel, where it is not square", metavar=("HEIGHT", "WIDTH")
+    )
+    device: str = _option("auto", "auto, cpu, cuda, cuda:1, mps")
+    precision: str = _option("auto", "auto, float32, float64, bfloat16, float16")
+    window: int | None = _option(None, "side of a window in pixels (default: as memory allows)")
+
+    def keywords(self) -> dict[str, Any]:
+        """Arguments for `pcnet_superpixels`, without the mask, which is a file here and an array there."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "mask"}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every option and the version, in types that JSON knows."""
+        plain = {name: _plain(value) for name, value in self._items().items()}
+        return {VERSION_KEY: __version__} | plain
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> Self:
+        """Return the record that `as_dict` wrote; options that are missing have their default.
+
+        Raises
+        ------
+        ValueError
+            If the table names an option that this version does not have.
+        """
+        known = {each.name for each in fields(cls)}
+        unknown = sorted(set(table) - known - {VERSION_KEY})
+        if unknown:
+            raise ValueError(
+                f"the record has the option {unknown[0]!r}, which napari-pcnet {__version__} "
+                f"does not know; it was written by {table.get(VERSION_KEY, 'an unnamed version')}"
+            )
+        return cls(**{name: _frozen(table[name]) for name in known & set(table)})
+
+    def python_call(self, image: str = "image", mask: str = "mask") -> str:
+        """Return the call as Python text, for arrays of these names.
+
+        >>> RunRecord(1000, compactness=8.0).python_call()
+        'pcnet_superpixels(image, 1000, compactness=8.0)'
+        """
+        keywords = self._chosen()
+        count = keywords.pop("n_segments", self.n_segments)
+        texts = {name: repr(value) for name, value in keywords.items()}
+        if self.mask is not None:
+            texts["mask"] = mask
+        words = [image, repr(count), *(f"{name}={text}" for name, text in texts.items())]
+        return f"pcnet_superpixels({', '.join(words)})"
+
+    def python_script(self, source: str) -> str:
+        """Return a whole script: reads the picture (and mask) from file and makes the labels."""
+        files = repr(source) if self.mask is None else f"{source!r}, mask_path={self.mask!r}"
+        with_mask = RunRecord(**(self._items() | {"mask": "picture.mask"}))
+        return (
+            "from napari_pcnet import pcnet_superpixels\n"
+            "from napari_pcnet.images import read_image\n\n"
+            f"picture = read_image({files})\n"
+            f"labels = {with_mask.python_call('picture.pixels', 'picture.mask')}\n"
+        )
+
+    def command_line(self, source: str, output: str) -> str:
+        """Return the command for a terminal, file names quoted.
+
+        The channel axis is always written: without the flag the command takes the file's.
+
+        >>> RunRecord(1000, spacing=(2.0, 1.0)).command_line("my scan.tif", "labels.tif")
+        "napari-pcnet segment 'my scan.tif' labels.tif --n-segments 1000 --channel-axis=-1 --spacing 2.0 1.0"
+        """
+        chosen = {"n_segments": self.n_segments, "channel_axis": self.channel_axis} | self._chosen()
+        words = [each for name, value in chosen.items() for each in _flag(name, value)]
+        return shlex.join(["napari-pcnet", "segment", source, output, *words])
+
+    def _items(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def _chosen(self) -> dict[str, Any]:
+        """Return the options that differ from their default."""
+        default = {each.name: each.default for each in fields(self)}
+        return {name: value for name, value in self._items().items() if value != default[name]}
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, tuple):
+        return [flag, *map(str, value)]
+    text = "none" if value is None else str(value)
+    # A value that starts with a minus sign would be taken for a flag.
+    return [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,100 @@
+"""The plan of windows: what each reads, and what it answers for.
+
+A window answers for its *core*; cores cover the picture without overlap. To name the connected
+pieces in its core, it needs the labels of a little more (`connectivity.REACH_PX`), and to know those
+it reads still more (the network's reach). The margins are sums of the reaches of the operators, so
+the answer in a core is the whole picture's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_pcnet.grid import STRIDE, Grid, Window
+
+HALO_BEFORE_PX = 320
+HALO_AFTER_PX = 256
+"""Work pixels that the network needs beyond a window that starts and ends on multiples of 64."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One window of the plan.
+
+    Attributes
+    ----------
+    core : Window
+        Image pixels it answers for.
+    labelled : Window
+        Image pixels whose labels it makes: the core and the reach of connectivity.
+    tail : Window
+        Work pixels the network's tail computes, on multiples of 64; they hold `labelled`.
+    read : Window
+        Work pixels the trunk reads, on multiples of 64 (inside the padded frame).
+    """
+
+    core: Window
+    labelled: Window
+    tail: Window
+    read: Window
+
+
+def plan(grid: Grid, window_px: int | None, reach_px: int) -> Iterator[Tile]:
+    """Cut a picture into windows.
+
+    Parameters
+    ----------
+    grid : Grid
+    window_px : int or None
+        Side of a core in work pixels; rounded up to a multiple of 64. None for one window.
+    reach_px : int
+        Work pixels around the core whose labels are needed too.
+
+    Yields
+    ------
+    Tile
+        In raster order; cores without an image pixel are left out.
+    """
+    rows = list(_axis(grid, 0, window_px, reach_px))
+    columns = list(_axis(grid, 1, window_px, reach_px))
+    for row in rows:
+        for column in columns:
+            yield Tile(
+                *(
+                    Window(vertical[0], horizontal[0], vertical[1], horizontal[1])
+                    for vertical, horizontal in zip(row, column, strict=True)
+                )
+            )
+
+
+_Spans = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+def _axis(grid: Grid, axis: int, window_px: int | None, reach_px: int) -> Iterator[_Spans]:
+    """Core, labelled, tail and read spans along one axis."""
+    padded = grid.padded_shape[axis]
+    position = grid.work_position(axis)
+    step = padded if window_px is None else max(STRIDE, -(-window_px // STRIDE) * STRIDE)
+    for start in range(0, padded, step):
+        stop = min(start + step, padded)
+        core = _image_span(position, start, stop)
+        if core[0] == core[1]:
+            continue
+        labelled = _image_span(position, start - reach_px, stop + reach_px)
+        tail = (
+            max(0, (start - reach_px) // STRIDE * STRIDE),
+            min(padded, -(-(stop + reach_px) // STRIDE) * STRIDE),
+        )
+        read = (max(0, tail[0] - HALO_BEFORE_PX), min(padded, tail[1] + HALO_AFTER_PX))
+        yield core, labelled, tail, read
+
+
+def _image_span(
+    position: np.ndarray[tuple[int], np.dtype[np.int64]], start: int, stop: int
+) -> tuple[int, int]:
+    """Image pixels whose work position lies in ``start <= position < stop``."""
+    first, last = np.searchsorted(position, [start, stop])
+    return int(first), int(last)

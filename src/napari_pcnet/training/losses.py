@@ -1,0 +1,286 @@
+"""The losses of the paper: Eq. 3, 5, 6 and 7, and their sum, Eq. 8.
+
+Each is a mean (over pixels, band pixels or windows), so that its size does not depend on the crop.
+The authors' code sums over pixels instead and multiplies by 0.005; `LossWeights` holds the ratios
+that come to the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_pcnet.association import associate, mask_outside, pool, to_cells, unpool
+from napari_pcnet.grid import CELL
+from napari_pcnet.model import Output, PCNet
+from napari_pcnet.training.samples import Batch, View
+
+BAND_PX = 17
+"""Side of the square that dilates boundaries to the band of Eq. 5; the paper's 16 has no centre."""
+
+TINY = 1e-10
+"""Keeps the ratio of Eq. 6 finite where both regions are uniform; the authors' value."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the terms; 0 switches a term off and it is not computed.
+
+    The defaults are the authors' code. There the superpixel loss is ``0.005 * (sum over pixels)``,
+    which on their 512 px crops is 1311 times the mean used here, and the reconstruction a band mean
+    of weight 1: relative to the superpixel loss, 1 / 1311. The discrimination loss stands inside the
+    bracket that is summed, so its 0.5 is 0.5 / 512^2 of a mean.
+
+    Attributes
+    ----------
+    position : float
+        Weight of the position term of Eq. 3 beside its cross entropy, per pixel of distance.
+    position_power : {1, 2}
+        1 for the distance, as the authors' code has it; 2 for its square, as in Eq. 3.
+    reconstruction : float
+        Weight of the masked super-resolution loss, Eq. 5.
+    local : float
+        Weight of the local patch, alpha of Eq. 8 (paper 0.1, code 0.5).
+    discrimination : float
+        Weight of the local discrimination loss, beta of Eq. 8 (paper 0.5).
+    bounded : bool
+        Use ``-log(1 + J)`` in place of Eq. 6's ``-J``, which has no lower bound.
+    window_px : int
+        Side of the windows of Eq. 6, K in the paper.
+    windows : int
+        At most so many windows in a batch.
+    """
+
+    position: float = 0.003 / CELL
+    position_power: Literal[1, 2] = 1
+    reconstruction: float = 1 / 1311
+    local: float = 0.5
+    discrimination: float = 0.5 / 262144
+    bounded: bool = False
+    window_px: int = 5
+    windows: int = 500
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """Every term of Eq. 8 before weighting; a term that is switched off is 0."""
+
+    semantic_global: Tensor
+    position_global: Tensor
+    reconstruction_global: Tensor
+    semantic_local: Tensor
+    position_local: Tensor
+    reconstruction_local: Tensor
+    discrimination: Tensor
+
+    def total(self, config: LossConfig) -> Tensor:
+        """The full loss, Eq. 8."""
+        whole = (
+            self.semantic_global
+            + config.position * self.position_global
+            + config.reconstruction * self.reconstruction_global
+        )
+        patch = (
+            self.semantic_local
+            + config.position * self.position_local
+            + config.reconstruction * self.reconstruction_local
+        )
+        return whole + config.local * patch + config.discrimination * self.discrimination
+
+    def as_record(self) -> dict[str, float]:
+        """The terms as numbers, by name."""
+        return {field.name: float(getattr(self, field.name).detach()) for field in fields(self)}
+
+
+class SuperpixelLoss(NamedTuple):
+    """The two summands of Eq. 3, each a mean over pixels."""
+
+    semantic: Tensor
+    position: Tensor
+
+
+def loss_terms(
+    model: PCNet,
+    batch: Batch,
+    config: LossConfig,
+    random: torch.Generator,
+    autocast: torch.dtype | None = None,
+) -> LossTerms:
+    """Run Algorithm 1, lines 6 to 13: both branches with shared weights, and their losses."""
+    zero = batch.whole.image.new_zeros(())
+    device = batch.whole.image.device.type
+    with torch.autocast(device, autocast or torch.bfloat16, enabled=autocast is not None):
+        whole = model(batch.whole.image)
+    global_loss = superpixel_loss(whole.logits, batch.whole.labels, config.position_power)
+    reconstruction = _reconstruction(model, whole, batch.whole, config)
+    discrimination = zero
+    if config.discrimination:
+        discrimination = discrimination_loss(whole.embedding, batch.whole.labels, config, random)
+    local_loss, local_reconstruction = SuperpixelLoss(zero, zero), zero
+    if config.local:
+        with torch.autocast(device, autocast or torch.bfloat16, enabled=autocast is not None):
+            patch = model(batch.patch.image)
+        local_loss = superpixel_loss(patch.logits, batch.patch.labels, config.position_power)
+        local_reconstruction = _reconstruction(model, patch, batch.patch, config)
+    return LossTerms(
+        global_loss.semantic,
+        global_loss.position,
+        reconstruction,
+        local_loss.semantic,
+        local_loss.position,
+        local_reconstruction,
+        discrimination,
+    )
+
+
+def superpixel_loss(logits: Tensor, labels: Tensor, position_power: int = 1) -> SuperpixelLoss:
+    """Superpixel loss, Eq. 3: what pooling and unpooling lose of the labels and of the position.
+
+    Parameters
+    ----------
+    logits : (B, 9, H, W) tensor
+        Logits of the association, of whole cells.
+    labels : (B, H, W) int64 tensor
+        Classes from 0.
+    position_power : {1, 2}
+
+    Returns
+    -------
+    SuperpixelLoss
+        Mean cross entropy in nats and mean distance in pixels (to the power). Both are 0 where each
+        superpixel holds one class (and one place).
+    """
+    if logits.shape[-2:] != labels.shape[-2:]:
+        raise ValueError(
+            f"labels must be as large as logits, got {tuple(labels.shape[-2:])} and "
+            f"{tuple(logits.shape[-2:])}"
+        )
+    height, width = labels.shape[-2:]
+    q = to_cells(associate(mask_outside(logits, (height // CELL, width // CELL))))
+    truth = to_cells(labels[:, None])  # (B, rows, columns, 256, 1)
+    classes = int(labels.max()) + 1
+    one_hot = F.one_hot(truth[..., 0], classes).to(q.dtype)
+    place = to_cells(_coordinates(height, width, q)).expand(len(labels), -1, -1, -1, -1)
+    rebuilt = unpool(pool(torch.cat([one_hot, place], dim=-1), q), q)
+    at_truth = rebuilt[..., :-2].gather(-1, truth)
+    floor = torch.finfo(q.dtype).tiny
+    semantic = -at_truth.clamp_min(floor).log().mean()
+    squared = (rebuilt[..., -2:] - place).square().sum(-1)
+    position = squared.mean() if position_power == 2 else (squared + TINY).sqrt().mean()
+    return SuperpixelLoss(semantic, position)
+
+
+def reconstruction_loss(rebuilt: Tensor, picture: Tensor, labels: Tensor) -> Tensor:
+    """Masked super-resolution loss, Eq. 5: mean absolute error in the band around boundaries.
+
+    Parameters
+    ----------
+    rebuilt, picture : (B, 3, H, W) tensor
+    labels : (B, H, W) int64 tensor
+
+    Returns
+    -------
+    scalar tensor
+        0 where there is no boundary.
+    """
+    band = _dilate(boundary_mask(labels)[:, None].to(rebuilt.dtype))
+    error = (rebuilt - picture).abs().mean(dim=1, keepdim=True)
+    return (error * band).sum() / band.sum().clamp_min(1)
+
+
+def discrimination_loss(
+    embedding: Tensor, labels: Tensor, config: LossConfig, random: torch.Generator
+) -> Tensor:
+    """Local discrimination loss, Eq. 6 and 7.
+
+    Small windows centred on boundary pixels are kept where they hold exactly two classes; the loss
+    pushes the mean embeddings of the two apart in units of their scatter.
+
+    Parameters
+    ----------
+    embedding : (B, D, H, W) tensor
+    labels : (B, H, W) int64 tensor
+    config : LossConfig
+    random : torch.Generator
+        Draws the windows; on the CPU.
+
+    Returns
+    -------
+    scalar tensor
+        0 where no window is kept.
+    """
+    labels_seen, features = _boundary_windows(embedding, labels, config, random)
+    low, high = labels_seen.amin(1, keepdim=True), labels_seen.amax(1, keepdim=True)
+    first, second = labels_seen == low, labels_seen == high
+    two = ((first | second).all(1)) & (low != high)[:, 0]
+    if not bool(two.any()):
+        return embedding.new_zeros((), dtype=torch.float32)
+    features = features[two]
+    mean_f, scatter_f = _mean_and_scatter(features, first[two])
+    mean_g, scatter_g = _mean_and_scatter(features, second[two])
+    ratio = (mean_f - mean_g).square().sum(-1) / (scatter_f + scatter_g + TINY)
+    return -(ratio.log1p() if config.bounded else ratio).mean()
+
+
+def boundary_mask(labels: Tensor) -> Tensor:
+    """Pixels that have a 4-neighbour with another label, ``(B, H, W)`` bool."""
+    boundary = torch.zeros_like(labels, dtype=torch.bool)
+    below = labels[:, 1:] != labels[:, :-1]
+    right = labels[:, :, 1:] != labels[:, :, :-1]
+    boundary[:, 1:] |= below
+    boundary[:, :-1] |= below
+    boundary[:, :, 1:] |= right
+    boundary[:, :, :-1] |= right
+    return boundary
+
+
+def _reconstruction(model: PCNet, output: Output, view: View, config: LossConfig) -> Tensor:
+    if not config.reconstruction:
+        return view.image.new_zeros(())
+    rebuilt = model.reconstruct(output.detail.to(view.image.dtype))
+    return reconstruction_loss(rebuilt, view.image - model.mean, view.labels)
+
+
+def _dilate(mask: Tensor) -> Tensor:
+    """Dilate a 0/1 map by a square of `BAND_PX`, rows first, then columns."""
+    reach = BAND_PX // 2
+    rows = F.max_pool2d(mask, (BAND_PX, 1), stride=1, padding=(reach, 0))
+    return F.max_pool2d(rows, (1, BAND_PX), stride=1, padding=(0, reach))
+
+
+def _coordinates(height: int, width: int, like: Tensor) -> Tensor:
+    """Row and column of every pixel from the centre, ``(1, 2, H, W)``, in pixels."""
+    rows = torch.arange(height, dtype=like.dtype, device=like.device) - (height - 1) / 2
+    columns = torch.arange(width, dtype=like.dtype, device=like.device) - (width - 1) / 2
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None]
+
+
+def _boundary_windows(
+    embedding: Tensor, labels: Tensor, config: LossConfig, random: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Cut windows around drawn boundary pixels: labels ``(n, K * K)``, features ``(n, K * K, D)``."""
+    reach = config.window_px // 2
+    inner = boundary_mask(labels)[:, reach:-reach, reach:-reach].cpu()
+    centres = inner.nonzero()
+    number = min(config.windows, len(centres) // config.window_px)
+    drawn = torch.randperm(len(centres), generator=random)[:number]
+    centres = centres[drawn].to(labels.device)
+    step = torch.arange(config.window_px, device=labels.device)
+    image = centres[:, 0, None, None]
+    row = centres[:, 1, None, None] + step[:, None]
+    column = centres[:, 2, None, None] + step[None, :]
+    seen = labels[image, row, column].flatten(1)
+    features = embedding.permute(0, 2, 3, 1)[image, row, column].flatten(1, 2).float()
+    return seen, features
+
+
+def _mean_and_scatter(features: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean ``(n, D)`` and summed squared distance from it ``(n,)`` of the members of each window."""
+    weight = members[..., None].to(features.dtype)
+    mean = (features * weight).sum(1) / weight.sum(1)
+    scatter = ((features - mean[:, None]).square() * weight).sum((1, 2))
+    return mean, scatter

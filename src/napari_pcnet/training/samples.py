@@ -1,0 +1,221 @@
+"""From pairs on disk to a batch: the global view, the local patch, and their labels.
+
+A view is a crop of ``crop_px`` x ``crop_px`` work pixels. The *global view* shows the picture at a
+scale drawn for each sample (in the paper: the whole picture resized to a square, which loses its
+aspect ratio). The *local patch* is anchored on a boundary pixel of the ground truth. A picture
+smaller than its crop is mirrored outwards, image and labels alike, so that nothing is invented.
+
+Labels are cut with the nearest rule and renumbered in each crop from 0, so that one-hot maps are as
+narrow as the crop allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_pcnet.datasets import Pair
+from napari_pcnet.grid import STRIDE
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """How crops are drawn.
+
+    Attributes
+    ----------
+    crop_px : int
+        Side of both crops in work pixels, a multiple of 64. The paper's is 512.
+    batch : int
+        Global views in a batch; there are as many local patches.
+    global_resize_px : int
+        If positive, the whole picture is resized to this square before the crop, as in the paper
+        (768), and `global_scale` is unused.
+    global_scale, local_scale : tuple of float
+        Smallest and largest enlargement of the picture, drawn evenly in its logarithm.
+    mirror : bool
+        Mirror half of the crops left to right.
+    dynamic_mask : bool
+        Guide local patches by the dynamic mask of Eq. 4; otherwise by all their classes.
+    """
+
+    crop_px: int = 256
+    batch: int = 4
+    global_resize_px: int = 0
+    global_scale: tuple[float, float] = (0.5, 1.5)
+    local_scale: tuple[float, float] = (1.0, 1.0)
+    mirror: bool = True
+    dynamic_mask: bool = True
+
+    def __post_init__(self) -> None:
+        if self.crop_px < STRIDE or self.crop_px % STRIDE:
+            raise ValueError(f"crop_px must be a multiple of {STRIDE}, got {self.crop_px!r}")
+        if self.batch < 1:
+            raise ValueError(f"batch must be at least 1, got {self.batch!r}")
+
+
+class View(NamedTuple):
+    """Aligned crops of several pictures and their ground truth."""
+
+    image: Tensor  # (B, 3, H, W) in 0..1
+    labels: Tensor  # (B, H, W) int64, from 0 in each crop
+
+
+class Batch(NamedTuple):
+    """One step's food for Algorithm 1."""
+
+    whole: View  # G* and S_G
+    patch: View  # L* and M of Eq. 4 (or S_L)
+
+
+class _Region(NamedTuple):
+    """A rectangle of the picture's own pixels; it may reach over the picture's rim."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Sampler:
+    """Draws batches from pairs; batch number ``step`` depends on nothing but `seed` and `step`.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        Each annotation of each image counts as one sample.
+    config : SampleConfig
+    seed : int
+    """
+
+    def __init__(self, pairs: Sequence[Pair], config: SampleConfig, seed: int) -> None:
+        self.config, self.seed = config, seed
+        self.rows = [(pair, k) for pair in pairs for k in range(len(pair.annotations))]
+
+    def batch(self, step: int) -> Batch:
+        """Draw the batch of one step."""
+        random = np.random.default_rng((self.seed, step))
+        chosen = random.choice(len(self.rows), size=self.config.batch, replace=False)
+        wholes, patches = [], []
+        for index in chosen:
+            pair, annotation = self.rows[index]
+            image, annotations = _read(pair)
+            labels = annotations[annotation]
+            wholes.append(self._cut(image, labels, self._whole_region(labels.shape, random), random))
+            region = self._patch_region(labels, random)
+            patches.append(self._cut(image, labels, region, random, self.config.dynamic_mask))
+        return Batch(_stack(wholes), _stack(patches))
+
+    def _whole_region(self, shape: tuple[int, ...], random: np.random.Generator) -> _Region:
+        crop, config = self.config.crop_px, self.config
+        if config.global_resize_px:
+            scales = [config.global_resize_px / side for side in shape]
+        else:
+            scales = [_draw_scale(config.global_scale, random)] * 2
+        size = [max(1, round(crop / scale)) for scale in scales]
+        corner = [_draw_start(side, length, random) for side, length in zip(shape, size, strict=True)]
+        return _Region(corner[0], corner[1], size[0], size[1])
+
+    def _patch_region(self, labels: NDArray[np.integer], random: np.random.Generator) -> _Region:
+        size = max(1, round(self.config.crop_px / _draw_scale(self.config.local_scale, random)))
+        boundary = np.flatnonzero(boundary_pixels(labels))
+        if boundary.size:
+            anchor = np.unravel_index(random.choice(boundary), labels.shape)
+        else:  # a picture of one region: any patch of it
+            anchor = tuple(random.integers(side) for side in labels.shape)
+        top, left = (
+            _clamp_start(side, size, int(at) - size // 2)
+            for side, at in zip(labels.shape, anchor, strict=True)
+        )
+        return _Region(top, left, size, size)
+
+    def _cut(
+        self,
+        image: NDArray[np.uint8],
+        labels: NDArray[np.integer],
+        region: _Region,
+        random: np.random.Generator,
+        guided: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        crop = self.config.crop_px
+        rows = _mirrored(region.top, region.height, image.shape[0])
+        columns = _mirrored(region.left, region.width, image.shape[1])
+        if self.config.mirror and random.random() < 0.5:
+            columns = columns[::-1]
+        pixels = torch.from_numpy(np.ascontiguousarray(image[rows[:, None], columns].transpose(2, 0, 1)))
+        picture = F.interpolate(
+            pixels[None].float() / 255, size=(crop, crop), mode="bicubic", antialias=True
+        )[0].clamp_(0, 1)
+        cut = labels[_nearest(rows, crop)[:, None], _nearest(columns, crop)]
+        _, dense = np.unique(cut, return_inverse=True)
+        dense = dense.reshape(cut.shape)
+        if guided:
+            dense = guiding_mask(dense)
+        return picture, torch.from_numpy(dense.astype(np.int64))
+
+
+def boundary_pixels(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Pixels that have a 4-neighbour with another label, ``(H, W)``."""
+    boundary = np.zeros(labels.shape, bool)
+    below = labels[1:] != labels[:-1]
+    right = labels[:, 1:] != labels[:, :-1]
+    boundary[1:] |= below
+    boundary[:-1] |= below
+    boundary[:, 1:] |= right
+    boundary[:, :-1] |= right
+    return boundary
+
+
+def guiding_mask(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Dynamic guiding mask of Eq. 4: 1 where the class with the longest boundary is, 0 elsewhere.
+
+    The longest boundary is the authors' reading: the class found most often on boundary pixels.
+    """
+    on_boundary = labels[boundary_pixels(labels)]
+    if on_boundary.size == 0:
+        return np.zeros(labels.shape, np.int64)
+    classes, counts = np.unique(on_boundary, return_counts=True)
+    return (labels == classes[counts.argmax()]).astype(np.int64)
+
+
+@lru_cache(maxsize=512)
+def _read(pair: Pair) -> tuple[NDArray[np.uint8], list[NDArray[np.integer]]]:
+    return pair.read_image(), pair.read_annotations()
+
+
+def _draw_scale(limits: tuple[float, float], random: np.random.Generator) -> float:
+    return float(np.exp(random.uniform(np.log(limits[0]), np.log(limits[1]))))
+
+
+def _draw_start(side: int, length: int, random: np.random.Generator) -> int:
+    room = side - length
+    return int(random.integers(room + 1)) if room > 0 else -((-room) // 2)
+
+
+def _clamp_start(side: int, length: int, start: int) -> int:
+    return min(max(start, 0), side - length) if side > length else -((length - side) // 2)
+
+
+def _mirrored(start: int, length: int, side: int) -> NDArray[np.intp]:
+    """Pixel numbers of a stretch that may reach over both rims, mirrored at them."""
+    wave = np.arange(start, start + length) % (2 * side)
+    return np.minimum(wave, 2 * side - 1 - wave)
+
+
+def _nearest(positions: NDArray[np.intp], length: int) -> NDArray[np.intp]:
+    """Stretch or shrink a run of pixel numbers to `length` of them with the nearest rule."""
+    at = (np.arange(length) + 0.5) * (len(positions) / length)
+    return positions[np.minimum(at.astype(np.intp), len(positions) - 1)]
+
+
+def _stack(views: list[tuple[Tensor, Tensor]]) -> View:
+    pictures, labels = zip(*views, strict=True)
+    return View(torch.stack(pictures), torch.stack(labels))

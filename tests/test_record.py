@@ -1,0 +1,115 @@
+"""A run's options become Python, a command line and JSON, and come back."""
+
+import inspect
+import json
+import re
+import shlex
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from napari_pcnet import __version__, images
+from napari_pcnet.cli import _options_from, _parser
+from napari_pcnet.record import RunRecord
+
+PLAIN = RunRecord()
+FULL = RunRecord(
+    1000,
+    model="my weights.safetensors",
+    method="lattice",
+    compactness=8.5,
+    start_label=0,
+    mask="in.png",
+    channel_axis=None,
+    intensity_range=(-5.0, 100.0),
+    spacing=(2.0, 0.5),
+    device="cpu",
+    precision="float64",
+    window=512,
+)
+
+
+def test_its_fields_and_defaults_are_the_functions_own() -> None:
+    from napari_pcnet import pcnet_superpixels
+
+    arguments = inspect.signature(pcnet_superpixels).parameters
+    asked = {name: each.default for name, each in arguments.items() if name not in ("image", "progress")}
+    assert {each.name: each.default for each in fields(RunRecord)} == asked
+
+
+def test_every_option_has_a_help_text() -> None:
+    assert all(each.metadata["help"] for each in fields(RunRecord))
+
+
+@pytest.mark.parametrize("record", [PLAIN, FULL])
+def test_a_record_comes_back_from_json(record: RunRecord) -> None:
+    assert RunRecord.from_dict(json.loads(json.dumps(record.as_dict()))) == record
+
+
+def test_its_dict_says_which_version_wrote_it() -> None:
+    assert PLAIN.as_dict()["napari-pcnet"] == __version__
+
+
+def test_options_that_a_dict_lacks_have_their_default() -> None:
+    assert RunRecord.from_dict({"n_segments": 7}) == RunRecord(7)
+
+
+def test_an_option_of_another_version_is_refused() -> None:
+    message = (
+        f"the record has the option 'sigma', which napari-pcnet {__version__} does not know; "
+        "it was written by 9.0.0"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        RunRecord.from_dict({"napari-pcnet": "9.0.0", "sigma": 1})
+
+
+@pytest.mark.parametrize("record", [PLAIN, FULL])
+def test_a_record_comes_back_from_its_command_line(record: RunRecord) -> None:
+    words = shlex.split(record.command_line("my scan.tif", "out.tif"))
+    assert words[0] == "napari-pcnet"
+    namespace = _parser(words[1:]).parse_args(words[1:])
+    assert (str(namespace.image), str(namespace.output)) == ("my scan.tif", "out.tif")
+    assert _options_from(namespace, RunRecord) == record
+
+
+def test_the_call_names_what_differs_from_the_defaults() -> None:
+    assert PLAIN.python_call() == "pcnet_superpixels(image, 100)"
+    assert FULL.python_call("layer", "inside") == (
+        "pcnet_superpixels(layer, 1000, model='my weights.safetensors', method='lattice', compactness=8.5, "
+        "start_label=0, mask=inside, channel_axis=None, intensity_range=(-5.0, 100.0), spacing=(2.0, 0.5), "
+        "device='cpu', precision='float64', window=512)"
+    )
+
+
+@pytest.mark.parametrize("record", [PLAIN, FULL])
+def test_the_call_passes_exactly_the_records_arguments(record: RunRecord) -> None:
+    passed: dict[str, object] = {}
+
+    def pcnet_superpixels(image: str, n_segments: int, **keywords: object) -> None:
+        passed.update(keywords, n_segments=n_segments)
+
+    eval(record.python_call(), {"pcnet_superpixels": pcnet_superpixels, "image": "", "mask": record.mask})
+    assert RunRecord(**passed) == record  # type: ignore[arg-type]  # what a call was given
+
+
+def test_the_script_reads_the_files_and_makes_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    import napari_pcnet
+
+    given: dict[str, object] = {}
+
+    def stand_in(image: object, n_segments: int, **keywords: object) -> str:
+        given.update(keywords, image=image, n_segments=n_segments)
+        return "labels"
+
+    monkeypatch.setattr(napari_pcnet, "pcnet_superpixels", stand_in, raising=False)
+    names: dict[str, object] = {}
+    exec(RunRecord(9, compactness=2.0).python_script(str(images.SAMPLE)), names)
+    np.testing.assert_array_equal(given.pop("image"), images.read_image(images.SAMPLE).pixels)
+    assert given == {"n_segments": 9, "compactness": 2.0, "mask": None}
+    assert names["labels"] == "labels"
+
+
+def test_the_keywords_leave_the_mask_to_the_caller() -> None:
+    assert "mask" not in FULL.keywords()
+    assert FULL.keywords()["window"] == 512
