@@ -11,7 +11,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Sequence
-from dataclasses import Field, fields, replace
+from dataclasses import MISSING, Field, fields, replace
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -323,6 +323,8 @@ def _add_flags(parser: argparse.ArgumentParser, options_class: type, short: dict
         reading = _how_to_read(hints[each.name])
         if "metavar" in each.metadata:
             reading["metavar"] = each.metadata["metavar"]
+        if each.default is MISSING and each.default_factory is MISSING:
+            reading["required"] = True
         parser.add_argument(
             *filter(None, (short.get(each.name), flag)),
             dest=each.name,
@@ -343,8 +345,10 @@ def _options_from(namespace: argparse.Namespace, options_class: type[Options]) -
 
 def _help(field: Field[Any]) -> str:
     text = str(field.metadata.get("help", "")).replace("%", "%%")
-    default = "" if field.default is None or "(default" in text else f" (default: {field.default})"
-    return text + (default if isinstance(field.default, int | float | str) else "")
+    if field.default in (MISSING, None, ()) or "default" in text:
+        return text
+    values = field.default if isinstance(field.default, tuple) else (field.default,)
+    return f"{text} (default: {' '.join(map(str, values))})"
 
 
 def _how_to_read(hint: Any) -> dict[str, Any]:

@@ -2,18 +2,21 @@
 
 Two regions of ``a`` and ``b`` pixels cost ::
 
-    a b / (a + b) * (|colour difference|^2 + m^2 |centroid difference|^2 / (a + b))
+    a b / (a + b) * (|colour difference|^2 + m^2 (I / (a + b)^2 + EVENNESS))
 
-with the colour of a region its mean (CIELAB for RGB) and ``m`` the compactness. The first term is
-Ward's, the growth of the summed squared colour error. The second weighs distance against the
-regions' own size, so one tree serves every count: with a fixed scale, fine cuts would ignore
-position, and coarse ones become a grid.
+with the colour of a region its mean (CIELAB for RGB), ``m`` the compactness, and ``I`` the second
+moment of the two together, the sum of squared distances from their centroid. The first term is
+Ward's, the growth of the summed squared colour error. The second is free of scale: ``I / area^2`` is
+1 / 6 for a square of any size and grows as a region gets longer or more ragged. So one tree
+serves every count, where with a fixed scale fine cuts would ignore position and coarse ones become a
+grid. `EVENNESS` weighs size alone: it is Ward's cost of a feature in which all regions differ
+alike, and keeps superpixels of a uniform picture within a factor 4 of each other.
 
-Merging goes in rounds. In each, every edge that is the cheapest of both its ends is
-merged; of equal costs a hash of the two regions' first pixels decides. (Ties by first pixel
-alone would let a uniform picture merge one pair a round.) What an earlier edge would have merged
-in a one-by-one order and this does not can only be an edge whose cost another merge has lowered,
-which the centroid term allows and is rare; heights are made monotone afterwards.
+Merging goes in rounds. In each, every edge that is the cheapest of both its ends is merged. Costs
+in one step of an eighth of an octave count as equal, and among equals a hash of the two regions'
+numbers decides: in exact order a smooth gradient or a uniform picture would merge one pair a round.
+Measured on 25 BSDS500 validation images, the steps cost no accuracy (ASA within .0005 of exact
+order at 200, 400 and 800 superpixels). Heights are the exact costs, made monotone.
 """
 
 from __future__ import annotations
@@ -22,6 +25,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+EVENNESS = 0.2
+"""Weight of size alone beside shape (1 / 6 for a square); chosen on uniform pictures of six sizes,
+where 0 lets the largest superpixel be 4.6 times the smallest, 0.1 and 0.2 3.7 times."""
+
+STEPS_PER_OCTAVE = 8
+"""Fineness in which costs are compared."""
+
+LEAF_MOMENT = 1 / 6
+"""Second moment over squared area that a leaf is given: a square's."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +150,9 @@ class _State:
     """Regions that are still there; each stands at the place of its smallest leaf."""
 
     area: NDArray[np.float64]
-    colour: NDArray[np.float64]  # sums
-    position: NDArray[np.float64]  # sums
+    moment: NDArray[np.float64]
+    colour: NDArray[np.float64]  # (n, C) means
+    centroid: NDArray[np.float64]  # (n, 2)
     node: NDArray[np.int64]
     height: NDArray[np.float64]
 
@@ -148,20 +162,20 @@ class _State:
         number = len(area)
         return cls(
             area,
-            features.colour * area[:, None],
-            features.centroid * area[:, None],
+            LEAF_MOMENT * area**2,
+            features.colour.copy(),
+            features.centroid.copy(),
             np.arange(number),
             np.zeros(number),
         )
 
     def cost(self, edges: NDArray[np.int64], compactness: float) -> NDArray[np.float64]:
         u, v = edges.T
-        a, b = self.area[u], self.area[v]
-        together = a + b
-        colour = self.colour / self.area[:, None]
-        place = self.position / self.area[:, None]
-        distance = compactness**2 * _squared_distance(place, u, v) / together
-        result: NDArray[np.float64] = a * b / together * (_squared_distance(colour, u, v) + distance)
+        together = self.area[u] + self.area[v]
+        weight = self.area[u] * self.area[v] / together
+        shape = self._joint_moment(u, v, weight) / together**2 + EVENNESS
+        colour = _squared_distance(self.colour, u, v)
+        result: NDArray[np.float64] = weight * (colour + compactness**2 * shape)
         return result
 
     def merge(
@@ -169,17 +183,28 @@ class _State:
     ) -> NDArray[np.int64]:
         """Merge disjoint pairs, drop the second of each, and say where everyone is now."""
         keep, gone = pairs.T
-        for sums in (self.area, self.colour, self.position):
-            sums[keep] += sums[gone]
+        a, b = self.area[keep], self.area[gone]
+        self.moment[keep] = self._joint_moment(keep, gone, a * b / (a + b))
+        share = (b / (a + b))[:, None]
+        for means in (self.colour, self.centroid):
+            means[keep] += share * (means[gone] - means[keep])
+        self.area[keep] = a + b
         self.node[keep] = first_node + np.arange(len(pairs))
         self.height[keep] = height
         stays = np.ones(len(self.area), bool)
         stays[gone] = False
         target = np.cumsum(stays) - 1
         target[gone] = target[keep]
-        for name in ("area", "colour", "position", "node", "height"):
+        for name in ("area", "moment", "colour", "centroid", "node", "height"):
             setattr(self, name, getattr(self, name)[stays])
         return target
+
+    def _joint_moment(
+        self, u: NDArray[np.int64], v: NDArray[np.int64], weight: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Second moment of two regions together, by the parallel-axis theorem."""
+        apart = weight * _squared_distance(self.centroid, u, v)
+        return self.moment[u] + self.moment[v] + apart
 
 
 def _squared_distance(
@@ -194,7 +219,9 @@ def _squared_distance(
 
 def _cheapest_of_both(edges: NDArray[np.int64], cost: NDArray[np.float64], number: int) -> NDArray[np.int64]:
     """Edges that are the cheapest of both their ends, cheapest first."""
-    order = np.lexsort((_hash(edges), cost))
+    tiny = np.finfo(np.float64).tiny
+    step = np.floor(STEPS_PER_OCTAVE * np.log2(np.maximum(cost, tiny))).astype(np.int32)
+    order = np.lexsort((_hash(edges), step))
     backwards = order[::-1]
     best = np.full(number, -1, np.int64)  # of fancy assignment to one place the last one stays
     best[edges[backwards].ravel()] = np.repeat(backwards, 2)

@@ -388,7 +388,8 @@ def _write_tiff(path: Path, labels: NDArray[Any]) -> None:
     import tifffile
 
     content = io.BytesIO()  # tifffile asks a file for its name, and a temporary file's is a number
-    tifffile.imwrite(content, labels, compression="zlib", predictor=True, photometric="minisblack")
+    differences = labels.dtype.itemsize <= 4  # the format has no predictor for 64 bits
+    tifffile.imwrite(content, labels, compression="zlib", predictor=differences, photometric="minisblack")
     _write_whole(path, lambda file: file.write(content.getbuffer()))
 
 

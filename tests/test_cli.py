@@ -1,0 +1,393 @@
+"""The command line: exit statuses, one sentence for what a user got wrong, files where they should be."""
+
+import os
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import PIL.Image
+import pytest
+from numpy.testing import assert_array_equal
+
+from napari_pcnet import __version__, images, weights
+from napari_pcnet.cli import main
+
+PICTURE = np.zeros((48, 64, 3), np.uint8)
+PICTURE[:, 30:] = (200, 120, 40)
+PICTURE[20:30, 10:20] = (20, 220, 90)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the drawn picture in it."""
+    monkeypatch.chdir(tmp_path)
+    PIL.Image.fromarray(PICTURE).save("in.png")
+    return tmp_path
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Arguments that a stand-in for `pcnet_superpixels` was called with; it labels two halves."""
+    seen: list[dict[str, Any]] = []
+
+    def halves(image: np.ndarray[Any, Any], n_segments: int = 100, **keywords: Any) -> np.ndarray[Any, Any]:
+        seen.append({"image": image, "n_segments": n_segments} | keywords)
+        keywords["progress"](1, 1)
+        labels = np.full(image.shape[:2], keywords["start_label"], np.int32)
+        labels[:, image.shape[1] // 2 :] += 1
+        return labels
+
+    stand_in = types.ModuleType("napari_pcnet.superpixels")
+    stand_in.pcnet_superpixels = halves  # type: ignore[attr-defined]  # a module of one function
+    monkeypatch.setitem(sys.modules, "napari_pcnet.superpixels", stand_in)
+    return seen
+
+
+def _refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command says that must fail with status 2: one line on stderr, nothing on stdout."""
+    try:
+        status = main(words)
+    except SystemExit as end:
+        status = int(str(end.code))
+    said = capsys.readouterr()
+    assert (status, said.out) == (2, "")
+    assert said.err.count("\n") == 1
+    return said.err.removeprefix("napari-pcnet: ").rstrip()
+
+
+# -- segment ---------------------------------------------------------------------------------------
+
+
+def test_segment_writes_labels_and_says_how_many(
+    folder: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["segment", "in.png", "out.tif", "-n", "2"]) == 0
+    assert capsys.readouterr().out.startswith("out.tif: 2 superpixels in 48 x 64 pixels, ")
+    labels = images.read_labels("out.tif")
+    assert_array_equal(np.unique(labels), [1, 2])
+    assert_array_equal(calls[0]["image"], PICTURE)
+
+
+def test_every_argument_has_its_flag(folder: Path, calls: list[dict[str, Any]]) -> None:
+    PIL.Image.fromarray(np.full((48, 64), 255, np.uint8)).save("mask.png")
+    words = (
+        "segment in.png out.tif --n-segments 7 --model own.safetensors --method lattice --compactness 2.5 "
+        "--start-label 0 --mask mask.png --channel-axis -1 --intensity-range -5 300 --spacing 2 0.5 "
+        "--device cpu --precision float64 --window 512"
+    )
+    assert main(words.split()) == 0
+    call = calls[0]
+    assert call.pop("mask").all()
+    del call["image"], call["progress"]
+    assert call == {
+        "n_segments": 7,
+        "model": "own.safetensors",
+        "method": "lattice",
+        "compactness": 2.5,
+        "start_label": 0,
+        "channel_axis": -1,
+        "intensity_range": (-5.0, 300.0),
+        "spacing": (2.0, 0.5),
+        "device": "cpu",
+        "precision": "float64",
+        "window": 512,
+    }
+
+
+def test_the_channel_axis_is_the_files(folder: Path, calls: list[dict[str, Any]]) -> None:
+    PIL.Image.fromarray(PICTURE[..., 0]).save("grey.png")
+    assert main(["segment", "grey.png", "out.png"]) == 0
+    assert calls[0]["channel_axis"] is None
+
+
+def test_the_overlay_is_the_picture_with_borders(folder: Path, calls: list[dict[str, Any]]) -> None:
+    assert main(["segment", "in.png", "out.tif", "--overlay", "borders.png"]) == 0
+    shown = images.read_image("borders.png").pixels
+    assert_array_equal(shown[:, 31], np.tile(images.BOUNDARY_COLOUR, (48, 1)))
+    assert_array_equal(shown[:, :31], PICTURE[:, :31])
+
+
+def test_an_existing_output_needs_overwrite(
+    folder: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("out.tif").write_bytes(b"mine")
+    message = "output out.tif exists; add --overwrite (overwrite=True) to replace it"
+    assert _refused(["segment", "in.png", "out.tif"], capsys) == message
+    assert calls == []
+    assert main(["segment", "in.png", "out.tif", "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("none.png out.tif", "image none.png does not exist"),
+        ("in.png none/out.tif", "output folder none does not exist; make it first"),
+        ("in.png out.jpg", "output out.jpg must end in .tif, .tiff or .png"),
+        ("in.png out.tif --overlay o.gif", "output o.gif must end in .png, .jpg or .jpeg"),
+        (
+            "in.png out.tif -n ten",
+            "argument -n/--n-segments: must be a whole number, got 'ten' (see napari-pcnet segment --help)",
+        ),
+        (
+            "in.png out.tif -n 1.5",
+            "argument -n/--n-segments: must be a whole number, got '1.5' (see napari-pcnet segment --help)",
+        ),
+        (
+            "in.png out.tif --window big",
+            "argument --window: must be a whole number or none, got 'big' (see napari-pcnet segment --help)",
+        ),
+        (
+            "in.png out.tif --spacing 1 wide",
+            "argument --spacing: must be a number, got 'wide' (see napari-pcnet segment --help)",
+        ),
+        ("in.png out.tif --sigma 1", "unrecognized arguments: --sigma 1 (see napari-pcnet --help)"),
+        (
+            "in.png",
+            "the following arguments are required: OUT (see napari-pcnet segment --help)",
+        ),
+    ],
+)
+def test_what_a_user_got_wrong_is_one_sentence(
+    folder: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], words: str, message: str
+) -> None:
+    assert _refused(["segment", *words.split()], capsys) == message
+    assert os.listdir(folder) == ["in.png"]
+
+
+def test_a_refusal_of_the_function_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refusing(*_arguments: object, **_keywords: object) -> None:
+        raise ValueError("n_segments must be a whole number of at least 1,\n  got 0")
+
+    stand_in = types.ModuleType("napari_pcnet.superpixels")
+    stand_in.pcnet_superpixels = refusing  # type: ignore[attr-defined]  # a module of one function
+    monkeypatch.setitem(sys.modules, "napari_pcnet.superpixels", stand_in)
+    message = "n_segments must be a whole number of at least 1, got 0"
+    assert _refused(["segment", "in.png", "out.tif", "-n", "0"], capsys) == message
+
+
+def test_a_picture_that_is_none_is_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("notes.png").write_text("notes")
+    assert _refused(["segment", "notes.png", "out.tif"], capsys) == (
+        "notes.png cannot be read as a tif, png or jpg picture: cannot identify image file 'notes.png'"
+    )
+
+
+def test_an_interruption_ends_with_status_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_arguments: object, **_keywords: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(images, "read_image", interrupted)
+    assert main(["segment", "in.png", "out.tif"]) == 130
+
+
+def test_a_missing_extra_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(*_arguments: object, **_keywords: object) -> None:
+        raise ModuleNotFoundError("No module named 'cv2'", name="cv2")
+
+    monkeypatch.setattr(images, "read_image", missing)
+    message = "cv2 is not installed; pip install 'napari-pcnet[benchmark]'"
+    assert _refused(["segment", "in.png", "out.tif"], capsys) == message
+
+
+def test_a_broken_installation_is_not_taken_for_a_users_mistake(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_arguments: object, **_keywords: object) -> None:
+        raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
+
+    monkeypatch.setattr(images, "read_image", missing)
+    with pytest.raises(ModuleNotFoundError):
+        main(["segment", "in.png", "out.tif"])
+
+
+# -- the other commands ----------------------------------------------------------------------------
+
+
+def test_demo_says_where_its_files_are(
+    folder: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo"]) == 0
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first.startswith("2 superpixels in 300 x 451 pixels, ")
+    assert second == f"labels:  {folder / 'napari-pcnet-demo' / 'labels.tif'}"
+    assert third == f"overlay: {folder / 'napari-pcnet-demo' / 'overlay.png'}"
+    assert images.read_labels(second.split()[1]).shape == (300, 451)
+    assert images.read_image(third.split()[1]).pixels.shape == (300, 451, 3)
+    assert main(["demo", "--output", "elsewhere"]) == 0
+    assert sorted(os.listdir("elsewhere")) == ["labels.tif", "overlay.png"]
+
+
+def test_the_list_of_weights_has_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "list"]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert tuple(names) == weights.names()
+
+
+def test_info_prints_the_record_of_every_network(capsys: pytest.CaptureFixture[str]) -> None:
+    for record in weights.records():
+        assert main(["weights", "info", record.name]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert f"sha256: {record.sha256}" in said
+        assert f"licence: {record.licence}" in said
+        assert said[-1] == f"file: {record.path}, SHA-256 as published"
+
+
+def test_info_of_unknown_weights_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _refused(["weights", "info", "pcnet"], capsys).startswith("no weights are called 'pcnet'; ")
+
+
+def test_train_takes_its_configuration_data_and_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_pcnet.training import loop
+
+    given: dict[str, Any] = {}
+
+    def train(config: object, run_folder: Path, **options: Any) -> Path:
+        given.update(options, config=config, folder=run_folder)
+        options["report"]({"step": 1, "total": 0.5}, 3.0)
+        return run_folder / "weights.safetensors"
+
+    config = types.SimpleNamespace(run=types.SimpleNamespace(steps=2))
+    monkeypatch.setattr(loop, "read_config", lambda path: config)
+    monkeypatch.setattr(loop, "train", train)
+    assert main(["train", "small.toml", "--data", "pictures", "--resume"]) == 0
+    assert (given["config"], given["folder"]) == (config, Path("runs/small"))
+    assert (given["base"], given["resume"]) == (Path("pictures"), True)
+    assert capsys.readouterr().out == "weights: runs/small/weights.safetensors\n"
+
+
+def test_a_missing_configuration_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = "there is no training configuration none.toml"
+    assert _refused(["train", "none.toml"], capsys) == message
+
+
+@dataclass(frozen=True)
+class _Options:
+    data: Path = field(metadata={"help": "where the pictures are, 100 % of them"})
+    counts: tuple[int, ...] = field(default=(200, 400), metadata={"help": "numbers of superpixels"})
+    methods: tuple[str, ...] = ("hierarchy",)
+    images: int | None = None
+    plots: bool = False
+    order: Literal["name", "size"] = "name"
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for the benchmarks that prints its options."""
+    stand_in = types.ModuleType("napari_pcnet.evaluation.benchmark")
+
+    def run(options: _Options, progress: Callable[[int, int], None]) -> str:
+        progress(1, 1)
+        return repr(options)
+
+    for name, value in {
+        "QualityOptions": _Options,
+        "CostOptions": _Options,
+        "main_quality": run,
+        "main_cost": run,
+    }.items():
+        setattr(stand_in, name, value)
+    monkeypatch.setitem(sys.modules, "napari_pcnet.evaluation.benchmark", stand_in)
+
+
+@pytest.mark.usefixtures("benchmark")
+def test_benchmark_flags_come_from_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "quality", "--data", "d"]) == 0
+    assert capsys.readouterr().out == f"{_Options(Path('d'))!r}\n"
+    words = "--data /d --counts 1 2 3 --methods a b --images 5 --plots --order size"
+    assert main(["benchmark", "cost", *words.split()]) == 0
+    expected = _Options(Path("/d"), (1, 2, 3), ("a", "b"), 5, plots=True, order="size")
+    assert capsys.readouterr().out == f"{expected!r}\n"
+
+
+@pytest.mark.usefixtures("benchmark")
+def test_an_option_without_a_default_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    message = "the following arguments are required: --data (see napari-pcnet benchmark quality --help)"
+    assert _refused(["benchmark", "quality"], capsys) == message
+
+
+@pytest.mark.usefixtures("benchmark")
+def test_benchmark_help_shows_the_fields_texts(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["benchmark", "quality", "--help"])
+    said = capsys.readouterr().out
+    assert "where the pictures are, 100 % of them" in said
+    assert "numbers of superpixels (default: 200 400)" in said
+
+
+def test_no_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    message = "the following arguments are required: COMMAND (see napari-pcnet --help)"
+    assert _refused([], capsys) == message
+
+
+def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"napari-pcnet {__version__}\n"
+
+
+# -- end to end, with the network ------------------------------------------------------------------
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    code = "import sys; from napari_pcnet.cli import main; sys.exit(main())"
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+
+
+def test_a_picture_becomes_exactly_the_labels_asked_for(folder: Path) -> None:
+    done = _run("segment", "in.png", "out.tif", "-n", "12", "--overlay", "o.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_array_equal(np.unique(images.read_labels("out.tif")), np.arange(1, 13))
+
+
+def test_the_command_and_the_function_give_the_same_labels(folder: Path) -> None:
+    from napari_pcnet import pcnet_superpixels
+
+    assert main(["segment", "in.png", "out.tif", "-n", "9"]) == 0
+    assert_array_equal(images.read_labels("out.tif"), pcnet_superpixels(PICTURE, 9))
+
+
+def test_transparent_pixels_get_no_superpixel(folder: Path) -> None:
+    alpha = np.full((48, 64), 255, np.uint8)
+    alpha[:, :16] = 0
+    PIL.Image.fromarray(np.dstack([PICTURE, alpha])).save("clear.png")
+    assert main(["segment", "clear.png", "out.tif", "-n", "5"]) == 0
+    labels = images.read_labels("out.tif")
+    assert_array_equal(labels == 0, alpha == 0)
+    assert labels.max() == 5
+
+
+def test_the_functions_own_refusals_have_no_traceback(folder: Path) -> None:
+    done = _run("segment", "in.png", "out.tif", "-n", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "napari-pcnet: n_segments must be a whole number of at least 1, got 0\n"
+    assert os.listdir(folder) == ["in.png"]
+
+
+def test_the_demo_works_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = _run("demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("250 superpixels in 300 x 451 pixels, ")
+    labels = images.read_labels("napari-pcnet-demo/labels.tif")
+    assert_array_equal(np.unique(labels), np.arange(1, 251))
+
+
+def test_the_doctor_finds_this_machine_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"napari-pcnet {__version__}, Python ")
+    assert "device: " in said
+    assert said.count("SHA-256 as published") == len(weights.names())
+    assert "self-test passed: " in said

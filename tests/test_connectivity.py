@@ -1,0 +1,59 @@
+"""Connected pieces and whose they are."""
+
+import numpy as np
+
+from napari_pcnet.connectivity import OUTSIDE, find_pieces, owners
+from napari_pcnet.grid import Window
+
+
+def drawn(text: str) -> np.ndarray:
+    return np.array([[OUTSIDE if c == "." else int(c) for c in row] for row in text.split()], np.int32)
+
+
+def test_pieces_are_numbered_by_their_first_pixel() -> None:
+    raw = drawn("7700 7007 7777 .222")
+    pieces = find_pieces(raw, Window(0, 0, 4, 4), 4)
+    assert pieces.ids.tolist() == [[0, 0, 1, 1], [0, 1, 1, 0], [0, 0, 0, 0], [-1, 2, 2, 2]]
+    assert pieces.names.tolist() == [0, 2, 13]
+    assert pieces.cells.tolist() == [7, 0, 2]
+
+
+def test_corners_do_not_connect() -> None:
+    pieces = find_pieces(drawn("10 01"), Window(0, 0, 2, 2), 2)
+    assert len(pieces.names) == 4
+
+
+def test_a_name_does_not_depend_on_the_window() -> None:
+    raw = np.random.default_rng(0).integers(0, 3, (20, 30)).astype(np.int32)
+    whole = find_pieces(raw, Window(0, 0, 20, 30), 30)
+    window = Window(4, 5, 20, 30)
+    part = find_pieces(raw[4:, 5:], window, 30)
+    inner = {int(n) for n in part.names} & {int(n) for n in whole.names}
+    touched = set(np.unique(whole.ids[:5]).tolist()) | set(np.unique(whole.ids[:, :6]).tolist())
+    untouched = {int(n) for k, n in enumerate(whole.names) if k not in touched}
+    assert untouched <= inner
+
+
+def test_a_window_outside_the_mask_has_no_pieces() -> None:
+    pieces = find_pieces(np.full((3, 3), OUTSIDE, np.int32), Window(0, 0, 3, 3), 3)
+    assert len(pieces.names) == 0
+    assert (pieces.ids == -1).all()
+
+
+def test_the_largest_piece_stays_and_a_crumb_goes_where_its_border_is_longest() -> None:
+    # pieces: 0 (cell 5, large), 1 (cell 6), 2 (cell 5, crumb) touching 0 by 1 and 1 by 3
+    owner = owners(
+        np.array([5, 6, 5]), np.array([10, 9, 2]), np.array([[0, 1], [0, 2], [1, 2]]), np.array([4, 1, 3])
+    )
+    assert owner.tolist() == [0, 1, 1]
+
+
+def test_equal_borders_go_to_the_first_and_crumbs_among_crumbs_wait_a_round() -> None:
+    cells = np.array([1, 2, 1, 2])  # 2 and 3 are crumbs; 3 touches only 2
+    owner = owners(cells, np.array([9, 9, 1, 1]), np.array([[0, 2], [1, 2], [2, 3]]), np.array([2, 2, 1]))
+    assert owner.tolist() == [0, 1, 0, 0]
+
+
+def test_a_crumb_with_no_neighbour_keeps_itself() -> None:
+    owner = owners(np.array([1, 1]), np.array([4, 2]), np.empty((0, 2), np.int64), np.empty(0, np.int64))
+    assert owner.tolist() == [0, 1]

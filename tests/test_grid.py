@@ -1,0 +1,58 @@
+"""The lattice, the two frames, and the way between them."""
+
+import numpy as np
+import pytest
+
+from napari_pcnet.grid import CELL, Grid, Window, raw_ids
+
+
+def test_a_picture_at_its_own_scale_has_partial_last_cells_and_whole_strides() -> None:
+    grid = Grid.enlarged((481, 321), 1)
+    assert grid.work_shape == (481, 321)
+    assert grid.lattice == (31, 21)
+    assert grid.padded_shape == (512, 384)
+
+
+def test_enlarging_by_a_whole_factor_centres_image_pixels_in_their_blocks() -> None:
+    grid = Grid.enlarged((4, 5), 3)
+    assert grid.work_position(0).tolist() == [1, 4, 7, 10]
+    assert grid.work_position(1).tolist() == [1, 4, 7, 10, 13]
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 100, 1000])
+@pytest.mark.parametrize("shape", [(300, 400), (1, 1000), (481, 321)])
+def test_a_lattice_of_a_count_comes_near_it(shape: tuple[int, int], number: int) -> None:
+    grid = Grid.of_count(shape, number)
+    assert abs(grid.cells - number) <= max(1, 0.05 * number)
+
+
+def test_the_lattice_is_near_square_in_the_world() -> None:
+    rows, columns = Grid.of_count((100, 100), 400, spacing=(4.0, 1.0)).lattice
+    assert rows / columns == pytest.approx(4.0, rel=0.1)
+
+
+def test_anisotropic_pixels_are_enlarged_along_the_coarse_axis() -> None:
+    assert Grid.enlarged((10, 10), 2, spacing=(3.1, 1.0)).work_shape == (60, 20)
+
+
+def test_raw_ids_name_the_chosen_cell() -> None:
+    grid = Grid.enlarged((48, 48), 1)
+    rows = columns = np.arange(48)
+    for channel, step in enumerate([-4, -3, -2, -1, 0, 1, 2, 3, 4]):
+        ids = raw_ids(np.full((48, 48), channel, np.uint8), rows, columns, grid)
+        own = (rows // CELL)[:, None] * 3 + (columns // CELL)[None, :]
+        np.testing.assert_array_equal(ids, own + step)
+
+
+def test_a_cell_and_its_id_are_a_round_trip() -> None:
+    grid = Grid.enlarged((100, 70), 2)
+    ids = np.arange(grid.cells)
+    row, column = np.divmod(ids, grid.lattice[1])
+    np.testing.assert_array_equal(row * grid.lattice[1] + column, ids)
+    assert row.max() + 1 == grid.lattice[0]
+
+
+def test_a_window_indexes_an_array_that_holds_a_larger_one() -> None:
+    inner, outer = Window(3, 5, 6, 9), Window(1, 2, 10, 12)
+    assert inner.inside(outer) == (slice(2, 5), slice(3, 7))
+    assert inner.shape == (3, 4)

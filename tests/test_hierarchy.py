@@ -1,0 +1,95 @@
+"""The tree of merges."""
+
+import numpy as np
+import pytest
+
+from napari_pcnet.hierarchy import EVENNESS, LEAF_MOMENT, Features, Tree, build
+
+
+def lattice(colour: np.ndarray) -> tuple[Features, np.ndarray]:
+    """Regions of 16 x 16 pixels in rows and columns, each with a grey value."""
+    rows, columns = colour.shape
+    index = np.arange(rows * columns).reshape(rows, columns)
+    across = np.stack([index[:, :-1].ravel(), index[:, 1:].ravel()], axis=1)
+    down = np.stack([index[:-1].ravel(), index[1:].ravel()], axis=1)
+    y, x = np.indices(colour.shape) * 16.0 + 7.5
+    features = Features(
+        np.full(colour.size, 256.0), colour.reshape(-1, 1), np.stack([y.ravel(), x.ravel()], axis=1)
+    )
+    return features, np.concatenate([across, down])
+
+
+def test_the_cost_of_two_cells_is_the_formula() -> None:
+    tree = build(*lattice(np.array([[0.0, 3.0]])), compactness=2.0)
+    moment = 2 * LEAF_MOMENT * 256**2 + 128 * 16**2
+    expected = 128 * (9 + 4 * (moment / 512**2 + EVENNESS))
+    assert tree.height == pytest.approx([expected])
+    assert moment / 512**2 == pytest.approx((4 + 1) / 24)  # of a 2 x 1 rectangle
+
+
+def test_alike_neighbours_merge_first() -> None:
+    tree = build(*lattice(np.array([[0.0, 0.0, 50.0, 50.0]])), compactness=1.0)
+    assert tree.cut(2).tolist() == [0, 0, 1, 1]
+
+
+def test_every_count_can_be_cut_and_coarse_cuts_contain_fine_ones() -> None:
+    random = np.random.default_rng(0)
+    tree = build(*lattice(random.random((9, 11)) * 100), compactness=5.0)
+    finer = tree.cut(99)
+    assert finer.tolist() == list(range(99))
+    for count in range(98, 0, -1):
+        parts = tree.cut(count)
+        assert parts.max() + 1 == len(np.unique(parts)) == count
+        assert len(np.unique(parts * 1000 + finer)) == count + 1  # each finer part in one
+        finer = parts
+
+
+def test_parts_are_numbered_in_the_order_of_their_first_leaf() -> None:
+    tree = build(*lattice(np.random.default_rng(1).random((6, 6)) * 100), compactness=5.0)
+    _, first = np.unique(tree.cut(10), return_index=True)
+    assert (np.diff(first) > 0).all()
+
+
+def test_heights_do_not_fall() -> None:
+    tree = build(*lattice(np.random.default_rng(2).random((20, 20)) * 100), compactness=10.0)
+    assert (np.diff(tree.height) >= 0).all()
+    assert tree.count_at(tree.height[-1]) == 1
+    assert tree.count_at(-1.0) == 400
+
+
+def test_parts_that_do_not_touch_stay_apart() -> None:
+    features, edges = lattice(np.zeros((1, 4)))
+    tree = build(features, edges[[0, 2]], compactness=1.0)  # 0-1 and 2-3
+    assert tree.roots == 2
+    assert tree.cut(2).tolist() == [0, 0, 1, 1]
+
+
+def test_one_region_is_a_tree_without_merges() -> None:
+    tree = build(*lattice(np.zeros((1, 1))), compactness=1.0)
+    assert (tree.leaves, tree.roots) == (1, 1)
+    assert tree.cut(1).tolist() == [0]
+
+
+@pytest.mark.parametrize("count", [2, 5, 17, 60, 250])
+def test_a_uniform_lattice_stays_even(count: int) -> None:
+    tree = build(*lattice(np.zeros((31, 33))), compactness=5.0)
+    sizes = np.bincount(tree.cut(count))
+    assert sizes.max() <= 4 * sizes.min()
+
+
+def test_a_steep_smooth_gradient_does_not_merge_one_pair_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_pcnet import hierarchy
+
+    rounds = []
+    original = hierarchy._relabel
+    monkeypatch.setattr(hierarchy, "_relabel", lambda e, t: rounds.append(1) or original(e, t))
+    y, x = np.indices((60, 60)) / 60
+    build(*lattice(np.exp(8 * x + 7 * y)), compactness=5.0)
+    assert len(rounds) < 100  # in exact order it is several hundred
+
+
+def test_the_order_of_leaves_of_a_hand_made_tree() -> None:
+    tree = Tree(3, np.array([[1, 2], [0, 3]]), np.array([1.0, 2.0]))
+    assert tree.cut(3).tolist() == [0, 1, 2]
+    assert tree.cut(2).tolist() == [0, 1, 1]
+    assert tree.cut(1).tolist() == [0, 0, 0]

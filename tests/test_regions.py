@@ -1,0 +1,67 @@
+"""The region table, gathered whole and window by window."""
+
+import numpy as np
+
+from napari_pcnet.connectivity import find_pieces
+from napari_pcnet.grid import Window
+from napari_pcnet.regions import COLOUR_STEPS, Regions, gather, merge
+
+
+def whole_table(raw: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, Regions]:
+    height, width = raw.shape
+    window = Window(0, 0, height, width)
+    pieces = find_pieces(raw, window, width)
+    table = gather(
+        pieces.ids, window.slices, window, lambda w: pixels[w.slices], pieces.names, pieces.cells
+    )
+    return pieces.ids, table
+
+
+def test_a_drawn_picture_has_the_sums_one_can_count() -> None:
+    raw = np.array([[0, 0, 1], [0, 1, 1]], np.int32)
+    pixels = np.array([[0, 1, 0.5], [1, 0, 0]])[..., None]
+    _, table = whole_table(raw, pixels)
+    assert table.area.tolist() == [3, 3]
+    assert table.position.tolist() == [[1, 1], [2, 5]]
+    assert table.colour.tolist() == [[2 * COLOUR_STEPS], [round(0.5 * COLOUR_STEPS)]]
+    assert table.edges.tolist() == [[0, 1]]
+    assert table.border.tolist() == [3]
+
+
+def test_pixels_outside_the_mask_belong_to_no_region_and_part_them() -> None:
+    raw = np.array([[0, -1, 1]], np.int32)
+    _, table = whole_table(raw, np.ones((1, 3, 1)))
+    assert table.area.tolist() == [1, 1]
+    assert len(table.edges) == 0
+
+
+def test_windows_merge_to_the_whole_table() -> None:
+    random = np.random.default_rng(3)
+    raw = np.repeat(np.repeat(random.integers(0, 4, (10, 12)), 3, 0), 3, 1).astype(np.int32)
+    raw[random.random(raw.shape) < 0.1] = -1
+    pixels = random.random((*raw.shape, 2))
+    ids, whole = whole_table(raw, pixels)
+    height, width = raw.shape
+    parts, cores = [], []
+    for top in range(0, height, 13):
+        for left in range(0, width, 17):
+            core = Window(top, left, min(top + 13, height), min(left + 17, width))
+            window = Window(0, 0, height, width)  # a piece here may be as large as the picture
+            pieces = find_pieces(raw, window, width)
+            parts.append(
+                gather(
+                    pieces.ids,
+                    core.inside(window),
+                    core,
+                    lambda w: pixels[w.slices],
+                    pieces.names,
+                    pieces.cells,
+                )
+            )
+            cores.append((core, pieces.ids[core.inside(window)]))
+    table, lookups = merge(parts)
+    for name in ("names", "cells", "area", "position", "colour", "edges", "border"):
+        np.testing.assert_array_equal(getattr(table, name), getattr(whole, name), err_msg=name)
+    for (core, mine), lookup in zip(cores, lookups, strict=True):
+        expected = ids[core.slices]
+        np.testing.assert_array_equal(np.where(mine < 0, -1, lookup[mine]), expected)
