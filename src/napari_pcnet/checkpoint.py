@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -140,7 +141,8 @@ def _load_authors(path: Path) -> PCNet:
     """Read the authors' checkpoint: a dictionary with a ``state_dict`` of layers named as theirs."""
     allowed = [np.dtype, np.float64, type(np.dtype(np.float64)), *_numpy_scalar()]
     try:
-        with torch.serialization.safe_globals(allowed):
+        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # "unusual pickle protocol", then refused
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise ValueError(

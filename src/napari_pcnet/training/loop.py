@@ -100,7 +100,8 @@ class RunConfig:
     precision : {'float32', 'bfloat16', 'float16'}
         Type of autocast.
     start_from : str
-        A weights file to start from, relative to the configuration's folder; '' for random weights.
+        A weights file to start from, relative to the folder that holds the run; '' for random
+        weights.
     save_every_s : float
         Seconds between saved states.
     validate_every : int
@@ -194,7 +195,7 @@ def train(
     device = _device(config.run.device)
     sampler = Sampler(_pairs(config.data.train, base), config.samples, config.run.seed)
     validation = _spread(_pairs(config.data.validation, base), config.run.validate_images)
-    state = _initial_state(config, base, device)
+    state = _initial_state(config, folder.parent, device)
     if state_file.exists():
         _load_state(state, state_file)
     log = _Log(folder, state.step)
@@ -321,12 +322,12 @@ def _averaged(state: TrainingState, config: TrainingConfig) -> PCNet:
     return model.to(next(state.model.parameters()).device).eval()
 
 
-def _initial_state(config: TrainingConfig, base: Path, device: torch.device) -> TrainingState:
+def _initial_state(config: TrainingConfig, runs: Path, device: torch.device) -> TrainingState:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.run.seed)
         model = PCNet(config.model)
     if config.run.start_from:
-        start = checkpoint.load_model(base / config.run.start_from)
+        start = checkpoint.load_model(runs / config.run.start_from)
         if start.config != config.model:
             raise ValueError(
                 f"{config.run.start_from} holds a model of {start.config}, "

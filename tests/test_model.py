@@ -1,0 +1,109 @@
+"""The network, layer by layer as its authors have it."""
+
+import pytest
+import torch
+from torch import nn
+
+from napari_pcnet.model import REACH_PX, PCNet, PCNetConfig, parameter_count
+
+LAYERS = {
+    "encoder.0.0": 464, "encoder.0.1": 2_336, "encoder.1.0": 4_672, "encoder.1.1": 9_280,
+    "encoder.2.0": 18_560, "encoder.2.1": 36_992, "encoder.3.0": 73_984, "encoder.3.1": 147_712,
+    "encoder.4.0": 295_424, "encoder.4.1": 590_336,
+    "up.0": 524_416, "fuse.0": 295_168, "up.1": 131_136, "fuse.1": 73_856,
+    "up.2": 32_800, "fuse.2": 18_496, "up.3": 8_208, "fuse.3": 4_640,
+    "subpixel.0": 37_376, "embed": 2_336, "head": 1_305, "super_resolution": 48,
+}  # fmt: skip
+"""Parameters of each layer in the authors' network."""
+
+
+def multiply_adds(model: PCNet, side: int) -> int:
+    """Multiply-adds of one forward pass, counted where the convolutions run."""
+    counted = 0
+
+    def count(layer: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        nonlocal counted
+        kernel = layer.weight.shape[2] * layer.weight.shape[3]
+        if isinstance(layer, nn.ConvTranspose2d):
+            counted += inputs[0].shape[2] * inputs[0].shape[3] * layer.weight[:, :, 0, 0].numel() * kernel
+        else:
+            counted += output.shape[2] * output.shape[3] * layer.weight[:, :, 0, 0].numel() * kernel
+
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        model(torch.zeros(1, 3, side, side))
+    return counted
+
+
+def test_it_has_the_parameters_of_the_authors_network() -> None:
+    model = PCNet()
+    assert parameter_count(model) == 2_309_497
+    for name, expected in LAYERS.items():
+        layer = model.get_submodule(name)
+        assert sum(p.numel() for p in layer.parameters()) == expected, name
+
+
+def test_it_costs_8603_multiply_adds_for_each_work_pixel() -> None:
+    assert round(multiply_adds(PCNet().eval(), 256) / 256**2) == 8603
+
+
+def test_no_output_depends_on_a_pixel_beyond_its_reach() -> None:
+    torch.manual_seed(0)
+    model = PCNet(PCNetConfig(stem="unshuffle")).double().eval()  # sees every pixel
+    side, middle = 1024, 512
+    image = torch.rand(1, 3, side, 64, dtype=torch.float64, requires_grad=True)
+    furthest = 0
+    logits = model(image).logits
+    for at in range(middle, middle + 64):  # the reach depends on the place in a stride
+        (gradient,) = torch.autograd.grad(logits[0, :, at, 32].sum(), image, retain_graph=True)
+        rows = gradient.abs().sum((0, 1, 3)).nonzero().flatten()
+        furthest = max(furthest, at - int(rows.min()), int(rows.max()) - at)
+    assert furthest == REACH_PX
+
+
+@pytest.mark.parametrize("stem", ["nearest", "area", "unshuffle"])
+def test_every_stem_answers_for_every_work_pixel(stem: str) -> None:
+    output = PCNet(PCNetConfig(stem=stem)).eval()(torch.rand(2, 3, 64, 128))  # type: ignore[arg-type]
+    assert output.logits.shape == (2, 9, 64, 128)
+    assert output.embedding.shape == (2, 16, 64, 128)
+
+
+def test_the_nearest_stem_never_sees_fifteen_of_sixteen_pixels() -> None:
+    model = PCNet().eval()
+    image = torch.rand(1, 3, 64, 64)
+    changed = torch.rand(1, 3, 64, 64)
+    changed[..., ::4, ::4] = image[..., ::4, ::4]
+    assert torch.equal(model(image).logits, model(changed).logits)
+
+
+def test_scn_is_the_same_trunk_at_full_resolution() -> None:
+    model = PCNet(PCNetConfig(reduction=1)).eval()
+    assert model(torch.rand(1, 3, 32, 48)).logits.shape == (1, 9, 32, 48)
+    shared = {"subpixel.0", "embed", "super_resolution"}
+    expected = sum(count for name, count in LAYERS.items() if name not in shared)
+    assert parameter_count(model) == expected
+
+
+def test_the_reconstruction_is_the_picture_less_its_mean() -> None:
+    model = PCNet().eval()
+    output = model(torch.rand(1, 3, 64, 64))
+    rebuilt = model.reconstruct(output.detail)
+    assert rebuilt.shape == (1, 3, 64, 64)
+    assert rebuilt.abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stem": "cubic"}, "stem must be one of ('nearest', 'area', 'unshuffle'), got 'cubic'"),
+        ({"reduction": 2}, "reduction must be 4 (PCNet) or 1 (SCN), got 2"),
+        ({"cell": 8}, "cell must be 16, got 8"),
+        ({"widths": (16, 32)}, "widths must have five entries, got (16, 32)"),
+    ],
+)
+def test_a_configuration_that_is_no_pcnet_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match="must") as caught:
+        PCNetConfig(**options)  # type: ignore[arg-type]
+    assert str(caught.value) == message

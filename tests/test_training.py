@@ -1,0 +1,205 @@
+"""Samples and the loop, on pictures drawn here."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from napari_pcnet import checkpoint
+from napari_pcnet.datasets import Pair, read_pairs
+from napari_pcnet.model import PCNetConfig
+from napari_pcnet.training.loop import (
+    DataConfig,
+    OptimizerConfig,
+    RunConfig,
+    TrainingConfig,
+    learning_rate,
+    read_config,
+    train,
+)
+from napari_pcnet.training.samples import SampleConfig, Sampler, boundary_pixels, guiding_mask
+
+
+@pytest.fixture
+def pairs_folder(tmp_path: Path) -> Path:
+    """Two pictures of coloured rectangles; the first has two annotations."""
+    folder = tmp_path / "drawn" / "train"
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    random = np.random.default_rng(0)
+    for name, shape in (("a", (70, 90)), ("b", (130, 40))):
+        labels = np.zeros(shape, np.uint8)
+        labels[shape[0] // 3 :, : shape[1] // 2] = 7
+        labels[: shape[0] // 4, shape[1] // 2 :] = 9
+        colours = random.integers(0, 255, (10, 3)).astype(np.uint8)
+        Image.fromarray(colours[labels]).save(folder / "images" / f"{name}.png")
+        for annotator in (1, 2) if name == "a" else (1,):
+            Image.fromarray(labels).save(folder / "labels" / f"{name}-{annotator}.png")
+    return folder
+
+
+def config_of(folder: Path, **run: object) -> TrainingConfig:
+    return TrainingConfig(
+        data=DataConfig(train=(str(folder),), validation=(str(folder),)),
+        model=PCNetConfig(widths=(4, 4, 4, 4, 4)),
+        samples=SampleConfig(crop_px=64, batch=2),
+        optimizer=OptimizerConfig(learning_rate=1e-2, warmup=2),
+        run=replace(RunConfig(steps=4, device="cpu", precision="float32", save_every_s=0), **run),
+    )
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_pairs_are_found_with_all_their_annotations(pairs_folder: Path) -> None:
+    pairs = read_pairs(pairs_folder)
+    assert [(pair.name, len(pair.annotations)) for pair in pairs] == [("a", 2), ("b", 1)]
+    assert pairs[0].read_image().shape == (70, 90, 3)
+    assert np.unique(pairs[0].read_annotations()[0]).tolist() == [0, 7, 9]
+
+
+def test_an_image_without_labels_is_named(pairs_folder: Path) -> None:
+    (pairs_folder / "labels" / "b-1.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"b\.png has no labels: looked for .*b\.png and b-\*\.png"):
+        read_pairs(pairs_folder)
+
+
+def test_a_folder_of_another_layout_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"must hold images/ and labels/, and .*images is not there"):
+        read_pairs(tmp_path)
+
+
+def test_the_guiding_mask_is_the_class_found_most_often_on_boundaries() -> None:
+    labels = np.array([[0, 0, 0, 0], [0, 1, 1, 2], [0, 1, 1, 2]])
+    assert boundary_pixels(labels).sum() == 11
+    assert guiding_mask(labels).tolist() == [[1, 1, 1, 1], [1, 0, 0, 0], [1, 0, 0, 0]]
+    assert guiding_mask(np.ones((3, 3), int)).tolist() == np.zeros((3, 3)).tolist()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"global_resize_px": 96}, {"global_scale": (0.3, 4.0), "local_scale": (0.3, 3.0)}],
+)
+def test_views_are_aligned_crops_with_labels_from_zero(
+    pairs_folder: Path, options: dict[str, object]
+) -> None:
+    sampler = Sampler(read_pairs(pairs_folder), SampleConfig(crop_px=64, batch=3, **options), seed=1)  # type: ignore[arg-type]
+    batch = sampler.batch(0)
+    for view in batch:
+        assert view.image.shape == (3, 3, 64, 64)
+        assert view.labels.shape == (3, 64, 64)
+        for image, labels in zip(view.image, view.labels, strict=True):
+            assert int(labels.min()) == 0
+            for label in labels.unique():  # each class has one colour, but where resampling blends
+                inside = image[:, labels == label]
+                assert (inside - inside.median(1, keepdim=True).values).abs().median() < 0.02
+    assert int(batch.patch.labels.max()) <= 1
+
+
+def test_a_batch_depends_on_seed_and_step_alone(pairs_folder: Path) -> None:
+    pairs, config = read_pairs(pairs_folder), SampleConfig(crop_px=64, batch=2)
+    first, again = Sampler(pairs, config, 5).batch(3), Sampler(pairs, config, 5).batch(3)
+    other = Sampler(pairs, config, 6).batch(3)
+    assert torch.equal(first.whole.image, again.whole.image)
+    assert not torch.equal(first.whole.image, other.whole.image)
+
+
+def test_a_patch_of_a_picture_without_boundary_is_allowed(tmp_path: Path) -> None:
+    Image.fromarray(np.full((20, 30, 3), 9, np.uint8)).save(tmp_path / "i.png")
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "l.png")
+    pair = Pair("i", tmp_path / "i.png", (tmp_path / "l.png",))
+    batch = Sampler([pair], SampleConfig(crop_px=128, batch=1), 0).batch(0)
+    assert int(batch.patch.labels.max()) == 0
+
+
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    cosine = OptimizerConfig(learning_rate=1.0, warmup=10)
+    assert learning_rate(cosine, 0, 100) == pytest.approx(0.1)
+    assert learning_rate(cosine, 50, 100) == pytest.approx(0.5)
+    assert learning_rate(cosine, 99, 100) < 0.001
+    steps = OptimizerConfig(learning_rate=1.0, warmup=0, schedule="steps", every=20, factor=0.1)
+    assert [learning_rate(steps, s, 100) for s in (0, 19, 20, 45)] == pytest.approx([1, 1, 0.1, 0.01])
+
+
+def test_training_writes_a_log_and_weights_with_their_record(pairs_folder: Path, tmp_path: Path) -> None:
+    config = config_of(pairs_folder)
+    seen: list[float] = []
+    path = train(config, tmp_path / "run", report=lambda record, left: seen.append(record["step"]))
+    assert seen == [1, 2, 3, 4]
+    rows = rows_of(tmp_path / "run")
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    assert 0 < float(rows[-1]["validation_asa"]) <= 1
+    assert checkpoint.load_model(path).config == config.model
+    record = checkpoint.read_record(path)
+    assert record["step"] == 4
+    assert record["training"]["run"]["seed"] == 0
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
+    pairs_folder: Path, tmp_path: Path, ema: float
+) -> None:
+    config = config_of(pairs_folder)
+    config = replace(config, optimizer=replace(config.optimizer, ema=ema))
+    whole = checkpoint.load_model(train(config, tmp_path / "whole"))
+
+    def stop(record: dict[str, float], left_s: float) -> None:
+        if record["step"] == 3:  # its state was not saved
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "parts", report=stop)
+    assert len(rows_of(tmp_path / "parts")) == 3
+    parts = checkpoint.load_model(train(config, tmp_path / "parts", resume=True))
+    assert [row["step"] for row in rows_of(tmp_path / "parts")] == ["1", "2", "3", "4"]
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[name], value, msg=name)
+
+
+def test_a_training_is_not_overwritten_unasked(pairs_folder: Path, tmp_path: Path) -> None:
+    config = config_of(pairs_folder)
+    train(config, tmp_path / "run")
+    with pytest.raises(FileExistsError, match="holds a training already: pass --resume or another folder"):
+        train(config, tmp_path / "run")
+
+
+def test_training_leaves_torchs_random_state_as_found(pairs_folder: Path, tmp_path: Path) -> None:
+    before = torch.random.get_rng_state()
+    train(config_of(pairs_folder, steps=1), tmp_path / "run")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_configuration_is_read_from_toml(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('[data]\ntrain = ["x"]\n[model]\nstem = "unshuffle"\n[run]\nsteps = 5\n')
+    config = read_config(path)
+    assert config.data.train == ("x",)
+    assert (config.model.stem, config.run.steps) == ("unshuffle", 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[data", "is not valid TOML"),
+        ('[data]\ntrain = ["x"]\n[runs]\nsteps = 5', r"unknown runs; known are data, loss, model"),
+        ('[data]\ntrain = ["x"]\n[run]\nstep = 5', r"\[run\]: unknown step; known are device"),
+        ("[run]\nsteps = 5", "missing 1 required positional argument: 'data'"),
+        ('[data]\ntrain = ["x"]\n[samples]\ncrop_px = 100', "crop_px must be a multiple of 64, got 100"),
+    ],
+)
+def test_a_wrong_configuration_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_config(path)
+
+
+def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no training configuration"):
+        read_config(tmp_path / "none.toml")
