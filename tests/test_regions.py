@@ -11,9 +11,7 @@ def whole_table(raw: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, Region
     height, width = raw.shape
     window = Window(0, 0, height, width)
     pieces = find_pieces(raw, window, width)
-    table = gather(
-        pieces.ids, window.slices, window, lambda w: pixels[w.slices], pieces.names, pieces.cells
-    )
+    table = gather(pieces.ids, window.slices, window, lambda w: pixels[w.slices], pieces.names, pieces.cells)
     return pieces.ids, table
 
 

@@ -25,7 +25,7 @@ NEIGHBOURS = 9
 def to_cells(values: Tensor) -> Tensor:
     """Lay pixels out cell by cell: ``(B, C, H, W)`` to ``(B, rows, columns, 256, C)``."""
     batch, channels, height, width = values.shape
-    assert height % CELL == 0 and width % CELL == 0, "the work frame holds whole cells"
+    assert height % CELL == width % CELL == 0, "the work frame holds whole cells"
     split = values.permute(0, 2, 3, 1).reshape(batch, height // CELL, CELL, width // CELL, CELL, channels)
     return split.permute(0, 1, 3, 2, 4, 5).reshape(
         batch, height // CELL, width // CELL, CELL * CELL, channels

@@ -45,7 +45,7 @@ class Window(NamedTuple):
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def inside(self, outer: Window) -> tuple[slice, slice]:
-        """This window as an index of an array that holds `outer`."""
+        """Return the window as an index of an array that holds `outer`."""
         return (
             slice(self.top - outer.top, self.bottom - outer.top),
             slice(self.left - outer.left, self.right - outer.left),
@@ -147,7 +147,7 @@ def raw_ids(
     """
     across = grid.lattice[1]
     steps = np.array([(k // 3 - 1) * across + k % 3 - 1 for k in range(9)], np.int32)
-    ids = steps[neighbour]
+    ids: NDArray[np.int32] = steps[neighbour]
     ids += ((rows // CELL) * across).astype(np.int32)[:, None]
     ids += (columns // CELL).astype(np.int32)[None, :]
     return ids

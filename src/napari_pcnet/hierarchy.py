@@ -226,7 +226,8 @@ def _cheapest_of_both(edges: NDArray[np.int64], cost: NDArray[np.float64], numbe
     best = np.full(number, -1, np.int64)  # of fancy assignment to one place the last one stays
     best[edges[backwards].ravel()] = np.repeat(backwards, 2)
     mutual = (best[edges[order, 0]] == order) & (best[edges[order, 1]] == order)
-    return order[mutual]
+    chosen: NDArray[np.int64] = order[mutual]
+    return chosen
 
 
 def _hash(edges: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -245,7 +246,8 @@ def _relabel(edges: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.
     apart = low != high
     number = int(target.max()) + 1
     codes = np.unique(low[apart] * number + high[apart])
-    return np.column_stack(np.divmod(codes, number))
+    pairs: NDArray[np.int64] = np.column_stack(np.divmod(codes, number))
+    return pairs
 
 
 def _sorted_tree(leaves: int, children: NDArray[np.int64], height: NDArray[np.float64]) -> Tree:

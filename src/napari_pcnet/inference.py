@@ -24,7 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from napari_pcnet import connectivity, regions
 from napari_pcnet.association import mask_outside, neighbour_argmax
 from napari_pcnet.grid import CELL, STRIDE, Grid, Window, raw_ids
-from napari_pcnet.model import ConvBlock, PCNet
+from napari_pcnet.model import ConvBlock, PCNet, channels_last
 from napari_pcnet.picture import Picture
 from napari_pcnet.tiling import Tile, plan
 
@@ -142,7 +142,7 @@ class Predictor:
         name = "float32" if options.precision == "auto" else options.precision
         self.dtype = DTYPES[name]
         self.reduction = model.config.reduction
-        self.model = _fused(model).to(self.device, self.dtype, memory_format=torch.channels_last)
+        self.model = channels_last(_fused(model).to(self.device, self.dtype))
         self.timings: defaultdict[str, float] = defaultdict(float)
 
     @property
@@ -179,7 +179,6 @@ class Predictor:
     def _trunk(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
         """Features of a window, ``(1, 16, h / 4, w / 4)``; the first convolution goes in strips."""
         first: Tensor | None = None
-        convolution = self.model.encoder[0][0]  # type: ignore[index]
         ratio = self.reduction
         for strip in _strips(read):
             wide = Window(
@@ -190,7 +189,7 @@ class Predictor:
             )
             pixels = picture.read_work(grid, wide, self.reads)
             image = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device, self.dtype)
-            reduced = convolution(self.model.stem(image - self.model.mean))
+            reduced = self.model.first(self.model.stem(image - self.model.mean))
             if first is None:
                 height, width = (side // ratio for side in read.shape)
                 first = reduced.new_empty((1, reduced.shape[1], height, width)).contiguous(
@@ -337,7 +336,7 @@ def _fused(model: PCNet) -> PCNet:
     fused = copy.deepcopy(model).eval().double()
     for block in fused.modules():
         if isinstance(block, ConvBlock):
-            block[0] = fuse_conv_bn_eval(block[0], block[1])  # type: ignore[type-var]
+            block[0] = fuse_conv_bn_eval(block[0], block[1])  # type: ignore[arg-type, type-var]
             block[1] = nn.Identity()
         elif isinstance(block, nn.LeakyReLU):
             block.inplace = True

@@ -13,6 +13,7 @@ convolutions with a bias and no normalisation), not of the paper's drawing where
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -104,7 +105,8 @@ class Reduce(nn.Module):
         self.stem, self.factor = stem, factor
         self.channels = 3 * factor * factor if stem == "unshuffle" else 3
 
-    def forward(self, image: Tensor) -> Tensor:  # (B, 3, H, W) -> (B, channels, H / f, W / f)
+    def forward(self, image: Tensor) -> Tensor:
+        """Reduce ``(B, 3, H, W)`` to ``(B, channels, H / factor, W / factor)``."""
         if self.stem == "nearest":
             return image[..., :: self.factor, :: self.factor]
         if self.stem == "area":
@@ -136,7 +138,7 @@ class PCNet(nn.Module):
         self.register_buffer("mean", torch.tensor(config.mean).reshape(1, 3, 1, 1))
         self.stem = Reduce(config.stem, config.reduction)
         stages = [nn.Sequential(ConvBlock(self.stem.channels, widths[0]), ConvBlock(widths[0], widths[0]))]
-        for below, here in zip(widths[:-1], widths[1:], strict=True):
+        for below, here in pairwise(widths):
             stages.append(nn.Sequential(ConvBlock(below, here, stride=2), ConvBlock(here, here)))
         self.encoder = nn.ModuleList(stages)
         falling = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # (256, 128), ... (32, 16)
@@ -155,16 +157,21 @@ class PCNet(nn.Module):
         self.super_resolution = nn.Conv2d(base, 3, 1, bias=False)  # training only
         self.apply(_initialise)
 
+    @property
+    def first(self) -> nn.Module:
+        """The first convolution, behind the stem."""
+        return self.get_submodule("encoder.0.0")
+
     def trunk(self, image: Tensor) -> Tensor:
         """Encode and decode: ``(B, 3, H, W)`` in 0..1 to ``(B, 16, H / 4, W / 4)``.
 
         H and W are multiples of 64 (16 for SCN).
         """
-        return self.trunk_from_first(self.encoder[0][0](self.stem(image - self.mean)))
+        return self.trunk_from_first(self.first(self.stem(image - self.mean)))
 
     def trunk_from_first(self, features: Tensor) -> Tensor:
         """Go on from the first convolution, which inference runs in strips of rows."""
-        features = self.encoder[0][1](features)
+        features = self.get_submodule("encoder.0.1")(features)
         skips = []
         for stage in self.encoder[1:]:
             skips.append(features)
@@ -186,6 +193,12 @@ class PCNet(nn.Module):
     def reconstruct(self, detail: Tensor) -> Tensor:
         """Super-resolved picture less its mean, ``(B, 3, H, W)`` in -1..1; training only."""
         return torch.tanh(self.super_resolution(detail))
+
+
+def channels_last(model: PCNet) -> PCNet:
+    """Lay the weights out with channels last, which is twice as fast on a CPU."""
+    laid_out: PCNet = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return laid_out
 
 
 def parameter_count(model: PCNet) -> int:

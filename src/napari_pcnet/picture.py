@@ -27,7 +27,7 @@ BICUBIC_A = -0.5
 """Keys' parameter of the bicubic kernel; third-order accurate (Keys 1981)."""
 
 FILL = 0.5
-"""What the network sees where the picture has no finite value (allowed outside the mask only)."""
+"""What the network sees where the picture is NaN (allowed outside the mask only)."""
 
 NETWORK_CHANNELS = 3
 
@@ -65,8 +65,9 @@ class Picture:
         return len(self.low)
 
     def read(self, window: Window, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
-        """Read a window, ``(h, w, C)`` in 0..1; not finite values become `FILL`."""
-        return self._stretch(read_raw(self.pixels, self.channel_axis, window), dtype)
+        """Read a window, ``(h, w, C)`` in 0..1; NaN becomes `FILL`."""
+        raw = read_raw(self.pixels, self.channel_axis, window)
+        return self._stretch(raw[..., : self.channels], dtype)  # without alpha
 
     def read_mask(self, window: Window) -> NDArray[np.bool_] | None:
         """Read a window of the mask, ``(h, w)``."""
@@ -102,7 +103,7 @@ class Picture:
             return self._look_up(raw, span, dtype)
         values = np.asarray(raw, np.float64)
         values = np.clip((values - self.low) / span, 0, 1)
-        return np.where(np.isfinite(values), values, FILL).astype(dtype)
+        return np.where(np.isnan(values), FILL, values).astype(dtype)
 
     def _look_up(
         self, raw: NDArray[Any], span: NDArray[np.float64], dtype: type[np.floating[Any]]

@@ -37,7 +37,7 @@ Method = Literal["hierarchy", "lattice"]
 
 DEFAULT_MODEL = "pcnet-bsds500-v1"
 DEFAULT_COMPACTNESS = 5.0
-"""Chosen on BSDS500 val by ``napari-pcnet benchmark compactness``."""
+"""Chosen on BSDS500 val by ``napari-pcnet benchmark quality --choose-compactness``."""
 
 BASE_FACTOR = 4
 """The base has at least so many times the superpixels that are asked for."""
@@ -159,8 +159,8 @@ class PCNetHierarchy:
 
     def _cut(self, count: int) -> NDArray[np.integer]:
         fits = count + self.start_label <= np.iinfo(np.int32).max
-        parts = self.tree.cut(count).astype(np.int32 if fits else np.int64)
-        return look_up(parts + self.start_label, self.base, outside=self.start_label - 1)
+        parts = (self.tree.cut(count) + self.start_label).astype(np.int32 if fits else np.int64)
+        return look_up(parts, self.base, outside=self.start_label - 1)
 
 
 def pcnet_superpixels(
@@ -464,7 +464,8 @@ def _mask(mask: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
         raise ValueError(f"mask must have the image's shape {shape}, got {region.shape}")
     if region.dtype.kind not in "bui":
         raise TypeError(f"mask must hold booleans or integers, got {region.dtype}")
-    return region != 0
+    inside: NDArray[np.bool_] = region != 0
+    return inside
 
 
 def _visible(
@@ -584,7 +585,7 @@ def _refuse_others(function: str, others: dict[str, object]) -> None:
     for name in others:
         if name in _SLIC_ONLY:
             raise TypeError(f"{function} has no argument {name!r} of slic: {_SLIC_ONLY[name]}")
-        known = list(pcnet_superpixels.__kwdefaults__)
+        known = list(pcnet_superpixels.__kwdefaults__ or ())
         near = _ALIASES.get(name) or next(iter(difflib.get_close_matches(name, known, 1)), None)
         hint = f"; did you mean {near!r}?" if near else ""
         raise TypeError(f"{function} has no argument {name!r}{hint}")
@@ -593,11 +594,11 @@ def _refuse_others(function: str, others: dict[str, object]) -> None:
 def _load(model: str | os.PathLike[str]) -> PCNet:
     path = weights.locate(model)
     status = path.stat()
-    return _load_file(path, status.st_mtime_ns, status.st_size)
+    return _load_version(path, (status.st_mtime_ns, status.st_size))
 
 
 @lru_cache(maxsize=2)
-def _load_file(path: Path, modified_ns: int, size: int) -> PCNet:
+def _load_version(path: Path, version: tuple[int, int]) -> PCNet:  # noqa: ARG001  # the cache's key
     return checkpoint.load_model(path)
 
 

@@ -32,7 +32,7 @@ from napari_pcnet.datasets import Pair, read_pairs
 from napari_pcnet.files import write_atomically
 from napari_pcnet.grid import CELL, STRIDE
 from napari_pcnet.metrics import achievable_segmentation_accuracy
-from napari_pcnet.model import PCNet, PCNetConfig
+from napari_pcnet.model import PCNet, PCNetConfig, channels_last
 from napari_pcnet.training.losses import LossConfig, LossTerms, loss_terms
 from napari_pcnet.training.samples import Batch, SampleConfig, Sampler, View
 
@@ -318,8 +318,7 @@ def _averaged(state: TrainingState, config: TrainingConfig) -> PCNet:
     with torch.random.fork_rng(devices=[]):
         model = PCNet(config.model)
     model.load_state_dict(state.average or state.model.state_dict())
-    model = model.to(memory_format=torch.channels_last)
-    return model.to(next(state.model.parameters()).device).eval()
+    return channels_last(model).to(next(state.model.parameters()).device).eval()
 
 
 def _initial_state(config: TrainingConfig, runs: Path, device: torch.device) -> TrainingState:
@@ -334,7 +333,7 @@ def _initial_state(config: TrainingConfig, runs: Path, device: torch.device) -> 
                 f"the configuration asks for {config.model}"
             )
         model.load_state_dict(start.state_dict())
-    model = model.to(device, memory_format=torch.channels_last)
+    model = channels_last(model).to(device)
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
@@ -424,7 +423,7 @@ class _Log:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             return
-        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)  # type: ignore[no-untyped-call]
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
     def write(self, record: dict[str, float]) -> None:
         """Append one record."""
@@ -490,7 +489,7 @@ def _from_table(kind: type[Table], table: dict[str, Any], place: str) -> Table:
     values = {}
     for name, value in table.items():
         if is_dataclass(hints[name]):
-            values[name] = _from_table(hints[name], value, f"{place} [{name}]")  # type: ignore[arg-type]
+            values[name] = _from_table(hints[name], value, f"{place} [{name}]")
         else:
             values[name] = tuple(value) if isinstance(value, list) else value
     try:

@@ -185,7 +185,8 @@ def guiding_mask(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     if on_boundary.size == 0:
         return np.zeros(labels.shape, np.int64)
     classes, counts = np.unique(on_boundary, return_counts=True)
-    return (labels == classes[counts.argmax()]).astype(np.int64)
+    mask: NDArray[np.int64] = (labels == classes[counts.argmax()]).astype(np.int64)
+    return mask
 
 
 @lru_cache(maxsize=512)

@@ -1,0 +1,150 @@
+"""From a picture to its base: devices, precision, memory."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_pcnet.association import mask_outside, neighbour_argmax
+from napari_pcnet.grid import CELL, Grid, Window, raw_ids
+from napari_pcnet.inference import (
+    InferenceOptions,
+    Predictor,
+    choose_device,
+    look_up,
+    segment_base,
+)
+from napari_pcnet.model import PCNet, PCNetConfig
+from napari_pcnet.picture import Picture
+from napari_pcnet.tiling import plan
+
+
+@pytest.fixture(scope="module")
+def model() -> PCNet:
+    torch.manual_seed(0)
+    network = PCNet(PCNetConfig(widths=(8, 4, 4, 4, 4)))
+    network.train()(torch.rand(2, 3, 64, 64))
+    return network.eval()
+
+
+def noise(height: int, width: int) -> Picture:
+    pixels = np.random.default_rng(0).random((height, width, 3))
+    return Picture(pixels, 2, None, np.zeros(3), np.ones(3))
+
+
+def test_raw_ids_are_the_argmax_of_the_masked_association(model: PCNet) -> None:
+    picture = noise(150, 200)
+    grid = Grid.enlarged(picture.shape, 1)
+    (tile,) = plan(grid, None, 48)
+    raw = Predictor(model, InferenceOptions("cpu", "float64")).raw_labels(picture, grid, tile, lambda: None)
+    frame = picture.read_work(grid, Window(0, 0, *grid.padded_shape), np.float64)
+    with torch.no_grad():
+        logits = model.double()(torch.from_numpy(frame).permute(2, 0, 1)[None]).logits
+    model.float()
+    chosen = neighbour_argmax(mask_outside(logits, grid.lattice))[0, :150, :200].numpy()
+    np.testing.assert_array_equal(raw, raw_ids(chosen, np.arange(150), np.arange(200), grid))
+    row, column = np.divmod(raw, grid.lattice[1])
+    assert np.abs(row - np.arange(150)[:, None] // CELL).max() == 1
+    assert np.abs(column - np.arange(200)[None, :] // CELL).max() == 1
+
+
+def test_the_cpu_is_chosen_with_a_reason() -> None:
+    choice = choose_device("cpu")
+    assert (choice.device.type, choice.reason) == ("cpu", "asked for")
+
+
+def test_without_an_accelerator_auto_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    choice = choose_device("auto")
+    assert (choice.device.type, choice.reason) == ("cpu", "neither CUDA nor Apple's Metal is there")
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"device must be 'auto', 'cpu' or a device that torch finds here"):
+        choose_device("warp")
+
+
+def test_windows_are_halved_when_the_device_is_out_of_memory(
+    model: PCNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = noise(300, 300)
+    grid = Grid.enlarged(picture.shape, 1)
+    options = InferenceOptions("cpu", "float64")
+    expected = segment_base(picture, grid, model, options)
+    calls = []
+    trunk = Predictor._trunk
+
+    def once(self: Predictor, picture: Picture, grid: Grid, read: Window) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("no room")
+        return trunk(self, picture, grid, read)
+
+    monkeypatch.setattr(Predictor, "_trunk", once)
+    base = segment_base(picture, grid, model, options)
+    assert base.window_px == 160
+    np.testing.assert_array_equal(base.ids, expected.ids)
+
+
+def test_a_device_with_no_room_at_all_is_named(model: PCNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(Predictor, "_trunk", full)
+    picture = noise(300, 300)
+    with pytest.raises(MemoryError, match="cpu has no room for a window of 64 x 64 work pixels"):
+        segment_base(picture, Grid.enlarged(picture.shape, 1), model, InferenceOptions("cpu"))
+
+
+def test_another_error_of_torch_is_not_taken_for_want_of_memory(
+    model: PCNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> torch.Tensor:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(Predictor, "_trunk", broken)
+    picture = noise(64, 64)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        segment_base(picture, Grid.enlarged(picture.shape, 1), model, InferenceOptions("cpu"))
+
+
+def test_progress_counts_up_to_its_total(model: PCNet) -> None:
+    picture = noise(400, 300)
+    seen: list[tuple[int, int]] = []
+    segment_base(
+        picture,
+        Grid.enlarged(picture.shape, 1),
+        model,
+        InferenceOptions("cpu", "float32", 128),
+        lambda done, total: seen.append((done, total)),
+    )
+    assert [done for done, _ in seen] == list(range(1, seen[0][1] + 1))
+    assert len({total for _, total in seen}) == 1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_lower_precision_moves_few_pixels(model: PCNet, precision: str) -> None:
+    picture = noise(256, 256)
+    grid = Grid.enlarged(picture.shape, 1)
+    (tile,) = plan(grid, None, 48)
+
+    def raw(name: str) -> np.ndarray:
+        options = InferenceOptions("cpu", name)  # type: ignore[arg-type]
+        return Predictor(model, options).raw_labels(picture, grid, tile, lambda: None)
+
+    moved = (raw(precision) != raw("float64")).mean()
+    assert moved <= (1e-4 if precision == "float32" else 0.2)  # of an untrained network
+
+
+def test_the_model_is_left_as_it_was(model: PCNet) -> None:
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    picture = noise(64, 64)
+    segment_base(picture, Grid.enlarged(picture.shape, 1), model, InferenceOptions("cpu"))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_look_up_replaces_ids_and_keeps_what_is_outside() -> None:
+    ids = np.array([[0, 2], [-1, 1]], np.int32)
+    assert look_up(np.array([5, 6, 7], np.int32), ids, outside=0).tolist() == [[5, 7], [0, 6]]
+    assert look_up(np.array([5, 6, 7], np.int32), ids).tolist() == [[5, 7], [-1, 6]]

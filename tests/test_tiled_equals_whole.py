@@ -1,0 +1,71 @@
+"""Windows do not show: the labels of any tiling are those of one window."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_pcnet import inference
+from napari_pcnet.grid import Grid
+from napari_pcnet.inference import InferenceOptions, segment_base
+from napari_pcnet.model import PCNet, PCNetConfig
+from napari_pcnet.picture import Picture
+
+
+def drawn(shape: tuple[int, int]) -> Picture:
+    """Blobs, edges and noise, with a mask that has a hole."""
+    random = np.random.default_rng(0)
+    y, x = np.indices(shape)
+    pixels = np.stack(
+        [np.sin(x / 23) + np.cos(y / 17), (x // 50 + y // 40) % 2 * 1.0, random.random(shape)], axis=-1
+    )
+    mask = (y - shape[0] // 2) ** 2 + (x - shape[1] // 2) ** 2 > 900
+    return Picture(pixels, 2, mask, np.full(3, -2.0), np.full(3, 2.0))
+
+
+@pytest.fixture(params=["nearest", "unshuffle", "scn"], scope="module")
+def model(request: pytest.FixtureRequest) -> PCNet:
+    torch.manual_seed(1)
+    scn = request.param == "scn"
+    config = PCNetConfig(
+        "nearest" if scn else request.param, reduction=1 if scn else 4, widths=(8, 4, 4, 4, 4)
+    )  # thin, but of full reach
+    network = PCNet(config).double()
+    network.train()(torch.rand(2, 3, 64, 64, dtype=torch.float64))  # lively normalisation
+    return network.eval()
+
+
+@pytest.mark.parametrize("window", [128, 320])
+def test_the_base_of_windows_is_the_base_of_one_window(model: PCNet, window: int) -> None:
+    picture = drawn((501, 443))
+    grid = Grid.enlarged(picture.shape, 1)
+    whole = segment_base(picture, grid, model, InferenceOptions("cpu", "float64", 4096))
+    tiled = segment_base(picture, grid, model, InferenceOptions("cpu", "float64", window))
+    np.testing.assert_array_equal(tiled.ids, whole.ids)
+    for name in ("names", "cells", "area", "position", "colour", "edges", "border"):
+        np.testing.assert_array_equal(
+            getattr(tiled.regions, name), getattr(whole.regions, name), err_msg=name
+        )
+    assert (whole.ids[~picture.mask] == -1).all()
+    assert len(whole.regions) > 300
+
+
+@pytest.mark.parametrize("work", [(640, 640), (208, 160)])
+def test_so_it_is_where_the_picture_is_resampled(model: PCNet, work: tuple[int, int]) -> None:
+    picture = drawn((320, 320))
+    grid = Grid(picture.shape, work)
+    whole = segment_base(picture, grid, model, InferenceOptions("cpu", "float64", 4096))
+    tiled = segment_base(
+        picture, grid, model, InferenceOptions("cpu", "float64", 256 if work[0] > 320 else 64)
+    )
+    np.testing.assert_array_equal(tiled.ids, whole.ids)
+
+
+def test_strips_of_the_tail_do_not_show(model: PCNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = drawn((500, 300))
+    grid = Grid.enlarged(picture.shape, 1)
+    options = InferenceOptions("cpu", "float64")
+    monkeypatch.setattr(inference, "STRIP_PX", 1 << 24)
+    one = segment_base(picture, grid, model, options)
+    monkeypatch.setattr(inference, "STRIP_PX", 1)
+    many = segment_base(picture, grid, model, options)
+    np.testing.assert_array_equal(many.ids, one.ids)
