@@ -4,7 +4,7 @@ import numpy as np
 
 from napari_pcnet.connectivity import find_pieces
 from napari_pcnet.grid import Window
-from napari_pcnet.regions import COLOUR_STEPS, Regions, gather, merge
+from napari_pcnet.regions import Regions, gather, merge
 
 
 def whole_table(raw: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, Regions]:
@@ -17,11 +17,11 @@ def whole_table(raw: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, Region
 
 def test_a_drawn_picture_has_the_sums_one_can_count() -> None:
     raw = np.array([[0, 0, 1], [0, 1, 1]], np.int32)
-    pixels = np.array([[0, 1, 0.5], [1, 0, 0]])[..., None]
+    pixels = np.array([[0, 65535, 32768], [65535, 0, 0.0]])[..., None]
     _, table = whole_table(raw, pixels)
     assert table.area.tolist() == [3, 3]
     assert table.position.tolist() == [[1, 1], [2, 5]]
-    assert table.colour.tolist() == [[2 * COLOUR_STEPS], [round(0.5 * COLOUR_STEPS)]]
+    assert table.colour.tolist() == [[2 * 65535], [32768]]
     assert table.edges.tolist() == [[0, 1]]
     assert table.border.tolist() == [3]
 
@@ -37,7 +37,7 @@ def test_windows_merge_to_the_whole_table() -> None:
     random = np.random.default_rng(3)
     raw = np.repeat(np.repeat(random.integers(0, 4, (10, 12)), 3, 0), 3, 1).astype(np.int32)
     raw[random.random(raw.shape) < 0.1] = -1
-    pixels = random.random((*raw.shape, 2))
+    pixels = random.integers(0, 65536, (*raw.shape, 2)).astype(np.float64)
     ids, whole = whole_table(raw, pixels)
     height, width = raw.shape
     parts, cores = [], []

@@ -158,7 +158,7 @@ def _train(namespace: argparse.Namespace) -> int:
 
 def _benchmark(namespace: argparse.Namespace) -> int:
     benchmark = import_module("napari_pcnet.evaluation.benchmark")
-    run = benchmark.main_quality if namespace.what == "quality" else benchmark.main_cost
+    run = getattr(benchmark, f"main_{namespace.what}")
     print(run(_options_from(namespace, namespace.options_class), _progress))
     return 0
 
@@ -305,10 +305,11 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def _add_benchmarks(parser: argparse.ArgumentParser) -> None:
     benchmark = import_module("napari_pcnet.evaluation.benchmark")
-    kinds = parser.add_subparsers(required=True, metavar="quality|cost", dest="what")
+    kinds = parser.add_subparsers(required=True, metavar="quality|cost|contract", dest="what")
     for what, options_class in (
         ("quality", benchmark.QualityOptions),
         ("cost", benchmark.CostOptions),
+        ("contract", benchmark.ContractOptions),
     ):
         kind = kinds.add_parser(what)
         _add_flags(kind, options_class, short={})

@@ -26,9 +26,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-EVENNESS = 0.2
-"""Weight of size alone beside shape (1 / 6 for a square); chosen on uniform pictures of six sizes,
-where 0 lets the largest superpixel be 4.6 times the smallest, 0.1 and 0.2 3.7 times."""
+EVENNESS = 0.4
+"""Weight of size alone beside shape (1 / 6 for a square); chosen on uniform pictures, where without it
+the largest superpixel came to 4.6 times the smallest, and with it to 3.3 times."""
 
 STEPS_PER_OCTAVE = 8
 """Fineness in which costs are compared."""

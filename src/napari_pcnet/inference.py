@@ -299,7 +299,9 @@ def _segment(
         del raw
         found = time.perf_counter()
         core = tile.core.inside(tile.labelled)
-        parts.append(regions.gather(pieces.ids, core, tile.core, picture.read, pieces.names, pieces.cells))
+        parts.append(
+            regions.gather(pieces.ids, core, tile.core, picture.read_steps, pieces.names, pieces.cells)
+        )
         predictor.timings["pieces"] += found - started
         predictor.timings["table"] += time.perf_counter() - found
         if ids is None:

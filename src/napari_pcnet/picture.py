@@ -11,6 +11,7 @@ area means where the frame is smaller than the picture, bicubic where it is larg
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_pcnet.grid import Grid, Window
+
+COLOUR_STEPS = 65535
+"""Fixed-point scale of colour: an 8-bit or 16-bit picture over its whole range loses nothing."""
 
 READ_ROWS = 512
 """Rows of a picture read at once where it is streamed."""
@@ -66,8 +70,11 @@ class Picture:
 
     def read(self, window: Window, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
         """Read a window, ``(h, w, C)`` in 0..1; NaN becomes `FILL`."""
-        raw = read_raw(self.pixels, self.channel_axis, window)
-        return self._stretch(raw[..., : self.channels], dtype)  # without alpha
+        return self._stretch(self._read_raw(window), lambda values: values.astype(dtype))
+
+    def read_steps(self, window: Window) -> NDArray[np.float64]:
+        """Read a window in whole steps, ``(h, w, C)`` from 0 to `COLOUR_STEPS`."""
+        return self._stretch(self._read_raw(window), lambda values: np.rint(values * COLOUR_STEPS))
 
     def read_mask(self, window: Window) -> NDArray[np.bool_] | None:
         """Read a window of the mask, ``(h, w)``."""
@@ -93,32 +100,29 @@ class Picture:
         rows, top, bottom = _resampling(grid, 0, window.top, window.bottom)
         columns, left, right = _resampling(grid, 1, window.left, window.right)
         values = to_three(self.read(Window(top, left, bottom, right), dtype))
+        if rows is None and columns is None:
+            return np.ascontiguousarray(values)
         values = _apply_rows(rows, values)
         values = _apply_rows(columns, values.transpose(1, 0, 2)).transpose(1, 0, 2)
-        return np.ascontiguousarray(np.clip(values, 0, 1, dtype=dtype))
+        return np.ascontiguousarray(np.clip(values, 0, 1, dtype=dtype))  # bicubic overshoots
 
-    def _stretch(self, raw: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
-        span = np.where(self.high > self.low, self.high - self.low, 1.0)
-        if raw.dtype.kind in "bu" and raw.dtype.itemsize <= 2:
-            return self._look_up(raw, span, dtype)
-        values = np.asarray(raw, np.float64)
-        values = np.clip((values - self.low) / span, 0, 1)
-        return np.where(np.isnan(values), FILL, values).astype(dtype)
+    def _read_raw(self, window: Window) -> NDArray[Any]:
+        return read_raw(self.pixels, self.channel_axis, window)[..., : self.channels]  # no alpha
 
-    def _look_up(
-        self, raw: NDArray[Any], span: NDArray[np.float64], dtype: type[np.floating[Any]]
+    def _stretch(
+        self, raw: NDArray[Any], finish: Callable[[NDArray[np.float64]], NDArray[Any]]
     ) -> NDArray[Any]:
-        """The same stretch by a table of all values the type can hold."""
-        top = 2 if raw.dtype.kind == "b" else np.iinfo(raw.dtype).max + 1
-        every = np.arange(top, dtype=np.float64)
-        index = raw.astype(np.uint8) if raw.dtype.kind == "b" else raw
-        tables = [
-            np.clip((every - low) / width, 0, 1).astype(dtype)
-            for low, width in zip(self.low, span, strict=True)
-        ]
-        if all(np.array_equal(table, tables[0]) for table in tables[1:]):
-            return np.take(tables[0], index)
-        return np.stack([table[index[..., c]] for c, table in enumerate(tables)], axis=-1)
+        """Stretch to 0..1 in float64, then finish; of short types by a table of all their values."""
+        span = np.where(self.high > self.low, self.high - self.low, 1.0)
+        if raw.dtype.kind not in "bu" or raw.dtype.itemsize > 2:
+            values = np.clip((np.asarray(raw, np.float64) - self.low) / span, 0, 1)
+            return finish(np.where(np.isnan(values), FILL, values))
+        index = raw.view(np.uint8) if raw.dtype.kind == "b" else raw
+        every = np.arange(np.iinfo(index.dtype).max + 1, dtype=np.float64)[:, None]
+        tables = finish(np.clip((every - self.low) / span, 0, 1))  # (values, C)
+        if (tables == tables[:, :1]).all():
+            return np.take(np.ascontiguousarray(tables[:, 0]), index)
+        return np.take_along_axis(tables, index.reshape(-1, self.channels), axis=0).reshape(raw.shape)
 
 
 def plane_shape(shape: tuple[int, ...], channel_axis: int | None) -> tuple[int, int]:

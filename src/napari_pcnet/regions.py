@@ -1,8 +1,8 @@
 """The region table and the adjacency graph, gathered window by window.
 
 A region is a connected piece of the base. Its row holds sums over its pixels: how many, where, and
-of what colour. All sums are whole numbers (colour in steps of ``1 / COLOUR_STEPS`` of the picture's
-range), so neither their order nor the tiling can change them.
+of what colour. All sums are whole numbers (colour comes in fixed point), so
+neither their order nor the tiling can change them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.grid import Window
-
-COLOUR_STEPS = 65535
-"""Fixed-point scale of colour: an 8-bit or 16-bit picture over its whole range loses nothing."""
 
 STRIP_ROWS = 256
 """Rows summed at once, which bounds the memory of the conversion to float64."""
@@ -37,7 +34,7 @@ class Regions:
     position : (n, 2) int64 array
         Sums of row and column, in image pixels.
     colour : (n, C) int64 array
-        Sums of the channels in 0..1, times `COLOUR_STEPS`.
+        Sums of the channels, in the whole steps that they were read in.
     edges : (e, 2) int64 array
         Pairs of regions that touch, the smaller first, sorted.
     border : (e,) int64 array
@@ -76,7 +73,7 @@ def gather(
     origin : Window
         Where `core` lies in the image.
     read : callable
-        ``read(window)`` gives the image in a window, ``(h, w, C)`` in 0..1.
+        ``read(window)`` gives the image in a window, ``(h, w, C)`` in whole steps.
     names, cells : (n,) array
         Of all pieces in `ids`.
 
@@ -147,11 +144,8 @@ def _add_strip(
     sums[0] += np.bincount(flat, minlength=slots)
     row_of = np.repeat(np.arange(window.top, window.bottom, dtype=np.float64), columns)
     column_of = np.tile(np.arange(window.left, window.right, dtype=np.float64), rows)
-    weights = [row_of, column_of]
-    for channel in range(pixels.shape[-1]):
-        steps = np.multiply(pixels[..., channel], COLOUR_STEPS, dtype=np.float64)
-        weights.append(np.rint(steps, out=steps).ravel())
-    for slot, weight in enumerate(weights, start=1):  # whole numbers below 2**53: exact
+    colours = [pixels[..., channel].ravel() for channel in range(pixels.shape[-1])]
+    for slot, weight in enumerate([row_of, column_of, *colours], start=1):  # whole numbers below 2**53: exact
         sums[slot] += np.bincount(flat, weights=weight, minlength=slots).astype(np.int64)
 
 

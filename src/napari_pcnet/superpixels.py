@@ -30,8 +30,8 @@ from napari_pcnet.inference import (
     segment_base,
 )
 from napari_pcnet.model import PCNet
-from napari_pcnet.picture import READ_ROWS, Picture, plane_shape, read_raw
-from napari_pcnet.regions import COLOUR_STEPS, Regions
+from napari_pcnet.picture import COLOUR_STEPS, READ_ROWS, Picture, plane_shape, read_raw
+from napari_pcnet.regions import Regions
 
 Method = Literal["hierarchy", "lattice"]
 
@@ -159,8 +159,9 @@ class PCNetHierarchy:
 
     def _cut(self, count: int) -> NDArray[np.integer]:
         fits = count + self.start_label <= np.iinfo(np.int32).max
-        parts = (self.tree.cut(count) + self.start_label).astype(np.int32 if fits else np.int64)
-        return look_up(parts, self.base, outside=self.start_label - 1)
+        kind: type[np.integer[Any]] = np.int32 if fits else np.int64
+        parts = self.tree.cut(count) + self.start_label
+        return look_up(parts.astype(kind), self.base, outside=self.start_label - 1)
 
 
 def pcnet_superpixels(
