@@ -293,8 +293,10 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "QualityOptions": _Options,
         "CostOptions": _Options,
+        "ContractOptions": _Options,
         "main_quality": run,
         "main_cost": run,
+        "main_contract": run,
     }.items():
         setattr(stand_in, name, value)
     monkeypatch.setitem(sys.modules, "napari_pcnet.evaluation.benchmark", stand_in)

@@ -159,7 +159,7 @@ def _train(namespace: argparse.Namespace) -> int:
 def _benchmark(namespace: argparse.Namespace) -> int:
     benchmark = import_module("napari_pcnet.evaluation.benchmark")
     run = getattr(benchmark, f"main_{namespace.what}")
-    print(run(_options_from(namespace, namespace.options_class), _progress))
+    print(run(_options_from(namespace, namespace.options_class), _progress()))
     return 0
 
 
@@ -170,7 +170,7 @@ def _labels(image: images.Image, record: RunRecord) -> tuple[NDArray[np.integer[
     from napari_pcnet.superpixels import pcnet_superpixels
 
     start = time.perf_counter()
-    labels = pcnet_superpixels(image.pixels, mask=image.mask, progress=_progress, **record.keywords())
+    labels = pcnet_superpixels(image.pixels, mask=image.mask, progress=_progress(), **record.keywords())
     return labels, time.perf_counter() - start
 
 
@@ -180,10 +180,18 @@ def _summary(labels: NDArray[np.integer[Any]], record: RunRecord, seconds: float
     return f"{count} superpixels in {size} pixels, {seconds:.1f} s"
 
 
-def _progress(done: int, total: int) -> None:
-    """Show a line that counts up, where somebody watches."""
-    if sys.stderr.isatty():
-        print(f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+def _progress() -> Callable[[int, int], None]:
+    """Return a progress line that counts up with the time left, where somebody watches."""
+    start = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        if not sys.stderr.isatty():
+            return
+        left_s = (time.monotonic() - start) / done * (total - done) if done else 0.0
+        line = f"\r{done} of {total}, {left_s // 60:.0f} min {left_s % 60:02.0f} s left "
+        print(line, end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return show
 
 
 def _report(steps: int) -> Callable[[dict[str, float], float], None]:
