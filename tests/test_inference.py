@@ -34,7 +34,7 @@ def noise(height: int, width: int) -> Picture:
 def test_raw_ids_are_the_argmax_of_the_masked_association(model: PCNet) -> None:
     picture = noise(150, 200)
     grid = Grid.enlarged(picture.shape, 1)
-    (tile,) = plan(grid, None, 48)
+    (tile,) = plan(grid, (9999, 9999), 48)
     raw = Predictor(model, InferenceOptions("cpu", "float64")).raw_labels(picture, grid, tile, lambda: None)
     frame = picture.read_work(grid, Window(0, 0, *grid.padded_shape), np.float64)
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_windows_are_halved_when_the_device_is_out_of_memory(
 
     monkeypatch.setattr(Predictor, "_trunk", once)
     base = segment_base(picture, grid, model, options)
-    assert base.window_px == 160
+    assert base.core_shape == (160, 320)
     np.testing.assert_array_equal(base.ids, expected.ids)
 
 
@@ -126,7 +126,7 @@ def test_progress_counts_up_to_its_total(model: PCNet) -> None:
 def test_lower_precision_moves_few_pixels(model: PCNet, precision: str) -> None:
     picture = noise(256, 256)
     grid = Grid.enlarged(picture.shape, 1)
-    (tile,) = plan(grid, None, 48)
+    (tile,) = plan(grid, (9999, 9999), 48)
 
     def raw(name: str) -> np.ndarray:
         options = InferenceOptions("cpu", name)  # type: ignore[arg-type]

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from napari_pcnet.grid import STRIDE, Grid
-from napari_pcnet.tiling import HALO_AFTER_PX, HALO_BEFORE_PX, plan
+from napari_pcnet.tiling import CORE_PX, HALO_AFTER_PX, HALO_BEFORE_PX, default_core, plan
 
 
-@pytest.mark.parametrize("window", [64, 100, 512, None])
+@pytest.mark.parametrize("window", [64, 100, 512, 9999])
 @pytest.mark.parametrize("scale", [1, 3])
-def test_cores_cover_every_pixel_once(scale: int, window: int | None) -> None:
+def test_cores_cover_every_pixel_once(scale: int, window: int) -> None:
     grid = Grid.enlarged((211, 333), scale)
     seen = np.zeros(grid.image_shape, int)
-    for tile in plan(grid, window, 48):
+    for tile in plan(grid, (window, window), 48):
         seen[tile.core.slices] += 1
     assert seen.min() == seen.max() == 1
 
@@ -20,12 +20,12 @@ def test_cores_cover_every_pixel_once(scale: int, window: int | None) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 1000), (17, 4099)])
 def test_slivers_are_covered_too(shape: tuple[int, int]) -> None:
     grid = Grid.of_count(shape, 50)
-    assert sum(np.prod(tile.core.shape) for tile in plan(grid, 64, 48)) == np.prod(shape)
+    assert sum(np.prod(tile.core.shape) for tile in plan(grid, (64, 64), 48)) == np.prod(shape)
 
 
 def test_a_window_reads_the_reach_of_all_operators_on_whole_strides() -> None:
     grid = Grid.enlarged((4096, 4096), 1)
-    tile = list(plan(grid, 1024, 48))[5]
+    tile = list(plan(grid, (1024, 1024), 48))[5]
     assert tile.core == (1024, 1024, 2048, 2048)
     assert tile.labelled == (976, 976, 2096, 2096)
     assert tile.tail == (960, 960, 2112, 2112)
@@ -34,6 +34,22 @@ def test_a_window_reads_the_reach_of_all_operators_on_whole_strides() -> None:
 
 
 def test_one_window_reads_the_padded_frame() -> None:
-    (tile,) = plan(Grid.enlarged((100, 130), 1), None, 48)
+    (tile,) = plan(Grid.enlarged((100, 130), 1), (9999, 9999), 48)
     assert tile.core == (0, 0, 100, 130)
     assert tile.read == (0, 0, 128, 192)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (300, 400), (2448, 3264), (4096, 4096), (700, 40_000), (40_000, 50)]
+)
+def test_default_cores_are_even_bands_within_the_budget(shape: tuple[int, int]) -> None:
+    grid = Grid.enlarged(shape, 1)
+    rows, columns = default_core(grid)
+    assert rows % STRIDE == columns % STRIDE == 0
+    assert rows * columns <= CORE_PX + STRIDE * columns
+    if shape[1] <= 8192:
+        assert columns == grid.padded_shape[1]
+
+
+def test_two_equal_bands_for_eight_megapixels() -> None:
+    assert default_core(Grid.enlarged((2448, 3264), 1)) == (1280, 3264)

@@ -26,7 +26,7 @@ from napari_pcnet.association import mask_outside, neighbour_argmax
 from napari_pcnet.grid import CELL, STRIDE, Grid, Window, raw_ids
 from napari_pcnet.model import ConvBlock, PCNet, channels_last
 from napari_pcnet.picture import Picture
-from napari_pcnet.tiling import Tile, plan
+from napari_pcnet.tiling import Tile, default_core, plan
 
 Precision = Literal["auto", "float64", "float32", "bfloat16", "float16"]
 Progress = Callable[[int, int], None]
@@ -37,9 +37,6 @@ DTYPES: dict[str, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-
-DEFAULT_WINDOW_PX = 2048
-"""Side of a core where the caller asks for none, in work pixels."""
 
 STRIP_PX = 1 << 18
 """Work pixels that the tail holds at once, about 230 bytes each in float32."""
@@ -66,8 +63,7 @@ class InferenceOptions:
     precision : str
         'auto' is float32.
     window_px : int or None
-        Side of a window's core in work pixels, without its halo; None for a size that bounds memory
-        at about 1 GiB.
+        Side of a window's core in work pixels, without its halo; None for `tiling.default_core`.
     """
 
     device: str = "auto"
@@ -85,8 +81,8 @@ class Base:
         Row of each pixel's region in `regions`, -1 outside the mask.
     regions : Regions
     grid : Grid
-    window_px : int or None
-        Side of the windows it was made with, None for one window.
+    core_shape : tuple of int
+        Rows and columns of the windows it was made with, in work pixels.
     timings : dict
         Seconds spent in each stage.
     """
@@ -94,7 +90,7 @@ class Base:
     ids: NDArray[np.int32]
     regions: regions.Regions
     grid: Grid
-    window_px: int | None
+    core_shape: tuple[int, int]
     timings: dict[str, float] = field(default_factory=dict)
 
 
@@ -177,7 +173,11 @@ class Predictor:
         return ids
 
     def _trunk(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
-        """Features of a window, ``(1, 16, h / 4, w / 4)``; the first convolution goes in strips."""
+        """Features of a window, ``(1, 16, h / 4, w / 4)``."""
+        return self.model.trunk_from_first(self._first(picture, grid, read))
+
+    def _first(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
+        """Stem and first convolution, in strips: the frame itself is never held whole."""
         first: Tensor | None = None
         ratio = self.reduction
         for strip in _strips(read):
@@ -199,7 +199,7 @@ class Predictor:
             rows = slice((strip.top - read.top) // ratio, (strip.bottom - read.top) // ratio)
             first[:, :, rows] = reduced[:, :, begin : begin + rows.stop - rows.start]
         assert first is not None, "a window has rows"
-        return self.model.trunk_from_first(first)
+        return first
 
     def _neighbours(self, features: Tensor, tile: Tile, strip: Window, grid: Grid) -> NDArray[np.uint8]:
         """Chosen neighbour of every work pixel of a strip."""
@@ -255,19 +255,15 @@ def segment_base(
         If not even the smallest window fits.
     """
     predictor = Predictor(model, options)
-    window_px = options.window_px or _default_window(grid)
+    side = options.window_px
+    core_shape = (side, side) if side else default_core(grid)
     while True:
         try:
-            return _segment(predictor, picture, grid, window_px, progress)
+            return _segment(predictor, picture, grid, core_shape, progress)
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
-        side = window_px or max(grid.padded_shape)
-        if side <= STRIDE:
-            raise MemoryError(
-                f"{predictor.device} has no room for a window of {STRIDE} x {STRIDE} work pixels"
-            )
-        window_px = max(STRIDE, side // 2)
+        core_shape = _halved(core_shape, grid, predictor.device)
         if predictor.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -276,10 +272,10 @@ def _segment(
     predictor: Predictor,
     picture: Picture,
     grid: Grid,
-    window_px: int | None,
+    core_shape: tuple[int, int],
     progress: Progress | None,
 ) -> Base:
-    tiles = list(plan(grid, window_px, connectivity.REACH_PX))
+    tiles = list(plan(grid, core_shape, connectivity.REACH_PX))
     total = sum(len(list(_strips(tile.tail))) for tile in tiles)
     done = 0
 
@@ -305,7 +301,7 @@ def _segment(
         predictor.timings["pieces"] += found - started
         predictor.timings["table"] += time.perf_counter() - found
         if ids is None:
-            return Base(pieces.ids, parts[0], grid, None, dict(predictor.timings))
+            return Base(pieces.ids, parts[0], grid, core_shape, dict(predictor.timings))
         mine = pieces.ids[core]
         ids[tile.core.slices] = np.where(mine < 0, -1, mine + offset)
         offset += len(pieces.names)
@@ -314,7 +310,7 @@ def _segment(
     table, lookups = regions.merge(parts)
     look_up(np.concatenate(lookups).astype(np.int32), ids, out=ids)
     predictor.timings["table"] += time.perf_counter() - started
-    return Base(ids, table, grid, window_px, dict(predictor.timings))
+    return Base(ids, table, grid, core_shape, dict(predictor.timings))
 
 
 def look_up(
@@ -378,9 +374,12 @@ def _mask_rim(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int])
                 rim.copy_(mask_outside(rim, lattice, at))
 
 
-def _default_window(grid: Grid) -> int | None:
-    height, width = grid.padded_shape
-    return None if height * width <= 2 * DEFAULT_WINDOW_PX**2 else DEFAULT_WINDOW_PX
+def _halved(core_shape: tuple[int, int], grid: Grid, device: torch.device) -> tuple[int, int]:
+    """Halve the longer side of a core that was too large."""
+    rows, columns = (min(pair) for pair in zip(core_shape, grid.padded_shape, strict=True))
+    if max(rows, columns) <= STRIDE:
+        raise MemoryError(f"{device} has no room for a window of {STRIDE} x {STRIDE} work pixels")
+    return (rows // 2, columns) if rows >= columns else (rows, columns // 2)
 
 
 def _exact_float32(device: torch.device) -> Any:

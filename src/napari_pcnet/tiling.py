@@ -19,6 +19,12 @@ HALO_BEFORE_PX = 320
 HALO_AFTER_PX = 256
 """Work pixels that the network needs beyond a window that starts and ends on multiples of 64."""
 
+CORE_PX = 1 << 22
+"""Work pixels in a core by default; the whole run then takes some 200 MB beside the labels."""
+
+MAX_BAND_PX = 8192
+"""Widest core by default, in work pixels."""
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -42,14 +48,26 @@ class Tile:
     read: Window
 
 
-def plan(grid: Grid, window_px: int | None, reach_px: int) -> Iterator[Tile]:
+def default_core(grid: Grid) -> tuple[int, int]:
+    """Rows and columns of cores that bound memory: bands as wide as the picture where that can be.
+
+    Bands of equal height waste the least on halos; a core holds at most about `CORE_PX` pixels.
+    """
+    height, width = grid.padded_shape
+    across = -(-width // MAX_BAND_PX)
+    columns = _whole_strides(-(-width // across))
+    down = -(-height * columns // CORE_PX)
+    return _whole_strides(-(-height // down)), columns
+
+
+def plan(grid: Grid, core_shape: tuple[int, int], reach_px: int) -> Iterator[Tile]:
     """Cut a picture into windows.
 
     Parameters
     ----------
     grid : Grid
-    window_px : int or None
-        Side of a core in work pixels; rounded up to a multiple of 64. None for one window.
+    core_shape : tuple of int
+        Rows and columns of a core in work pixels; rounded up to multiples of 64.
     reach_px : int
         Work pixels around the core whose labels are needed too.
 
@@ -58,8 +76,8 @@ def plan(grid: Grid, window_px: int | None, reach_px: int) -> Iterator[Tile]:
     Tile
         In raster order; cores without an image pixel are left out.
     """
-    rows = list(_axis(grid, 0, window_px, reach_px))
-    columns = list(_axis(grid, 1, window_px, reach_px))
+    rows = list(_axis(grid, 0, core_shape[0], reach_px))
+    columns = list(_axis(grid, 1, core_shape[1], reach_px))
     for row in rows:
         for column in columns:
             yield Tile(
@@ -73,11 +91,11 @@ def plan(grid: Grid, window_px: int | None, reach_px: int) -> Iterator[Tile]:
 _Spans = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
-def _axis(grid: Grid, axis: int, window_px: int | None, reach_px: int) -> Iterator[_Spans]:
+def _axis(grid: Grid, axis: int, side_px: int, reach_px: int) -> Iterator[_Spans]:
     """Core, labelled, tail and read spans along one axis."""
     padded = grid.padded_shape[axis]
     position = grid.work_position(axis)
-    step = padded if window_px is None else max(STRIDE, -(-window_px // STRIDE) * STRIDE)
+    step = _whole_strides(side_px)
     for start in range(0, padded, step):
         stop = min(start + step, padded)
         core = _image_span(position, start, stop)
@@ -86,7 +104,7 @@ def _axis(grid: Grid, axis: int, window_px: int | None, reach_px: int) -> Iterat
         labelled = _image_span(position, start - reach_px, stop + reach_px)
         tail = (
             max(0, (start - reach_px) // STRIDE * STRIDE),
-            min(padded, -(-(stop + reach_px) // STRIDE) * STRIDE),
+            min(padded, _whole_strides(stop + reach_px)),
         )
         read = (max(0, tail[0] - HALO_BEFORE_PX), min(padded, tail[1] + HALO_AFTER_PX))
         yield core, labelled, tail, read
@@ -98,3 +116,8 @@ def _image_span(
     """Image pixels whose work position lies in ``start <= position < stop``."""
     first, last = np.searchsorted(position, [start, stop])
     return int(first), int(last)
+
+
+def _whole_strides(length: int) -> int:
+    """Round up to a multiple of 64, at least one."""
+    return max(1, -(-length // STRIDE)) * STRIDE
