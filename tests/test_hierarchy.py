@@ -3,28 +3,30 @@
 import numpy as np
 import pytest
 
-from napari_pcnet.hierarchy import EVENNESS, LEAF_MOMENT, Features, Tree, build
+from napari_pcnet.hierarchy import EVENNESS, Features, Tree, build
 
 
-def lattice(colour: np.ndarray) -> tuple[Features, np.ndarray]:
+def lattice(colour: np.ndarray) -> tuple[Features, np.ndarray, np.ndarray]:
     """Regions of 16 x 16 pixels in rows and columns, each with a grey value."""
     rows, columns = colour.shape
     index = np.arange(rows * columns).reshape(rows, columns)
     across = np.stack([index[:, :-1].ravel(), index[:, 1:].ravel()], axis=1)
     down = np.stack([index[:-1].ravel(), index[1:].ravel()], axis=1)
-    y, x = np.indices(colour.shape) * 16.0 + 7.5
-    features = Features(
-        np.full(colour.size, 256.0), colour.reshape(-1, 1), np.stack([y.ravel(), x.ravel()], axis=1)
-    )
-    return features, np.concatenate([across, down])
+    edges = np.concatenate([across, down])
+    area, perimeter = np.full(colour.size, 256.0), np.full(colour.size, 64.0)
+    features = Features(area, colour.reshape(-1, 1), perimeter)
+    return features, edges, np.full(len(edges), 16.0)
 
 
 def test_the_cost_of_two_cells_is_the_formula() -> None:
     tree = build(*lattice(np.array([[0.0, 3.0]])), compactness=2.0)
-    moment = 2 * LEAF_MOMENT * 256**2 + 128 * 16**2
-    expected = 128 * (9 + 4 * (moment / 512**2 + EVENNESS))
-    assert tree.height == pytest.approx([expected])
-    assert moment / 512**2 == pytest.approx((4 + 1) / 24)  # of a 2 x 1 rectangle
+    assert tree.height == pytest.approx([128 * (9 + 4 * (96**2 / (16 * 512) + EVENNESS))])
+
+
+def test_a_merge_shortens_the_outline_by_the_whole_border() -> None:
+    # four cells of a square: two pairs, then the two pairs over a border of two cells
+    tree = build(*lattice(np.zeros((2, 2))), compactness=1.0)
+    assert tree.height == pytest.approx([128 * (1.125 + EVENNESS)] * 2 + [256 * (1 + EVENNESS)])
 
 
 def test_alike_neighbours_merge_first() -> None:
@@ -58,8 +60,8 @@ def test_heights_do_not_fall() -> None:
 
 
 def test_parts_that_do_not_touch_stay_apart() -> None:
-    features, edges = lattice(np.zeros((1, 4)))
-    tree = build(features, edges[[0, 2]], compactness=1.0)  # 0-1 and 2-3
+    features, edges, border = lattice(np.zeros((1, 4)))
+    tree = build(features, edges[[0, 2]], border[[0, 2]], compactness=1.0)  # 0-1 and 2-3
     assert tree.roots == 2
     assert tree.cut(2).tolist() == [0, 0, 1, 1]
 
@@ -82,7 +84,7 @@ def test_a_steep_smooth_gradient_does_not_merge_one_pair_a_round(monkeypatch: py
 
     rounds = []
     original = hierarchy._relabel
-    monkeypatch.setattr(hierarchy, "_relabel", lambda e, t: rounds.append(1) or original(e, t))
+    monkeypatch.setattr(hierarchy, "_relabel", lambda *a: rounds.append(1) or original(*a))
     y, x = np.indices((60, 60)) / 60
     build(*lattice(np.exp(8 * x + 7 * y)), compactness=5.0)
     assert len(rounds) < 100  # in exact order it is several hundred

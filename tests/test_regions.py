@@ -20,10 +20,10 @@ def test_a_drawn_picture_has_the_sums_one_can_count() -> None:
     pixels = np.array([[0, 65535, 32768], [65535, 0, 0.0]])[..., None]
     _, table = whole_table(raw, pixels)
     assert table.area.tolist() == [3, 3]
-    assert table.position.tolist() == [[1, 1], [2, 5]]
+    assert table.rim.tolist() == [[3, 2], [3, 2]]
     assert table.colour.tolist() == [[2 * 65535], [32768]]
     assert table.edges.tolist() == [[0, 1]]
-    assert table.border.tolist() == [3]
+    assert table.border.tolist() == [[1, 2]]
 
 
 def test_pixels_outside_the_mask_belong_to_no_region_and_part_them() -> None:
@@ -31,6 +31,7 @@ def test_pixels_outside_the_mask_belong_to_no_region_and_part_them() -> None:
     _, table = whole_table(raw, np.ones((1, 3, 1)))
     assert table.area.tolist() == [1, 1]
     assert len(table.edges) == 0
+    assert table.rim.tolist() == [[2, 2], [2, 2]]
 
 
 def test_windows_merge_to_the_whole_table() -> None:
@@ -58,7 +59,7 @@ def test_windows_merge_to_the_whole_table() -> None:
             )
             cores.append((core, pieces.ids[core.inside(window)]))
     table, lookups = merge(parts)
-    for name in ("names", "cells", "area", "position", "colour", "edges", "border"):
+    for name in ("names", "cells", "area", "colour", "rim", "edges", "border"):
         np.testing.assert_array_equal(getattr(table, name), getattr(whole, name), err_msg=name)
     for (core, mine), lookup in zip(cores, lookups, strict=True):
         expected = ids[core.slices]

@@ -41,7 +41,7 @@ def test_the_base_of_windows_is_the_base_of_one_window(model: PCNet, window: int
     whole = segment_base(picture, grid, model, InferenceOptions("cpu", "float64", 4096))
     tiled = segment_base(picture, grid, model, InferenceOptions("cpu", "float64", window))
     np.testing.assert_array_equal(tiled.ids, whole.ids)
-    for name in ("names", "cells", "area", "position", "colour", "edges", "border"):
+    for name in ("names", "cells", "area", "colour", "rim", "edges", "border"):
         np.testing.assert_array_equal(
             getattr(tiled.regions, name), getattr(whole.regions, name), err_msg=name
         )

@@ -2,15 +2,16 @@
 
 Two regions of ``a`` and ``b`` pixels cost ::
 
-    a b / (a + b) * (|colour difference|^2 + m^2 (I / (a + b)^2 + EVENNESS))
+    a b / (a + b) * (|colour difference|^2 + m^2 (P^2 / (16 (a + b)) + EVENNESS))
 
-with the colour of a region its mean (CIELAB for RGB), ``m`` the compactness, and ``I`` the second
-moment of the two together, the sum of squared distances from their centroid. The first term is
-Ward's, the growth of the summed squared colour error. The second is free of scale: ``I / area^2`` is
-1 / 6 for a square of any size and grows as a region gets longer or more ragged. So one tree
-serves every count, where with a fixed scale fine cuts would ignore position and coarse ones become a
-grid. `EVENNESS` weighs size alone: it is Ward's cost of a feature in which all regions differ
-alike, and keeps superpixels of a uniform picture within a factor 4 of each other.
+with the colour of a region its mean (CIELAB for RGB), ``m`` the compactness, and ``P`` the
+perimeter of the two together. The first term is Ward's, the growth of the summed squared colour error.
+The second is free of scale: ``P^2 / 16 area`` is 1 for a square of any size and grows as a region gets
+longer or more ragged. So one tree serves every count, where with a fixed scale fine cuts would
+ignore shape and coarse ones become a grid. `EVENNESS` weighs size alone, so that uniform pictures
+merge their smallest regions first. Measured on 13 BSDS500 validation images at 200, 400 and
+800 superpixels: ASA .954, .965, .972 and compactness .25, .28, .34, where the distance of centroids
+in place of the perimeter had .950, .962, .971 and .22, .27, .32 at no higher boundary recall.
 
 Merging goes in rounds. In each, every edge that is the cheapest of both its ends is merged. Costs
 in one step of an eighth of an octave count as equal, and among equals a hash of the two regions'
@@ -26,15 +27,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-EVENNESS = 0.4
-"""Weight of size alone beside shape (1 / 6 for a square); chosen on uniform pictures, where without it
-the largest superpixel came to 4.6 times the smallest, and with it to 3.3 times."""
-
 STEPS_PER_OCTAVE = 8
 """Fineness in which costs are compared."""
 
-LEAF_MOMENT = 1 / 6
-"""Second moment over squared area that a leaf is given: a square's."""
+EVENNESS = 3.0
+"""Weight of size alone beside shape (1 for a square): Ward's cost of a feature in which all regions
+differ alike. Chosen on uniform pictures of six sizes, where the largest superpixel came to 5.6 times the
+smallest without it, and to 3.7 times with it."""
+
+SQUARE = 16
+"""Squared perimeter over area of a square."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,13 @@ class Features:
         Pixels.
     colour : (n, C) float64 array
         Mean colour, in units where a difference of 1 is just visible (CIELAB).
-    centroid : (n, 2) float64 array
-        In pixels of unit area: anisotropic pixels are stretched to that.
+    perimeter : (n,) float64 array
+        Of the outline, the image's frame included, in sides of a square pixel.
     """
 
     area: NDArray[np.float64]
     colour: NDArray[np.float64]
-    centroid: NDArray[np.float64]
+    perimeter: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,12 @@ class Tree:
         return self.leaves - int(np.searchsorted(self.height, height, side="right"))
 
 
-def build(features: Features, edges: NDArray[np.int64], compactness: float) -> Tree:
+def build(
+    features: Features,
+    edges: NDArray[np.int64],
+    border: NDArray[np.float64],
+    compactness: float,
+) -> Tree:
     """Merge neighbouring regions, cheapest first, until none are left to merge.
 
     Parameters
@@ -119,8 +126,10 @@ def build(features: Features, edges: NDArray[np.int64], compactness: float) -> T
     features : Features
     edges : (e, 2) int64 array
         Regions that touch, the smaller first, each pair once.
+    border : (e,) float64 array
+        Length of the border that they share, as `Features.perimeter`.
     compactness : float
-        The weight ``m`` of position against colour.
+        The weight ``m`` of shape against colour.
 
     Returns
     -------
@@ -132,14 +141,14 @@ def build(features: Features, edges: NDArray[np.int64], compactness: float) -> T
     costs: list[NDArray[np.float64]] = []
     made = leaves
     while len(edges):
-        cost = state.cost(edges, compactness)
+        cost = state.cost(edges, border, compactness)
         chosen = _cheapest_of_both(edges, cost, len(state.area))
         pairs = edges[chosen]
         merges.append(state.node[pairs])
         costs.append(np.maximum(cost[chosen], state.height[pairs].max(axis=1)))
-        target = state.merge(pairs, costs[-1], made)
+        target = state.merge(pairs, border[chosen], costs[-1], made)
         made += len(pairs)
-        edges = _relabel(edges, target)
+        edges, border = _relabel(edges, border, target)
     if not merges:
         return Tree(leaves, np.empty((0, 2), np.int64), np.empty(0))
     return _sorted_tree(leaves, np.concatenate(merges), np.concatenate(costs))
@@ -150,61 +159,57 @@ class _State:
     """Regions that are still there; each stands at the place of its smallest leaf."""
 
     area: NDArray[np.float64]
-    moment: NDArray[np.float64]
     colour: NDArray[np.float64]  # (n, C) means
-    centroid: NDArray[np.float64]  # (n, 2)
+    perimeter: NDArray[np.float64]
     node: NDArray[np.int64]
     height: NDArray[np.float64]
 
     @classmethod
     def start(cls, features: Features) -> _State:
-        area = features.area.astype(np.float64)
-        number = len(area)
+        number = len(features.area)
         return cls(
-            area,
-            LEAF_MOMENT * area**2,
+            features.area.copy(),
             features.colour.copy(),
-            features.centroid.copy(),
+            features.perimeter.copy(),
             np.arange(number),
             np.zeros(number),
         )
 
-    def cost(self, edges: NDArray[np.int64], compactness: float) -> NDArray[np.float64]:
+    def cost(
+        self, edges: NDArray[np.int64], border: NDArray[np.float64], compactness: float
+    ) -> NDArray[np.float64]:
         u, v = edges.T
         together = self.area[u] + self.area[v]
         weight = self.area[u] * self.area[v] / together
-        shape = self._joint_moment(u, v, weight) / together**2 + EVENNESS
+        outline = self.perimeter[u] + self.perimeter[v] - 2 * border
+        shape = outline * outline / (SQUARE * together) + EVENNESS
         colour = _squared_distance(self.colour, u, v)
         result: NDArray[np.float64] = weight * (colour + compactness**2 * shape)
         return result
 
     def merge(
-        self, pairs: NDArray[np.int64], height: NDArray[np.float64], first_node: int
+        self,
+        pairs: NDArray[np.int64],
+        border: NDArray[np.float64],
+        height: NDArray[np.float64],
+        first_node: int,
     ) -> NDArray[np.int64]:
         """Merge disjoint pairs, drop the second of each, and say where everyone is now."""
         keep, gone = pairs.T
-        a, b = self.area[keep], self.area[gone]
-        self.moment[keep] = self._joint_moment(keep, gone, a * b / (a + b))
-        share = (b / (a + b))[:, None]
-        for means in (self.colour, self.centroid):
-            means[keep] += share * (means[gone] - means[keep])
-        self.area[keep] = a + b
+        together = self.area[keep] + self.area[gone]
+        share = (self.area[gone] / together)[:, None]
+        self.colour[keep] += share * (self.colour[gone] - self.colour[keep])
+        self.perimeter[keep] += self.perimeter[gone] - 2 * border
+        self.area[keep] = together
         self.node[keep] = first_node + np.arange(len(pairs))
         self.height[keep] = height
         stays = np.ones(len(self.area), bool)
         stays[gone] = False
         target = np.cumsum(stays) - 1
         target[gone] = target[keep]
-        for name in ("area", "moment", "colour", "centroid", "node", "height"):
+        for name in ("area", "colour", "perimeter", "node", "height"):
             setattr(self, name, getattr(self, name)[stays])
         return target
-
-    def _joint_moment(
-        self, u: NDArray[np.int64], v: NDArray[np.int64], weight: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Second moment of two regions together, by the parallel-axis theorem."""
-        apart = weight * _squared_distance(self.centroid, u, v)
-        return self.moment[u] + self.moment[v] + apart
 
 
 def _squared_distance(
@@ -240,14 +245,20 @@ def _hash(edges: NDArray[np.int64]) -> NDArray[np.uint64]:
     return mixed
 
 
-def _relabel(edges: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.int64]:
+def _relabel(
+    edges: NDArray[np.int64], border: NDArray[np.float64], target: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rename the ends of edges; drop those inside a region, join those between the same two."""
     moved = target[edges]
     low, high = moved.min(axis=1), moved.max(axis=1)
     apart = low != high
     number = int(target.max()) + 1
-    codes = np.unique(low[apart] * number + high[apart])
-    pairs: NDArray[np.int64] = np.column_stack(np.divmod(codes, number))
-    return pairs
+    codes, length = low[apart] * number + high[apart], border[apart]
+    order = np.argsort(codes, kind="stable")
+    codes, length = codes[order], length[order]
+    first = np.flatnonzero(np.diff(codes, prepend=-1))
+    pairs: NDArray[np.int64] = np.column_stack(np.divmod(codes[first], number))
+    return pairs, np.add.reduceat(length, first) if len(first) else length[:0]
 
 
 def _sorted_tree(leaves: int, children: NDArray[np.int64], height: NDArray[np.float64]) -> Tree:

@@ -29,7 +29,7 @@ class RunRecord:
     method: str = _option(
         "hierarchy", "hierarchy: exactly n, merged from a finer base; lattice: the paper's, near n"
     )
-    compactness: float = _option(10.0, "weight of position in merging: larger is rounder")
+    compactness: float = _option(4.0, "weight of shape in merging: larger is rounder")
     start_label: int = _option(1, "number of the first superpixel, 0 or 1")
     mask: str | None = _option(None, "picture file that is zero outside the region to segment")
     channel_axis: int | None = _option(

@@ -1,8 +1,8 @@
 """The region table and the adjacency graph, gathered window by window.
 
-A region is a connected piece of the base. Its row holds sums over its pixels: how many, where, and
-of what colour. All sums are whole numbers (colour comes in fixed point), so
-neither their order nor the tiling can change them.
+A region is a connected piece of the base. Its row holds sums over its pixels: how many, of what
+colour, and the sides that form its outline. All sums are whole numbers (colour comes in fixed
+point), so neither their order nor the tiling can change them.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ class Regions:
         Raw id: the cell of the lattice that the region came from.
     area : (n,) int64 array
         Pixels.
-    position : (n, 2) int64 array
-        Sums of row and column, in image pixels.
     colour : (n, C) int64 array
         Sums of the channels, in the whole steps that they were read in.
+    rim : (n, 2) int64 array
+        Pixel sides on the image's frame or the mask's border: horizontal sides, vertical sides.
     edges : (e, 2) int64 array
         Pairs of regions that touch, the smaller first, sorted.
-    border : (e,) int64 array
-        Length of each border, in pixel edges.
+    border : (e, 2) int64 array
+        Pixel sides that they share: horizontal sides, vertical sides.
     """
 
     names: NDArray[np.int64]
     cells: NDArray[np.int32]
     area: NDArray[np.int64]
-    position: NDArray[np.int64]
     colour: NDArray[np.int64]
+    rim: NDArray[np.int64]
     edges: NDArray[np.int64]
     border: NDArray[np.int64]
 
@@ -68,8 +68,9 @@ def gather(
     ids : (h, w) int32 array
         Pieces of the window, negative outside the mask.
     core : tuple of slice
-        The part of `ids` that this window answers for. Borders between a pixel of the core and the
-        next one to the right or below are its own, even where that one lies outside the core.
+        The part of `ids` that this window answers for; it touches an end of `ids` only where that
+        is the image's frame. Sides between a pixel of the core and the next one to the right or
+        below are its own, even where that one lies outside the core.
     origin : Window
         Where `core` lies in the image.
     read : callable
@@ -88,11 +89,11 @@ def gather(
         strip = Window(top, origin.left, min(top + STRIP_ROWS, origin.bottom), origin.right)
         pixels = read(strip)
         if sums is None:  # the last column takes what is outside the mask
-            sums = np.zeros((3 + pixels.shape[-1], number + 1), np.int64)
-        _add_strip(sums, inner[strip.inside(origin)], pixels, strip)
+            sums = np.zeros((1 + pixels.shape[-1], number + 1), np.int64)
+        _add_strip(sums, inner[strip.inside(origin)], pixels)
     assert sums is not None, "a window has rows"
-    edges, border = _borders(ids, core, number)
-    return Regions(names, cells, sums[0, :-1], sums[1:3, :-1].T, sums[3:, :-1].T, edges, border)
+    rim, edges, border = _outlines(ids, core, number)
+    return Regions(names, cells, sums[0, :-1], sums[1:, :-1].T, rim, edges, border)
 
 
 def merge(parts: Sequence[Regions]) -> tuple[Regions, list[NDArray[np.int64]]]:
@@ -118,62 +119,64 @@ def merge(parts: Sequence[Regions]) -> tuple[Regions, list[NDArray[np.int64]]]:
     ]
     lookups = [np.where(k, row, -1) for row, k in zip(rows, known, strict=True)]
     table = np.zeros((len(names), 3 + parts[0].colour.shape[1]), np.int64)
-    for part, lookup, u in zip(parts, lookups, used, strict=True):
-        mine = np.column_stack([part.area, part.position, part.colour])
-        table[lookup[u]] += mine[u]  # a name stands once in each window
+    for part, lookup in zip(parts, lookups, strict=True):
+        mine = np.column_stack([part.area, part.rim, part.colour])
+        here = lookup >= 0  # some have no pixel in this core, but a side that it counts
+        table[lookup[here]] += mine[here]  # a name stands once in each window
     pairs = np.concatenate([lookup[part.edges] for part, lookup in zip(parts, lookups, strict=True)])
-    edges, border = _unique_pairs(
-        pairs[:, 0], pairs[:, 1], len(names), np.concatenate([part.border for part in parts])
-    )
+    codes, which = np.unique(_codes(pairs[:, 0], pairs[:, 1], len(names)), return_inverse=True)
+    border = np.zeros((len(codes), 2), np.int64)
+    np.add.at(border, which, np.concatenate([part.border for part in parts]))
+    edges = np.column_stack(np.divmod(codes, len(names)))
     return (
-        Regions(names, cells, table[:, 0], table[:, 1:3], table[:, 3:], edges, border),
+        Regions(names, cells, table[:, 0], table[:, 3:], table[:, 1:3], edges, border),
         lookups,
     )
 
 
-def _add_strip(
-    sums: NDArray[np.int64],
-    ids: NDArray[np.int32],
-    pixels: NDArray[np.floating],
-    window: Window,
-) -> None:
+def _add_strip(sums: NDArray[np.int64], ids: NDArray[np.int32], pixels: NDArray[np.floating]) -> None:
     slots = sums.shape[1]
     flat = ids.ravel().astype(np.intp)
     flat[flat < 0] = slots - 1
-    rows, columns = ids.shape
     sums[0] += np.bincount(flat, minlength=slots)
-    row_of = np.repeat(np.arange(window.top, window.bottom, dtype=np.float64), columns)
-    column_of = np.tile(np.arange(window.left, window.right, dtype=np.float64), rows)
-    colours = [pixels[..., channel].ravel() for channel in range(pixels.shape[-1])]
-    for slot, weight in enumerate([row_of, column_of, *colours], start=1):  # whole numbers below 2**53: exact
-        sums[slot] += np.bincount(flat, weights=weight, minlength=slots).astype(np.int64)
+    for channel in range(pixels.shape[-1]):  # sums of whole numbers below 2**53: exact in float64
+        total = np.bincount(flat, weights=pixels[..., channel].ravel(), minlength=slots)
+        sums[1 + channel] += total.astype(np.int64)
 
 
-def _borders(
+def _outlines(
     ids: NDArray[np.int32], core: tuple[slice, slice], number: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    rows, columns = core
-    below = slice(rows.start, min(rows.stop, ids.shape[0] - 1))
-    right = slice(columns.start, min(columns.stop, ids.shape[1] - 1))
-    pairs = [
-        (ids[below, columns], ids[below.start + 1 : below.stop + 1, columns]),
-        (ids[rows, right], ids[rows, right.start + 1 : right.stop + 1]),
-    ]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Sides on the rim of each piece, pairs that touch, and the sides that these share."""
+    framed = np.pad(ids, 1, constant_values=number)
+    framed[framed < 0] = number  # what is outside counts as one more region
+    rows, columns = (_with_frame(span) for span in core)
+    here = framed[rows, columns]
+    below = framed[rows.start + 1 : rows.stop + 1, columns]
+    right = framed[rows, columns.start + 1 : columns.stop + 1]
+    slots = number + 1
     codes = []
-    for a, b in pairs:
-        differ = a != b
-        u, v = a[differ].astype(np.int64), b[differ].astype(np.int64)
-        inside = (u >= 0) & (v >= 0)
-        u, v = u[inside], v[inside]
-        codes.append(np.minimum(u, v) * number + np.maximum(u, v))
+    for direction, other in enumerate((below, right)):  # sides below pixels are horizontal
+        differ = here != other
+        codes.append(2 * _codes(here[differ], other[differ], slots) + direction)
     found, count = np.unique(np.concatenate(codes), return_counts=True)
-    return np.column_stack(np.divmod(found, max(number, 1))), count.astype(np.int64)
+    pairs, which = np.unique(found // 2, return_inverse=True)
+    sides = np.zeros((len(pairs), 2), np.int64)
+    sides[which, found % 2] = count
+    edges = np.column_stack(np.divmod(pairs, slots))
+    outside = edges[:, 1] == number
+    rim = np.zeros((slots, 2), np.int64)
+    rim[edges[outside, 0]] = sides[outside]
+    return rim[:-1], edges[~outside], sides[~outside]
 
 
-def _unique_pairs(
-    u: NDArray[np.int64], v: NDArray[np.int64], number: int, length: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    codes = np.minimum(u, v) * number + np.maximum(u, v)
-    found, which = np.unique(codes, return_inverse=True)
-    total = np.bincount(which, weights=length, minlength=len(found)).astype(np.int64)
-    return np.column_stack(np.divmod(found, max(number, 1))), total
+def _with_frame(span: slice) -> slice:
+    """Move a span by the frame's pixel; one that begins at the frame takes that pixel in."""
+    return slice(span.start + (span.start > 0), span.stop + 1)
+
+
+def _codes(u: NDArray[np.integer], v: NDArray[np.integer], number: int) -> NDArray[np.int64]:
+    """One number for each pair, whichever comes first."""
+    low, high = np.minimum(u, v).astype(np.int64), np.maximum(u, v).astype(np.int64)
+    codes: NDArray[np.int64] = low * number + high
+    return codes
