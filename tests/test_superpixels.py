@@ -139,6 +139,26 @@ class TestPicturesAsPeopleHaveThem:
         labels = pcnet_superpixels(rgba, 30)
         assert_superpixels(labels, 30)
         np.testing.assert_array_equal(labels == 0, rgba[..., 3] == 0)
+        np.testing.assert_array_equal(pcnet_superpixels(rgba.astype(np.uint16) * 257, 30), labels)
+
+    def test_four_measured_channels_come_first(self, photograph: np.ndarray) -> None:
+        four = np.concatenate([photograph, 0 * photograph[..., :1]], axis=2)
+        labels = pcnet_superpixels(np.moveaxis(four, 2, 0), 30, channel_axis=0)
+        assert_superpixels(labels, 30)
+
+    def test_what_a_masked_array_masks_is_outside(self, photograph: np.ndarray) -> None:
+        masked = np.ma.masked_array(photograph, mask=np.zeros(photograph.shape, bool))
+        masked[:50, :, 1] = np.ma.masked
+        labels = pcnet_superpixels(masked, 30)
+        assert_superpixels(labels, 30)
+        assert (labels[:50] == 0).all()
+        assert (labels[50:] > 0).all()
+
+    def test_a_tensor_is_an_array(self, photograph: np.ndarray) -> None:
+        small = photograph[:40, :40].copy()
+        np.testing.assert_array_equal(
+            pcnet_superpixels(torch.from_numpy(small), 9), pcnet_superpixels(small, 9)
+        )
 
     def test_dask_and_zarr_give_the_labels_of_numpy(self, photograph: np.ndarray) -> None:
         dask_array = pytest.importorskip("dask.array")
@@ -203,6 +223,39 @@ def test_spacing_makes_superpixels_square_in_the_world() -> None:
     assert 2.5 < ratio < 6
 
 
+@pytest.mark.parametrize("spacing", [(60.0, 1.0), (1.0, 900.0)])
+def test_windows_do_not_part_a_picture_of_very_flat_pixels(spacing: tuple[float, float]) -> None:
+    image = np.random.default_rng(0).random((40, 100, 3))
+    whole = pcnet_hierarchy(image, 5, spacing=spacing, precision="float64", window=9999)
+    tiled = pcnet_hierarchy(image, 5, spacing=spacing, precision="float64", window=256)
+    assert whole.n_min == tiled.n_min == 1
+    np.testing.assert_array_equal(tiled.labels(5), whole.labels(5))
+
+
+def test_a_callers_autocast_does_not_matter(photograph: np.ndarray) -> None:
+    expected = pcnet_superpixels(photograph, 50)
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(pcnet_superpixels(photograph, 50), expected)
+
+
+def test_a_picture_that_is_shrunk_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_pcnet import picture
+
+    image = np.random.default_rng(0).integers(0, 256, (400, 500, 3)).astype(np.uint8)
+    expected = pcnet_superpixels(image, 6, method="lattice")
+    monkeypatch.setattr(picture, "READ_PX", 4000)
+    largest = []
+    original = picture.Picture.read
+
+    def watched(self: picture.Picture, window: Any, dtype: Any) -> np.ndarray:
+        largest.append(np.prod(window.shape))
+        return original(self, window, dtype)
+
+    monkeypatch.setattr(picture.Picture, "read", watched)
+    np.testing.assert_array_equal(pcnet_superpixels(image, 6, method="lattice"), expected)
+    assert 0 < max(largest) <= 500 * 14  # one work row
+
+
 def test_a_higher_compactness_is_more_compact(photograph: np.ndarray) -> None:
     from napari_pcnet.metrics import compactness
 
@@ -234,6 +287,26 @@ def test_a_file_that_is_no_hierarchy_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"nonsense")
     with pytest.raises(ValueError, match="is not a hierarchy"):
         PCNetHierarchy.load(path)
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(ValueError, match="is not a hierarchy"):
+        PCNetHierarchy.load(path)
+
+
+def test_a_damaged_hierarchy_is_refused(tree: PCNetHierarchy, tmp_path: Path) -> None:
+    path = tmp_path / "tree.npz"
+    tree.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="or is damaged"):
+        PCNetHierarchy.load(path)
+    children = tree.tree.children.copy()
+    children[-1] = children[0]  # two parents
+    np.savez(path, base=tree.base, children=children, height=tree.heights, start_label=1)
+    with pytest.raises(ValueError, match="or is damaged"):
+        PCNetHierarchy.load(path)
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*none to write t\.npz to"):
+        tree.save(tmp_path / "none" / "t.npz")
 
 
 def test_progress_is_told(photograph: np.ndarray) -> None:
@@ -255,8 +328,8 @@ IMAGE = np.zeros((32, 40, 3), np.uint8)
         ({"n_segments": True}, "n_segments must be a whole number of at least 1, got True"),
         ({"n_segments": 1281}, "n_segments must be at most 1280, the pixels of the image, got 1281"),
         ({"method": "slic"}, "method must be 'hierarchy' or 'lattice', got 'slic'"),
-        ({"compactness": -1}, "compactness must be a number of at least 0, got -1"),
-        ({"compactness": "high"}, "compactness must be a number of at least 0, got 'high'"),
+        ({"compactness": -1}, "compactness must be a number of at least 0 (and at most 1e9), got -1"),
+        ({"compactness": "high"}, "compactness must be a number of at least 0 (and at most 1e9), got 'high'"),
         ({"start_label": 2}, "start_label must be 0 or 1, got 2"),
         ({"image": np.zeros((0, 5, 3))}, "image must have at least one pixel, got shape (0, 5, 3)"),
         (
@@ -272,7 +345,7 @@ IMAGE = np.zeros((32, 40, 3), np.uint8)
             {"image": np.zeros((2, 4, 5, 3))},
             "image must be (H, W), or (H, W, C) with channel_axis, got shape (2, 4, 5, 3)",
         ),
-        ({"channel_axis": 3}, "channel_axis must be from -3 to 2, got 3"),
+        ({"channel_axis": 3}, "channel_axis must be a whole number from -3 to 2, or None, got 3"),
         (
             {"image": np.full((4, 5, 3), np.nan)},
             "image must be finite, got NaN or infinity; leave such pixels out with mask=",
@@ -282,11 +355,34 @@ IMAGE = np.zeros((32, 40, 3), np.uint8)
             "image must be finite, got NaN or infinity; leave such pixels out with mask=",
         ),
         ({"mask": np.ones((4, 5))[:, :, None]}, "mask must have the image's shape (32, 40), got (4, 5, 1)"),
-        ({"mask": np.zeros((32, 40), bool)}, "mask must hold at least one pixel of the image, it is empty"),
+        (
+            {"mask": np.zeros((32, 40), bool)},
+            "mask must hold at least one pixel to segment, it is empty or transparent",
+        ),
         ({"intensity_range": (5, 5)}, "intensity_range must be two numbers (low, high), got (5, 5)"),
         (
             {"spacing": (1, 0)},
             "spacing must be two positive numbers (rows, columns) or one, got (1, 0)",
+        ),
+        ({"spacing": 0}, "spacing must be two positive numbers (rows, columns) or one, got 0"),
+        (
+            {"spacing": (1e300, 1e-300)},
+            "spacing must not differ more than 1000 times between the axes, got (1e+300, 1e-300)",
+        ),
+        ({"channel_axis": "last"}, "channel_axis must be a whole number from -3 to 2, or None, got 'last'"),
+        ({"device": None}, "device must be a text such as 'auto', 'cpu' or 'cuda', got None"),
+        ({"start_label": np.array([0, 1])}, "start_label must be 0 or 1, got array([0, 1])"),
+        (
+            {"image": np.full((4, 4, 3), 2**60) + np.arange(4)[:, None, None]},
+            "image holds whole numbers beyond 2**53; take an offset off or pass floats",
+        ),
+        (
+            {"image": 1.7e308 * np.linspace(0, 1, 48).reshape(4, 4, 3)},
+            "image holds values too large to be told apart; divide it by its largest",
+        ),
+        (
+            {"image": np.zeros((4, 4, 4), np.uint8)},
+            "image must hold at least one pixel to segment, it is empty or transparent",
         ),
         ({"window": 0}, "window must be a whole number of at least 1, got 0"),
     ],
@@ -294,7 +390,7 @@ IMAGE = np.zeros((32, 40, 3), np.uint8)
 def test_what_is_wrong_is_said_in_one_sentence(options: dict[str, Any], message: str) -> None:
     image = options.get("image", IMAGE)
     others = {name: value for name, value in options.items() if name != "image"}
-    with pytest.raises(ValueError, match=r"must|volume|channels") as caught:
+    with pytest.raises(ValueError, match=r"must|volume|channels|holds") as caught:
         pcnet_superpixels(image, **others)
     assert str(caught.value) == message
 
@@ -307,12 +403,18 @@ def test_what_is_wrong_is_said_in_one_sentence(options: dict[str, Any], message:
         ({"slic_zero": True}, "has no argument 'slic_zero' of slic: see compactness"),
         ({"enforce_connectivity": True}, "'enforce_connectivity' of slic: labels are always connected"),
         ({"compactnes": 1}, "has no argument 'compactnes'; did you mean 'compactness'"),
-        ({"frobnicate": 1}, "pcnet_superpixels has no argument 'frobnicate'"),
+        ({"frobnicate": 1}, "pcnet_superpixels has no argument 'frobnicate'$"),
+        ({"max_segments": 9}, "no argument 'max_segments'; did you mean 'n_segments'"),
     ],
 )
 def test_arguments_of_slic_are_refused_by_name(options: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         pcnet_superpixels(IMAGE, 10, **options)
+
+
+def test_the_hierarchy_offers_its_own_arguments() -> None:
+    with pytest.raises(TypeError, match=r"pcnet_hierarchy has no argument 'method'$"):
+        pcnet_hierarchy(IMAGE, 10, method="lattice")
 
 
 def test_an_image_of_text_is_refused() -> None:

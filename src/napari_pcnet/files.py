@@ -21,10 +21,14 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     Raises
     ------
+    FileNotFoundError
+        If the folder does not exist.
     OSError
         If it can't be written, a full disk included. Nothing is left behind, and what was there
         under `path` stays.
     """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "w+b") as file:

@@ -92,10 +92,11 @@ class Grid:
         """The lattice of ``method="hierarchy"``: the picture enlarged by a whole factor.
 
         With anisotropic `spacing` the axis of the larger spacing is enlarged further, by the whole
-        factor nearest to their ratio, so that cells are near-square in the world.
+        factor nearest to their ratio, so that cells are near-square in the world, as far as they
+        stay as large as a pixel.
         """
         finest = min(spacing)
-        factors = [scale * max(1, round(step / finest)) for step in spacing]
+        factors = [min(MAX_SCALE, scale * max(1, round(step / finest))) for step in spacing]
         return cls(image_shape, (image_shape[0] * factors[0], image_shape[1] * factors[1]))
 
     @classmethod
@@ -106,7 +107,11 @@ class Grid:
         height, width = (side * step for side, step in zip(image_shape, spacing, strict=True))
         ideal = math.sqrt(number * height / width)
         candidates = {max(1, math.floor(ideal)), max(1, math.ceil(ideal))}
-        shapes = [(rows, max(1, round(number / rows))) for rows in sorted(candidates)]
+        most_rows, most_columns = image_shape  # a cell is no smaller than a pixel
+        shapes = [
+            (min(rows, most_rows), min(most_columns, max(1, round(number / min(rows, most_rows)))))
+            for rows in sorted(candidates)
+        ]
 
         def badness(shape: tuple[int, int]) -> tuple[int, float]:
             rows, columns = shape

@@ -103,14 +103,30 @@ class Tree:
             if np.array_equal(above, parent):
                 break
             parent = above
-        _, first, part = np.unique(parent[: self.leaves], return_index=True, return_inverse=True)
-        rank = np.empty(len(first), np.int64)
-        rank[np.argsort(first)] = np.arange(len(first))
-        return rank[part]
+        return number_by_first(parent[: self.leaves])
+
+    def is_sound(self) -> bool:
+        """Whether every node has one parent, made after it, and heights do not fall."""
+        merges = len(self.children)
+        if self.children.shape != (merges, 2) or self.height.shape != (merges,):
+            return False
+        made_before = self.children < self.leaves + np.arange(merges)[:, None]
+        once = len(np.unique(self.children)) == 2 * merges
+        rising = bool((np.diff(self.height) >= 0).all())
+        return once and rising and bool(made_before.all()) and bool((self.children >= 0).all())
 
     def count_at(self, height: float) -> int:
         """Number of parts when every merge of at most this height is done."""
         return self.leaves - int(np.searchsorted(self.height, height, side="right"))
+
+
+def number_by_first(names: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number names from 0 in the order in which each first occurs."""
+    _, first, which = np.unique(names, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    numbers: NDArray[np.int64] = rank[which]
+    return numbers
 
 
 def build(

@@ -24,6 +24,9 @@ from napari_pcnet.grid import Grid, Window
 COLOUR_STEPS = 65535
 """Fixed-point scale of colour: an 8-bit or 16-bit picture over its whole range loses nothing."""
 
+READ_PX = 1 << 22
+"""Most pixels read at once where a picture is shrunk."""
+
 READ_ROWS = 512
 """Rows of a picture read at once where it is streamed."""
 
@@ -68,6 +71,18 @@ class Picture:
         """Number of channels."""
         return len(self.low)
 
+    @property
+    def pixels_inside(self) -> int:
+        """Number of pixels to be segmented."""
+        height, width = self.shape
+        return height * width if self.mask is None else int(np.count_nonzero(self.mask))
+
+    @property
+    def share_inside(self) -> float:
+        """The same as a share of all."""
+        height, width = self.shape
+        return self.pixels_inside / (height * width)
+
     def read(self, window: Window, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
         """Read a window, ``(h, w, C)`` in 0..1; NaN becomes `FILL`."""
         return self._stretch(self._read_raw(window), lambda values: values.astype(dtype))
@@ -99,6 +114,11 @@ class Picture:
         """
         rows, top, bottom = _resampling(grid, 0, window.top, window.bottom)
         columns, left, right = _resampling(grid, 1, window.left, window.right)
+        height = window.bottom - window.top
+        if height > 1 and (bottom - top) * (right - left) > READ_PX:  # shrunk a lot: by halves
+            middle = window.top + height // 2
+            halves = (window._replace(bottom=middle), window._replace(top=middle))
+            return np.concatenate([self.read_work(grid, half, dtype) for half in halves])
         values = to_three(self.read(Window(top, left, bottom, right), dtype))
         if rows is None and columns is None:
             return np.ascontiguousarray(values)

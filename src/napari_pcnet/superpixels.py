@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import math
-import operator
 import os
 import time
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import color
 
-from napari_pcnet import checkpoint, connectivity, hierarchy, weights
+from napari_pcnet import arguments, checkpoint, connectivity, hierarchy, weights
 from napari_pcnet.files import write_atomically
-from napari_pcnet.grid import MAX_SCALE, Grid, Window
+from napari_pcnet.grid import MAX_SCALE, Grid
 from napari_pcnet.inference import (
     Base,
     InferenceOptions,
@@ -30,7 +30,7 @@ from napari_pcnet.inference import (
     segment_base,
 )
 from napari_pcnet.model import PCNet
-from napari_pcnet.picture import COLOUR_STEPS, READ_ROWS, Picture, plane_shape, read_raw
+from napari_pcnet.picture import COLOUR_STEPS, Picture
 from napari_pcnet.regions import Regions
 
 Method = Literal["hierarchy", "lattice"]
@@ -46,20 +46,6 @@ BASE_FACTOR = 4
 
 CHANNEL_SPAN = 100.0
 """What a channel that is not part of an RGB picture is stretched to, as L of CIELAB is."""
-
-_SLIC_ONLY = {
-    "max_num_iter": "the network needs no iterations",
-    "sigma": "smooth the image beforehand if it must be smoothed",
-    "convert2lab": "merging compares RGB in CIELAB and other channels as they are",
-    "enforce_connectivity": "labels are always connected",
-    "min_size_factor": "method='hierarchy' merges small pieces by cost; see compactness",
-    "max_size_factor": "see n_segments and compactness",
-    "slic_zero": "see compactness",
-    "multichannel": "use channel_axis",
-    "n_iter": "the network needs no iterations",
-}
-
-_ALIASES = {"weights": "model", "window_px": "window", "max_segments": "n_segments"}
 
 
 @dataclass(frozen=True)
@@ -126,9 +112,10 @@ class PCNetHierarchy:
         if (n is None) == (height is None):
             raise TypeError("labels takes either a count or height=..., one of the two")
         if n is None:
-            assert height is not None
+            if height is None or math.isnan(height):
+                raise ValueError("height must be a number, got nan")
             return self._cut(self.tree.count_at(float(height)))
-        return self._cut(self._checked(_whole_number(n, "n")))
+        return self._cut(self._checked(arguments.whole_number(n, "n")))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the hierarchy to one file (NumPy's ``.npz``), whole or not at all."""
@@ -146,11 +133,16 @@ class PCNetHierarchy:
         content = Path(path).read_bytes()
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                base, children = file["base"], file["children"]
-                tree = hierarchy.Tree(len(children) + _roots(base, children), children, file["height"])
-                return cls(base, tree, int(file["start_label"]))
-        except (ValueError, KeyError, OSError, EOFError, AttributeError) as error:
-            raise ValueError(f"{path} is not a hierarchy that PCNetHierarchy.save wrote") from error
+                base, children, height = file["base"], file["children"], file["height"]
+                first = int(file["start_label"])
+            leaves = int(base.max()) + 1
+            tree = hierarchy.Tree(leaves, children, height)
+            sound = base.ndim == 2 and len(np.unique(base[base >= 0])) == leaves and tree.is_sound()
+        except (ValueError, TypeError, KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile):
+            sound = False
+        if not sound:
+            raise ValueError(f"{path} is not a hierarchy that PCNetHierarchy.save wrote, or is damaged")
+        return cls(base, tree, first)
 
     def _checked(self, n: int) -> int:
         if n > self.n_base:
@@ -190,8 +182,9 @@ def pcnet_superpixels(
     ----------
     image : (H, W[, C]) array_like
         Grey, RGB or any number of channels; bool, integers or floats. Anything with shape, dtype
-        and slicing is read window by window. Four channels of uint8 along the last axis are RGBA,
-        and pixels of alpha 0 count as outside the mask.
+        and slicing is read window by window. Four channels along the last axis are RGBA, and pixels
+        of alpha 0 count as outside the mask; for four measured channels put them first and pass
+        ``channel_axis=0``. What a masked array masks is outside, too.
     n_segments : int, optional
         How many superpixels. With ``method="hierarchy"`` exactly so many are returned.
     model : str or path, optional
@@ -262,8 +255,9 @@ def pcnet_superpixels(
     >>> labels.shape, int(labels.min()), int(labels.max())
     ((128, 128), 1, 50)
     """
-    _refuse_others("pcnet_superpixels", others)
-    number = _whole_number(n_segments, "n_segments")
+    known = list(pcnet_superpixels.__kwdefaults__ or ())
+    arguments.refuse_others("pcnet_superpixels", others, ["n_segments", *known])
+    number = arguments.whole_number(n_segments, "n_segments")
     if method not in get_args(Method):
         raise ValueError(f"method must be 'hierarchy' or 'lattice', got {method!r}")
     if method == "hierarchy":
@@ -285,15 +279,14 @@ def pcnet_superpixels(
         if number < tree.n_min:
             raise ValueError(_too_few("n_segments", number, tree.n_min))
         return tree.labels(number)
-    options = _inference_options(device, precision, window)
-    _check_start_label(start_label)
-    picture = _picture(image, mask, channel_axis, intensity_range)
-    _check_room(number, picture, "n_segments")
-    whole = picture.shape[0] * picture.shape[1]
-    cells = max(1, round(number * whole / _pixels_inside(picture)))
-    grid = Grid.of_count(picture.shape, cells, _spacing(spacing))
-    base = segment_base(picture, grid, _load(model), options, progress)
-    return _lattice_labels(base, start_label)
+    options = arguments.inference_options(device, precision, window)
+    first = arguments.start_label(start_label)
+    steps = arguments.spacing(spacing)
+    picture = arguments.picture(image, mask, channel_axis, intensity_range)
+    arguments.room_for(number, picture, "n_segments")
+    cells = max(1, round(number / picture.share_inside))
+    grid = Grid.of_count(picture.shape, cells, steps)
+    return _lattice_labels(segment_base(picture, grid, _load(model), options, progress), first)
 
 
 def pcnet_hierarchy(
@@ -346,22 +339,22 @@ precision, window, progress
     >>> int(tree.labels(50).max()), int(tree.labels(7).max())
     (50, 7)
     """
-    _refuse_others("pcnet_hierarchy", others)
-    number = _whole_number(max_segments, "max_segments")
-    options = _inference_options(device, precision, window)
-    if not (_is_number(compactness) and compactness >= 0):
-        raise ValueError(f"compactness must be a number of at least 0, got {compactness!r}")
-    _check_start_label(start_label)
-    steps = _spacing(spacing)
+    known = list(pcnet_hierarchy.__kwdefaults__ or ())
+    arguments.refuse_others("pcnet_hierarchy", others, ["max_segments", *known])
+    number = arguments.whole_number(max_segments, "max_segments")
+    options = arguments.inference_options(device, precision, window)
+    weight = arguments.compactness(compactness)
+    first = arguments.start_label(start_label)
+    steps = arguments.spacing(spacing)
     started = time.perf_counter()
-    picture = _picture(image, mask, channel_axis, intensity_range)
-    _check_room(number, picture, "n_segments")
+    picture = arguments.picture(image, mask, channel_axis, intensity_range)
+    arguments.room_for(number, picture, "n_segments")
     ranged = time.perf_counter()
     base = _fine_base(picture, number, steps, _load(model), options, progress)
     based = time.perf_counter()
-    tree = _tree(base.regions, steps, float(compactness))
+    tree = _tree(base.regions, steps, weight)
     timings = {"range": ranged - started, **base.timings, "tree": time.perf_counter() - based}
-    return PCNetHierarchy(base.ids, tree, start_label, timings)
+    return PCNetHierarchy(base.ids, tree, first, timings)
 
 
 def _fine_base(
@@ -373,26 +366,25 @@ def _fine_base(
     progress: Progress | None,
 ) -> Base:
     """Label at the smallest whole enlargement whose base is fine enough."""
-    inside = _pixels_inside(picture)
-    share = inside / (picture.shape[0] * picture.shape[1])
-    wanted = min(BASE_FACTOR * number, inside)
-    grids = [Grid.enlarged(picture.shape, scale, spacing) for scale in range(1, MAX_SCALE + 1)]
-    fine = [grid for grid in grids[:-1] if grid.cells * share >= wanted] + grids[-1:]
-    for grid in fine:
-        base = segment_base(picture, grid, model, options, progress)
-        if len(base.regions) >= number:
+    wanted = min(BASE_FACTOR * number, picture.pixels_inside)
+    scales = range(1, MAX_SCALE + 1)
+    cells = [Grid.enlarged(picture.shape, scale, spacing).cells * picture.share_inside for scale in scales]
+    scale = next((scale for scale, count in zip(scales, cells, strict=True) if count >= wanted), MAX_SCALE)
+    while True:
+        base = segment_base(picture, Grid.enlarged(picture.shape, scale, spacing), model, options, progress)
+        found = len(base.regions)
+        if found >= number:
             return base
-    raise ValueError(f"n_segments must be at most {len(base.regions)} for this image, got {number}")
+        if scale == MAX_SCALE:
+            raise ValueError(f"n_segments must be at most {found} for this image, got {number}")
+        scale = min(MAX_SCALE, max(scale + 1, math.ceil(scale * math.sqrt(number / found))))
 
 
 def _lattice_labels(base: Base, start_label: int) -> NDArray[np.integer]:
     """Labels of the paper's lattice: pieces, with crumbs given away."""
     table = base.regions
     owner = connectivity.owners(table.cells, table.area, table.edges, table.border.sum(axis=1))
-    _, first, part = np.unique(owner, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    labels = (rank[part] + start_label).astype(np.int32)
+    labels = (hierarchy.number_by_first(owner) + start_label).astype(np.int32)
     return look_up(labels, base.ids, outside=start_label - 1)
 
 
@@ -405,197 +397,13 @@ def _tree(table: Regions, spacing: tuple[float, float], compactness: float) -> h
         colour = color.rgb2lab(mean[None])[0]
     else:  # so that channels weigh together as much as the three of a colour picture
         colour = mean * (CHANNEL_SPAN * math.sqrt(3 / channels))
-    side = np.array([spacing[1], spacing[0]]) / math.sqrt(spacing[0] * spacing[1])
+    side = np.array([spacing[1], spacing[0]])
     border = table.border @ side  # horizontal sides are as long as a pixel is wide
     perimeter = table.rim @ side
     for end in table.edges.T:
         perimeter += np.bincount(end, weights=border, minlength=len(area))
     features = hierarchy.Features(area, colour, perimeter)
     return hierarchy.build(features, table.edges, border, compactness)
-
-
-def _picture(
-    image: Any,
-    mask: Any,
-    channel_axis: int | None,
-    intensity_range: tuple[float, float] | None,
-) -> Picture:
-    """Refuse at the door what is no picture, and find its range."""
-    pixels = image if _is_array(image) else np.asarray(image)
-    axis = _channel_axis(pixels, channel_axis)
-    if pixels.dtype.kind not in "buif":
-        raise TypeError(f"image must hold booleans, integers or floats, got {pixels.dtype}")
-    shape = plane_shape(pixels.shape, axis)
-    if 0 in pixels.shape:
-        raise ValueError(f"image must have at least one pixel, got shape {tuple(pixels.shape)}")
-    region = None if mask is None else _mask(mask, shape)
-    channels = 1 if axis is None else int(pixels.shape[axis])
-    if channels == 4 and axis == 2 and pixels.dtype == np.uint8:
-        channels, region = 3, _visible(pixels, shape, region)
-    if region is not None and not region.any():
-        raise ValueError("mask must hold at least one pixel of the image, it is empty")
-    low, high = _extremes(pixels, axis, channels, region, shape)
-    if intensity_range is not None:
-        limits = _intensity_range(intensity_range)
-        low, high = np.full(channels, limits[0]), np.full(channels, limits[1])
-    elif channels in (1, 3):
-        low, high = np.full(channels, low.min()), np.full(channels, high.max())
-    return Picture(pixels, axis, region, low, high)
-
-
-def _channel_axis(pixels: Any, channel_axis: int | None) -> int | None:
-    ndim = len(pixels.shape)
-    if channel_axis is None:
-        if ndim == 2:
-            return None
-        if ndim == 3:
-            raise ValueError(
-                f"image is a volume of shape {tuple(pixels.shape)} (channel_axis=None): PCNet "
-                "segments planes, so pass them one by one, or name the axis of its channels"
-            )
-    elif ndim == 2:
-        raise ValueError(
-            f"image has no channels (shape {tuple(pixels.shape)}): pass channel_axis=None for grey"
-        )
-    elif ndim == 3:
-        axis = operator.index(channel_axis)
-        if -3 <= axis < 3:
-            return axis % 3
-        raise ValueError(f"channel_axis must be from -3 to 2, got {channel_axis!r}")
-    raise ValueError(f"image must be (H, W), or (H, W, C) with channel_axis, got shape {tuple(pixels.shape)}")
-
-
-def _mask(mask: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    region = np.asarray(mask)
-    if region.shape != shape:
-        raise ValueError(f"mask must have the image's shape {shape}, got {region.shape}")
-    if region.dtype.kind not in "bui":
-        raise TypeError(f"mask must hold booleans or integers, got {region.dtype}")
-    inside: NDArray[np.bool_] = region != 0
-    return inside
-
-
-def _visible(
-    pixels: Any, shape: tuple[int, int], region: NDArray[np.bool_] | None
-) -> NDArray[np.bool_] | None:
-    """Take pixels of alpha 0 out of the region; None if nothing is transparent."""
-    visible = np.empty(shape, bool)
-    for window in _row_windows(shape):
-        visible[window.slices] = read_raw(pixels, 2, window)[..., 3] > 0
-    if visible.all():
-        return region
-    return visible if region is None else visible & region
-
-
-def _extremes(
-    pixels: Any,
-    axis: int | None,
-    channels: int,
-    region: NDArray[np.bool_] | None,
-    shape: tuple[int, int],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Smallest and largest value of each channel inside the mask, in one pass over the image."""
-    low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
-    for window in _row_windows(shape):
-        values = read_raw(pixels, axis, window)[..., :channels]
-        inside = values.reshape(-1, channels) if region is None else values[region[window.slices]]
-        if len(inside) == 0:
-            continue
-        if inside.dtype.kind == "f" and not np.isfinite(inside).all():
-            raise ValueError("image must be finite, got NaN or infinity; leave such pixels out with mask=")
-        for channel in range(channels):
-            values_of = inside[:, channel]
-            low[channel] = min(low[channel], float(values_of.min()))
-            high[channel] = max(high[channel], float(values_of.max()))
-    return low, high
-
-
-def _row_windows(shape: tuple[int, int]) -> list[Window]:
-    height, width = shape
-    starts = range(0, height, READ_ROWS)
-    return [Window(top, 0, min(top + READ_ROWS, height), width) for top in starts]
-
-
-def _pixels_inside(picture: Picture) -> int:
-    if picture.mask is None:
-        return picture.shape[0] * picture.shape[1]
-    return int(np.count_nonzero(picture.mask))
-
-
-def _check_room(number: int, picture: Picture, name: str) -> None:
-    inside = _pixels_inside(picture)
-    if number > inside:
-        where = "image" if picture.mask is None else "mask"
-        raise ValueError(f"{name} must be at most {inside}, the pixels of the {where}, got {number}")
-
-
-def _check_start_label(start_label: int) -> None:
-    if start_label not in (0, 1):
-        raise ValueError(f"start_label must be 0 or 1, got {start_label!r}")
-
-
-def _inference_options(device: str, precision: Precision, window: int | None) -> InferenceOptions:
-    if precision not in get_args(Precision):
-        raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
-    side = None if window is None else _whole_number(window, "window")
-    return InferenceOptions(device, precision, side)
-
-
-def _intensity_range(limits: Any) -> tuple[float, float]:
-    try:
-        low, high = (float(limit) for limit in limits)
-    except (TypeError, ValueError):
-        low = high = math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"intensity_range must be two numbers (low, high), got {limits!r}")
-    return low, high
-
-
-def _spacing(spacing: Any) -> tuple[float, float]:
-    if spacing is None or _is_number(spacing):
-        steps: Any = (1.0, 1.0) if spacing is None else (float(spacing), float(spacing))
-    else:
-        steps = spacing
-    try:
-        rows, columns = (float(step) for step in steps)
-    except (TypeError, ValueError):
-        rows = columns = math.nan
-    if not (math.isfinite(rows) and math.isfinite(columns) and min(rows, columns) > 0):
-        raise ValueError(f"spacing must be two positive numbers (rows, columns) or one, got {spacing!r}")
-    return rows, columns
-
-
-def _whole_number(value: Any, name: str) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return number
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and math.isfinite(value)
-
-
-def _is_array(image: Any) -> bool:
-    return all(hasattr(image, name) for name in ("shape", "dtype", "__getitem__"))
-
-
-def _too_few(name: str, number: int, components: int) -> str:
-    return f"{name} must be at least {components}, the number of connected parts of the mask, got {number}"
-
-
-def _refuse_others(function: str, others: dict[str, object]) -> None:
-    """Refuse unknown arguments; those of slic by name, with ours beside them."""
-    for name in others:
-        if name in _SLIC_ONLY:
-            raise TypeError(f"{function} has no argument {name!r} of slic: {_SLIC_ONLY[name]}")
-        known = list(pcnet_superpixels.__kwdefaults__ or ())
-        near = _ALIASES.get(name) or next(iter(difflib.get_close_matches(name, known, 1)), None)
-        hint = f"; did you mean {near!r}?" if near else ""
-        raise TypeError(f"{function} has no argument {name!r}{hint}")
 
 
 def _load(model: str | os.PathLike[str]) -> PCNet:
@@ -609,5 +417,5 @@ def _load_version(path: Path, version: tuple[int, int]) -> PCNet:  # noqa: ARG00
     return checkpoint.load_model(path)
 
 
-def _roots(base: NDArray[np.int32], children: NDArray[np.int64]) -> int:
-    return int(base.max()) + 1 - len(children)
+def _too_few(name: str, number: int, components: int) -> str:
+    return f"{name} must be at least {components}, the number of connected parts of the mask, got {number}"

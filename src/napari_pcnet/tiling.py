@@ -102,6 +102,8 @@ def _axis(grid: Grid, axis: int, side_px: int, reach_px: int) -> Iterator[_Spans
         if core[0] == core[1]:
             continue
         labelled = _image_span(position, start - reach_px, stop + reach_px)
+        assert labelled[0] < core[0] or core[0] == 0, "the next pixel is within reach"
+        assert labelled[1] > core[1] or core[1] == len(position), "the next pixel is within reach"
         tail = (
             max(0, (start - reach_px) // STRIDE * STRIDE),
             min(padded, _whole_strides(stop + reach_px)),
