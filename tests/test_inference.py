@@ -1,5 +1,7 @@
 """From a picture to its base: devices, precision, memory."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from napari_pcnet.grid import CELL, Grid, Window, raw_ids
 from napari_pcnet.inference import (
     InferenceOptions,
     Predictor,
+    _fused,
     choose_device,
     look_up,
     segment_base,
@@ -45,6 +48,16 @@ def test_raw_ids_are_the_argmax_of_the_masked_association(model: PCNet) -> None:
     row, column = np.divmod(raw, grid.lattice[1])
     assert np.abs(row - np.arange(150)[:, None] // CELL).max() == 1
     assert np.abs(column - np.arange(200)[None, :] // CELL).max() == 1
+
+
+@pytest.mark.parametrize("stem", ["nearest", "area", "unshuffle"])
+def test_folding_layers_together_changes_nothing(stem: Any) -> None:
+    torch.manual_seed(0)
+    network = PCNet(PCNetConfig(stem, widths=(8, 4, 4, 4, 4)))
+    network.train()(torch.rand(2, 3, 64, 64))
+    network.eval().double()
+    image = torch.rand(1, 3, 64, 128, dtype=torch.float64)
+    torch.testing.assert_close(_fused(network)(image).logits, network(image).logits)
 
 
 def test_the_cpu_is_chosen_with_a_reason() -> None:

@@ -202,20 +202,35 @@ class Predictor:
         return first
 
     def _neighbours(self, features: Tensor, tile: Tile, strip: Window, grid: Grid) -> NDArray[np.uint8]:
-        """Chosen neighbour of every work pixel of a strip."""
-        ratio, reach = self.reduction, TAIL_REACH
-        spans = [
-            (strip.top - tile.read.top, strip.bottom - tile.read.top),
-            (strip.left - tile.read.left, strip.right - tile.read.left),
+        """Chosen neighbour of every work pixel of a strip.
+
+        Each layer of the tail is computed on no more than the next one needs.
+        """
+        ratio = self.reduction
+        inside = [
+            slice(strip.top - tile.read.top, strip.bottom - tile.read.top),
+            slice(strip.left - tile.read.left, strip.right - tile.read.left),
         ]
-        cut, crop = [], []
-        for (start, stop), side in zip(spans, features.shape[-2:], strict=True):
-            begin, end = max(0, start // ratio - reach), min(side, stop // ratio + reach)
-            cut.append(slice(begin, end))
-            crop.append(slice(start - begin * ratio, stop - begin * ratio))
-        logits = self.model.tail(features[:, :, cut[0], cut[1]]).logits[:, :, crop[0], crop[1]]
-        _mask_rim(logits, grid.lattice, (strip.top // CELL, strip.left // CELL))
-        return neighbour_argmax(logits)[0].to(torch.uint8).cpu().numpy()
+        sides = [side * ratio for side in features.shape[-2:]]
+        low = [
+            slice(
+                max(0, span.start // ratio - TAIL_REACH), min(side // ratio, span.stop // ratio + TAIL_REACH)
+            )
+            for span, side in zip(inside, sides, strict=True)
+        ]
+        have = [slice(span.start * ratio, span.stop * ratio) for span in low]
+        values = self.model.subpixel(features[:, :, low[0], low[1]])
+        for reach, layer in ((2, self.model.embed), (1, self.model.head), (0, None)):
+            need = [
+                slice(max(0, span.start - reach), min(side, span.stop + reach))
+                for span, side in zip(inside, sides, strict=True)
+            ]
+            crop = [slice(n.start - h.start, n.stop - h.start) for n, h in zip(need, have, strict=True)]
+            values, have = values[:, :, crop[0], crop[1]], need
+            if layer is not None:
+                values = layer(values)
+        _mask_rim(values, grid.lattice, (strip.top // CELL, strip.left // CELL))
+        return neighbour_argmax(values)[0].to(torch.uint8).cpu().numpy()
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -338,7 +353,25 @@ def _fused(model: PCNet) -> PCNet:
             block[1] = nn.Identity()
         elif isinstance(block, nn.LeakyReLU):
             block.inplace = True
+    if fused.stem.stem == "unshuffle":
+        fused.stem, fused.encoder[0][0][0] = nn.Identity(), _strided(fused)  # type: ignore[index, assignment]
     return fused
+
+
+def _strided(fused: PCNet) -> nn.Conv2d:
+    """The unshuffle and the 3 x 3 convolution behind it as one strided convolution of the frame.
+
+    A block's pixel (i, j) of channel c is unshuffled channel ``(c * f + i) * f + j``; block (y, x) of
+    the 3 x 3 holds the frame's pixels ``(f y + i, f x + j)``.
+    """
+    small, f = fused.get_submodule("encoder.0.0.0"), fused.stem.factor
+    assert isinstance(small, nn.Conv2d)
+    outputs = small.out_channels
+    large = nn.Conv2d(3, outputs, 3 * f, stride=f, padding=f, dtype=small.weight.dtype)
+    weight = small.weight.detach().reshape(outputs, 3, f, f, 3, 3).permute(0, 1, 4, 2, 5, 3)
+    large.weight = nn.Parameter(weight.reshape(outputs, 3, 3 * f, 3 * f))
+    large.bias = small.bias
+    return large
 
 
 def _strips(window: Window) -> Iterator[Window]:
