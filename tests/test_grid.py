@@ -46,10 +46,12 @@ def test_raw_ids_name_the_chosen_cell() -> None:
 
 def test_a_cell_and_its_id_are_a_round_trip() -> None:
     grid = Grid.enlarged((100, 70), 2)
-    ids = np.arange(grid.cells)
+    rows, columns = (grid.work_position(axis) for axis in (0, 1))
+    ids = raw_ids(np.full((100, 70), 4, np.uint8), rows, columns, grid)
+    assert np.unique(ids).tolist() == list(range(grid.cells))
     row, column = np.divmod(ids, grid.lattice[1])
-    np.testing.assert_array_equal(row * grid.lattice[1] + column, ids)
-    assert row.max() + 1 == grid.lattice[0]
+    np.testing.assert_array_equal(row, np.broadcast_to((np.arange(100) // 8)[:, None], (100, 70)))
+    np.testing.assert_array_equal(column, np.broadcast_to(np.arange(70) // 8, (100, 70)))
 
 
 def test_a_window_indexes_an_array_that_holds_a_larger_one() -> None:

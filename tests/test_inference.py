@@ -149,6 +149,11 @@ def test_lower_precision_moves_few_pixels(model: PCNet, precision: str) -> None:
     assert moved <= (1e-4 if precision == "float32" else 0.2)  # of an untrained network
 
 
+def test_auto_precision_is_float32(model: PCNet) -> None:
+    auto, single = (Predictor(model, InferenceOptions("cpu", name)) for name in ("auto", "float32"))  # type: ignore[arg-type]
+    assert auto.dtype == single.dtype == torch.float32
+
+
 def test_the_model_is_left_as_it_was(model: PCNet) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     picture = noise(64, 64)

@@ -138,7 +138,9 @@ class Predictor:
         name = "float32" if options.precision == "auto" else options.precision
         self.dtype = DTYPES[name]
         self.reduction = model.config.reduction
-        self.model = channels_last(_fused(model).to(self.device, self.dtype))
+        if self.device.type == "mps" and self.dtype == torch.float64:
+            raise ValueError("precision 'float64' is not to be had on MPS: use float32, or device='cpu'")
+        self.model = channels_last(_fused(model).to(self.dtype).to(self.device))
         self.timings: defaultdict[str, float] = defaultdict(float)
 
     @property
