@@ -1,7 +1,9 @@
 """A model in one file, and the authors' layout read without running code from it."""
 
+import json
 import pickle
 from collections import OrderedDict
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from safetensors.torch import save_file
 from napari_pcnet import checkpoint
 from napari_pcnet.model import PCNet, PCNetConfig
 
+SMALL = PCNetConfig(widths=(4, 4, 4, 4, 4))
 BACKWARDS = {ours: theirs for theirs, ours in checkpoint._AUTHORS_NAMES.items()}
 
 
@@ -117,3 +120,113 @@ def test_a_checkpoint_of_another_network_names_its_first_layer(tmp_path: Path) -
     torch.save({"state_dict": {"resnet.conv1.weight": torch.zeros(1)}}, tmp_path / "other.tar")
     with pytest.raises(ValueError, match=r"a layer that PCNet has not: 'resnet.conv1.weight'"):
         checkpoint.load_model(tmp_path / "other.tar")
+
+
+def rewritten(path: Path, tensors: "dict[str, torch.Tensor] | None" = None, **header: str | None) -> Path:
+    """A file of ours with other tensors, or with entries of its header replaced or, if None, left out."""
+    model = PCNet(SMALL)
+    entries = {"format": checkpoint.FORMAT, "config": json.dumps(asdict(SMALL)), "record": "{}"} | header
+    kept = {name: text for name, text in entries.items() if text is not None}
+    save_file(model.state_dict() if tensors is None else tensors, path, metadata=kept)
+    return path
+
+
+def refusal_of(path: Path) -> str:
+    """What `load_model` says of a file, without the file's name, which comes first."""
+    with pytest.raises(ValueError, match="m") as caught:
+        checkpoint.load_model(path)
+    start, said = str(caught.value)[: len(str(path))], str(caught.value)[len(str(path)) + 1 :]
+    assert start == str(path)
+    assert "\n" not in said
+    return said
+
+
+def config_text(**changes: object) -> str:
+    return json.dumps(asdict(SMALL) | changes)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (None, "it has no 'config'"),
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("[1]", "it is not a JSON table"),
+        ("{}", "it has no 'widths'"),
+        (config_text(widths=8), "'int' object is not iterable"),
+        (
+            config_text(widths=[4, 4, 4, 4, -4]),
+            "widths must be whole numbers of at least 1, got (4, 4, 4, 4, -4)",
+        ),
+        (
+            config_text(widths=[4, 4, 4, 4, 0.5]),
+            "widths must be whole numbers of at least 1, got (4, 4, 4, 4, 0.5)",
+        ),
+        (config_text(widths=[4]), "widths must have five entries, got (4,)"),
+        (config_text(mean=[0.1, 0.2]), "mean must be three numbers, got (0.1, 0.2)"),
+        (config_text(mean=["a", "b", "c"]), "mean must be three numbers, got ('a', 'b', 'c')"),
+        (config_text(stem=1), "stem must be one of ('nearest', 'area', 'unshuffle'), got 1"),
+    ],
+)
+def test_a_damaged_configuration_is_one_sentence(tmp_path: Path, config: str | None, reason: str) -> None:
+    path = rewritten(tmp_path / "m.safetensors", config=config)
+    assert refusal_of(path) == f"is damaged: its configuration cannot be used ({reason})"
+    with pytest.raises(ValueError, match="is damaged: its configuration cannot be used"):
+        checkpoint.read_config(path)
+
+
+@pytest.mark.parametrize("record", ["{", "[]", "[" * 100_000])
+def test_a_damaged_record_is_one_sentence(tmp_path: Path, record: str) -> None:
+    path = rewritten(tmp_path / "m.safetensors", record=record)
+    with pytest.raises(ValueError, match="damaged") as caught:
+        checkpoint.read_record(path)
+    assert str(caught.value) == f"{path} is damaged: the record of its training is not a JSON table"
+
+
+def test_only_the_first_layer_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    whole = PCNet(SMALL).state_dict()
+    said = refusal_of(rewritten(path, {"mean": whole["mean"]}))
+    assert said == "does not fit its configuration: layer 'encoder.0.0.0.weight' is missing"
+    wide = PCNet(PCNetConfig(widths=(8, 8, 8, 8, 8))).state_dict()
+    assert refusal_of(rewritten(path, dict(wide))) == (
+        "does not fit its configuration: layer 'encoder.0.0.0.weight' has shape (8, 3, 3, 3), "
+        "expected (4, 3, 3, 3)"
+    )
+    said = refusal_of(rewritten(path, dict(whole) | {"more": torch.zeros(1)}))
+    assert said == "does not fit its configuration: layer 'more' is not part of it"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    tensors = dict(PCNet(SMALL).state_dict())
+    tensors["head.bias"][3] = value
+    path = rewritten(tmp_path / "m.safetensors", tensors)
+    assert refusal_of(path) == "is damaged: layer 'head.bias' holds NaN or infinity"
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80", b"PK\x03\x04", b"text"])
+def test_a_tar_that_is_none_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "m.tar"
+    path.write_bytes(content)
+    assert refusal_of(path).startswith(
+        "was refused: a .tar checkpoint may hold tensors, numbers and text only, and this one holds "
+        "something else or is damaged ("
+    )
+
+
+@pytest.mark.parametrize("state", [[1, 2], {1: torch.zeros(1)}, {"head": 3}])
+def test_a_tar_whose_layers_have_no_names_is_refused(tmp_path: Path, state: object) -> None:
+    torch.save({"state_dict": state}, tmp_path / "m.tar")
+    assert refusal_of(tmp_path / "m.tar") == "is not a PCNet checkpoint: its 'state_dict' must name tensors"
+
+
+def test_a_truncated_tar_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "m.tar"
+    for legacy in (True, False):
+        torch.save(
+            {"state_dict": authors_state(PCNet(SMALL))}, path, _use_new_zipfile_serialization=not legacy
+        )
+        whole = path.read_bytes()
+        for length in range(0, len(whole) - 1, len(whole) // 40):
+            path.write_bytes(whole[:length])
+            refusal_of(path)

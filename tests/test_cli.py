@@ -5,13 +5,14 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 from numpy.testing import assert_array_equal
 
 from napari_pcnet import __version__, images, weights
@@ -209,6 +210,86 @@ def test_a_broken_installation_is_not_taken_for_a_users_mistake(
         main(["segment", "in.png", "out.tif"])
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("in.png in.png", "IN and OUT are the same file in.png; name another one for OUT"),
+        ("in.png ./link/../in.png", "IN and OUT are the same file link/../in.png; name another one for OUT"),
+        ("in.png link.tif", "IN and OUT are the same file link.tif; name another one for OUT"),
+        (
+            "in.png o.tif --overlay in.png",
+            "IN and --overlay are the same file in.png; name another one for --overlay",
+        ),
+        (
+            "in.png o.png --overlay o.png",
+            "OUT and --overlay are the same file o.png; name another one for --overlay",
+        ),
+        ("in.png m.png --mask m.png", "--mask and OUT are the same file m.png; name another one for OUT"),
+        (
+            "in.png o.tif --mask m.png --overlay m.png",
+            "--mask and --overlay are the same file m.png; name another one for --overlay",
+        ),
+        (
+            "in.png out.png -n 65536",
+            "65536 superpixels do not fit into the 16 bits of a png; write out.tif instead",
+        ),
+    ],
+)
+def test_files_that_coincide_or_can_not_hold_the_labels_are_refused_before_any_work(
+    folder: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], words: str, message: str
+) -> None:
+    (folder / "link").mkdir()
+    (folder / "link.tif").symlink_to(folder / "in.png")
+    before = sorted(os.listdir(folder))
+    assert _refused(["segment", *words.split(), "--overwrite"], capsys) == message
+    assert (calls, sorted(os.listdir(folder))) == ([], before)
+
+
+def test_a_picture_may_be_its_own_mask(folder: Path, calls: list[dict[str, Any]]) -> None:
+    assert main(["segment", "in.png", "out.tif", "--mask", "in.png"]) == 0
+    assert_array_equal(calls[0]["mask"], PICTURE.any(axis=2))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError("1 TiB"), "memory ran out (1 TiB); close other programs or ask for less"),
+        (MemoryError(), "memory ran out; close other programs or ask for less"),
+        (FloatingPointError("lower the learning rate"), "lower the learning rate"),
+    ],
+)
+def test_what_the_machine_can_not_do_is_one_sentence(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    message: str,
+) -> None:
+    def failing(*_arguments: object, **_keywords: object) -> None:
+        raise error
+
+    monkeypatch.setattr(images, "read_image", failing)
+    assert _refused(["segment", "in.png", "out.tif"], capsys) == message
+
+
+def test_four_plain_channels_are_given_channels_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def one(image: np.ndarray[Any, Any], **keywords: Any) -> np.ndarray[Any, Any]:
+        given.update(keywords, image=image)
+        return np.ones((48, 64), np.int32)
+
+    stand_in = types.ModuleType("napari_pcnet.superpixels")
+    stand_in.pcnet_superpixels = one  # type: ignore[attr-defined]  # a module of one function
+    monkeypatch.setitem(sys.modules, "napari_pcnet.superpixels", stand_in)
+    four = np.dstack([PICTURE, PICTURE[..., 0]])
+    tifffile.imwrite("four.tif", four, photometric="rgb", extrasamples=["unspecified"])
+    assert main(["segment", "four.tif", "out.tif", "--overlay", "o.png", "--channel-axis", "-1"]) == 0
+    assert_array_equal(given["image"], np.moveaxis(four, -1, 0))
+    assert (given["channel_axis"], given["mask"]) == (0, None)
+    assert images.read_image("o.png").pixels.shape == (48, 64, 3)
+
+
 # -- the other commands ----------------------------------------------------------------------------
 
 
@@ -239,6 +320,58 @@ def test_info_prints_the_record_of_every_network(capsys: pytest.CaptureFixture[s
         assert f"sha256: {record.sha256}" in said
         assert f"licence: {record.licence}" in said
         assert said[-1] == f"file: {record.path}, SHA-256 as published"
+
+
+def test_info_prints_the_training_that_is_in_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "info", "pcnet-faithful-bsds500-v1"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "seed: 0, steps: 800, hours: 0.128" in said
+    assert "commit: 2b8e34f5ecf7aea201ca1318e652f0a6c252e399, torch: 2.13.0+cpu" in said
+    assert "started from: compare-nearest/weights.safetensors" in said
+    (optimizer,) = (line for line in said if line.startswith("  optimizer: "))
+    assert optimizer.startswith("  optimizer: learning_rate 0.0005, schedule cosine, warmup 100, ")
+
+
+def test_info_prints_every_training_of_a_chain_and_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_pcnet import checkpoint
+    from napari_pcnet.model import PCNet, PCNetConfig
+
+    first = {"training": {"run": {"seed": 4, "start_from": ""}}, "step": 10, "hours": 1.0}
+    second = {"training": {"run": {"seed": 5, "start_from": "a/b"}}, "step": 20, "hours": 2.0, "start": first}
+    path = tmp_path / "own.safetensors"
+    checkpoint.save_model(path, PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))), second)
+    record = replace(
+        weights.records()[0],
+        filename=str(path),
+        sha256=weights.sha256_of(path),
+        figures={"ASA": 0.95},
+        figures_command="napari-pcnet benchmark quality",
+    )
+    monkeypatch.setattr(weights, "record", lambda name: record)
+    assert main(["weights", "info", "own"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[said.index("seed: 5, steps: 20, hours: 2.0") :] == [
+        "seed: 5, steps: 20, hours: 2.0",
+        "commit: None, torch: None",
+        "started from: a/b",
+        "seed: 4, steps: 10, hours: 1.0",
+        "commit: None, torch: None",
+        "figures: napari-pcnet benchmark quality",
+        "  ASA: 0.95",
+        f"file: {path}, SHA-256 as published",
+    ]
+
+
+def test_info_of_damaged_weights_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.safetensors").write_bytes(b"1")
+    record = replace(weights.records()[0], filename=str(tmp_path / "bad.safetensors"))
+    monkeypatch.setattr(weights, "record", lambda name: record)
+    assert main(["weights", "info", "bad"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == f"file: {weights.damage_of(record)}"
 
 
 def test_info_of_unknown_weights_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -223,6 +223,80 @@ def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
     assert_array_equal(read_image(tmp_path / "a.jpg").pixels, np.full((8, 8, 3), 255))
 
 
+COLOURS = np.array([[(200, 30, 60), (20, 180, 90)], [(250, 250, 250), (9, 40, 220)]], np.uint8)
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("model", ["CMYK", "YCbCr"])
+def test_a_tif_in_another_colour_model_becomes_rgb(tmp_path: Path, model: str, compression: str) -> None:
+    PIL.Image.fromarray(COLOURS).convert(model).save(tmp_path / "a.tif", compression=compression)
+    image = read_image(tmp_path / "a.tif")
+    assert (image.pixels.dtype, image.channel_axis, image.mask) == (np.uint8, -1, None)
+    assert np.abs(image.pixels.astype(int) - COLOURS).max() <= 2
+
+
+@pytest.mark.parametrize("model", ["CMYK", "YCbCr"])
+def test_a_jpeg_in_a_tif_becomes_rgb(tmp_path: Path, model: str) -> None:
+    red = PIL.Image.new("RGB", (16, 16), (200, 10, 10)).convert(model)
+    red.save(tmp_path / "a.tif", compression="jpeg", quality=100)
+    pixels = read_image(tmp_path / "a.tif").pixels
+    assert np.abs(pixels.astype(int) - (200, 10, 10)).max() <= 3
+
+
+def test_cmyk_of_16_bits_with_alpha_becomes_rgb_and_a_mask(tmp_path: Path) -> None:
+    cmyk = np.zeros((2, 2, 5), ">u2")
+    cmyk[0, 0] = (0, 65535, 65535, 0, 9)
+    cmyk[1, 1] = (0, 0, 0, 65535, 9)
+    kind = {"photometric": "separated", "extrasamples": ["unassalpha"], "planarconfig": "contig"}
+    tifffile.imwrite(tmp_path / "a.tif", cmyk, byteorder=">", **kind)
+    image = read_image(tmp_path / "a.tif")
+    assert image.pixels.dtype == np.uint16
+    assert image.pixels.tolist() == [[[65535, 0, 0], [65535] * 3], [[65535] * 3, [0, 0, 0]]]
+    assert_array_equal(image.mask, [[True, False], [False, True]])
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("model", ["cielab", "icclab"])
+def test_lab_in_a_tif_becomes_rgb(tmp_path: Path, model: str, bits: int) -> None:
+    from skimage import color
+
+    lab = color.rgb2lab(COLOURS)
+    lightness = lab[..., :1] * (255 if model == "icclab" or bits == 8 else 65535 / 256) / 100
+    opponents = lab[..., 1:] + (128 if model == "icclab" else 0)
+    stored = np.concatenate([lightness, opponents], -1) * 2 ** (bits - 8)
+    tifffile.imwrite(
+        tmp_path / "a.tif", stored.round().astype(int).astype(f"u{bits // 8}"), photometric=model
+    )
+    image = read_image(tmp_path / "a.tif")
+    assert image.pixels.dtype.itemsize * 8 == bits
+    assert np.abs(image.pixels / 2.0 ** (bits - 8) - COLOURS).max() <= 6
+
+
+def test_inks_other_than_cmyk_stay_channels(tmp_path: Path) -> None:
+    inks = np.dstack([RGB, GREY])
+    tag = (332, "H", 1, 2, True)
+    tifffile.imwrite(tmp_path / "a.tif", inks, photometric="separated", extratags=[tag])
+    assert_array_equal(read_image(tmp_path / "a.tif").pixels, inks)
+
+
+def test_a_fourth_channel_that_is_no_alpha_stays_a_channel(tmp_path: Path) -> None:
+    with_infrared = np.dstack([RGB, ALPHA])
+    tifffile.imwrite(tmp_path / "a.tif", with_infrared, photometric="rgb", extrasamples=["unspecified"])
+    image = read_image(tmp_path / "a.tif")
+    assert_array_equal(image.pixels, with_infrared)
+    assert image.mask is None
+
+
+@pytest.mark.parametrize("kind", ["assocalpha", "unassalpha"])
+def test_alpha_beside_another_extra_channel_is_split_off(tmp_path: Path, kind: str) -> None:
+    five = np.dstack([RGB, ALPHA, GREY])
+    extra = {"extrasamples": [kind, "unspecified"], "planarconfig": "contig"}
+    tifffile.imwrite(tmp_path / "a.tif", five, photometric="rgb", **extra)
+    image = read_image(tmp_path / "a.tif")
+    assert_array_equal(image.pixels, np.dstack([RGB, GREY]))
+    assert_array_equal(image.mask, ALPHA > 0)
+
+
 def test_a_picture_above_pillows_limit_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 2)
     assert read_image(_saved(tmp_path / "a.png", GREY)).pixels.shape == (3, 4)

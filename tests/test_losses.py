@@ -10,13 +10,12 @@ from napari_pcnet.model import PCNet, PCNetConfig
 from napari_pcnet.training.losses import (
     BAND_PX,
     LossConfig,
-    boundary_mask,
     discrimination_loss,
     loss_terms,
     reconstruction_loss,
     superpixel_loss,
 )
-from napari_pcnet.training.samples import Batch, View
+from napari_pcnet.training.samples import Batch, View, boundary_pixels
 
 CENTRE = 4
 SMALL = PCNetConfig(widths=(4, 4, 4, 4, 4))
@@ -65,7 +64,7 @@ def test_the_superpixel_loss_has_right_gradients() -> None:
 
 def test_boundaries_are_marked_on_both_sides() -> None:
     labels = torch.tensor([[[0, 0, 1], [0, 0, 1]]])
-    assert boundary_mask(labels).tolist() == [[[False, True, True], [False, True, True]]]
+    assert boundary_pixels(labels).tolist() == [[[False, True, True], [False, True, True]]]
 
 
 def test_reconstruction_is_judged_in_the_band_alone() -> None:

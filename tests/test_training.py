@@ -1,6 +1,8 @@
 """Samples and the loop, on pictures drawn here."""
 
 import csv
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,16 +10,22 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from napari_pcnet import checkpoint
 from napari_pcnet.datasets import Pair, read_pairs
-from napari_pcnet.model import PCNetConfig
+from napari_pcnet.model import PCNet, PCNetConfig
+from napari_pcnet.training import samples
 from napari_pcnet.training.loop import (
     DataConfig,
     OptimizerConfig,
     RunConfig,
     TrainingConfig,
+    TrainingState,
+    _descend,
     learning_rate,
+    raw_lattice,
     read_config,
     train,
 )
@@ -189,6 +197,37 @@ def test_a_configuration_is_read_from_toml(tmp_path: Path) -> None:
         ("[data", "is not valid TOML"),
         ('[data]\ntrain = ["x"]\n[runs]\nsteps = 5', r"unknown runs; known are data, loss, model"),
         ('[data]\ntrain = ["x"]\n[run]\nstep = 5', r"\[run\]: unknown step; known are device"),
+        ('[data]\ntrain = "x"', r"\[data\]: train must be a list, got 'x'$"),
+        ("[data]\ntrain = [1]", r"\[data\]: train must be text, got 1$"),
+        (
+            '[data]\ntrain = ["x"]\n[optimizer]\nschedule = "linear"',
+            r"^.*c\.toml \[optimizer\]: schedule must be 'cosine' or 'steps', got 'linear'$",
+        ),
+        (
+            '[data]\ntrain = ["x"]\n[run]\nprecision = "float8"',
+            r"\[run\]: precision must be 'float32' or 'bfloat16' or 'float16', got 'float8'$",
+        ),
+        ('[data]\ntrain = ["x"]\n[run]\nsteps = "ten"', r"\[run\]: steps must be a whole number, got 'ten'$"),
+        ('[data]\ntrain = ["x"]\n[run]\nsteps = true', r"\[run\]: steps must be a whole number, got True$"),
+        ('[data]\ntrain = ["x"]\n[run]\nsteps = 0', r"\[run\]: steps must be at least 1, got 0$"),
+        ('[data]\ntrain = ["x"]\n[run]\nseed = 0.5', r"\[run\]: seed must be a whole number, got 0\.5$"),
+        (
+            '[data]\ntrain = ["x"]\n[optimizer]\nclip = "no"',
+            r"\[optimizer\]: clip must be a number, got 'no'$",
+        ),
+        (
+            '[data]\ntrain = ["x"]\n[samples]\nmirror = 1',
+            r"\[samples\]: mirror must be true or false, got 1$",
+        ),
+        (
+            '[data]\ntrain = ["x"]\n[samples]\nlocal_scale = [1, 2, 3]',
+            r"\[samples\]: local_scale must have 2 entries, got \[1, 2, 3\]$",
+        ),
+        ('samples = 3\n[data]\ntrain = ["x"]', r"c\.toml: samples must be a table, got 3$"),
+        (
+            '[data]\ntrain = ["x"]\n[loss]\nposition_power = 3',
+            r"\[loss\]: position_power must be 1 or 2, got 3$",
+        ),
         ("[run]\nsteps = 5", "missing 1 required positional argument: 'data'"),
         ('[data]\ntrain = ["x"]\n[samples]\ncrop_px = 100', "crop_px must be a multiple of 64, got 100"),
     ],
@@ -200,6 +239,165 @@ def test_a_wrong_configuration_is_one_sentence(tmp_path: Path, text: str, messag
         read_config(path)
 
 
+def test_whole_numbers_and_lists_become_what_a_field_has(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('[data]\ntrain = ["x"]\n[optimizer]\nclip = 2\n[samples]\nlocal_scale = [1, 2]\n')
+    config = read_config(path)
+    assert isinstance(config.optimizer.clip, float)
+    assert config.samples.local_scale == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parents[1].glob("configs/*.toml")), ids=lambda p: p.stem
+)
+def test_every_configuration_of_the_repository_is_read(path: Path) -> None:
+    assert read_config(path).run.steps > 0
+
+
 def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="there is no training configuration"):
         read_config(tmp_path / "none.toml")
+
+
+# -- resuming, and what stops a training -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "changes", "message"),
+    [
+        ("run", {"steps": 8}, "run.steps was 4, the configuration has 8"),
+        ("run", {"seed": 1}, "run.seed was 0, the configuration has 1"),
+        ("model", {"stem": "area"}, "model.stem was 'nearest', the configuration has 'area'"),
+        ("samples", {"local_scale": (1.0, 2.0)}, None),
+        ("optimizer", {"ema": 0.5, "clip": 2.0}, "optimizer.clip was 1.0, the configuration has 2.0"),
+    ],
+)
+def test_a_resumed_run_must_have_the_same_configuration(
+    pairs_folder: Path, tmp_path: Path, table: str, changes: dict[str, object], message: str | None
+) -> None:
+    config = config_of(pairs_folder)
+    train(config, tmp_path / "run")
+    other = replace(config, **{table: replace(getattr(config, table), **changes)})
+    difference = message or "samples.local_scale was [1.0, 1.0], the configuration has [1.0, 2.0]"
+    with pytest.raises(ValueError, match="another") as caught:
+        train(other, tmp_path / "run", resume=True)
+    state = tmp_path / "run" / "state.safetensors"
+    assert str(caught.value) == f"{state} is of another training: {difference}; take another folder"
+
+
+def test_a_resumed_run_may_save_and_look_at_other_times(pairs_folder: Path, tmp_path: Path) -> None:
+    config = config_of(pairs_folder)
+    train(config, tmp_path / "run")
+    free = {"save_every_s": 5.0, "validate_every": 3, "validate_images": 1, "device": "auto"}
+    train(replace(config, run=replace(config.run, **free)), tmp_path / "run", resume=True)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "foreign", "other tensors"])
+def test_a_damaged_state_is_one_sentence(pairs_folder: Path, tmp_path: Path, damage: str) -> None:
+    config = config_of(pairs_folder, steps=1)
+    train(config, tmp_path / "run")
+    path = tmp_path / "run" / "state.safetensors"
+    if damage == "foreign":
+        save_file({"a": torch.zeros(1)}, path)
+    elif damage == "other tensors":
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata()
+        save_file({"model.head.bias": torch.zeros(1)}, path, metadata=header)
+    else:
+        path.write_bytes(path.read_bytes()[: 5000 if damage == "cut" else 0])
+    with pytest.raises(ValueError, match="damaged") as caught:
+        train(config, tmp_path / "run", resume=True)
+    assert str(caught.value) == (
+        f"{path} is not the state of a training, or damaged: take another folder, or delete the file "
+        "to begin anew"
+    )
+
+
+def test_a_batch_larger_than_the_data_is_refused_at_the_start(pairs_folder: Path, tmp_path: Path) -> None:
+    config = replace(config_of(pairs_folder), samples=SampleConfig(crop_px=64, batch=4))
+    with pytest.raises(ValueError, match="batch") as caught:
+        train(config, tmp_path / "run")
+    assert str(caught.value) == "batch must be at most 3, the annotations there are, got 4"
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_device_is_refused_at_the_start(pairs_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^device must be 'auto', 'cpu' or a device .*, got 'warp' "):
+        train(config_of(pairs_folder, device="warp"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_learning_rate_that_blows_up_ends_in_one_sentence(pairs_folder: Path, tmp_path: Path) -> None:
+    config = config_of(pairs_folder, steps=20)
+    config = replace(config, optimizer=OptimizerConfig(learning_rate=1e30, warmup=0))
+    with pytest.raises(FloatingPointError) as caught:
+        train(config, tmp_path / "run")
+    assert re.fullmatch(r"the gradient is not finite at step \d+: lower the learning rate", str(caught.value))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_resumes_where_it_was(pairs_folder: Path, tmp_path: Path, precision: str) -> None:
+    config = config_of(pairs_folder, precision=precision)
+    whole = checkpoint.load_model(train(config, tmp_path / "whole"))
+
+    def stop(record: dict[str, float], left_s: float) -> None:
+        if record["step"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "parts", report=stop)
+    parts = checkpoint.load_model(train(config, tmp_path / "parts", resume=True))
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[name], value, msg=name)
+    with safe_open(tmp_path / "parts" / "state.safetensors", framework="pt") as file:
+        scaler = json.loads(file.metadata()["scaler"])
+    assert bool(scaler) == (precision == "float16")
+
+
+def test_a_step_of_float16_that_overflows_is_left_out_and_the_scale_halved() -> None:
+    model = PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4)))
+    before = model.head.weight.detach().clone()
+    scaler = torch.amp.GradScaler("cpu", enabled=True)
+    state = TrainingState(model, torch.optim.Adam(model.parameters()), scaler, {})
+    norm = _descend(state, (model.head.weight * 1e36).sum(), 1.0)  # finite, but not times 65,536
+    assert not bool(torch.isfinite(norm))
+    assert torch.equal(model.head.weight, before)
+    assert scaler.get_scale() == 32768
+
+
+def test_weights_keep_the_record_of_the_weights_they_started_from(pairs_folder: Path, tmp_path: Path) -> None:
+    train(config_of(pairs_folder, steps=1, seed=5), tmp_path / "first")
+    second = config_of(pairs_folder, steps=2, start_from="first/weights.safetensors")
+    record = checkpoint.read_record(train(second, tmp_path / "second"))
+    assert record["step"] == 2
+    assert (record["start"]["step"], record["start"]["training"]["run"]["seed"]) == (1, 5)
+
+
+def test_pictures_are_kept_while_there_is_room(pairs_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    read_image = Pair.read_image
+
+    def counted(pair: Pair) -> np.ndarray:
+        reads.append(pair.name)
+        return read_image(pair)
+
+    monkeypatch.setattr(Pair, "read_image", counted)
+    pairs, config = read_pairs(pairs_folder), SampleConfig(crop_px=64, batch=3)
+    Sampler(pairs, config, 0).batch(0)
+    assert sorted(reads) == ["a", "b"]
+    monkeypatch.setattr(samples, "CACHE_BYTES", 130 * 40 * 4)  # b and its annotation; a is larger
+    reads.clear()
+    sampler = Sampler(pairs, config, 0)
+    for step in range(3):
+        sampler.batch(step)
+    assert sorted(reads) == ["a"] * 6 + ["b"]
+
+
+def test_the_raw_lattice_names_the_cell_of_every_pixel() -> None:
+    model = PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))).eval()
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias.copy_(torch.arange(9) == 4)  # every pixel stays in its own cell
+    labels = raw_lattice(model, np.zeros((20, 40, 3), np.uint8), torch.device("cpu"))
+    rows, columns = np.arange(20) // 16, np.arange(40) // 16
+    assert np.array_equal(labels, rows[:, None] * 3 + columns)

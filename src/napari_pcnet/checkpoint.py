@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from napari_pcnet.files import write_atomically
-from napari_pcnet.model import PCNet, PCNetConfig
+from napari_pcnet.model import BSDS500_MEAN, PCNet, PCNetConfig
 
 FORMAT = "napari-pcnet-1"
 """Written into every file's header, and asked for when one is read."""
@@ -39,6 +40,21 @@ _AUTHORS_NAMES = {
 """The authors' layer names and ours."""
 
 _AUTHORS_UNUSED = ("pred_mask1", "pred_mask2", "pred_mask3")
+
+# The restricted unpickler's answer to a damaged file may be any of these.
+_UNPICKLING_ERRORS = (
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 def save_model(path: Path, model: PCNet, record: Mapping[str, Any]) -> None:
@@ -81,20 +97,30 @@ def load_model(path: Path) -> PCNet:
     if not path.is_file():
         raise FileNotFoundError(f"there is no weights file {path}")
     if path.suffix == ".tar":
-        return _load_authors(path)
-    config, tensors = _read(path)
-    return _build(config, tensors, path)
+        return _filled(_empty(PCNetConfig(stem="nearest")), _read_authors(path), path)
+    model = _model_of(_open_header(path), path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return _filled(model, tensors, path)
 
 
 def read_record(path: Path) -> dict[str, Any]:
     """Return the training record of a file that `save_model` wrote, without reading its tensors."""
-    record: dict[str, Any] = json.loads(_open_header(Path(path)).get("record", "{}"))
+    path = Path(path)
+    text = _open_header(path).get("record", "{}")
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} is damaged: the record of its training is not a JSON table")
     return record
 
 
 def read_config(path: Path) -> PCNetConfig:
     """Return the configuration of the model in a file, without reading its tensors."""
-    return _parse_config(_open_header(Path(path)))
+    path = Path(path)
+    return _model_of(_open_header(path), path).config
 
 
 def _open_header(path: Path) -> dict[str, str]:
@@ -114,47 +140,79 @@ def _open_header(path: Path) -> dict[str, str]:
     return header
 
 
-def _parse_config(header: Mapping[str, str]) -> PCNetConfig:
-    fields = json.loads(header["config"])
-    fields["widths"] = tuple(fields["widths"])
-    fields["mean"] = tuple(fields["mean"])
-    return PCNetConfig(**fields)
-
-
-def _read(path: Path) -> tuple[PCNetConfig, dict[str, Tensor]]:
-    config = _parse_config(_open_header(path))
-    with safe_open(path, framework="pt") as file:
-        return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
-def _build(config: PCNetConfig, tensors: Mapping[str, Tensor], path: Path) -> PCNet:
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, then overwritten
-        model = PCNet(config)
+def _model_of(header: Mapping[str, str], path: Path) -> PCNet:
+    """Build the model that a file's header describes, without weights."""
     try:
-        model.load_state_dict(dict(tensors))
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit its configuration: {error}") from error
+        return _empty(_parse_config(header["config"]))
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else _first_line(error)
+        raise ValueError(f"{path} is damaged: its configuration cannot be used ({reason})") from error
+
+
+def _parse_config(text: str) -> PCNetConfig:
+    table = json.loads(text)
+    if not isinstance(table, dict):
+        raise ValueError("it is not a JSON table")
+    config = PCNetConfig(**table | {name: tuple(table[name]) for name in ("widths", "mean")})
+    if any(type(width) is not int or width < 1 for width in config.widths):
+        raise ValueError(f"widths must be whole numbers of at least 1, got {config.widths}")
+    if [type(each) in (int, float) for each in config.mean] != [True] * 3:
+        raise ValueError(f"mean must be three numbers, got {config.mean}")
+    return config
+
+
+def _empty(config: PCNetConfig) -> PCNet:
+    """A model without memory for its weights, which a file will give it."""
+    with torch.device("meta"):
+        return PCNet(config)
+
+
+def _filled(model: PCNet, tensors: Mapping[str, Tensor], path: Path) -> PCNet:
+    """Give a model the weights of a file, each one checked."""
+    wanted = model.state_dict()
+    for name, empty in wanted.items():
+        if name not in tensors:
+            raise ValueError(f"{path} does not fit its configuration: layer {name!r} is missing")
+        if tensors[name].shape != empty.shape:
+            raise ValueError(
+                f"{path} does not fit its configuration: layer {name!r} has shape "
+                f"{tuple(tensors[name].shape)}, expected {tuple(empty.shape)}"
+            )
+        if not bool(torch.isfinite(tensors[name]).all()):
+            raise ValueError(f"{path} is damaged: layer {name!r} holds NaN or infinity")
+    unknown = next((name for name in tensors if name not in wanted), None)
+    if unknown is not None:
+        raise ValueError(f"{path} does not fit its configuration: layer {unknown!r} is not part of it")
+    model.to_empty(device="cpu").load_state_dict(dict(tensors))
     return model.eval()
 
 
-def _load_authors(path: Path) -> PCNet:
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _read_authors(path: Path) -> dict[str, Tensor]:
     """Read the authors' checkpoint: a dictionary with a ``state_dict`` of layers named as theirs."""
     allowed = [np.dtype, np.float64, type(np.dtype(np.float64)), *_numpy_scalar()]
     try:
         with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # "unusual pickle protocol", then refused
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except _UNPICKLING_ERRORS as error:
         raise ValueError(
             f"{path} was refused: a .tar checkpoint may hold tensors, numbers and text only, and "
-            f"this one holds something else or is damaged ({str(error).splitlines()[0]})"
+            f"this one holds something else or is damaged ({_first_line(error)})"
         ) from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(f"{path} is not a PCNet checkpoint: it has no 'state_dict'")
-    tensors = _rename_authors(content["state_dict"])
-    config = PCNetConfig(stem="nearest")
-    tensors["mean"] = torch.tensor(config.mean).reshape(1, 3, 1, 1)
-    return _build(config, tensors, path)
+    state = content["state_dict"]
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+    ):
+        raise ValueError(f"{path} is not a PCNet checkpoint: its 'state_dict' must name tensors")
+    tensors = _rename_authors(state, path)
+    tensors["mean"] = torch.tensor(BSDS500_MEAN).reshape(1, 3, 1, 1)
+    return tensors
 
 
 def _numpy_scalar() -> list[Any]:
@@ -162,7 +220,7 @@ def _numpy_scalar() -> list[Any]:
     return [np.float64(0).__reduce__()[0]]
 
 
-def _rename_authors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _rename_authors(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     renamed = {}
     for name, tensor in state.items():
         plain = name.removeprefix("module.")
@@ -170,6 +228,6 @@ def _rename_authors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         layer = next((theirs for theirs in _AUTHORS_NAMES if plain.startswith(theirs + ".")), None)
         if layer is None:
-            raise ValueError(f"the checkpoint has a layer that PCNet has not: {plain!r}")
+            raise ValueError(f"{path} has a layer that PCNet has not: {plain!r}")
         renamed[_AUTHORS_NAMES[layer] + plain[len(layer) :]] = tensor
     return renamed

@@ -46,8 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         namespace = _parser(words).parse_args(words)
         status: int = namespace.run(namespace)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
         return _refuse(str(error))
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        return _refuse(f"memory ran out{reason}; close other programs or ask for less")
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
@@ -68,13 +71,14 @@ def _refuse(message: str) -> int:
 
 def _segment(namespace: argparse.Namespace) -> int:
     record = _options_from(namespace, RunRecord)
-    images.check_output(namespace.output, images.LABEL_SUFFIXES, namespace.overwrite)
-    if namespace.overlay is not None:
-        images.check_output(namespace.overlay, images.OVERLAY_SUFFIXES, namespace.overwrite)
+    _check_files(namespace, record)
     image = images.read_image(namespace.image, mask_path=record.mask)
     if "channel_axis" not in namespace:
         record = replace(record, channel_axis=image.channel_axis)
     image = replace(image, channel_axis=record.channel_axis)
+    if _has_four_channels_last(image):
+        image = replace(image, pixels=np.moveaxis(image.pixels, -1, 0), channel_axis=0)
+        record = replace(record, channel_axis=0)
     labels, seconds = _labels(image, record)
     images.write_labels(namespace.output, labels, namespace.overwrite)
     print(f"{namespace.output}: {_summary(labels, record, seconds)}")
@@ -108,8 +112,12 @@ def _show_weights(namespace: argparse.Namespace) -> int:
     record = weights.record(namespace.name)
     damage = weights.damage_of(record)
     for each in fields(record):
-        if each.name != "figures":
+        if each.name not in ("figures", "figures_command"):
             print(f"{each.name.replace('_', ' ')}: {getattr(record, each.name)}")
+    if not damage:
+        _print_training(record.path)
+    if record.figures:
+        print(f"figures: {record.figures_command}")
     for name, value in record.figures.items():
         print(f"  {name}: {value}")
     print(f"file: {damage or f'{record.path}, SHA-256 as published'}")
@@ -164,6 +172,49 @@ def _benchmark(namespace: argparse.Namespace) -> int:
 
 
 # -- steps of the commands -------------------------------------------------------------------------
+
+
+def _check_files(namespace: argparse.Namespace, record: RunRecord) -> None:
+    """Refuse, before any work, files that could not be written or would overwrite each other."""
+    images.check_output(namespace.output, images.LABEL_SUFFIXES, namespace.overwrite)
+    if namespace.overlay is not None:
+        images.check_output(namespace.overlay, images.OVERLAY_SUFFIXES, namespace.overwrite)
+    named = {"IN": namespace.image, "--mask": record.mask, "OUT": namespace.output}
+    seen: dict[Path, str] = {}
+    for role, path in (named | {"--overlay": namespace.overlay}).items():
+        if path is None:
+            continue
+        other = seen.setdefault(Path(path).resolve(), role)
+        if other != role and role != "--mask":  # a picture may well be its own mask
+            raise ValueError(f"{other} and {role} are the same file {path}; name another one for {role}")
+    if namespace.output.suffix.lower() == ".png" and record.n_segments > images.LARGEST_PNG_LABEL:
+        raise ValueError(
+            f"{record.n_segments} superpixels do not fit into the 16 bits of a png; "
+            f"write {namespace.output.with_suffix('.tif')} instead"
+        )
+
+
+def _has_four_channels_last(image: images.Image) -> bool:
+    """Whether the function might take the pixels for RGBA, which `read_image` never gives."""
+    return image.pixels.ndim == 3 and image.pixels.shape[2] == 4 and image.channel_axis in (-1, 2)
+
+
+def _print_training(path: Path) -> None:
+    """Print how weights were trained, as their file says, and what training they started from."""
+    from napari_pcnet import checkpoint
+
+    made: dict[str, Any] | None = checkpoint.read_record(path)
+    while made:
+        config = made.get("training", {})
+        run = config.get("run", {})
+        print(f"seed: {run.get('seed')}, steps: {made.get('step')}, hours: {made.get('hours')}")
+        print(f"commit: {made.get('commit')}, torch: {made.get('torch')}")
+        for table in ("model", "samples", "loss", "optimizer", "data"):
+            if table in config:
+                print(f"  {table}: {', '.join(f'{name} {value}' for name, value in config[table].items())}")
+        if run.get("start_from"):
+            print(f"started from: {run['start_from']}")
+        made = made.get("start")
 
 
 def _labels(image: images.Image, record: RunRecord) -> tuple[NDArray[np.integer[Any]], float]:

@@ -126,11 +126,6 @@ class Grid:
         image, work = self.image_shape[axis], self.work_shape[axis]
         return ((2 * np.arange(image, dtype=np.int64) + 1) * work) // (2 * image)
 
-    def cell_bounds(self, axis: int) -> NDArray[np.int64]:
-        """First image pixel of each cell along an axis, and the end: ``cells + 1`` numbers."""
-        edges = np.arange(self.lattice[axis] + 1, dtype=np.int64) * CELL
-        return np.searchsorted(self.work_position(axis), edges)
-
 
 def raw_ids(
     neighbour: NDArray[np.integer], rows: NDArray[np.int64], columns: NDArray[np.int64], grid: Grid

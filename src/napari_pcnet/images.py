@@ -1,16 +1,18 @@
 """Picture files: the only module that knows formats (tif, ome-tif, png, jpg).
 
-What is read is given as people mean it: turned as EXIF says, palettes as colours, transparency apart
-as a mask; values, type and byte order stay the file's own. What is written appears whole or not at
-all. Everything is in the image frame, ``(H, W)`` or ``(H, W, C)`` unless the file says otherwise.
+What is read is given as people mean it: turned as EXIF says, palettes, CMYK, YCbCr and Lab as RGB,
+transparency apart as a mask; values, type and byte order stay the file's own. What is written appears
+whole or not at all. Everything is in the image frame, ``(H, W)`` or ``(H, W, C)`` unless the file says
+otherwise.
 """
 
 import io
 import os
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,12 +24,22 @@ from napari_pcnet.files import write_atomically
 SAMPLE = Path(__file__).with_name("samples") / "chelsea.jpg"
 LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 OVERLAY_SUFFIXES = (".png", ".jpg", ".jpeg")
+LARGEST_PNG_LABEL = 65_535
+"""A png has 16 bits at most."""
+
 BOUNDARY_COLOUR = (255, 230, 0)
 """Red, green, blue of the lines in an overlay: yellow is rare in photographs and in stains."""
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION_TAG = 274
 """The number of the tag in EXIF and in TIFF; its values are 1 to 8."""
+
+_RGB, _CMYK, _YCBCR, _CIELAB, _ICCLAB = 2, 5, 6, 8, 9
+"""Colour models by their number in TIFF."""
+
+_INK_SET_TAG, _CMYK_INKS = 332, 1
+_JPEG_COMPRESSIONS = (6, 7, 33007, 34892)
+"""Of these, tifffile gives YCbCr as RGB; of all others as it is stored."""
 
 _DEEP_MODES = ("RGB;16B", "RGBA;16B", "LA;16B")
 """Pillow's names for 16 bits a colour in a png."""
@@ -56,7 +68,7 @@ class Image:
     Attributes
     ----------
     pixels : (H, W[, C]) array
-        The file's values; a stack of planes has more axes. May be read-only.
+        The file's values, never its transparency; a stack of planes has more axes. May be read-only.
     channel_axis : int or None
         Which axis of `pixels` holds the channels; None for grey.
     mask : (H, W) array of bool, or None
@@ -177,7 +189,7 @@ def write_labels(
     path = Path(path)
     check_output(path, LABEL_SUFFIXES, overwrite)
     lowest, highest = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
-    fits_16_bits = lowest >= 0 and highest <= np.iinfo(np.uint16).max
+    fits_16_bits = lowest >= 0 and highest <= LARGEST_PNG_LABEL
     if path.suffix.lower() == ".png":
         if not fits_16_bits:
             raise ValueError(
@@ -260,6 +272,7 @@ def _read_tiff(path: Path, colours_of_palette: bool) -> Image:
         has_palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
         colours = page.colormap if has_palette and colours_of_palette else None
         extra = tuple(page.extrasamples) if "S" in series.axes else ()
+        model = _colour_model(page) if colours_of_palette else _RGB
         axes: str = series.axes
     if pixels.shape != series.shape:  # a file's own shape may leave out axes of length one
         pixels = pixels.reshape(series.shape)
@@ -267,11 +280,13 @@ def _read_tiff(path: Path, colours_of_palette: bool) -> Image:
     if colours is not None:
         pixels, axes = np.moveaxis(colours[:, pixels] >> 8, 0, -1).astype(np.uint8), axes + "S"
     channel_axis = next((axes.index(each) for each in "SC" if each in axes), None)
+    # Associated and unassociated alpha; an extra sample of another kind, near infrared say, is a channel.
     alphas = [at for at, kind in enumerate(extra, -len(extra)) if kind in (1, 2)]
     if "S" in axes and alphas:
-        image = _split_alpha(pixels, axes.index("S"), alphas[0])
+        image = _split_alpha(pixels, axes.index("S"), alphas)
     else:
         image = Image(pixels, channel_axis)
+    image = _in_rgb(image, model)
     return image if orientation is None else _upright(image, int(orientation.value))
 
 
@@ -300,7 +315,7 @@ def _deep_png(path: Path) -> Image:
     import imagecodecs
 
     pixels = imagecodecs.png_decode(path.read_bytes())
-    return _split_alpha(pixels, -1, -1) if pixels.shape[-1] in (2, 4) else Image(pixels, -1)
+    return _split_alpha(pixels, -1, [-1]) if pixels.shape[-1] in (2, 4) else Image(pixels, -1)
 
 
 def _decoded_by_pillow(file: Any) -> Image:  # Any: PIL.Image.Image stays in here
@@ -308,7 +323,7 @@ def _decoded_by_pillow(file: Any) -> Image:  # Any: PIL.Image.Image stays in her
         return _clear_at(np.asarray(file), file.info.get("transparency"))
     if file.has_transparency_data:
         grey = file.mode in ("L", "LA", "La", "1")
-        return _split_alpha(np.asarray(file.convert("RGBA").convert("LA" if grey else "RGBA")), -1, -1)
+        return _split_alpha(np.asarray(file.convert("RGBA").convert("LA" if grey else "RGBA")), -1, [-1])
     if file.mode not in ("1", "L", "I", "F", "RGB"):
         file = file.convert("RGB")  # palettes, CMYK, YCbCr, Lab
     pixels = np.asarray(file)
@@ -321,15 +336,85 @@ def _clear_at(pixels: NDArray[Any], value: int | None) -> Image:
     return Image(pixels, None, None if mask is None or mask.all() else mask)
 
 
-def _split_alpha(pixels: NDArray[Any], axis: int, alpha: int) -> Image:
-    mask = np.take(pixels, alpha, axis=axis) > 0
-    colours = np.delete(pixels, alpha, axis=axis)
+def _split_alpha(pixels: NDArray[Any], axis: int, alphas: list[int]) -> Image:
+    """Take the alpha channels out; the first one says what can be seen."""
+    mask = np.take(pixels, alphas[0], axis=axis) > 0
+    colours = np.delete(pixels, alphas, axis=axis)
     one = colours.shape[axis] == 1
     return Image(
         colours.squeeze(axis) if one else colours,
         None if one else axis,
         None if mask.all() else mask,
     )
+
+
+def _colour_model(page: Any) -> int:  # Any: tifffile's page stays in here
+    """Colour model that the samples of a tif page are in, as tifffile gives them."""
+    model = int(page.photometric or 0)
+    inks = page.tags.get(_INK_SET_TAG)
+    other_inks = model == _CMYK and inks is not None and inks.value != _CMYK_INKS
+    decoded = model == _YCBCR and page.compression in _JPEG_COMPRESSIONS
+    return _RGB if other_inks or decoded else model
+
+
+def _in_rgb(image: Image, model: int) -> Image:
+    """Make RGB of CMYK, YCbCr (of JFIF) or Lab samples, in the type they have."""
+    axis = image.channel_axis
+    if model not in _RGB_OF or axis is None:
+        return image
+    samples = np.moveaxis(image.pixels, axis, -1)
+    if samples.shape[-1] != (4 if model == _CMYK else 3):
+        return image
+    kind = samples.dtype.newbyteorder("=")
+    largest = np.iinfo(kind).max if kind.kind in "ui" else 1
+    rgb = _RGB_OF[model](samples.astype(kind), largest).clip(0, 1) * largest
+    return replace(image, pixels=(rgb.round() if largest > 1 else rgb).astype(kind), channel_axis=-1)
+
+
+def _rgb_of_cmyk(samples: NDArray[Any], largest: int) -> NDArray[Any]:
+    paper = 1 - samples.astype(np.float32) / largest
+    return paper[..., :3] * paper[..., 3:]
+
+
+def _rgb_of_ycbcr(samples: NDArray[Any], largest: int) -> NDArray[Any]:
+    luma = samples[..., 0].astype(np.float32) / largest
+    middle = (largest + 1) // 2 if largest > 1 else 0.5
+    blue, red = ((samples[..., at].astype(np.float32) - middle) / largest for at in (1, 2))
+    return np.stack([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue], -1)
+
+
+def _rgb_of_cielab(samples: NDArray[Any], largest: int) -> NDArray[Any]:
+    """TIFF 6.0, section 23: a and b are signed, in units of 1 or, with 16 bits, of 1 / 256."""
+    if largest == 1:
+        return _rgb_of_lab(samples)
+    signed = samples[..., 1:].view(f"i{samples.itemsize}") * (128 / ((largest + 1) // 2))
+    return _rgb_of_lab(np.concatenate([samples[..., :1] * (100 / largest), signed], axis=-1))
+
+
+def _rgb_of_icclab(samples: NDArray[Any], largest: int) -> NDArray[Any]:
+    """Lab as ICC profiles store it: a and b from 128 up, with 16 bits in units of 1 / 256."""
+    if largest == 1:
+        return _rgb_of_lab(samples)
+    of_256 = samples / ((largest + 1) / 256)
+    return _rgb_of_lab(of_256 * (100 / 255, 1, 1) - (0, 128, 128))
+
+
+def _rgb_of_lab(lab: NDArray[Any]) -> NDArray[Any]:
+    from skimage import color
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Conversion from CIE-LAB", UserWarning)  # out of gamut: clipped
+        rgb: NDArray[Any] = color.lab2rgb(lab)
+    return rgb
+
+
+_RGB_OF: dict[int, Callable[[NDArray[Any], int], NDArray[Any]]] = {
+    _CMYK: _rgb_of_cmyk,
+    _YCBCR: _rgb_of_ycbcr,
+    _CIELAB: _rgb_of_cielab,
+    _ICCLAB: _rgb_of_icclab,
+}
+"""What makes RGB in 0..1 of samples whose type goes up to ``largest``."""
 
 
 def _upright(image: Image, orientation: int) -> Image:

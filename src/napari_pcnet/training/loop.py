@@ -1,9 +1,9 @@
 """Algorithm 1 as a loop: draw a batch, take a step, log one flat record, now and then save.
 
 A run lives in one folder: ``log.csv`` (a row a step), ``state.safetensors`` (model, optimiser and
-step: all that `resume` needs), ``weights.safetensors`` (the model with its record, written at the
-end and at each save). Batches depend on the seed and the step alone, so a resumed run
-sees what an uninterrupted one would have seen.
+step, and the configuration they belong to: all that `resume` needs), ``weights.safetensors`` (the
+model with its record, written at the end and at each save). Batches depend on the seed and the step
+alone, so a resumed run sees what an uninterrupted one would have seen.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -30,7 +30,8 @@ from napari_pcnet import checkpoint
 from napari_pcnet.association import mask_outside, neighbour_argmax
 from napari_pcnet.datasets import Pair, read_pairs
 from napari_pcnet.files import write_atomically
-from napari_pcnet.grid import CELL, STRIDE
+from napari_pcnet.grid import STRIDE, Grid, raw_ids
+from napari_pcnet.inference import choose_device
 from napari_pcnet.metrics import achievable_segmentation_accuracy
 from napari_pcnet.model import PCNet, PCNetConfig, channels_last
 from napari_pcnet.training.losses import LossConfig, LossTerms, loss_terms
@@ -38,6 +39,11 @@ from napari_pcnet.training.samples import Batch, SampleConfig, Sampler, View
 
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types that `RunConfig.precision` names."""
+
+FREE_TO_CHANGE = ("run.device", "run.save_every_s", "run.validate_every", "run.validate_images")
+"""What a resumed run may have otherwise than the run it goes on from."""
+
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class DataConfig:
     Attributes
     ----------
     train, validation : tuple of str
-        Folders with ``images/`` and ``labels/``, relative to the configuration's own.
+        Folders with ``images/`` and ``labels/``, relative to the folder given by ``--data``.
     licence : str
         Terms of the training data, for the model card.
     """
@@ -96,9 +102,10 @@ class RunConfig:
     steps : int
     seed : int
     device : str
-        'auto', 'cpu', 'cuda' or 'mps'.
+        'auto', or a device as torch names it: 'cpu', 'cuda', 'cuda:1', 'mps'.
     precision : {'float32', 'bfloat16', 'float16'}
-        Type of autocast.
+        Type of autocast. With float16 the loss is scaled so that gradients neither vanish nor
+        overflow, and steps that overflow are left out.
     start_from : str
         A weights file to start from, relative to the folder that holds the run; '' for random
         weights.
@@ -119,6 +126,10 @@ class RunConfig:
     validate_every: int = 200
     validate_images: int = 20
 
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps!r}")
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -138,7 +149,9 @@ class TrainingState:
 
     model: PCNet
     optimizer: torch.optim.Adam
-    average: dict[str, Tensor]
+    scaler: torch.amp.GradScaler
+    start: dict[str, Any]  # record of the weights it started from
+    average: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
     elapsed_s: float = 0.0
 
@@ -191,32 +204,43 @@ def train(
     state_file = folder / "state.safetensors"
     if state_file.exists() and not resume:
         raise FileExistsError(f"{folder} holds a training already: pass --resume or another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    device = _device(config.run.device)
+    device = choose_device(config.run.device).device
     sampler = Sampler(_pairs(config.data.train, base), config.samples, config.run.seed)
     validation = _spread(_pairs(config.data.validation, base), config.run.validate_images)
     state = _initial_state(config, folder.parent, device)
     if state_file.exists():
-        _load_state(state, state_file)
+        _load_state(state, config, state_file)
+    folder.mkdir(parents=True, exist_ok=True)
+    _go_on(state, config, folder, sampler, validation, report)
+    return folder / "weights.safetensors"
+
+
+def _go_on(
+    state: TrainingState,
+    config: TrainingConfig,
+    folder: Path,
+    sampler: Sampler,
+    validation: list[Pair],
+    report: Report | None,
+) -> None:
+    """Take the steps that are left; log, report and save."""
     log = _Log(folder, state.step)
     started, saved = time.monotonic() - state.elapsed_s, time.monotonic()
-    for batch in _prefetch(sampler, state.step, config.run.steps):
-        record = _take_step(state, batch, config, device)
-        state.elapsed_s = time.monotonic() - started
-        record["elapsed_s"] = state.elapsed_s
-        last = state.step == config.run.steps
+    steps = config.run.steps
+    for batch in _prefetch(sampler, state.step, steps):
+        record = _take_step(state, batch, config)
+        state.elapsed_s = record["elapsed_s"] = time.monotonic() - started
+        last = state.step == steps
         if validation and (last or _due(state.step, config.run.validate_every)):
             record["validation_asa"] = validate(_averaged(state, config), validation)
         log.write(record)
         if report is not None:
-            done = state.step
-            report(record, state.elapsed_s / done * (config.run.steps - done))
+            report(record, state.elapsed_s / state.step * (steps - state.step))
         if last or time.monotonic() - saved > config.run.save_every_s:
-            _save_state(state, state_file)
+            _save_state(state, config, folder / "state.safetensors")
             _save_weights(state, config, folder)
             saved = time.monotonic()
     log.close()
-    return folder / "weights.safetensors"
 
 
 def validate(model: PCNet, pairs: list[Pair]) -> float:
@@ -237,14 +261,10 @@ def raw_lattice(model: PCNet, image: np.ndarray[Any, Any], device: torch.device)
     pad = [(0, -side % STRIDE) for side in (height, width)]
     padded = np.pad(image, [*pad, (0, 0)], mode="edge")
     pixels = torch.from_numpy(padded).to(device).permute(2, 0, 1)[None].float() / 255
-    rows, columns = -(-height // CELL), -(-width // CELL)
+    grid = Grid((height, width), (height, width))
     logits = model(pixels.contiguous(memory_format=torch.channels_last)).logits
-    neighbour = neighbour_argmax(mask_outside(logits, (rows, columns)))[0].cpu().numpy()
-    neighbour = neighbour[:height, :width]
-    row = np.arange(height)[:, None] // CELL + neighbour // 3 - 1
-    column = np.arange(width)[None, :] // CELL + neighbour % 3 - 1
-    labels: np.ndarray[Any, Any] = row * columns + column
-    return labels
+    neighbour = neighbour_argmax(mask_outside(logits, grid.lattice))[0].cpu().numpy()
+    return raw_ids(neighbour[:height, :width], np.arange(height), np.arange(width), grid)
 
 
 def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
@@ -257,26 +277,34 @@ def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
     return config.learning_rate * warm * fall
 
 
-def _take_step(
-    state: TrainingState, batch: Batch, config: TrainingConfig, device: torch.device
-) -> dict[str, float]:
+def _take_step(state: TrainingState, batch: Batch, config: TrainingConfig) -> dict[str, float]:
     rate = learning_rate(config.optimizer, state.step, config.run.steps)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.model.train()
     random = torch.Generator().manual_seed(config.run.seed * 1_000_003 + state.step)
-    terms = loss_terms(state.model, _to(batch, device), config.loss, random, AUTOCAST[config.run.precision])
+    batch = _to(batch, state.model.mean.device)
+    terms = loss_terms(state.model, batch, config.loss, random, AUTOCAST[config.run.precision])
     total = terms.total(config.loss)
     state.optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    limit = config.optimizer.clip or math.inf
-    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), limit)
-    if not bool(torch.isfinite(norm)):
-        raise FloatingPointError(f"the gradient is not finite at step {state.step}: lower the learning rate")
-    state.optimizer.step()
+    norm = _descend(state, total, config.optimizer.clip or math.inf)
     _update_average(state, config.optimizer.ema)
     state.step += 1
     return _record(state.step, rate, total, norm, terms)
+
+
+def _descend(state: TrainingState, total: Tensor, clip: float) -> Tensor:
+    """Step down the gradient, cut to the norm `clip`; return the norm it had."""
+    scaler = state.scaler
+    scaler.scale(total).backward()
+    scaler.unscale_(state.optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), clip)
+    overflown = scaler.is_enabled() and bool(torch.isfinite(total)) and scaler.get_scale() >= 1
+    if not (bool(torch.isfinite(norm)) or overflown):  # an overflow is cured by a smaller scale
+        raise FloatingPointError(f"the gradient is not finite at step {state.step}: lower the learning rate")
+    scaler.step(state.optimizer)
+    scaler.update()
+    return norm
 
 
 def _record(step: int, rate: float, total: Tensor, norm: Tensor, terms: LossTerms) -> dict[str, float]:
@@ -325,14 +353,7 @@ def _initial_state(config: TrainingConfig, runs: Path, device: torch.device) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.run.seed)
         model = PCNet(config.model)
-    if config.run.start_from:
-        start = checkpoint.load_model(runs / config.run.start_from)
-        if start.config != config.model:
-            raise ValueError(
-                f"{config.run.start_from} holds a model of {start.config}, "
-                f"the configuration asks for {config.model}"
-            )
-        model.load_state_dict(start.state_dict())
+    record = _start(model, runs / config.run.start_from) if config.run.start_from else {}
     model = channels_last(model).to(device)
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
@@ -340,26 +361,68 @@ def _initial_state(config: TrainingConfig, runs: Path, device: torch.device) -> 
         {"params": weights, "weight_decay": config.optimizer.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return TrainingState(model, torch.optim.Adam(groups, lr=config.optimizer.learning_rate), {})
+    adam = torch.optim.Adam(groups, lr=config.optimizer.learning_rate)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.run.precision == "float16")
+    return TrainingState(model, adam, scaler, record)
 
 
-def _save_state(state: TrainingState, path: Path) -> None:
+def _start(model: PCNet, path: Path) -> dict[str, Any]:
+    """Give a model the weights of a file; return the record of their training."""
+    start = checkpoint.load_model(path)
+    if start.config != model.config:
+        raise ValueError(f"{path} holds a model of {start.config}, the configuration asks for {model.config}")
+    model.load_state_dict(start.state_dict())
+    return {} if path.suffix == ".tar" else checkpoint.read_record(path)
+
+
+def _save_state(state: TrainingState, config: TrainingConfig, path: Path) -> None:
     tensors = {f"model.{k}": v for k, v in state.model.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in state.average.items()}
     for index, slot in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in slot.items()}
     tensors = {k: v.detach().contiguous().cpu() for k, v in tensors.items()}
-    header = {"step": str(state.step), "elapsed_s": str(state.elapsed_s)}
+    header = {
+        "step": str(state.step),
+        "elapsed_s": str(state.elapsed_s),
+        "config": json.dumps(asdict(config)),
+        "scaler": json.dumps(state.scaler.state_dict()),
+    }
     content = save(tensors, metadata=header)
     write_atomically(path, lambda file: file.write(content))
 
 
-def _load_state(state: TrainingState, path: Path) -> None:
-    with safe_open(path, framework="pt") as file:
-        header = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+def _load_state(state: TrainingState, config: TrainingConfig, path: Path) -> None:
+    """Go on from a file, if it is of a training with the same configuration."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        difference = _difference(json.loads(header["config"]), json.loads(json.dumps(asdict(config))))
+        if not difference:
+            _fill(state, header, tensors)
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} is not the state of a training, or damaged: take another folder, or delete the "
+            "file to begin anew"
+        ) from error
+    if difference:
+        raise ValueError(f"{path} is of another training: {difference}; take another folder")
+
+
+def _difference(stored: dict[str, Any], asked: dict[str, Any]) -> str:
+    """Say in which field two configurations differ first, of those that change what is learnt."""
+    for table, values in asked.items():
+        for name, value in values.items():
+            before = stored[table].get(name)
+            if before != value and f"{table}.{name}" not in FREE_TO_CHANGE:
+                return f"{table}.{name} was {before!r}, the configuration has {value!r}"
+    return ""
+
+
+def _fill(state: TrainingState, header: dict[str, str], tensors: dict[str, Tensor]) -> None:
     state.step, state.elapsed_s = int(header["step"]), float(header["elapsed_s"])
-    device = next(state.model.parameters()).device
+    state.scaler.load_state_dict(json.loads(header["scaler"]))
+    device = state.model.mean.device
     state.model.load_state_dict(_below(tensors, "model."))
     state.average = {k: v.to(device) for k, v in _below(tensors, "average.").items()}
     slots: dict[int, dict[str, Tensor]] = {}
@@ -381,7 +444,7 @@ def _save_weights(state: TrainingState, config: TrainingConfig, folder: Path) ->
         "hours": round(state.elapsed_s / 3600, 3),
         "commit": _commit(),
         "torch": torch.__version__,
-    }
+    } | ({"start": state.start} if state.start else {})
     checkpoint.save_model(folder / "weights.safetensors", _averaged(state, config), record)
 
 
@@ -473,31 +536,42 @@ def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _from_table(kind: type[Table], table: dict[str, Any], place: str) -> Table:
+def _from_table(kind: type[Table], table: Any, place: str) -> Table:
     """Build a configuration dataclass from a TOML table."""
     hints = get_type_hints(kind)
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(table) - known)
+    unknown = sorted(set(table) - set(hints))
     if unknown:
-        raise ValueError(f"{place}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        raise ValueError(f"{place}: unknown {', '.join(unknown)}; known are {', '.join(sorted(hints))}")
     values = {}
     for name, value in table.items():
-        if is_dataclass(hints[name]):
+        if not is_dataclass(hints[name]):
+            values[name] = _checked(hints[name], value, f"{place}: {name}")
+        elif isinstance(value, dict):
             values[name] = _from_table(hints[name], value, f"{place} [{name}]")
         else:
-            values[name] = tuple(value) if isinstance(value, list) else value
+            raise ValueError(f"{place}: {name} must be a table, got {value!r}")
     try:
         return kind(**values)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{place}: {error}") from None
 
 
-def describe(config: TrainingConfig) -> str:
-    """The configuration as JSON, for a log or a model card."""
-    return json.dumps(asdict(config), indent=2)
+def _checked(hint: Any, value: Any, name: str) -> Any:  # Any: a field's type and what TOML has for it
+    """Return a value as its field has it; refuse what is of another type."""
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        if not isinstance(value, list):
+            raise ValueError(f"{name} must be a list, got {value!r}")
+        if kinds[-1] is Ellipsis:
+            kinds = kinds[:1] * len(value)
+        if len(kinds) != len(value):
+            raise ValueError(f"{name} must have {len(kinds)} entries, got {value!r}")
+        return tuple(_checked(kind, each, name) for kind, each in zip(kinds, value, strict=True))
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint) or isinstance(value, bool):
+            choice = " or ".join(map(repr, get_args(hint)))
+            raise ValueError(f"{name} must be {choice}, got {value!r}")
+        return value
+    if type(value) is not hint and not (hint is float and type(value) is int):
+        raise ValueError(f"{name} must be {_KINDS[hint]}, got {value!r}")
+    return hint(value)

@@ -1,7 +1,7 @@
 """The losses of the paper: Eq. 3, 5, 6 and 7, and their sum, Eq. 8.
 
 Each is a mean (over pixels, band pixels or windows), so that its size does not depend on the crop.
-The authors' code sums over pixels instead and multiplies by 0.005; `LossWeights` holds the ratios
+The authors' code sums over pixels instead and multiplies by 0.005; `LossConfig` holds the ratios
 that come to the same.
 """
 
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from napari_pcnet.association import associate, mask_outside, pool, to_cells, unpool
 from napari_pcnet.grid import CELL
 from napari_pcnet.model import Output, PCNet
-from napari_pcnet.training.samples import Batch, View
+from napari_pcnet.training.samples import Batch, View, boundary_pixels
 
 BAND_PX = 17
 """Side of the square that dilates boundaries to the band of Eq. 5; the paper's 16 has no centre."""
@@ -187,7 +187,7 @@ def reconstruction_loss(rebuilt: Tensor, picture: Tensor, labels: Tensor) -> Ten
     scalar tensor
         0 where there is no boundary.
     """
-    band = _dilate(boundary_mask(labels)[:, None].to(rebuilt.dtype))
+    band = _dilate(boundary_pixels(labels)[:, None].to(rebuilt.dtype))
     error = (rebuilt - picture).abs().mean(dim=1, keepdim=True)
     return (error * band).sum() / band.sum().clamp_min(1)
 
@@ -226,18 +226,6 @@ def discrimination_loss(
     return -(ratio.log1p() if config.bounded else ratio).mean()
 
 
-def boundary_mask(labels: Tensor) -> Tensor:
-    """Pixels that have a 4-neighbour with another label, ``(B, H, W)`` bool."""
-    boundary = torch.zeros_like(labels, dtype=torch.bool)
-    below = labels[:, 1:] != labels[:, :-1]
-    right = labels[:, :, 1:] != labels[:, :, :-1]
-    boundary[:, 1:] |= below
-    boundary[:, :-1] |= below
-    boundary[:, :, 1:] |= right
-    boundary[:, :, :-1] |= right
-    return boundary
-
-
 def _reconstruction(model: PCNet, output: Output, view: View, config: LossConfig) -> Tensor:
     if not config.reconstruction:
         return view.image.new_zeros(())
@@ -264,7 +252,7 @@ def _boundary_windows(
 ) -> tuple[Tensor, Tensor]:
     """Cut windows around drawn boundary pixels: labels ``(n, K * K)``, features ``(n, K * K, D)``."""
     reach = config.window_px // 2
-    inner = boundary_mask(labels)[:, reach:-reach, reach:-reach].cpu()
+    inner = boundary_pixels(labels)[:, reach:-reach, reach:-reach].cpu()
     centres = inner.nonzero()
     number = min(config.windows, len(centres) // config.window_px)
     drawn = torch.randperm(len(centres), generator=random)[:number]

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -24,6 +23,9 @@ from torch.nn import functional as F
 
 from napari_pcnet.datasets import Pair
 from napari_pcnet.grid import STRIDE
+
+CACHE_BYTES = 2 << 30
+"""Room for decoded pictures and their labels; BSDS500 takes a third of it."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,13 @@ class Batch(NamedTuple):
     patch: View  # L* and M of Eq. 4 (or S_L)
 
 
+class _Decoded(NamedTuple):
+    """A pair in memory."""
+
+    image: NDArray[np.uint8]  # (H, W, 3)
+    annotations: list[NDArray[np.integer]]  # (H, W) each
+
+
 class _Region(NamedTuple):
     """A rectangle of the picture's own pixels; it may reach over the picture's rim."""
 
@@ -96,11 +105,22 @@ class Sampler:
         Each annotation of each image counts as one sample.
     config : SampleConfig
     seed : int
+
+    Raises
+    ------
+    ValueError
+        If there are fewer samples than a batch has.
     """
 
     def __init__(self, pairs: Sequence[Pair], config: SampleConfig, seed: int) -> None:
         self.config, self.seed = config, seed
         self.rows = [(pair, k) for pair in pairs for k in range(len(pair.annotations))]
+        if config.batch > len(self.rows):
+            raise ValueError(
+                f"batch must be at most {len(self.rows)}, the annotations there are, got {config.batch}"
+            )
+        self._decoded: dict[Pair, _Decoded] = {}
+        self._room = CACHE_BYTES
 
     def batch(self, step: int) -> Batch:
         """Draw the batch of one step."""
@@ -109,12 +129,23 @@ class Sampler:
         wholes, patches = [], []
         for index in chosen:
             pair, annotation = self.rows[index]
-            image, annotations = _read(pair)
+            image, annotations = self._read(pair)
             labels = annotations[annotation]
             wholes.append(self._cut(image, labels, self._whole_region(labels.shape, random), random))
             region = self._patch_region(labels, random)
             patches.append(self._cut(image, labels, region, random, self.config.dynamic_mask))
         return Batch(_stack(wholes), _stack(patches))
+
+    def _read(self, pair: Pair) -> _Decoded:
+        """Decode a pair, once as long as there is room: in random order any pair is as good to keep."""
+        if pair in self._decoded:
+            return self._decoded[pair]
+        decoded = _Decoded(pair.read_image(), pair.read_annotations())
+        size = decoded.image.nbytes + sum(each.nbytes for each in decoded.annotations)
+        if size <= self._room:
+            self._room -= size
+            self._decoded[pair] = decoded
+        return decoded
 
     def _whole_region(self, shape: tuple[int, ...], random: np.random.Generator) -> _Region:
         crop, config = self.config.crop_px, self.config
@@ -164,15 +195,23 @@ class Sampler:
         return picture, torch.from_numpy(dense.astype(np.int64))
 
 
-def boundary_pixels(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Pixels that have a 4-neighbour with another label, ``(H, W)``."""
-    boundary = np.zeros(labels.shape, bool)
-    below = labels[1:] != labels[:-1]
-    right = labels[:, 1:] != labels[:, :-1]
-    boundary[1:] |= below
-    boundary[:-1] |= below
-    boundary[:, 1:] |= right
-    boundary[:, :-1] |= right
+@overload
+def boundary_pixels(labels: NDArray[np.integer]) -> NDArray[np.bool_]: ...
+
+
+@overload
+def boundary_pixels(labels: Tensor) -> Tensor: ...
+
+
+def boundary_pixels(labels: Any) -> Any:  # Any: samples are cut from arrays, losses taken of tensors
+    """Pixels that have a 4-neighbour with another label, ``(..., H, W)`` bool."""
+    boundary = labels != labels  # False everywhere, in the kind and on the device of labels
+    below = labels[..., 1:, :] != labels[..., :-1, :]
+    right = labels[..., 1:] != labels[..., :-1]
+    boundary[..., 1:, :] |= below
+    boundary[..., :-1, :] |= below
+    boundary[..., 1:] |= right
+    boundary[..., :-1] |= right
     return boundary
 
 
@@ -187,11 +226,6 @@ def guiding_mask(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     classes, counts = np.unique(on_boundary, return_counts=True)
     mask: NDArray[np.int64] = (labels == classes[counts.argmax()]).astype(np.int64)
     return mask
-
-
-@lru_cache(maxsize=512)
-def _read(pair: Pair) -> tuple[NDArray[np.uint8], list[NDArray[np.integer]]]:
-    return pair.read_image(), pair.read_annotations()
 
 
 def _draw_scale(limits: tuple[float, float], random: np.random.Generator) -> float:
