@@ -1,6 +1,8 @@
 """Connected pieces and whose they are."""
 
 import numpy as np
+import pytest
+from skimage import measure
 
 from napari_pcnet.connectivity import OUTSIDE, find_pieces, owners
 from napari_pcnet.grid import Window
@@ -16,6 +18,18 @@ def test_pieces_are_numbered_by_their_first_pixel() -> None:
     assert pieces.ids.tolist() == [[0, 0, 1, 1], [0, 1, 1, 0], [0, 0, 0, 0], [-1, 2, 2, 2]]
     assert pieces.names.tolist() == [0, 2, 13]
     assert pieces.cells.tolist() == [7, 0, 2]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (400, 1), (301, 277)])
+def test_pieces_are_those_of_scikit_image_in_its_order(shape: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    raw = random.integers(-1, 5, shape).astype(np.int32)
+    expected = measure.label(raw, background=-1, connectivity=1) - 1
+    pieces = find_pieces(raw, Window(0, 0, *shape), shape[1])
+    np.testing.assert_array_equal(pieces.ids, expected)
+    flat = expected.ravel()
+    first = [int(np.flatnonzero(flat == k)[0]) for k in range(flat.max() + 1)][:50]
+    assert pieces.names[:50].tolist() == first
 
 
 def test_corners_do_not_connect() -> None:

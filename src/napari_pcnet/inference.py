@@ -38,7 +38,7 @@ DTYPES: dict[str, torch.dtype] = {
     "float16": torch.float16,
 }
 
-STRIP_PX = 1 << 18
+STRIP_PX = 1 << 17
 """Work pixels that the tail holds at once: 57 numbers each, 16 + 16 + 16 + 9."""
 
 TAIL_REACH = 2

@@ -8,6 +8,7 @@ point), so neither their order nor the tiling can change them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,16 +85,17 @@ def gather(
         One row for each of the `n` pieces; those without a pixel in the core have area 0.
     """
     number, inner = len(names), ids[core]
-    sums: NDArray[np.int64] | None = None
-    for top in range(origin.top, origin.bottom, STRIP_ROWS):
-        strip = Window(top, origin.left, min(top + STRIP_ROWS, origin.bottom), origin.right)
-        pixels = read(strip)
-        if sums is None:  # the last column takes what is outside the mask
-            sums = np.zeros((1 + pixels.shape[-1], number + 1), np.int64)
-        _add_strip(sums, inner[strip.inside(origin)], pixels)
-    assert sums is not None, "a window has rows"
-    rim, edges, border = _outlines(ids, core, number)
-    return Regions(names, cells, sums[0, :-1], sums[1:, :-1].T, rim, edges, border)
+    with ThreadPoolExecutor(1) as beside:  # sorting sides and summing pixels take as long, and no GIL
+        outlines = beside.submit(_outlines, ids, core, number)
+        area = np.zeros(number + 1, np.int64)  # the last one takes what is outside the mask
+        colour = np.zeros((number + 1, 0), np.int64)
+        for top in range(origin.top, origin.bottom, STRIP_ROWS):
+            strip = Window(top, origin.left, min(top + STRIP_ROWS, origin.bottom), origin.right)
+            counts, sums = _sums(inner[strip.inside(origin)], read(strip), number + 1)
+            area += counts
+            colour = sums if top == origin.top else colour + sums
+        rim, edges, border = outlines.result()
+    return Regions(names, cells, area[:-1], colour[:-1], rim, edges, border)
 
 
 def merge(parts: Sequence[Regions]) -> tuple[Regions, list[NDArray[np.int64]]]:
@@ -134,14 +136,17 @@ def merge(parts: Sequence[Regions]) -> tuple[Regions, list[NDArray[np.int64]]]:
     )
 
 
-def _add_strip(sums: NDArray[np.int64], ids: NDArray[np.int32], pixels: NDArray[np.floating]) -> None:
-    slots = sums.shape[1]
+def _sums(
+    ids: NDArray[np.int32], pixels: NDArray[np.floating], slots: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels and colour of each piece in a strip: ``(slots,)`` and ``(slots, C)``."""
     flat = ids.ravel().astype(np.intp)
     flat[flat < 0] = slots - 1
-    sums[0] += np.bincount(flat, minlength=slots)
-    for channel in range(pixels.shape[-1]):  # sums of whole numbers below 2**53: exact in float64
-        total = np.bincount(flat, weights=pixels[..., channel].ravel(), minlength=slots)
-        sums[1 + channel] += total.astype(np.int64)
+    sums = [  # of whole numbers below 2**53: exact in float64
+        np.bincount(flat, weights=pixels[..., channel].ravel(), minlength=slots)
+        for channel in range(pixels.shape[-1])
+    ]
+    return np.bincount(flat, minlength=slots), np.stack(sums, axis=1).astype(np.int64)
 
 
 def _outlines(
