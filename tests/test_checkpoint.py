@@ -155,11 +155,11 @@ def config_text(**changes: object) -> str:
         (config_text(widths=8), "'int' object is not iterable"),
         (
             config_text(widths=[4, 4, 4, 4, -4]),
-            "widths must be whole numbers of at least 1, got (4, 4, 4, 4, -4)",
+            "widths must be whole numbers from 1 to 1024, got (4, 4, 4, 4, -4)",
         ),
         (
             config_text(widths=[4, 4, 4, 4, 0.5]),
-            "widths must be whole numbers of at least 1, got (4, 4, 4, 4, 0.5)",
+            "widths must be whole numbers from 1 to 1024, got (4, 4, 4, 4, 0.5)",
         ),
         (config_text(widths=[4]), "widths must have five entries, got (4,)"),
         (config_text(mean=[0.1, 0.2]), "mean must be three numbers, got (0.1, 0.2)"),

@@ -25,7 +25,7 @@ def test_pieces_are_those_of_scikit_image_in_its_order(shape: tuple[int, int]) -
     random = np.random.default_rng(0)
     raw = random.integers(-1, 5, shape).astype(np.int32)
     expected = measure.label(raw, background=-1, connectivity=1) - 1
-    pieces = find_pieces(raw, Window(0, 0, *shape), shape[1])
+    pieces = find_pieces(raw.copy(), Window(0, 0, *shape), shape[1])
     np.testing.assert_array_equal(pieces.ids, expected)
     flat = expected.ravel()
     first = [int(np.flatnonzero(flat == k)[0]) for k in range(flat.max() + 1)][:50]
@@ -39,9 +39,9 @@ def test_corners_do_not_connect() -> None:
 
 def test_a_name_does_not_depend_on_the_window() -> None:
     raw = np.random.default_rng(0).integers(0, 3, (20, 30)).astype(np.int32)
-    whole = find_pieces(raw, Window(0, 0, 20, 30), 30)
+    whole = find_pieces(raw.copy(), Window(0, 0, 20, 30), 30)
     window = Window(4, 5, 20, 30)
-    part = find_pieces(raw[4:, 5:], window, 30)
+    part = find_pieces(raw[4:, 5:].copy(), window, 30)
     inner = {int(n) for n in part.names} & {int(n) for n in whole.names}
     touched = set(np.unique(whole.ids[:5]).tolist()) | set(np.unique(whole.ids[:, :6]).tolist())
     untouched = {int(n) for k, n in enumerate(whole.names) if k not in touched}

@@ -10,7 +10,7 @@ from napari_pcnet.regions import Regions, gather, merge
 def whole_table(raw: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, Regions]:
     height, width = raw.shape
     window = Window(0, 0, height, width)
-    pieces = find_pieces(raw, window, width)
+    pieces = find_pieces(raw.copy(), window, width)
     table = gather(pieces.ids, window.slices, window, lambda w: pixels[w.slices], pieces.names, pieces.cells)
     return pieces.ids, table
 
@@ -46,7 +46,7 @@ def test_windows_merge_to_the_whole_table() -> None:
         for left in range(0, width, 17):
             core = Window(top, left, min(top + 13, height), min(left + 17, width))
             window = Window(0, 0, height, width)  # a piece here may be as large as the picture
-            pieces = find_pieces(raw, window, width)
+            pieces = find_pieces(raw.copy(), window, width)
             parts.append(
                 gather(
                     pieces.ids,

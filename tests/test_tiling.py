@@ -51,5 +51,6 @@ def test_default_cores_are_even_bands_within_the_budget(shape: tuple[int, int]) 
         assert columns == grid.padded_shape[1]
 
 
-def test_two_equal_bands_for_eight_megapixels() -> None:
-    assert default_core(Grid.enlarged((2448, 3264), 1)) == (1280, 3264)
+def test_eight_megapixels_are_one_window_and_sixteen_two_equal_bands() -> None:
+    assert default_core(Grid.enlarged((2448, 3264), 1)) == (2496, 3264)
+    assert default_core(Grid.enlarged((4096, 4096), 1)) == (2048, 4096)

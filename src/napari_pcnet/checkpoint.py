@@ -27,6 +27,9 @@ from napari_pcnet.model import BSDS500_MEAN, PCNet, PCNetConfig
 FORMAT = "napari-pcnet-1"
 """Written into every file's header, and asked for when one is read."""
 
+WIDEST = 1024
+"""Most channels of a stage that a file may ask for; more would be damage, and fill the memory."""
+
 _AUTHORS_NAMES = {
     **{f"conv{i}a": f"encoder.{i}.0" for i in range(5)},
     **{f"conv{i}b": f"encoder.{i}.1" for i in range(5)},
@@ -154,16 +157,19 @@ def _parse_config(text: str) -> PCNetConfig:
     if not isinstance(table, dict):
         raise ValueError("it is not a JSON table")
     config = PCNetConfig(**table | {name: tuple(table[name]) for name in ("widths", "mean")})
-    if any(type(width) is not int or width < 1 for width in config.widths):
-        raise ValueError(f"widths must be whole numbers of at least 1, got {config.widths}")
+    if any(type(width) is not int or not 1 <= width <= WIDEST for width in config.widths):
+        raise ValueError(f"widths must be whole numbers from 1 to {WIDEST}, got {config.widths}")
     if [type(each) in (int, float) for each in config.mean] != [True] * 3:
         raise ValueError(f"mean must be three numbers, got {config.mean}")
     return config
 
 
 def _empty(config: PCNetConfig) -> PCNet:
-    """A model without memory for its weights, which a file will give it."""
-    with torch.device("meta"):
+    """A model whose weights a file will give it; the caller's random state stays as it is.
+
+    Torch's meta device would spare the memory, but loads a computer algebra system to do so.
+    """
+    with torch.random.fork_rng(devices=[]):
         return PCNet(config)
 
 
@@ -183,7 +189,7 @@ def _filled(model: PCNet, tensors: Mapping[str, Tensor], path: Path) -> PCNet:
     unknown = next((name for name in tensors if name not in wanted), None)
     if unknown is not None:
         raise ValueError(f"{path} does not fit its configuration: layer {unknown!r} is not part of it")
-    model.to_empty(device="cpu").load_state_dict(dict(tensors))
+    model.load_state_dict(dict(tensors))
     return model.eval()
 
 

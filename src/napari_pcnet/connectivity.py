@@ -38,7 +38,7 @@ def find_pieces(raw: NDArray[np.int32], window: Window, width: int) -> Pieces:
     Parameters
     ----------
     raw : (h, w) int32 array
-        Raw ids, `OUTSIDE` where there is nothing to label.
+        Raw ids, `OUTSIDE` where there is nothing to label. Used up: its memory serves the search.
     window : Window
         Where `raw` lies in the image.
     width : int
@@ -49,14 +49,14 @@ def find_pieces(raw: NDArray[np.int32], window: Window, width: int) -> Pieces:
     Pieces
         Names are right for pieces that lie whole in the window.
     """
-    shifted = (raw - OUTSIDE).view(np.uint32)  # for cc3d, 0 is what is not to be labelled
-    labelled = cc3d.connected_components(shifted, connectivity=4, out_dtype=np.uint32)
+    raw -= OUTSIDE  # for cc3d, 0 is what is not to be labelled
+    labelled = cc3d.connected_components(raw.view(np.uint32), connectivity=4, out_dtype=np.uint32)
     ids: NDArray[np.int32] = labelled.view(np.int32)
     ids -= 1
     first = _first_pixels(ids)
     rows, columns = np.divmod(first, raw.shape[1])
     names = (rows + window.top) * width + columns + window.left
-    return Pieces(ids, names, raw.ravel()[first])
+    return Pieces(ids, names, raw.ravel()[first] + OUTSIDE)
 
 
 def _first_pixels(ids: NDArray[np.int32]) -> NDArray[np.int64]:

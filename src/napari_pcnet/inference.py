@@ -369,7 +369,8 @@ def _strided(fused: PCNet) -> nn.Conv2d:
     small, f = fused.get_submodule("encoder.0.0.0"), fused.stem.factor
     assert isinstance(small, nn.Conv2d)
     outputs = small.out_channels
-    large: nn.Conv2d = nn.utils.skip_init(nn.Conv2d, 3, outputs, 3 * f, stride=f, padding=f)
+    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, then replaced
+        large = nn.Conv2d(3, outputs, 3 * f, stride=f, padding=f)
     weight = small.weight.detach().reshape(outputs, 3, f, f, 3, 3).permute(0, 1, 4, 2, 5, 3)
     large.weight = nn.Parameter(weight.reshape(outputs, 3, 3 * f, 3 * f))
     large.bias = small.bias

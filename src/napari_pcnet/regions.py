@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_pcnet.grid import Window
 
-STRIP_ROWS = 256
+STRIP_ROWS = 64
 """Rows summed at once, which bounds the memory of the conversion to float64."""
 
 
@@ -153,17 +153,16 @@ def _outlines(
     ids: NDArray[np.int32], core: tuple[slice, slice], number: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Sides on the rim of each piece, pairs that touch, and the sides that these share."""
-    framed = np.pad(ids, 1, constant_values=number)
-    framed[framed < 0] = number  # what is outside counts as one more region
     rows, columns = (_with_frame(span) for span in core)
-    here = framed[rows, columns]
-    below = framed[rows.start + 1 : rows.stop + 1, columns]
-    right = framed[rows, columns.start + 1 : columns.stop + 1]
-    slots = number + 1
-    codes = []
-    for direction, other in enumerate((below, right)):  # sides below pixels are horizontal
-        differ = here != other
-        codes.append(2 * _codes(here[differ], other[differ], slots) + direction)
+    slots, codes = number + 1, []
+    for top in range(rows.start, rows.stop, STRIP_ROWS):
+        framed = _framed(ids, top, min(top + STRIP_ROWS, rows.stop) + 1, number)
+        here = framed[:-1, columns]
+        below = framed[1:, columns]
+        right = framed[:-1, columns.start + 1 : columns.stop + 1]
+        for direction, other in enumerate((below, right)):  # sides below pixels are horizontal
+            differ = here != other
+            codes.append(2 * _codes(here[differ], other[differ], slots) + direction)
     found, count = np.unique(np.concatenate(codes), return_counts=True)
     pairs, which = np.unique(found // 2, return_inverse=True)
     sides = np.zeros((len(pairs), 2), np.int64)
@@ -173,6 +172,16 @@ def _outlines(
     rim = np.zeros((slots, 2), np.int64)
     rim[edges[outside, 0]] = sides[outside]
     return rim[:-1], edges[~outside], sides[~outside]
+
+
+def _framed(ids: NDArray[np.int32], start: int, stop: int, outside: int) -> NDArray[np.int32]:
+    """Rows of the pieces with a frame of one pixel around; what is outside is one more piece."""
+    height, width = ids.shape
+    framed = np.full((stop - start, width + 2), outside, np.int32)
+    rows = ids[max(start - 1, 0) : min(stop - 1, height)]  # the frame moves a row on by one
+    first = max(1 - start, 0)
+    framed[first : first + len(rows), 1:-1] = np.where(rows < 0, outside, rows)
+    return framed
 
 
 def _with_frame(span: slice) -> slice:

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage import color
+from skimage.color import rgb2lab
 
 from napari_pcnet import arguments, checkpoint, connectivity, hierarchy, weights
 from napari_pcnet.files import write_atomically
@@ -393,10 +393,9 @@ def _tree(table: Regions, spacing: tuple[float, float], compactness: float) -> h
     area = table.area.astype(np.float64)
     mean = table.colour / (area[:, None] * COLOUR_STEPS)
     channels = mean.shape[1]
-    if channels == 3:
-        colour = color.rgb2lab(mean[None])[0]
-    else:  # so that channels weigh together as much as the three of a colour picture
-        colour = mean * (CHANNEL_SPAN * math.sqrt(3 / channels))
+    # channels that are no RGB weigh together as much as the three of a colour picture
+    span = CHANNEL_SPAN * math.sqrt(3 / channels)
+    colour = rgb2lab(mean[None])[0] if channels == 3 else mean * span
     side = np.array([spacing[1], spacing[0]])
     border = table.border @ side  # horizontal sides are as long as a pixel is wide
     perimeter = table.rim @ side

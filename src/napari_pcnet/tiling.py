@@ -19,8 +19,8 @@ HALO_BEFORE_PX = 320
 HALO_AFTER_PX = 256
 """Work pixels that the network needs beyond a window that starts and ends on multiples of 64."""
 
-CORE_PX = 1 << 22
-"""Work pixels in a core by default; the whole run then takes some 200 MB beside the labels."""
+CORE_PX = 1 << 23
+"""Work pixels in a core by default."""
 
 MAX_BAND_PX = 8192
 """Widest core by default, in work pixels."""
