@@ -325,8 +325,8 @@ def test_info_prints_the_record_of_every_network(capsys: pytest.CaptureFixture[s
 def test_info_prints_the_training_that_is_in_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "info", "pcnet-faithful-bsds500-v1"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert "seed: 0, steps: 800, hours: 0.128" in said
-    assert "commit: 2b8e34f5ecf7aea201ca1318e652f0a6c252e399, torch: 2.13.0+cpu" in said
+    assert "seed: 0, steps: 1600, hours: 0.264" in said
+    assert "commit: 986ae501c2184714aa7430981c58c780ff6e82a2, torch: 2.13.0+cpu" in said
     assert "started from: compare-nearest/weights.safetensors" in said
     (optimizer,) = (line for line in said if line.startswith("  optimizer: "))
     assert optimizer.startswith("  optimizer: learning_rate 0.0005, schedule cosine, warmup 100, ")
