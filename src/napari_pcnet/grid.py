@@ -80,10 +80,7 @@ class Grid:
     @property
     def padded_shape(self) -> tuple[int, int]:
         """Rows and columns of the work frame, padded at its end to whole strides."""
-        return (
-            _ceil_div(self.work_shape[0], STRIDE) * STRIDE,
-            _ceil_div(self.work_shape[1], STRIDE) * STRIDE,
-        )
+        return whole_strides(self.work_shape[0]), whole_strides(self.work_shape[1])
 
     @classmethod
     def enlarged(
@@ -151,6 +148,11 @@ def raw_ids(
     ids += ((rows // CELL) * across).astype(np.int32)[:, None]
     ids += (columns // CELL).astype(np.int32)[None, :]
     return ids
+
+
+def whole_strides(length: int) -> int:
+    """Round up to a multiple of `STRIDE`, at least one."""
+    return max(1, _ceil_div(length, STRIDE)) * STRIDE
 
 
 def _ceil_div(a: int, b: int) -> int:

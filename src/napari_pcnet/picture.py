@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class Picture:
         """Number of channels."""
         return len(self.low)
 
-    @property
+    @cached_property
     def pixels_inside(self) -> int:
         """Number of pixels to be segmented."""
         height, width = self.shape

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_pcnet.grid import STRIDE, Grid, Window
+from napari_pcnet.grid import STRIDE, Grid, Window, whole_strides
 
 HALO_BEFORE_PX = 320
 HALO_AFTER_PX = 256
@@ -55,9 +55,9 @@ def default_core(grid: Grid) -> tuple[int, int]:
     """
     height, width = grid.padded_shape
     across = -(-width // MAX_BAND_PX)
-    columns = _whole_strides(-(-width // across))
+    columns = whole_strides(-(-width // across))
     down = -(-height * columns // CORE_PX)
-    return _whole_strides(-(-height // down)), columns
+    return whole_strides(-(-height // down)), columns
 
 
 def plan(grid: Grid, core_shape: tuple[int, int], reach_px: int) -> Iterator[Tile]:
@@ -95,7 +95,7 @@ def _axis(grid: Grid, axis: int, side_px: int, reach_px: int) -> Iterator[_Spans
     """Core, labelled, tail and read spans along one axis."""
     padded = grid.padded_shape[axis]
     position = grid.work_position(axis)
-    step = _whole_strides(side_px)
+    step = whole_strides(side_px)
     for start in range(0, padded, step):
         stop = min(start + step, padded)
         core = _image_span(position, start, stop)
@@ -106,7 +106,7 @@ def _axis(grid: Grid, axis: int, side_px: int, reach_px: int) -> Iterator[_Spans
         assert labelled[1] > core[1] or core[1] == len(position), "the next pixel is within reach"
         tail = (
             max(0, (start - reach_px) // STRIDE * STRIDE),
-            min(padded, _whole_strides(stop + reach_px)),
+            min(padded, whole_strides(stop + reach_px)),
         )
         read = (max(0, tail[0] - HALO_BEFORE_PX), min(padded, tail[1] + HALO_AFTER_PX))
         yield core, labelled, tail, read
@@ -118,8 +118,3 @@ def _image_span(
     """Image pixels whose work position lies in ``start <= position < stop``."""
     first, last = np.searchsorted(position, [start, stop])
     return int(first), int(last)
-
-
-def _whole_strides(length: int) -> int:
-    """Round up to a multiple of 64, at least one."""
-    return max(1, -(-length // STRIDE)) * STRIDE
