@@ -38,7 +38,9 @@ def test_raw_ids_are_the_argmax_of_the_masked_association(model: PCNet) -> None:
     picture = noise(150, 200)
     grid = Grid.enlarged(picture.shape, 1)
     (tile,) = plan(grid, (9999, 9999), 48)
-    raw = Predictor(model, InferenceOptions("cpu", "float64")).raw_labels(picture, grid, tile, lambda: None)
+    raw = (
+        Predictor(model, InferenceOptions("cpu", "float64")).raw_labels(picture, grid, tile, lambda: None).raw
+    )
     frame = picture.read_work(grid, Window(0, 0, *grid.padded_shape), np.float64)
     with torch.no_grad():
         logits = model.double()(torch.from_numpy(frame).permute(2, 0, 1)[None]).logits
@@ -143,7 +145,7 @@ def test_lower_precision_moves_few_pixels(model: PCNet, precision: str) -> None:
 
     def raw(name: str) -> np.ndarray:
         options = InferenceOptions("cpu", name)  # type: ignore[arg-type]
-        return Predictor(model, options).raw_labels(picture, grid, tile, lambda: None)
+        return Predictor(model, options).raw_labels(picture, grid, tile, lambda: None).raw
 
     moved = (raw(precision) != raw("float64")).mean()
     assert moved <= (1e-4 if precision == "float32" else 0.2)  # of an untrained network

@@ -12,6 +12,8 @@ lattice are shifted.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -123,6 +125,23 @@ def neighbour_argmax(logits: Tensor) -> Tensor:
     Of equal ones the first in reading order wins.
     """
     return logits.argmax(dim=1)
+
+
+def confidence(logits: Tensor) -> Tensor:
+    """How sure each pixel is of its superpixel: 1 less the entropy of its association over ``log 9``.
+
+    Parameters
+    ----------
+    logits : (B, 9, H, W) tensor
+
+    Returns
+    -------
+    (B, H, W) tensor
+        1 where one neighbour has it all, 0 where all nine are equal.
+    """
+    entropy = torch.special.entr(associate(logits)).sum(dim=1)
+    sure: Tensor = 1 - entropy / math.log(NEIGHBOURS)
+    return sure.clamp(0, 1)
 
 
 def _sum_at_target(gathered: Tensor) -> Tensor:

@@ -26,6 +26,10 @@ MAX_SCALE = 16
 """Largest enlargement: a cell is then one image pixel."""
 
 
+BASE_FACTOR = 4
+"""The base has at least so many times the superpixels that are asked for."""
+
+
 class Window(NamedTuple):
     """A rectangle of pixels, half open; which frame it is in, its name says."""
 
@@ -95,6 +99,26 @@ class Grid:
         finest = min(spacing)
         factors = [min(MAX_SCALE, scale * max(1, round(step / finest))) for step in spacing]
         return cls(image_shape, (image_shape[0] * factors[0], image_shape[1] * factors[1]))
+
+    @classmethod
+    def for_count(
+        cls,
+        image_shape: tuple[int, int],
+        number: int,
+        inside_px: int,
+        spacing: tuple[float, float] = (1.0, 1.0),
+    ) -> tuple[Grid, int]:
+        """The smallest whole enlargement that is fine enough for so many superpixels, and its scale.
+
+        There are to be `BASE_FACTOR` cells for each inside a mask of `inside_px` pixels, as far as
+        these go.
+        """
+        wanted = min(BASE_FACTOR * number, inside_px) / inside_px * image_shape[0] * image_shape[1]
+        for scale in range(1, MAX_SCALE + 1):
+            grid = cls.enlarged(image_shape, scale, spacing)
+            if grid.cells >= wanted:
+                break
+        return grid, scale
 
     @classmethod
     def of_count(

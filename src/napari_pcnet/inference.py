@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,14 +22,16 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_pcnet import connectivity, regions
-from napari_pcnet.association import mask_outside, neighbour_argmax
+from napari_pcnet.association import confidence, mask_outside, neighbour_argmax
 from napari_pcnet.grid import CELL, STRIDE, Grid, Window, raw_ids
 from napari_pcnet.model import ConvBlock, PCNet, channels_last
-from napari_pcnet.picture import Picture
+from napari_pcnet.picture import COLOUR_STEPS, Picture
 from napari_pcnet.tiling import Tile, default_core, plan
 
 Precision = Literal["auto", "float64", "float32", "bfloat16", "float16"]
 Progress = Callable[[int, int], None]
+WindowDone = Callable[[Window, NDArray[np.int32]], None]
+"""``window_done(window, ids)``: the regions of a window of the image, ``(h, w)``, -1 outside the mask."""
 
 DTYPES: dict[str, torch.dtype] = {
     "float64": torch.float64,
@@ -64,11 +66,14 @@ class InferenceOptions:
         'auto' is float32.
     window_px : int or None
         Side of a window's core in work pixels, without its halo; None for `tiling.default_core`.
+    confidence : bool
+        Whether the table tells how sure the network was; a little more work.
     """
 
     device: str = "auto"
     precision: Precision = "auto"
     window_px: int | None = None
+    confidence: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ class Base:
         Rows and columns of the windows it was made with, in work pixels.
     timings : dict
         Seconds spent in each stage.
+    confidence : (n,) int64 array or None
+        Sums over each region of `association.confidence` in `COLOUR_STEPS`, if it was asked for.
     """
 
     ids: NDArray[np.int32]
@@ -92,6 +99,7 @@ class Base:
     grid: Grid
     core_shape: tuple[int, int]
     timings: dict[str, float] = field(default_factory=dict)
+    confidence: NDArray[np.int64] | None = None
 
 
 def choose_device(name: str = "auto") -> Device:
@@ -124,6 +132,13 @@ def choose_device(name: str = "auto") -> Device:
     return Device(device, "asked for")
 
 
+class Labelled(NamedTuple):
+    """What the network says of a window of the image."""
+
+    raw: NDArray[np.int32]  # (h, w) raw ids, `connectivity.OUTSIDE` outside the mask
+    confidence: NDArray[np.float32] | None  # (h, w) in whole steps, 0 to COLOUR_STEPS
+
+
 class Predictor:
     """A network made ready for one device and precision.
 
@@ -138,6 +153,7 @@ class Predictor:
         name = "float32" if options.precision == "auto" else options.precision
         self.dtype = DTYPES[name]
         self.reduction = model.config.reduction
+        self.with_confidence = options.confidence
         if self.device.type == "mps" and self.dtype == torch.float64:
             raise ValueError("precision 'float64' is not to be had on MPS: use float32, or device='cpu'")
         self.model = channels_last(_fused(model).to(self.dtype).to(self.device))
@@ -150,29 +166,33 @@ class Predictor:
 
     def raw_labels(
         self, picture: Picture, grid: Grid, tile: Tile, strip_done: Callable[[], None]
-    ) -> NDArray[np.int32]:
-        """Raw ids of the labelled window of a tile, `connectivity.OUTSIDE` outside the mask."""
+    ) -> Labelled:
+        """Label the labelled window of a tile."""
         with torch.inference_mode(), _own_arithmetic(self.device):
             with self._timed("trunk"):
                 features = self._trunk(picture, grid, tile.read)
             ids = np.empty(tile.labelled.shape, np.int32)
+            sure = np.empty(tile.labelled.shape, np.float32) if self.with_confidence else None
             rows, columns = (grid.work_position(axis) for axis in (0, 1))
             columns = columns[tile.labelled.left : tile.labelled.right]
             for strip in _strips(tile.tail):
                 with self._timed("tail"):
-                    neighbour = self._neighbours(features, tile, strip, grid)
+                    logits = self._logits(features, tile, strip, grid)
+                    neighbour = neighbour_argmax(logits)[0].to(torch.uint8).cpu().numpy()
                 first, last = np.searchsorted(rows, [strip.top, strip.bottom])
                 first, last = max(first, tile.labelled.top), min(last, tile.labelled.bottom)
                 if first < last:
                     at = rows[first:last]
-                    seen = _pick(neighbour, at - strip.top, columns - strip.left)
+                    inside = at - strip.top, columns - strip.left
                     place = slice(first - tile.labelled.top, last - tile.labelled.top)
-                    ids[place] = raw_ids(seen, at, columns, grid)
+                    ids[place] = raw_ids(_pick(neighbour, *inside), at, columns, grid)
+                    if sure is not None:
+                        sure[place] = _pick(_confidence_steps(logits), *inside)
                 strip_done()
         mask = picture.read_mask(tile.labelled)
         if mask is not None:
             ids[~mask] = connectivity.OUTSIDE
-        return ids
+        return Labelled(ids, sure)
 
     def _trunk(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
         """Features of a window, ``(1, 16, h / 4, w / 4)``."""
@@ -203,8 +223,8 @@ class Predictor:
         assert first is not None, "a window has rows"
         return first
 
-    def _neighbours(self, features: Tensor, tile: Tile, strip: Window, grid: Grid) -> NDArray[np.uint8]:
-        """Chosen neighbour of every work pixel of a strip.
+    def _logits(self, features: Tensor, tile: Tile, strip: Window, grid: Grid) -> Tensor:
+        """Logits of every work pixel of a strip, ``(1, 9, h, w)``.
 
         Each layer of the tail is computed on no more than the next one needs.
         """
@@ -221,7 +241,7 @@ class Predictor:
             for span, side in zip(inside, sides, strict=True)
         ]
         have = [slice(span.start * ratio, span.stop * ratio) for span in low]
-        values = self.model.subpixel(features[:, :, low[0], low[1]])
+        values: Tensor = self.model.subpixel(features[:, :, low[0], low[1]])
         for reach, layer in ((2, self.model.embed), (1, self.model.head), (0, None)):
             need = [
                 slice(max(0, span.start - reach), min(side, span.stop + reach))
@@ -232,7 +252,7 @@ class Predictor:
             if layer is not None:
                 values = layer(values)
         _mask_rim(values, grid.lattice, (strip.top // CELL, strip.left // CELL))
-        return neighbour_argmax(values)[0].to(torch.uint8).cpu().numpy()
+        return values
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -247,6 +267,7 @@ def segment_base(
     model: PCNet,
     options: InferenceOptions,
     progress: Progress | None = None,
+    window_done: WindowDone | None = None,
 ) -> Base:
     """Label a picture with the pieces of its lattice, and gather their table.
 
@@ -261,6 +282,8 @@ def segment_base(
     options : InferenceOptions
     progress : callable, optional
         ``progress(done, total)`` in strips.
+    window_done : callable, optional
+        Called with each window and its regions, which are numbered anew when all are known.
 
     Returns
     -------
@@ -276,7 +299,7 @@ def segment_base(
     core_shape = (side, side) if side else default_core(grid)
     while True:
         try:
-            return _segment(predictor, picture, grid, core_shape, progress)
+            return _segment(predictor, picture, grid, core_shape, progress, window_done)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -291,6 +314,7 @@ def _segment(
     grid: Grid,
     core_shape: tuple[int, int],
     progress: Progress | None,
+    window_done: WindowDone | None,
 ) -> Base:
     tiles = list(plan(grid, core_shape, connectivity.REACH_PX))
     total = sum(len(list(_strips(tile.tail))) for tile in tiles)
@@ -306,28 +330,64 @@ def _segment(
     parts, offset = [], 0
     ids = np.empty(picture.shape, np.int32) if len(tiles) > 1 else None
     for tile in tiles:
-        raw = predictor.raw_labels(picture, grid, tile, strip_done)
+        labelled = predictor.raw_labels(picture, grid, tile, strip_done)
         started = time.perf_counter()
-        pieces = connectivity.find_pieces(raw, tile.labelled, picture.shape[1])
-        del raw
+        pieces = connectivity.find_pieces(labelled.raw, tile.labelled, picture.shape[1])
         found = time.perf_counter()
         core = tile.core.inside(tile.labelled)
-        parts.append(
-            regions.gather(pieces.ids, core, tile.core, picture.read_steps, pieces.names, pieces.cells)
-        )
+        read = _reading(picture, tile, labelled.confidence)
+        del labelled  # its memory serves the next window
+        parts.append(regions.gather(pieces.ids, core, tile.core, read, pieces.names, pieces.cells))
         predictor.timings["pieces"] += found - started
         predictor.timings["table"] += time.perf_counter() - found
-        if ids is None:
-            return Base(pieces.ids, parts[0], grid, core_shape, dict(predictor.timings))
         mine = pieces.ids[core]
-        ids[tile.core.slices] = np.where(mine < 0, -1, mine + offset)
-        offset += len(pieces.names)
+        if ids is not None:
+            mine = np.where(mine < 0, -1, mine + offset)
+            ids[tile.core.slices] = mine
+            offset += len(pieces.names)
+        if window_done is not None:
+            window_done(tile.core, mine)
+        if ids is None:
+            return _base(pieces.ids, parts[0], grid, core_shape, predictor)
     assert ids is not None
     started = time.perf_counter()
     table, lookups = regions.merge(parts)
     look_up(np.concatenate(lookups).astype(np.int32), ids, out=ids)
     predictor.timings["table"] += time.perf_counter() - started
-    return Base(ids, table, grid, core_shape, dict(predictor.timings))
+    return _base(ids, table, grid, core_shape, predictor)
+
+
+def _base(
+    ids: NDArray[np.int32],
+    table: regions.Regions,
+    grid: Grid,
+    core_shape: tuple[int, int],
+    predictor: Predictor,
+) -> Base:
+    """Take the confidence, which was summed as one more channel, out of the table."""
+    timings = dict(predictor.timings)
+    if not predictor.with_confidence:
+        return Base(ids, table, grid, core_shape, timings)
+    colour, sure = table.colour[:, :-1], table.colour[:, -1]
+    return Base(ids, replace(table, colour=colour), grid, core_shape, timings, sure)
+
+
+def _reading(
+    picture: Picture, tile: Tile, sure: NDArray[np.float32] | None
+) -> Callable[[Window], NDArray[np.floating]]:
+    """What is summed over regions: the picture's channels and, as one more, the confidence."""
+    if sure is None:
+        return picture.read_steps
+
+    def read(window: Window) -> NDArray[np.floating]:
+        return np.dstack([picture.read_steps(window), sure[window.inside(tile.labelled)]])
+
+    return read
+
+
+def _confidence_steps(logits: Tensor) -> NDArray[np.float32]:
+    steps = (confidence(logits)[0] * COLOUR_STEPS).round()
+    return steps.to(torch.float32).cpu().numpy()
 
 
 def look_up(
@@ -385,13 +445,11 @@ def _strips(window: Window) -> Iterator[Window]:
         yield Window(top, window.left, min(top + rows, window.bottom), window.right)
 
 
-def _pick(
-    neighbour: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> NDArray[np.uint8]:
-    """Neighbours at the given rows and columns; a view where these follow each other."""
+def _pick(values: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[Any]:
+    """Values at the given rows and columns; a view where these follow each other."""
     if _is_run(rows) and _is_run(columns):
-        return neighbour[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return neighbour[rows[:, None], columns[None, :]]
+        return values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return values[rows[:, None], columns[None, :]]
 
 
 def _is_run(numbers: NDArray[np.int64]) -> bool:

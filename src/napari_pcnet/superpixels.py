@@ -9,7 +9,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -26,6 +26,7 @@ from napari_pcnet.inference import (
     InferenceOptions,
     Precision,
     Progress,
+    WindowDone,
     look_up,
     segment_base,
 )
@@ -41,11 +42,55 @@ DEFAULT_COMPACTNESS = 4.0
 --choose-compactness 2 3 4 5 7 10``: the highest accuracy at 200 to 800 superpixels,
 and of equals the more compact."""
 
-BASE_FACTOR = 4
-"""The base has at least so many times the superpixels that are asked for."""
-
 CHANNEL_SPAN = 100.0
 """What a channel that is not part of an RGB picture is stretched to, as L of CIELAB is."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was measured of regions.
+
+    Attributes
+    ----------
+    area : (n,) int64 array
+        Pixels.
+    intensity_mean : (n, C) float64 array
+        Mean of each channel, in the image's own values.
+    confidence : (n,) float64 array, or (0,) if it was not asked for
+        Mean over pixels of how sure the network is of their cell: 1 less the entropy of the
+        association over ``log 9``.
+    """
+
+    area: NDArray[np.int64]
+    intensity_mean: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, base: Base, picture: Picture) -> Measures:
+        """Take what the table of a base says, in the units of the picture."""
+        area = base.regions.area
+        span = picture.high - picture.low
+        mean = picture.low + span * (base.regions.colour / (area[:, None] * COLOUR_STEPS))
+        sure = np.empty(0) if base.confidence is None else base.confidence / (area * COLOUR_STEPS)
+        return cls(area, mean, sure)
+
+    def merged(self, parts: NDArray[np.integer]) -> Measures:
+        """Measures of the parts that regions belong to, numbered from 0."""
+        number = int(parts.max()) + 1
+        area = np.bincount(parts, self.area, number)
+
+        def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.bincount(parts, values * self.area, number) / area
+
+        means = np.stack([mean(channel) for channel in self.intensity_mean.T], axis=1)
+        sure = mean(self.confidence) if len(self.confidence) else self.confidence
+        return Measures(area.astype(np.int64), means, sure)
+
+    def as_columns(self) -> dict[str, NDArray[np.integer | np.floating]]:
+        """Columns of a table, named as scikit-image's ``regionprops_table`` names them."""
+        columns: dict[str, NDArray[Any]] = {"area": self.area}
+        columns |= {f"intensity_mean-{k}": each for k, each in enumerate(self.intensity_mean.T)}
+        return columns | ({"confidence": self.confidence} if len(self.confidence) else {})
 
 
 @dataclass(frozen=True)
@@ -60,6 +105,8 @@ class PCNetHierarchy:
         Region of each pixel at the finest level, from 0; -1 outside the mask.
     tree : Tree
         The merges.
+    measures : Measures
+        Area, mean intensities and, if asked for, confidence of each region of the base.
     start_label : {0, 1}
         Number of the first label.
     timings : dict
@@ -68,6 +115,7 @@ class PCNetHierarchy:
 
     base: NDArray[np.int32]
     tree: hierarchy.Tree
+    measures: Measures
     start_label: int = 1
     timings: dict[str, float] = field(default_factory=dict, compare=False)
 
@@ -109,13 +157,32 @@ class PCNetHierarchy:
         TypeError
             If not exactly one of `n` and `height` is given.
         """
-        if (n is None) == (height is None):
-            raise TypeError("labels takes either a count or height=..., one of the two")
-        if n is None:
-            if height is None or math.isnan(height):
-                raise ValueError("height must be a number, got nan")
-            return self._cut(self.tree.count_at(float(height)))
-        return self._cut(self._checked(arguments.whole_number(n, "n")))
+        parts = self._parts(n, height)
+        fits = parts.max() + self.start_label <= np.iinfo(np.int32).max
+        kind: type[np.integer[Any]] = np.int32 if fits else np.int64
+        return look_up((parts + self.start_label).astype(kind), self.base, outside=self.start_label - 1)
+
+    def features(
+        self, n: int | None = None, *, height: float | None = None
+    ) -> dict[str, NDArray[np.integer | np.floating]]:
+        """Measure the superpixels of a cut, without reading the image again.
+
+        Parameters
+        ----------
+        n, height
+            As in `labels`.
+
+        Returns
+        -------
+        dict of (n,) array
+            ``label``, ``area`` in pixels, ``intensity_mean-0`` and so on in the image's own values, and
+            ``confidence`` from 0 to 1 where `pcnet_hierarchy` was asked for it: one row for each
+            label, in their order. A table for ``pandas.DataFrame`` or a napari layer.
+        """
+        parts = self._parts(n, height)
+        measures = self.measures.merged(parts)
+        labels = np.arange(len(measures.area)) + self.start_label
+        return {"label": labels} | measures.as_columns()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the hierarchy to one file (NumPy's ``.npz``), whole or not at all."""
@@ -123,6 +190,9 @@ class PCNetHierarchy:
             "base": self.base,
             "children": self.tree.children,
             "height": self.tree.height,
+            "area": self.measures.area,
+            "intensity_mean": self.measures.intensity_mean,
+            "confidence": self.measures.confidence,
             "start_label": np.asarray(self.start_label),
         }
         write_atomically(Path(path), lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
@@ -134,28 +204,34 @@ class PCNetHierarchy:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 base, children, height = file["base"], file["children"], file["height"]
+                names = (each.name for each in fields(Measures))
+                measures = Measures(**{name: file[name] for name in names})
                 first = int(file["start_label"])
             leaves = int(base.max()) + 1
             tree = hierarchy.Tree(leaves, children, height)
-            sound = base.ndim == 2 and len(np.unique(base[base >= 0])) == leaves and tree.is_sound()
+            sound = (
+                base.ndim == 2
+                and len(np.unique(base[base >= 0])) == leaves == len(measures.area)
+                and tree.is_sound()
+            )
         except (ValueError, TypeError, KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile):
             sound = False
         if not sound:
             raise ValueError(f"{path} is not a hierarchy that PCNetHierarchy.save wrote, or is damaged")
-        return cls(base, tree, first)
+        return cls(base, tree, measures, first)
 
-    def _checked(self, n: int) -> int:
-        if n > self.n_base:
-            raise ValueError(f"n must be at most {self.n_base}, the regions of this base, got {n}")
-        if n < self.n_min:
-            raise ValueError(_too_few("n", n, self.n_min))
-        return n
+    def count(self, n: int | None = None, *, height: float | None = None) -> int:
+        """How many labels a cut has; arguments and errors as in `labels`."""
+        if (n is None) == (height is None):
+            raise TypeError("a cut takes either a count or height=..., one of the two")
+        if n is None:
+            if height is None or math.isnan(height):
+                raise ValueError("height must be a number, got nan")
+            return self.tree.count_at(float(height))
+        return checked_count(self.tree, arguments.whole_number(n, "n"), "n")
 
-    def _cut(self, count: int) -> NDArray[np.integer]:
-        fits = count + self.start_label <= np.iinfo(np.int32).max
-        kind: type[np.integer[Any]] = np.int32 if fits else np.int64
-        parts = self.tree.cut(count) + self.start_label
-        return look_up(parts.astype(kind), self.base, outside=self.start_label - 1)
+    def _parts(self, n: int | None, height: float | None) -> NDArray[np.int64]:
+        return self.tree.cut(self.count(n, height=height))
 
 
 def pcnet_superpixels(
@@ -276,9 +352,7 @@ def pcnet_superpixels(
             window=window,
             progress=progress,
         )
-        if number < tree.n_min:
-            raise ValueError(_too_few("n_segments", number, tree.n_min))
-        return tree.labels(number)
+        return tree.labels(checked_count(tree.tree, number, "n_segments"))
     options = arguments.inference_options(device, precision, window)
     first = arguments.start_label(start_label)
     steps = arguments.spacing(spacing)
@@ -304,6 +378,8 @@ def pcnet_hierarchy(
     precision: Precision = "auto",
     window: int | None = None,
     progress: Progress | None = None,
+    confidence: bool = False,
+    window_done: WindowDone | None = None,
     **others: object,
 ) -> PCNetHierarchy:
     """Segment an image into superpixels of every count up to a largest one, nested.
@@ -321,6 +397,12 @@ def pcnet_hierarchy(
     model, compactness, start_label, mask, channel_axis, intensity_range, spacing, device, \
 precision, window, progress
         As in `pcnet_superpixels`.
+    confidence : bool, optional
+        Whether `PCNetHierarchy.features` is to tell how sure the network was.
+    window_done : callable, optional
+        ``window_done(window, ids)`` as each window of the base is done: where it lies in the
+        image (``window.slices``), and its regions, ``(h, w)`` int32, -1 outside the mask. For
+        showing what is there; the finished base numbers them anew.
 
     Returns
     -------
@@ -342,7 +424,7 @@ precision, window, progress
     known = list(pcnet_hierarchy.__kwdefaults__ or ())
     arguments.refuse_others("pcnet_hierarchy", others, ["max_segments", *known])
     number = arguments.whole_number(max_segments, "max_segments")
-    options = arguments.inference_options(device, precision, window)
+    options = replace(arguments.inference_options(device, precision, window), confidence=bool(confidence))
     weight = arguments.compactness(compactness)
     first = arguments.start_label(start_label)
     steps = arguments.spacing(spacing)
@@ -350,11 +432,22 @@ precision, window, progress
     picture = arguments.picture(image, mask, channel_axis, intensity_range)
     arguments.room_for(number, picture, "n_segments")
     ranged = time.perf_counter()
-    base = _fine_base(picture, number, steps, _load(model), options, progress)
+    base = _fine_base(picture, number, steps, _load(model), options, progress, window_done)
     based = time.perf_counter()
     tree = _tree(base.regions, steps, weight)
     timings = {"range": ranged - started, **base.timings, "tree": time.perf_counter() - based}
-    return PCNetHierarchy(base.ids, tree, first, timings)
+    return PCNetHierarchy(base.ids, tree, Measures.of(base, picture), first, timings)
+
+
+def checked_count(tree: hierarchy.Tree, number: int, name: str) -> int:
+    """Refuse a count that a tree can't give; `name` is the caller's argument."""
+    if number > tree.leaves:
+        raise ValueError(f"{name} must be at most {tree.leaves}, the regions of this base, got {number}")
+    if number < tree.roots:
+        raise ValueError(
+            f"{name} must be at least {tree.roots}, the number of connected parts of the mask, got {number}"
+        )
+    return number
 
 
 def _fine_base(
@@ -364,20 +457,19 @@ def _fine_base(
     model: PCNet,
     options: InferenceOptions,
     progress: Progress | None,
+    window_done: WindowDone | None,
 ) -> Base:
     """Label at the smallest whole enlargement whose base is fine enough."""
-    wanted = min(BASE_FACTOR * number, picture.pixels_inside)
-    scales = range(1, MAX_SCALE + 1)
-    cells = [Grid.enlarged(picture.shape, scale, spacing).cells * picture.share_inside for scale in scales]
-    scale = next((scale for scale, count in zip(scales, cells, strict=True) if count >= wanted), MAX_SCALE)
+    grid, scale = Grid.for_count(picture.shape, number, picture.pixels_inside, spacing)
     while True:
-        base = segment_base(picture, Grid.enlarged(picture.shape, scale, spacing), model, options, progress)
+        base = segment_base(picture, grid, model, options, progress, window_done)
         found = len(base.regions)
         if found >= number:
             return base
         if scale == MAX_SCALE:
             raise ValueError(f"n_segments must be at most {found} for this image, got {number}")
         scale = min(MAX_SCALE, max(scale + 1, math.ceil(scale * math.sqrt(number / found))))
+        grid = Grid.enlarged(picture.shape, scale, spacing)
 
 
 def _lattice_labels(base: Base, start_label: int) -> NDArray[np.integer]:
@@ -414,7 +506,3 @@ def _load(model: str | os.PathLike[str]) -> PCNet:
 @lru_cache(maxsize=2)
 def _load_version(path: Path, version: tuple[int, int]) -> PCNet:  # noqa: ARG001  # the cache's key
     return checkpoint.load_model(path)
-
-
-def _too_few(name: str, number: int, components: int) -> str:
-    return f"{name} must be at least {components}, the number of connected parts of the mask, got {number}"
