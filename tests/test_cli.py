@@ -17,6 +17,10 @@ from numpy.testing import assert_array_equal
 
 from napari_pcnet import __version__, images, weights
 from napari_pcnet.cli import main
+from napari_pcnet.record import Origin, RunRecord, from_notes
+
+Progress = Callable[[int, int], None]
+Calls = list[tuple[images.Image, RunRecord]]
 
 PICTURE = np.zeros((48, 64, 3), np.uint8)
 PICTURE[:, 30:] = (200, 120, 40)
@@ -32,21 +36,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Arguments that a stand-in for `pcnet_superpixels` was called with; it labels two halves."""
-    seen: list[dict[str, Any]] = []
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """What a stand-in for `run.run_image` was called with; it labels two halves."""
+    seen: Calls = []
 
-    def halves(image: np.ndarray[Any, Any], n_segments: int = 100, **keywords: Any) -> np.ndarray[Any, Any]:
-        seen.append({"image": image, "n_segments": n_segments} | keywords)
-        keywords["progress"](1, 1)
-        labels = np.full(image.shape[:2], keywords["start_label"], np.int32)
-        labels[:, image.shape[1] // 2 :] += 1
+    def halves(image: images.Image, record: RunRecord, *, progress: Progress) -> np.ndarray[Any, Any]:
+        seen.append((image, record))
+        progress(1, 1)
+        labels = np.full(image.pixels.shape[:2], record.start_label, np.int32)
+        labels[:, labels.shape[1] // 2 :] += 1
         return labels
 
-    stand_in = types.ModuleType("napari_pcnet.superpixels")
-    stand_in.pcnet_superpixels = halves  # type: ignore[attr-defined]  # a module of one function
-    monkeypatch.setitem(sys.modules, "napari_pcnet.superpixels", stand_in)
+    _stand_in(monkeypatch, halves)
     return seen
+
+
+def _stand_in(monkeypatch: pytest.MonkeyPatch, run_image: Callable[..., Any]) -> None:
+    """Put a function in the place of `run.run_image`, and keep torch out."""
+    module = types.ModuleType("napari_pcnet.run")
+    module.run_image = run_image  # type: ignore[attr-defined]  # a module of one function
+    monkeypatch.setitem(sys.modules, "napari_pcnet.run", module)
 
 
 def _refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -65,48 +74,51 @@ def _refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_segment_writes_labels_and_says_how_many(
-    folder: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["segment", "in.png", "out.tif", "-n", "2"]) == 0
     assert capsys.readouterr().out.startswith("out.tif: 2 superpixels in 48 x 64 pixels, ")
     labels = images.read_labels("out.tif")
     assert_array_equal(np.unique(labels), [1, 2])
-    assert_array_equal(calls[0]["image"], PICTURE)
+    assert_array_equal(calls[0][0].pixels, PICTURE)
 
 
-def test_every_argument_has_its_flag(folder: Path, calls: list[dict[str, Any]]) -> None:
-    PIL.Image.fromarray(np.full((48, 64), 255, np.uint8)).save("mask.png")
+def test_every_argument_has_its_flag(folder: Path, calls: Calls) -> None:
     words = (
         "segment in.png out.tif --n-segments 7 --model own.safetensors --method lattice --compactness 2.5 "
         "--start-label 0 --mask mask.png --channel-axis -1 --intensity-range -5 300 --spacing 2 0.5 "
-        "--device cpu --precision float64 --window 512"
+        "--device cpu --precision float64 --window 512 --max-segments 20 --height 1.5 --plane 0 3 "
+        "--crop 0 1 40 50 --channels 2 0"
     )
     assert main(words.split()) == 0
-    call = calls[0]
-    assert call.pop("mask").all()
-    del call["image"], call["progress"]
-    assert call == {
-        "n_segments": 7,
-        "model": "own.safetensors",
-        "method": "lattice",
-        "compactness": 2.5,
-        "start_label": 0,
-        "channel_axis": -1,
-        "intensity_range": (-5.0, 300.0),
-        "spacing": (2.0, 0.5),
-        "device": "cpu",
-        "precision": "float64",
-        "window": 512,
-    }
+    assert calls[0][1] == RunRecord(
+        7,
+        model="own.safetensors",
+        method="lattice",
+        compactness=2.5,
+        start_label=0,
+        mask="mask.png",
+        channel_axis=-1,
+        intensity_range=(-5.0, 300.0),
+        spacing=(2.0, 0.5),
+        device="cpu",
+        precision="float64",
+        window=512,
+        max_segments=20,
+        height=1.5,
+        plane=(0, 3),
+        crop=(0, 1, 40, 50),
+        channels=(2, 0),
+    )
 
 
-def test_the_channel_axis_is_the_files(folder: Path, calls: list[dict[str, Any]]) -> None:
+def test_the_channel_axis_is_the_files(folder: Path, calls: Calls) -> None:
     PIL.Image.fromarray(PICTURE[..., 0]).save("grey.png")
     assert main(["segment", "grey.png", "out.png"]) == 0
-    assert calls[0]["channel_axis"] is None
+    assert calls[0][1].channel_axis is None
 
 
-def test_the_overlay_is_the_picture_with_borders(folder: Path, calls: list[dict[str, Any]]) -> None:
+def test_the_overlay_is_the_picture_with_borders(folder: Path, calls: Calls) -> None:
     assert main(["segment", "in.png", "out.tif", "--overlay", "borders.png"]) == 0
     shown = images.read_image("borders.png").pixels
     assert_array_equal(shown[:, 31], np.tile(images.BOUNDARY_COLOUR, (48, 1)))
@@ -114,7 +126,7 @@ def test_the_overlay_is_the_picture_with_borders(folder: Path, calls: list[dict[
 
 
 def test_an_existing_output_needs_overwrite(
-    folder: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("out.tif").write_bytes(b"mine")
     message = "output out.tif exists; add --overwrite (overwrite=True) to replace it"
@@ -128,7 +140,7 @@ def test_an_existing_output_needs_overwrite(
     [
         ("none.png out.tif", "image none.png does not exist"),
         ("in.png none/out.tif", "output folder none does not exist; make it first"),
-        ("in.png out.jpg", "output out.jpg must end in .tif, .tiff or .png"),
+        ("in.png out.jpg", "output out.jpg must end in .tif, .tiff, .png or .zarr"),
         ("in.png out.tif --overlay o.gif", "output o.gif must end in .png, .jpg or .jpeg"),
         (
             "in.png out.tif -n ten",
@@ -154,7 +166,7 @@ def test_an_existing_output_needs_overwrite(
     ],
 )
 def test_what_a_user_got_wrong_is_one_sentence(
-    folder: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], words: str, message: str
+    folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str], words: str, message: str
 ) -> None:
     assert _refused(["segment", *words.split()], capsys) == message
     assert os.listdir(folder) == ["in.png"]
@@ -166,9 +178,7 @@ def test_a_refusal_of_the_function_is_one_sentence(
     def refusing(*_arguments: object, **_keywords: object) -> None:
         raise ValueError("n_segments must be a whole number of at least 1,\n  got 0")
 
-    stand_in = types.ModuleType("napari_pcnet.superpixels")
-    stand_in.pcnet_superpixels = refusing  # type: ignore[attr-defined]  # a module of one function
-    monkeypatch.setitem(sys.modules, "napari_pcnet.superpixels", stand_in)
+    _stand_in(monkeypatch, refusing)
     message = "n_segments must be a whole number of at least 1, got 0"
     assert _refused(["segment", "in.png", "out.tif", "-n", "0"], capsys) == message
 
@@ -236,7 +246,7 @@ def test_a_broken_installation_is_not_taken_for_a_users_mistake(
     ],
 )
 def test_files_that_coincide_or_can_not_hold_the_labels_are_refused_before_any_work(
-    folder: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], words: str, message: str
+    folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str], words: str, message: str
 ) -> None:
     (folder / "link").mkdir()
     (folder / "link.tif").symlink_to(folder / "in.png")
@@ -245,9 +255,9 @@ def test_files_that_coincide_or_can_not_hold_the_labels_are_refused_before_any_w
     assert (calls, sorted(os.listdir(folder))) == ([], before)
 
 
-def test_a_picture_may_be_its_own_mask(folder: Path, calls: list[dict[str, Any]]) -> None:
+def test_a_picture_may_be_its_own_mask(folder: Path, calls: Calls) -> None:
     assert main(["segment", "in.png", "out.tif", "--mask", "in.png"]) == 0
-    assert_array_equal(calls[0]["mask"], PICTURE.any(axis=2))
+    assert calls[0][1].mask == "in.png"
 
 
 @pytest.mark.parametrize(
@@ -272,29 +282,42 @@ def test_what_the_machine_can_not_do_is_one_sentence(
     assert _refused(["segment", "in.png", "out.tif"], capsys) == message
 
 
-def test_four_plain_channels_are_given_channels_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: dict[str, Any] = {}
-
-    def one(image: np.ndarray[Any, Any], **keywords: Any) -> np.ndarray[Any, Any]:
-        given.update(keywords, image=image)
-        return np.ones((48, 64), np.int32)
-
-    stand_in = types.ModuleType("napari_pcnet.superpixels")
-    stand_in.pcnet_superpixels = one  # type: ignore[attr-defined]  # a module of one function
-    monkeypatch.setitem(sys.modules, "napari_pcnet.superpixels", stand_in)
+def test_four_plain_channels_are_shown_without_transparency(folder: Path, calls: Calls) -> None:
     four = np.dstack([PICTURE, PICTURE[..., 0]])
     tifffile.imwrite("four.tif", four, photometric="rgb", extrasamples=["unspecified"])
-    assert main(["segment", "four.tif", "out.tif", "--overlay", "o.png", "--channel-axis", "-1"]) == 0
-    assert_array_equal(given["image"], np.moveaxis(four, -1, 0))
-    assert (given["channel_axis"], given["mask"]) == (0, None)
+    assert main(["segment", "four.tif", "out.tif", "--overlay", "o.png"]) == 0
+    assert_array_equal(calls[0][0].pixels, four)
     assert images.read_image("o.png").pixels.shape == (48, 64, 3)
+
+
+def test_the_overlay_shows_the_part_that_was_segmented(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _stand_in(monkeypatch, lambda image, record, progress: np.ones((30, 40), np.int32))
+    words = "segment in.png out.tif --crop 10 20 40 60 --overlay o.png"
+    assert main(words.split()) == 0
+    assert_array_equal(images.read_image("o.png").pixels, PICTURE[10:40, 20:60])
+
+
+def test_an_overlay_of_several_planes_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _stand_in(monkeypatch, lambda image, record, progress: np.ones((2, 48, 64), np.int32))
+    message = "an overlay shows one plane of in.png, which has several; choose one by --plane"
+    assert _refused(["segment", "in.png", "out.tif", "--overlay", "o.png"], capsys) == message
+
+
+@pytest.mark.parametrize("output", ["out.tif", "out.zarr"])
+def test_the_labels_carry_the_record_of_their_run(folder: Path, calls: Calls, output: str) -> None:
+    assert main(["segment", "in.png", output, "-n", "2"]) == 0
+    notes = images.read_notes(output)
+    assert notes is not None
+    assert from_notes(notes) == (RunRecord(2), Origin("in", str(folder / "in.png"), False))
 
 
 # -- the other commands ----------------------------------------------------------------------------
 
 
 def test_demo_says_where_its_files_are(
-    folder: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["demo"]) == 0
     first, second, third = capsys.readouterr().out.splitlines()

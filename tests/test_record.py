@@ -11,7 +11,7 @@ import pytest
 
 from napari_pcnet import __version__, images
 from napari_pcnet.cli import _options_from, _parser
-from napari_pcnet.record import RunRecord
+from napari_pcnet.record import OF_A_PART, Origin, RunRecord, from_notes, notes_of
 
 PLAIN = RunRecord()
 FULL = RunRecord(
@@ -28,6 +28,16 @@ FULL = RunRecord(
     precision="float64",
     window=512,
 )
+PART = RunRecord(
+    300,
+    channel_axis=-4,
+    max_segments=1000,
+    height=2.5,
+    level=2,
+    plane=(0, 3),
+    crop=(0, 8, 64, 72),
+    channels=(2, 0),
+)
 
 
 def test_its_fields_and_defaults_are_the_functions_own() -> None:
@@ -36,14 +46,28 @@ def test_its_fields_and_defaults_are_the_functions_own() -> None:
     arguments = inspect.signature(pcnet_superpixels).parameters.values()
     named = [each for each in arguments if each.kind is not inspect.Parameter.VAR_KEYWORD]
     asked = {each.name: each.default for each in named if each.name not in ("image", "progress")}
-    assert {each.name: each.default for each in fields(RunRecord)} == asked
+    given = {each.name: each.default for each in fields(RunRecord) if each.name not in OF_A_PART}
+    assert given == asked
+
+
+def test_what_it_says_of_the_part_is_by_default_the_whole() -> None:
+    assert {each.name: each.default for each in fields(RunRecord) if each.name in OF_A_PART} == {
+        "max_segments": None,
+        "height": None,
+        "level": 0,
+        "plane": None,
+        "crop": None,
+        "channels": None,
+    }
+    assert PLAIN.is_plain and FULL.is_plain and not PART.is_plain
+    assert RunRecord(level=3).is_plain
 
 
 def test_every_option_has_a_help_text() -> None:
     assert all(each.metadata["help"] for each in fields(RunRecord))
 
 
-@pytest.mark.parametrize("record", [PLAIN, FULL])
+@pytest.mark.parametrize("record", [PLAIN, FULL, PART])
 def test_a_record_comes_back_from_json(record: RunRecord) -> None:
     assert RunRecord.from_dict(json.loads(json.dumps(record.as_dict()))) == record
 
@@ -65,7 +89,7 @@ def test_an_option_of_another_version_is_refused() -> None:
         RunRecord.from_dict({"napari-pcnet": "9.0.0", "sigma": 1})
 
 
-@pytest.mark.parametrize("record", [PLAIN, FULL])
+@pytest.mark.parametrize("record", [PLAIN, FULL, PART])
 def test_a_record_comes_back_from_its_command_line(record: RunRecord) -> None:
     words = shlex.split(record.command_line("my scan.tif", "out.tif"))
     assert words[0] == "napari-pcnet"
@@ -109,6 +133,40 @@ def test_the_script_reads_the_files_and_makes_the_labels(monkeypatch: pytest.Mon
     np.testing.assert_array_equal(given.pop("image"), images.read_image(images.SAMPLE).pixels)
     assert given == {"n_segments": 9, "compactness": 2.0, "mask": None}
     assert names["labels"] == "labels"
+
+
+@pytest.mark.parametrize("record", [FULL, PART])
+def test_a_record_comes_back_from_its_constructor(record: RunRecord) -> None:
+    assert eval(record.constructor(), {"RunRecord": RunRecord}) == record
+
+
+def test_the_script_of_a_part_runs_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_pcnet import run
+
+    monkeypatch.setattr(run, "run_file", lambda path, record: (path, record))
+    names: dict[str, object] = {}
+    exec(PART.python_script("a 'stack'.tif"), names)
+    assert names["labels"] == ("a 'stack'.tif", PART)
+    exec(PLAIN.python_script("stack.tif", planes=True), names)
+    assert names["labels"] == ("stack.tif", PLAIN)
+
+
+def test_the_script_reads_the_level_of_a_plain_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(images, "read_image", lambda path, **more: asked.append((path, more)))
+    with pytest.raises(AttributeError):  # nothing was read
+        exec(RunRecord(9, level=2).python_script("slide.zarr"), {})
+    assert asked == [("slide.zarr", {"level": 2})]
+
+
+def test_notes_tell_record_and_origin() -> None:
+    origin = Origin("cat", "cat.tif", True)
+    assert from_notes(json.loads(json.dumps(notes_of(PART, origin)))) == (PART, origin)
+
+
+@pytest.mark.parametrize("notes", [None, 7, {}, {"record": 7}, {"record": {"sigma": 1}}])
+def test_other_notes_are_none(notes: object) -> None:
+    assert from_notes(notes) is None
 
 
 def test_the_keywords_leave_the_mask_to_the_caller() -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet import __version__, images, weights
-from napari_pcnet.record import RunRecord
+from napari_pcnet.record import Origin, RunRecord, notes_of
 
 FAILED = 1
 USER_ERROR = 2
@@ -72,18 +72,21 @@ def _refuse(message: str) -> int:
 def _segment(namespace: argparse.Namespace) -> int:
     record = _options_from(namespace, RunRecord)
     _check_files(namespace, record)
-    image = images.read_image(namespace.image, mask_path=record.mask)
+    image = images.read_image(namespace.image, level=record.level)
     if "channel_axis" not in namespace:
         record = replace(record, channel_axis=image.channel_axis)
-    image = replace(image, channel_axis=record.channel_axis)
-    if _has_four_channels_last(image):
-        image = replace(image, pixels=np.moveaxis(image.pixels, -1, 0), channel_axis=0)
-        record = replace(record, channel_axis=0)
     labels, seconds = _labels(image, record)
-    images.write_labels(namespace.output, labels, namespace.overwrite)
+    if namespace.overlay is not None and labels.ndim > 2:
+        raise ValueError(
+            f"an overlay shows one plane of {namespace.image}, which has several; choose one by --plane"
+        )
+    planes = image.pixels.ndim > (2 if record.channel_axis is None else 3)
+    notes = notes_of(record, Origin(namespace.image.stem, str(namespace.image.resolve()), planes))
+    can_note = namespace.output.suffix.lower() != ".png"
+    images.write_labels(namespace.output, labels, namespace.overwrite, notes if can_note else None)
     print(f"{namespace.output}: {_summary(labels, record, seconds)}")
     if namespace.overlay is not None:
-        images.write_overlay(namespace.overlay, image, labels, namespace.overwrite)
+        images.write_overlay(namespace.overlay, _shown(image, record), labels, namespace.overwrite)
         print(f"{namespace.overlay}: the picture with their borders")
     return 0
 
@@ -194,11 +197,6 @@ def _check_files(namespace: argparse.Namespace, record: RunRecord) -> None:
         )
 
 
-def _has_four_channels_last(image: images.Image) -> bool:
-    """Whether the function might take the pixels for RGBA, which `read_image` never gives."""
-    return image.pixels.ndim == 3 and image.pixels.shape[2] == 4 and image.channel_axis in (-1, 2)
-
-
 def _print_training(path: Path) -> None:
     """Print how weights were trained, as their file says, and what training they started from."""
     from napari_pcnet import checkpoint
@@ -218,11 +216,19 @@ def _print_training(path: Path) -> None:
 
 
 def _labels(image: images.Image, record: RunRecord) -> tuple[NDArray[np.integer[Any]], float]:
-    from napari_pcnet.superpixels import pcnet_superpixels
+    from napari_pcnet.run import run_image
 
     start = time.perf_counter()
-    labels = pcnet_superpixels(image.pixels, mask=image.mask, progress=_progress(), **record.keywords())
+    labels = run_image(image, record, progress=_progress())
     return labels, time.perf_counter() - start
+
+
+def _shown(image: images.Image, record: RunRecord) -> images.Image:
+    """The plane, part and channels that were segmented, for an overlay."""
+    from napari_pcnet.planes import Planes
+
+    planes = Planes.select(image.pixels, record)
+    return images.Image(*planes.read(planes.indices[0]))
 
 
 def _summary(labels: NDArray[np.integer[Any]], record: RunRecord, seconds: float) -> str:
@@ -322,8 +328,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     segment = commands.add_parser("segment", help="make superpixels of a picture")
-    segment.add_argument("image", type=Path, metavar="IN", help="tif, png or jpg")
-    segment.add_argument("output", type=Path, metavar="OUT", help="labels: tif or png")
+    segment.add_argument("image", type=Path, metavar="IN", help="tif, zarr, png or jpg")
+    segment.add_argument("output", type=Path, metavar="OUT", help="labels: tif, zarr or png")
     segment.add_argument("--overlay", type=Path, metavar="PNG", help="write the picture with borders")
     segment.add_argument("--overwrite", action="store_true", help="replace existing files")
     _add_flags(segment, RunRecord, short={"n_segments": "-n"})

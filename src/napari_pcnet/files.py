@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,57 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Fill a folder under a temporary name beside it, then give it its own.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced, with all that is in it, if it exists. The folder it is in must exist.
+    write : callable
+        ``write(folder)`` with an empty folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder that `path` is in does not exist.
+    OSError
+        If it can't be written, a full disk included. Nothing is left behind, and what was there
+        under `path` stays.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
+    made = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+    try:
+        write(made)
+        made.chmod(0o777 & ~_umask())  # mkdtemp's folders are for their owner alone
+        _put_in_place(made, path)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+def _put_in_place(made: Path, path: Path) -> None:
+    """Rename a folder to `path`; no system renames one over another that holds something."""
+    old = made.with_suffix(".old")
+    try:
+        if os.path.lexists(path):
+            path.rename(old)
+        made.rename(path)
+    except BaseException:
+        if os.path.lexists(old):
+            old.rename(path)
+        raise
+    _delete(old)
+
+
+def _delete(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:  # missing, or a folder; what of it can't be deleted does not make the new one wrong
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -1,34 +1,49 @@
-"""Picture files: the only module that knows formats (tif, ome-tif, png, jpg).
+"""Picture files: the only module that knows formats (tif, ome-tif, png, jpg, zarr, OME-Zarr).
 
 What is read is given as people mean it: turned as EXIF says, palettes, CMYK, YCbCr and Lab as RGB,
-transparency apart as a mask; values, type and byte order stay the file's own. What is written appears
-whole or not at all. Everything is in the image frame, ``(H, W)`` or ``(H, W, C)`` unless the file says
-otherwise.
+transparency apart as a mask; values, type and byte order stay the file's own. A zarr is opened and
+read only where it is sliced. What is written appears whole or not at all. Everything is in the image
+frame, ``(H, W)`` or ``(H, W, C)`` unless the file says otherwise.
 """
 
 import io
+import json
 import os
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.files import write_atomically
+from napari_pcnet.files import write_atomically, write_folder_atomically
 
 SAMPLE = Path(__file__).with_name("samples") / "chelsea.jpg"
-LABEL_SUFFIXES = (".tif", ".tiff", ".png")
+LABEL_SUFFIXES = (".tif", ".tiff", ".png", ".zarr")
 OVERLAY_SUFFIXES = (".png", ".jpg", ".jpeg")
 LARGEST_PNG_LABEL = 65_535
 """A png has 16 bits at most."""
 
+NOTES_KEY = "napari-pcnet"
+"""Where a label file has its notes: in the JSON of a tif's description, in the attributes of a zarr array."""
+
+CHUNK_SIDE_PX = 1024
+"""Longest side of a chunk of zarr labels: 4 MB of 32 bits before compression."""
+
 BOUNDARY_COLOUR = (255, 230, 0)
 """Red, green, blue of the lines in an overlay: yellow is rare in photographs and in stains."""
+
+_ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
+"""What makes a folder an array or a group: of format 3, an array of format 2, a group of format 2."""
+
+_CHANNEL_NAMES = ("c", "channel")
+_COLOUR_LENGTHS = (3, 4)
+"""An unnamed last axis of this length is taken for RGB or RGBA, as napari does."""
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION_TAG = 274
@@ -68,37 +83,51 @@ class Image:
     Attributes
     ----------
     pixels : (H, W[, C]) array
-        The file's values, never its transparency; a stack of planes has more axes. May be read-only.
+        The file's values, never its transparency; a stack of planes has more axes. May be read-only;
+        of a zarr it is the zarr array itself, of which nothing has been read.
     channel_axis : int or None
         Which axis of `pixels` holds the channels; None for grey.
     mask : (H, W) array of bool, or None
         True where the picture is not fully transparent; None if that is everywhere.
     """
 
-    pixels: NDArray[Any]  # Any: whatever the file holds, bool to float64
+    pixels: Any  # numpy or zarr: no common type
     channel_axis: int | None
     mask: NDArray[np.bool_] | None = None
 
 
-def read_image(path: str | os.PathLike[str], mask_path: str | os.PathLike[str] | None = None) -> Image:
+def read_image(
+    path: str | os.PathLike[str],
+    mask_path: str | os.PathLike[str] | None = None,
+    *,
+    level: int = 0,
+) -> Image:
     """Read a picture, and the region to look at from a second file if there is one.
 
     Parameters
     ----------
     path : path
-        A tif, ome-tif, png or jpg file.
+        A tif, ome-tif, png or jpg file, or the folder of a zarr array, an OME-Zarr image or a group of
+        zarr arrays.
     mask_path : path, optional
         A picture of the same height and width, zero outside the region.
+    level : int
+        Which size of a pyramid, from 0, the full one, to ``count_levels(path) - 1``. The arrays of a
+        zarr group that is no OME-Zarr are taken in the order of their names, as napari does.
 
     Raises
     ------
     FileNotFoundError
         If a file does not exist.
+    IsADirectoryError
+        If a path is a folder and no zarr.
     ValueError
-        If a file is not a picture, is damaged, or the two differ in size.
+        If a file is not a picture, is damaged, has no such level, or the two differ in size.
     """
     path = Path(path)
-    image = _read(path)
+    if level != 0:
+        _check_level(path, level)
+    image = _read(path, level=level)
     if mask_path is None:
         return image
     mask = read_mask(mask_path)
@@ -111,9 +140,29 @@ def read_image(path: str | os.PathLike[str], mask_path: str | os.PathLike[str] |
     return Image(image.pixels, image.channel_axis, mask if image.mask is None else mask & image.mask)
 
 
+def count_levels(path: str | os.PathLike[str]) -> int:
+    """Count the sizes in which a file holds its picture: 1 unless it is a pyramid.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    IsADirectoryError
+        If it is a folder and no zarr.
+    ValueError
+        If it is a tif or zarr and damaged.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    with _damage_in_a_sentence(path, kind):
+        if kind == "zarr":
+            return len(_zarr_levels(path).arrays)
+        return _count_tiff_levels(path) if kind == "tif" else 1
+
+
 def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
     """Read a region from a picture: True where any channel is not zero and nothing is transparent."""
-    image = _read(Path(path))
+    image = _read_into_memory(Path(path))
     inside: NDArray[np.bool_] = image.pixels.astype(bool)
     if image.channel_axis is not None:
         inside = np.logical_or.reduce(inside, axis=image.channel_axis)
@@ -121,23 +170,46 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
 
 
 def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer[Any]]:
-    """Read labels, ``(H, W)`` integers; of a palette the indices, never the colours.
+    """Read labels, ``(..., H, W)`` integers; of a palette the indices, never the colours.
 
     Raises
     ------
     FileNotFoundError
         If the file does not exist.
+    IsADirectoryError
+        If it is a folder and no zarr.
     ValueError
         If it is not a picture of whole numbers with one channel.
     """
     path = Path(path)
-    pixels = _read(path, colours_of_palette=False).pixels
-    if pixels.ndim != 2 or pixels.dtype.kind not in "bui":
+    image = _read_into_memory(path, colours_of_palette=False)
+    labels: NDArray[np.integer[Any]] = image.pixels
+    if image.channel_axis is not None or labels.ndim < 2 or labels.dtype.kind not in "bui":
         raise ValueError(
             f"labels in {path} must be one channel of whole numbers, "
-            f"got {_size(pixels.shape)} of {pixels.dtype}"
+            f"got {_size(labels.shape)} of {labels.dtype}"
         )
-    return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+    return labels.astype(np.uint8) if labels.dtype == bool else labels
+
+
+def read_notes(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Read what `write_labels` noted in a file; None if nothing of ours is there, whatever the file is.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    """
+    path = Path(path)
+    try:
+        kind = _kind(path)
+    except IsADirectoryError:
+        return None
+    try:
+        notes = _SAID[kind](path).get(NOTES_KEY) if kind in _SAID else None
+    except _READER_ERRORS:  # what cannot be read has no notes of ours
+        return None
+    return notes if isinstance(notes, dict) else None
 
 
 def check_output(path: str | os.PathLike[str], suffixes: tuple[str, ...], overwrite: bool = False) -> None:
@@ -150,56 +222,68 @@ def check_output(path: str | os.PathLike[str], suffixes: tuple[str, ...], overwr
     FileNotFoundError
         If the folder does not exist.
     FileExistsError
-        If the file exists and `overwrite` is False.
+        If the file, or the folder of a zarr, exists and `overwrite` is False.
+    IsADirectoryError
+        If a file would replace a folder, or a zarr a folder that is no zarr array.
     """
     path = Path(path)
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"output {path} must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"output folder {path.parent} does not exist; make it first")
-    if path.is_dir():
+    to_be_zarr = path.suffix.lower() == ".zarr"
+    if path.is_dir() and not to_be_zarr:
         raise IsADirectoryError(f"output {path} is a folder; name a file")
     if path.exists() and not overwrite:
         raise FileExistsError(f"output {path} exists; add --overwrite (overwrite=True) to replace it")
+    if path.is_dir() and not _is_zarr_array(path):  # a group may hold the picture itself
+        raise IsADirectoryError(f"output {path} is a folder, but no zarr array; name another")
 
 
 def write_labels(
-    path: str | os.PathLike[str], labels: NDArray[np.integer[Any]], overwrite: bool = False
+    path: str | os.PathLike[str],
+    labels: NDArray[np.integer[Any]],
+    overwrite: bool = False,
+    notes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write labels as integers, whole or not at all.
 
-    A tif has 16 bits if every label fits, 32 otherwise; a png has 16. Never 8: a viewer would show a
-    file that looks like a picture.
+    A tif has 16 bits if every label fits, 32 (or 64) otherwise; a png has 16. Never 8: a viewer would
+    show a file that looks like a picture. A zarr is one array of format 3 with 32 bits (or 64), never 16,
+    so that labels added later fit; its chunks are at most 1024 x 1024 pixels of one plane.
 
     Parameters
     ----------
     path : path
-        Ends in .tif, .tiff or .png.
-    labels : (H, W) array of int
+        Ends in .tif, .tiff, .png or .zarr.
+    labels : (..., H, W) array of int
+        A png takes one plane.
     overwrite : bool
         Whether an existing file is replaced.
+    notes : mapping, optional
+        What JSON can say about the labels, for `read_notes`; a png cannot carry them.
 
     Raises
     ------
     ValueError
-        If labels do not fit into the format.
+        If labels or notes do not fit into the format.
+    TypeError
+        If JSON cannot say the notes.
     OSError
         If the file exists, its folder does not, or the disk is full.
     """
     path = Path(path)
     check_output(path, LABEL_SUFFIXES, overwrite)
-    lowest, highest = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
-    fits_16_bits = lowest >= 0 and highest <= LARGEST_PNG_LABEL
-    if path.suffix.lower() == ".png":
-        if not fits_16_bits:
-            raise ValueError(
-                f"labels {lowest} to {highest} do not fit into the 16 bits of a png; "
-                f"write {path.with_suffix('.tif')} instead"
-            )
+    said = None if notes is None else json.loads(json.dumps(dict(notes)))
+    kind = path.suffix.lower()
+    if kind == ".png":
+        _check_png(path, labels, notes)
         _write_picture(path, labels.astype(np.uint16))
-        return
-    wide = np.int32 if highest <= np.iinfo(np.int32).max else np.int64
-    _write_tiff(path, labels.astype(np.uint16 if fits_16_bits else wide))
+    elif kind == ".zarr":
+        _write_zarr(path, labels.astype(_wide_type(labels), copy=False), said)
+    else:
+        short = _fits(labels, 0, LARGEST_PNG_LABEL)
+        _write_tiff(path, labels.astype(np.uint16 if short else _wide_type(labels)), said)
 
 
 def write_overlay(
@@ -243,32 +327,84 @@ def boundaries(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def _read(path: Path, colours_of_palette: bool = True) -> Image:
+_Kind = Literal["picture", "tif", "zarr"]
+
+
+def _read(path: Path, colours_of_palette: bool = True, level: int = 0) -> Image:
+    kind = _kind(path)
+    with _damage_in_a_sentence(path, kind):
+        if kind == "zarr":
+            return _read_zarr(path, level)
+        if kind == "tif":
+            return _read_tiff(path, colours_of_palette, level)
+        return _read_picture(path, colours_of_palette)
+
+
+def _read_into_memory(path: Path, colours_of_palette: bool = True) -> Image:
+    image = _read(path, colours_of_palette)
+    with _damage_in_a_sentence(path, "zarr"):  # the others are read by now
+        return replace(image, pixels=np.asarray(image.pixels))
+
+
+def _kind(path: Path) -> _Kind:
     if not path.exists():
         raise FileNotFoundError(f"image {path} does not exist")
     if path.is_dir():
-        raise IsADirectoryError(f"image {path} is a folder; name a file")
+        if not _is_zarr(path):
+            raise IsADirectoryError(f"image {path} is a folder; name a file")
+        return "zarr"
     with path.open("rb") as file:
-        start = file.read(4)
+        return "tif" if file.read(4) in _TIFF_STARTS else "picture"
+
+
+@contextmanager
+def _damage_in_a_sentence(path: Path, kind: _Kind) -> Iterator[None]:
     try:
-        if start in _TIFF_STARTS:
-            return _read_tiff(path, colours_of_palette)
-        return _read_picture(path, colours_of_palette)
+        yield
     except _READER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path} cannot be read as a tif, png or jpg picture: {reason}") from error
+        what = "zarr" if kind == "zarr" else "tif, png or jpg picture"
+        raise ValueError(f"{path} cannot be read as a {what}: {reason}") from error
 
 
-def _read_tiff(path: Path, colours_of_palette: bool) -> Image:
+def _check_level(path: Path, level: int) -> None:
+    levels = count_levels(path)
+    if level in range(levels):
+        return
+    if levels == 1:
+        raise ValueError(f"level must be 0, as {path} has 1 level, got {level}")
+    raise ValueError(f"level must be 0 to {levels - 1}, as {path} has {levels} levels, got {level}")
+
+
+def _count_tiff_levels(path: Path) -> int:
+    with _open_tiff(path) as file:
+        return len(file.series[0].levels)
+
+
+@contextmanager
+def _open_tiff(path: Path) -> Iterator[Any]:  # Any: tifffile's file stays in here
     import tifffile
 
-    with tifffile.TiffFile(path) as file:
-        series = file.series[0]
+    try:
+        with tifffile.TiffFile(path) as file:
+            yield file
+    except tifffile.TiffFileError as error:  # in older versions no ValueError
+        raise ValueError(str(error)) from error
+
+
+def _read_tiff(path: Path, colours_of_palette: bool, level: int) -> Image:
+    import tifffile
+
+    with _open_tiff(path) as file:
+        whole = file.series[0]
+        # Only the full size says for sure how the picture is turned.
+        orientation = whole.keyframe.tags.get(_ORIENTATION_TAG)
+        is_ours = NOTES_KEY in _description(whole.keyframe)
+        series = whole.levels[level]
         page = series.keyframe
-        orientation = page.tags.get(_ORIENTATION_TAG)
         # A plain file is mapped, not loaded, so that windows of it are read as they are needed.
         plain = series.dataoffset is not None
-        pixels = tifffile.memmap(path, mode="r") if plain else series.asarray()
+        pixels = tifffile.memmap(path, mode="r", level=level) if plain else series.asarray()
         has_palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
         colours = page.colormap if has_palette and colours_of_palette else None
         extra = tuple(page.extrasamples) if "S" in series.axes else ()
@@ -276,7 +412,8 @@ def _read_tiff(path: Path, colours_of_palette: bool) -> Image:
         axes: str = series.axes
     if pixels.shape != series.shape:  # a file's own shape may leave out axes of length one
         pixels = pixels.reshape(series.shape)
-    pixels, axes = _without_single_axes(pixels, axes)
+    if not is_ours:  # ours has the shape that it was given
+        pixels, axes = _without_single_axes(pixels, axes)
     if colours is not None:
         pixels, axes = np.moveaxis(colours[:, pixels] >> 8, 0, -1).astype(np.uint8), axes + "S"
     channel_axis = next((axes.index(each) for each in "SC" if each in axes), None)
@@ -288,6 +425,112 @@ def _read_tiff(path: Path, colours_of_palette: bool) -> Image:
         image = Image(pixels, channel_axis)
     image = _in_rgb(image, model)
     return image if orientation is None else _upright(image, int(orientation.value))
+
+
+def _description(page: Any) -> dict[str, Any]:  # Any: tifffile's page stays in here
+    """JSON object in a tif page's description; empty if there is other text or none."""
+    try:
+        said = json.loads(page.description)
+    except (ValueError, RecursionError):  # other text, brackets without end
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _said_in_tiff(path: Path) -> dict[str, Any]:
+    with _open_tiff(path) as file:
+        return _description(file.pages[0])
+
+
+def _said_in_zarr(path: Path) -> dict[str, Any]:
+    import zarr
+
+    return dict(zarr.open(path, mode="r").attrs)
+
+
+_SAID: dict[_Kind, Callable[[Path], dict[str, Any]]] = {"tif": _said_in_tiff, "zarr": _said_in_zarr}
+"""What reads the words beside the pixels, for the formats that can carry notes."""
+
+
+class _ZarrLevels(NamedTuple):
+    arrays: list[Any]  # Any: zarr's arrays, whose type has changed its parameters between versions
+    axes: list[str]
+    """In lower case, by OME-Zarr; empty if it does not say."""
+
+
+def _read_zarr(path: Path, level: int) -> Image:
+    levels = _zarr_levels(path)
+    array = levels.arrays[level]
+    if array.ndim < 2:
+        raise ValueError(f"its shape is {tuple(array.shape)}, a picture has two axes or more")
+    if levels.axes and len(levels.axes) != array.ndim:
+        raise ValueError(f"it names {len(levels.axes)} axes, its array has {array.ndim}")
+    return Image(array, _zarr_channel_axis(array, levels.axes))
+
+
+def _zarr_levels(path: Path) -> _ZarrLevels:
+    """Open the arrays that a zarr shows as one picture, without reading from them."""
+    import zarr
+
+    node = zarr.open(path, mode="r")
+    if isinstance(node, zarr.Array):
+        return _ZarrLevels([node], [])
+    if not _multiscales(node):  # the first of its groups, as napari does and bioformats2raw lays them out
+        groups = [(folder, child) for folder, child in _zarr_children(path) if isinstance(child, zarr.Group)]
+        path, node = groups[0] if groups else (path, node)
+    scales = _multiscales(node)
+    if scales:
+        arrays = [node[each["path"]] for each in scales[0]["datasets"]]
+        return _ZarrLevels(arrays, [_axis_name(each) for each in scales[0].get("axes", ())])
+    arrays = [child for _, child in _zarr_children(path) if isinstance(child, zarr.Array)]
+    if not arrays:
+        raise ValueError("it is a group without arrays")
+    return _ZarrLevels(arrays, [])
+
+
+def _zarr_children(group: Path) -> list[tuple[Path, Any]]:
+    """Open what is in a group, by name; zarr itself would warn of every other file there."""
+    import zarr
+
+    inside = sorted(group.iterdir(), key=lambda child: child.name)
+    return [(child, zarr.open(child, mode="r")) for child in inside if _is_zarr(child)]
+
+
+def _multiscales(group: Any) -> list[dict[str, Any]]:
+    """What OME-Zarr 0.5, or else 0.4 and before, says of a group; empty if it is another group."""
+    attributes = group.attrs
+    scales: list[dict[str, Any]] = attributes.get("ome", attributes).get("multiscales", [])
+    return scales
+
+
+def _axis_name(axis: Any) -> str:
+    """Name of an OME-Zarr axis; before 0.4 it was the name itself."""
+    if isinstance(axis, str):
+        return axis.lower()
+    return "channel" if axis.get("type") == "channel" else str(axis["name"]).lower()
+
+
+def _zarr_channel_axis(array: Any, axes: list[str]) -> int | None:
+    """Axis that is named as channels, or the last one if it is unnamed and as long as a colour."""
+    names = axes or [str(name).lower() for name in getattr(array.metadata, "dimension_names", None) or ()]
+    named = next((at for at, name in enumerate(names) if name in _CHANNEL_NAMES), None)
+    if named is not None or axes or names[-1:] == ["x"]:
+        return named
+    return -1 if array.ndim >= 3 and array.shape[-1] in _COLOUR_LENGTHS else None
+
+
+def _is_zarr(path: Path) -> bool:
+    return any((path / name).is_file() for name in _ZARR_FILES)
+
+
+def _is_zarr_array(folder: Path) -> bool:
+    """Whether a folder says it is one array, however damaged; without zarr, as refusals should be quick."""
+    if (folder / ".zarray").is_file():
+        return True
+    try:
+        said = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(said, dict) and said.get("node_type") == "array"
 
 
 def _read_picture(path: Path, colours_of_palette: bool) -> Image:
@@ -469,13 +712,69 @@ def _size(shape: tuple[int, ...]) -> str:
 # -- writing ---------------------------------------------------------------------------------------
 
 
-def _write_tiff(path: Path, labels: NDArray[Any]) -> None:
+def _fits(labels: NDArray[np.integer[Any]], lowest: int, highest: int) -> bool:
+    return not labels.size or bool(labels.min() >= lowest and labels.max() <= highest)
+
+
+def _wide_type(labels: NDArray[np.integer[Any]]) -> type[np.signedinteger[Any]]:
+    limits = np.iinfo(np.int32)
+    return np.int32 if _fits(labels, limits.min, limits.max) else np.int64
+
+
+def _check_png(path: Path, labels: NDArray[np.integer[Any]], notes: Mapping[str, Any] | None) -> None:
+    tif = path.with_suffix(".tif")
+    if notes is not None:
+        raise ValueError(f"a png cannot carry notes; write {tif} or {path.with_suffix('.zarr')} instead")
+    if labels.ndim != 2:
+        raise ValueError(f"labels are {_size(labels.shape)}, a png has one plane; write {tif} instead")
+    if not _fits(labels, 0, LARGEST_PNG_LABEL):
+        raise ValueError(
+            f"labels {labels.min()} to {labels.max()} do not fit into the 16 bits of a png; "
+            f"write {tif} instead"
+        )
+
+
+def _write_tiff(path: Path, labels: NDArray[Any], notes: dict[str, Any] | None) -> None:
     import tifffile
 
     content = io.BytesIO()  # tifffile asks a file for its name, and a temporary file's is a number
-    differences = labels.dtype.itemsize <= 4  # the format has no predictor for 64 bits
-    tifffile.imwrite(content, labels, compression="zlib", predictor=differences, photometric="minisblack")
+    tifffile.imwrite(
+        content,
+        labels,
+        compression="zlib",
+        predictor=labels.dtype.itemsize <= 4,  # the format has none for 64 bits
+        photometric="minisblack",
+        metadata={NOTES_KEY: notes},  # the key, even of nothing, says that the file's shape is ours
+    )
     _write_whole(path, lambda file: file.write(content.getbuffer()))
+
+
+def _write_zarr(path: Path, labels: NDArray[Any], notes: dict[str, Any] | None) -> None:
+    import zarr
+
+    leading = labels.ndim - 2
+
+    def write(folder: Path) -> None:
+        array = zarr.create_array(
+            folder,
+            shape=labels.shape,
+            chunks=(1,) * leading + tuple(min(max(side, 1), CHUNK_SIDE_PX) for side in labels.shape[-2:]),
+            dtype=labels.dtype,
+            zarr_format=3,
+            attributes={} if notes is None else {NOTES_KEY: notes},
+            dimension_names=(None,) * leading + ("y", "x"),  # or a width of 3 would be taken for colours
+        )
+        array[...] = labels
+        for file in filter(Path.is_file, folder.rglob("*")):
+            _sync(file)
+
+    with _failure_in_a_sentence(path):
+        write_folder_atomically(path, write)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())  # a full disk may say so only here
 
 
 def _write_picture(path: Path, pixels: NDArray[Any]) -> None:
@@ -494,8 +793,14 @@ def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         file.flush()
         os.fsync(file.fileno())  # a full disk may say so only here
 
-    try:
+    with _failure_in_a_sentence(path):
         write_atomically(path, write_through)
+
+
+@contextmanager
+def _failure_in_a_sentence(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(f"{path} could not be written: {reason}; nothing of it was left") from error
@@ -503,7 +808,7 @@ def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 def _shown(image: Image) -> NDArray[np.uint8]:
     """Return the picture as ``(H, W, 3)`` of 8 bits: 8-bit values as they are, others stretched."""
-    channels = image.pixels
+    channels = np.asarray(image.pixels)
     if image.channel_axis is None:
         channels = channels[..., np.newaxis]
     else:

@@ -1,19 +1,24 @@
 """The options of one run, as one frozen dataclass, and the texts that repeat the run.
 
 A `RunRecord` has the arguments of `napari_pcnet.pcnet_superpixels` (all but the image, which is data,
-and ``progress``, which changes nothing). It becomes a Python call, a command line, or a plain dict for
-a layer's metadata or a JSON file; the command line's flags are made from its fields. The defaults are
-the function's own; a test holds the two together, because this module does without torch.
+and ``progress``, which changes nothing), and says which part of an image they were given: level, plane,
+crop, channels; and at which count or height the tree was cut. It becomes a Python call, a command
+line, or a plain dict for a layer's metadata or a JSON file; the command line's flags are made from its
+fields. The defaults are the function's own; a test holds the two together, because this module does
+without torch.
 """
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from napari_pcnet import __version__
 
 VERSION_KEY = "napari-pcnet"
+
+OF_A_PART = ("max_segments", "height", "level", "plane", "crop", "channels")
+"""Fields that are no arguments of `pcnet_superpixels`."""
 
 
 def _option(default: Any, text: str, **more: Any) -> Any:  # Any: a field's type is its annotation
@@ -22,7 +27,10 @@ def _option(default: Any, text: str, **more: Any) -> Any:  # Any: a field's type
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What was asked of `pcnet_superpixels`; each field is its argument of the same name."""
+    """What was asked of `pcnet_superpixels`, and of which part of an image.
+
+    Up to `window`, each field is the function's argument of the same name. The others are for `run.run`.
+    """
 
     n_segments: int = _option(100, "how many superpixels; with a mask, how many inside it")
     model: str = _option("pcnet-bsds500-v1", "bundled weights by name, or a .safetensors file")
@@ -46,10 +54,29 @@ class RunRecord:
     device: str = _option("auto", "auto, cpu, cuda, cuda:1, mps")
     precision: str = _option("auto", "auto, float32, float64, bfloat16, float16")
     window: int | None = _option(None, "side of a window in pixels (default: as memory allows)")
+    max_segments: int | None = _option(
+        None, "cut n from the tree that was made for so many, 4 regions each (default: n)"
+    )
+    height: float | None = _option(None, "cut the tree at this cost of a merge, not at a count")
+    level: int = _option(0, "level of a pyramid, 0 is full resolution")
+    plane: tuple[int, ...] | None = _option(
+        None, "one plane of a stack, an index for each leading axis (default: all planes)", metavar="INDEX"
+    )
+    crop: tuple[int, int, int, int] | None = _option(
+        None, "part of each plane, in pixels", metavar=("TOP", "LEFT", "BOTTOM", "RIGHT")
+    )
+    channels: tuple[int, ...] | None = _option(
+        None, "which channels, counted from 0 (default: all)", metavar="CHANNEL"
+    )
 
     def keywords(self) -> dict[str, Any]:
         """Arguments for `pcnet_superpixels`, without the mask, which is a file here and an array there."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "mask"}
+        return {name: value for name, value in self._items().items() if name not in ("mask", *OF_A_PART)}
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether `pcnet_superpixels` alone can do it: the whole of a plane, cut at its count."""
+        return not any(name in OF_A_PART and name != "level" for name in self._chosen())
 
     def as_dict(self) -> dict[str, Any]:
         """Every option and the version, in types that JSON knows."""
@@ -75,12 +102,13 @@ class RunRecord:
         return cls(**{name: _frozen(table[name]) for name in known & set(table)})
 
     def python_call(self, image: str = "image", mask: str = "mask") -> str:
-        """Return the call as Python text, for arrays of these names.
+        """Return the call as Python text, for arrays of these names; of a record that is plain.
 
         >>> RunRecord(1000, compactness=8.0).python_call()
         'pcnet_superpixels(image, 1000, compactness=8.0)'
         """
-        keywords = self._chosen()
+        assert self.is_plain, "the rest is for run.run"
+        keywords = {name: value for name, value in self._chosen().items() if name not in OF_A_PART}
         count = keywords.pop("n_segments", self.n_segments)
         texts = {name: repr(value) for name, value in keywords.items()}
         if self.mask is not None:
@@ -88,16 +116,37 @@ class RunRecord:
         words = [image, repr(count), *(f"{name}={text}" for name, text in texts.items())]
         return f"pcnet_superpixels({', '.join(words)})"
 
-    def python_script(self, source: str) -> str:
-        """Return a whole script: reads the picture (and mask) from file and makes the labels."""
+    def python_script(self, source: str, *, planes: bool = False) -> str:
+        """Return a whole script: reads the picture (and mask) from file and makes the labels.
+
+        `planes` says whether the picture has more than one plane or leading axes.
+        """
+        if planes or not self.is_plain:
+            return (
+                "from napari_pcnet.record import RunRecord\n"
+                "from napari_pcnet.run import run_file\n\n"
+                f"record = {self.constructor()}\n"
+                f"labels = run_file({source!r}, record)\n"
+            )
         files = repr(source) if self.mask is None else f"{source!r}, mask_path={self.mask!r}"
-        with_mask = RunRecord(**(self._items() | {"mask": "picture.mask"}))
+        with_mask = replace(self, mask="picture.mask", level=0)
         return (
             "from napari_pcnet import pcnet_superpixels\n"
             "from napari_pcnet.images import read_image\n\n"
-            f"picture = read_image({files})\n"
+            f"picture = read_image({files}{f', level={self.level}' if self.level else ''})\n"
             f"labels = {with_mask.python_call('picture.pixels', 'picture.mask')}\n"
         )
+
+    def constructor(self) -> str:
+        """Return the record as Python text.
+
+        >>> RunRecord(1000, plane=(0, 3)).constructor()
+        'RunRecord(1000, plane=(0, 3))'
+        """
+        chosen = self._chosen()
+        count = chosen.pop("n_segments", self.n_segments)
+        words = [repr(count), *(f"{name}={value!r}" for name, value in chosen.items())]
+        return f"RunRecord({', '.join(words)})"
 
     def command_line(self, source: str, output: str) -> str:
         """Return the command for a terminal, file names quoted.
@@ -118,6 +167,48 @@ class RunRecord:
         """Return the options that differ from their default."""
         default = {each.name: each.default for each in fields(self)}
         return {name: value for name, value in self._items().items() if value != default[name]}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the image of a run came from, for whoever repeats it.
+
+    Attributes
+    ----------
+    image : str
+        Name of the image, or of its layer.
+    path : str or None
+        A file that holds just these pixels, if there is one.
+    has_planes : bool
+        Whether the image has axes besides rows, columns and channels.
+    """
+
+    image: str
+    path: str | None = None
+    has_planes: bool = False
+
+
+def notes_of(record: RunRecord, origin: Origin) -> dict[str, Any]:
+    """What a layer's metadata and a file of labels hold of a run, in types that JSON knows."""
+    return {
+        "record": record.as_dict(),
+        "image": origin.image,
+        "path": origin.path,
+        "has_planes": origin.has_planes,
+    }
+
+
+def from_notes(notes: object) -> tuple[RunRecord, Origin] | None:
+    """What `notes_of` wrote; None if it is something else, or of another version's options."""
+    if not isinstance(notes, Mapping) or not isinstance(notes.get("record"), Mapping):
+        return None
+    try:
+        record = RunRecord.from_dict(notes["record"])
+    except (ValueError, TypeError):
+        return None
+    path = notes.get("path")
+    image, has_planes = str(notes.get("image", "image")), bool(notes.get("has_planes", False))
+    return record, Origin(image, None if path is None else str(path), has_planes)
 
 
 def _flag(name: str, value: Any) -> list[str]:

@@ -1,0 +1,195 @@
+"""Which planes, part and channels of an image a record selects, and reading them.
+
+An image as people have it may have more axes than a plane (time, depth). Leading axes of length 1
+are passed over: files drop them, viewers keep them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pcnet.grid import Window
+from napari_pcnet.record import RunRecord
+
+
+@dataclass(frozen=True)
+class Planes:
+    """The planes that a record selects of an image; each is read when it is asked for, once.
+
+    Attributes
+    ----------
+    pixels : array
+        Any number of leading axes, then rows and columns; the channels may be any axis. Whatever
+        has shape, dtype and slicing.
+    channel_axis : int or None
+        Axis of the channels in `pixels`, from 0.
+    leading : tuple of int
+        Axes of `pixels` that tell planes apart: all others longer than 1, rows and columns aside.
+    indices : tuple of tuple of int
+        Index of each selected plane along `leading`.
+    crop : Window
+        The part of each plane.
+    channels : tuple of int or None
+        Which of the channels; None for all.
+    mask : array or None
+        ``(H, W)`` or ``leading + (H, W)``, of the whole plane or of the crop.
+    one : bool
+        Whether the record names one plane; its result has no leading axes then.
+    """
+
+    pixels: Any  # numpy, dask, zarr: no common type
+    channel_axis: int | None
+    leading: tuple[int, ...]
+    indices: tuple[tuple[int, ...], ...]
+    crop: Window
+    channels: tuple[int, ...] | None
+    mask: Any
+    one: bool
+
+    @classmethod
+    def select(cls, pixels: Any, record: RunRecord, mask: Any = None) -> Planes:
+        """Find what a record selects.
+
+        Raises
+        ------
+        ValueError
+            If the image has no such axis, plane, part or channel.
+        """
+        shape = tuple(map(int, pixels.shape))
+        kept, channel_axis = _axes(shape, record.channel_axis)
+        rows, columns = plane_axes(len(shape), channel_axis)
+        leading = tuple(axis for axis in kept if axis not in (rows, columns, channel_axis))
+        lengths = tuple(shape[axis] for axis in leading)
+        crop = _crop(record.crop, (shape[rows], shape[columns]))
+        if record.channels is not None and channel_axis is None:
+            raise ValueError("channels can be chosen of an image that has some: name its channel_axis")
+        channels = None if channel_axis is None else _channels(record.channels, shape[channel_axis])
+        indices = _indices(record.plane, lengths)
+        return cls(pixels, channel_axis, leading, indices, crop, channels, mask, record.plane is not None)
+
+    @property
+    def stack_shape(self) -> tuple[int, ...]:
+        """Leading axes of the result."""
+        return () if self.one else tuple(int(self.pixels.shape[axis]) for axis in self.leading)
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Rows and columns of a whole plane."""
+        rows, columns = plane_axes(len(self.pixels.shape), self.channel_axis)
+        return int(self.pixels.shape[rows]), int(self.pixels.shape[columns])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the result, channels aside."""
+        return (*self.stack_shape, *self.crop.shape)
+
+    def read(self, index: Sequence[int], step: int = 1) -> tuple[NDArray[Any], int | None]:
+        """Read a plane (every so-many-th pixel of it) into memory, and say which axis holds the channels."""
+        key: list[Any] = [0] * len(self.pixels.shape)
+        for axis, at in zip(self.leading, index, strict=True):
+            key[axis] = at
+        for axis, span in zip(plane_axes(len(key), self.channel_axis), self.crop.slices, strict=True):
+            key[axis] = slice(span.start, span.stop, step)
+        if self.channel_axis is None:
+            return _in_memory(self.pixels[tuple(key)]), None
+        key[self.channel_axis] = slice(None)
+        axis = sum(isinstance(each, slice) for each in key[: self.channel_axis])
+        if self.channels is None:
+            return _in_memory(self.pixels[tuple(key)]), axis
+        # One by one: only what is needed is read, and 4 chosen channels are no RGBA when they come first.
+        planes = []
+        for channel in self.channels:
+            key[self.channel_axis] = channel
+            planes.append(_in_memory(self.pixels[tuple(key)]))
+        return np.ma.stack(planes) if np.ma.isMaskedArray(planes[0]) else np.stack(planes), 0
+
+    def read_mask(self, index: Sequence[int]) -> NDArray[Any] | None:
+        """Read the mask of a plane."""
+        if self.mask is None:
+            return None
+        flat = self.mask if hasattr(self.mask, "shape") else np.asarray(self.mask)
+        if len(flat.shape) > 2:
+            flat = flat[self._mask_index(flat.shape[:-2], index)]
+        return np.asarray(part_of(flat, self.crop.shape, self.crop))
+
+    def _mask_index(self, lengths: tuple[int, ...], index: Sequence[int]) -> tuple[int, ...]:
+        """Where a mask of a stack has the plane; one of a single plane has it first."""
+        own = tuple(int(self.pixels.shape[axis]) for axis in self.leading)
+        if tuple(side for side in lengths if side > 1) not in ((), own):
+            raise ValueError(f"mask must have the planes of the image, {own}, or none, got {lengths}")
+        places = iter(index)
+        return tuple(next(places) if side > 1 else 0 for side in lengths)
+
+
+def plane_axes(ndim: int, channel_axis: int | None) -> tuple[int, int]:
+    """Axes of rows and columns: the last two that are no channels."""
+    rows, columns = [axis for axis in range(ndim) if axis != channel_axis][-2:]
+    return rows, columns
+
+
+def part_of(mask: Any, shape: tuple[int, int], crop: Window) -> Any:
+    """The crop of a mask of whole planes; one that has the shape already stays."""
+    return mask if tuple(mask.shape[-2:]) == shape else mask[(..., *crop.slices)]
+
+
+def _in_memory(pixels: Any) -> NDArray[Any]:
+    """Load what a store gave; an array, masked ones included, stays what it is."""
+    return pixels if isinstance(pixels, np.ndarray) else np.asarray(pixels)
+
+
+def _axes(shape: tuple[int, ...], channel_axis: int | None) -> tuple[list[int], int | None]:
+    """Axes that count, and which of them holds the channels.
+
+    Axes of length 1 before the last three do not count, nor the third from the end if it is none of
+    an image with channels; `channel_axis` counts the others, so that it holds for a file that drops them.
+    """
+    ndim = len(shape)
+    if ndim < (2 if channel_axis is None else 3):
+        wanted = "(..., H, W)" if channel_axis is None else "(..., H, W) and an axis of channels"
+        raise ValueError(f"image must have {wanted}, got shape {shape}")
+    ends = 2 if channel_axis is None or (channel_axis < -3 and ndim > 3) else 3
+    kept = [axis for axis, side in enumerate(shape) if side > 1 or axis >= ndim - ends]
+    if channel_axis is None:
+        return kept, None
+    if not -len(kept) <= channel_axis < len(kept):
+        raise ValueError(
+            f"channel_axis must be a whole number from {-len(kept)} to {len(kept) - 1} for an image of "
+            f"shape {shape}, or None, got {channel_axis!r}"
+        )
+    return kept, kept[channel_axis]
+
+
+def _indices(plane: tuple[int, ...] | None, lengths: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    if plane is None:
+        return tuple(np.ndindex(*lengths))
+    fits = len(plane) == len(lengths) and all(
+        0 <= at < length for at, length in zip(plane, lengths, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"plane must name one of {lengths} planes, counted from 0, got {plane}")
+    return (plane,)
+
+
+def _crop(crop: tuple[int, int, int, int] | None, shape: tuple[int, int]) -> Window:
+    if crop is None:
+        return Window(0, 0, *shape)
+    window = Window(*crop)
+    if not (0 <= window.top < window.bottom <= shape[0] and 0 <= window.left < window.right <= shape[1]):
+        raise ValueError(
+            f"crop must be top, left, bottom, right inside the {shape[0]} x {shape[1]} pixels of a plane, "
+            f"got {crop}"
+        )
+    return window
+
+
+def _channels(chosen: tuple[int, ...] | None, number: int) -> tuple[int, ...] | None:
+    if chosen is None:
+        return None
+    if not chosen or not all(0 <= each < number for each in chosen):
+        raise ValueError(f"channels must be one or more of 0 to {number - 1}, got {chosen}")
+    return chosen
