@@ -1,6 +1,7 @@
 """What napari is told: every contribution is there, is ours, and can be called."""
 
-from importlib import metadata
+from dataclasses import asdict
+from importlib import import_module, metadata
 from pathlib import Path
 
 import numpy as np
@@ -27,28 +28,62 @@ def test_the_contributions_are_counted(manifest: PluginManifest) -> None:
     # npe2 passes over keys that it does not know, so that a misspelt one would go unnoticed.
     given = manifest.contributions.model_dump(exclude_none=True)
     counts = {kind: len(each) for kind, each in given.items() if each}
-    assert counts == {"commands": 2, "sample_data": 2}
+    assert counts == {
+        "commands": 11,
+        "widgets": 1,
+        "menus": 3,
+        "submenus": 1,
+        "readers": 1,
+        "writers": 1,
+        "sample_data": 3,
+        "configurations": 1,
+    }
+    items = {menu: len(each) for menu, each in given["menus"].items()}
+    assert items == {"napari/layers/segment": 2, "napari/file/io_utilities": 1, "napari-pcnet.actions": 4}
 
 
 def test_every_command_carries_the_plugins_name(manifest: PluginManifest) -> None:
     assert all(each.id.startswith("napari-pcnet.") for each in manifest.contributions.commands or ())
 
 
-def test_every_sample_has_its_command(manifest: PluginManifest) -> None:
-    commands = {each.id for each in manifest.contributions.commands or ()}
-    given = manifest.contributions.model_dump()
-    assert {each["command"] for each in given["sample_data"]} == commands
+def test_every_command_is_there_and_is_used(manifest: PluginManifest) -> None:
+    given = manifest.contributions.model_dump(exclude_none=True)
+    in_menus = [each for menu in given["menus"].values() for each in menu]
+    users = in_menus + [
+        each for kind in ("widgets", "readers", "writers", "sample_data") for each in given[kind]
+    ]
+    commands = {each.id: each.python_name for each in manifest.contributions.commands or ()}
+    assert {each["command"] for each in users if "command" in each} == set(commands)
+    for name in commands.values():
+        module, _, function = str(name).partition(":")
+        assert callable(getattr(import_module(module), function))
+
+
+def test_the_reader_leaves_other_tifs_to_napari(manifest: PluginManifest) -> None:
+    (reader,) = manifest.contributions.readers or ()
+    assert list(reader.filename_patterns) == ["*.superpixels.tif", "*.superpixels.tiff"]
+    assert not reader.accepts_directories
+
+
+def test_the_preferences_are_the_settings_with_their_defaults(manifest: PluginManifest) -> None:
+    from napari_pcnet.plugin.settings import Settings, read_settings
+
+    properties = manifest.contributions.configurations["superpixels"].properties
+    assert {name: each.default for name, each in properties.items()} == asdict(Settings())
+    assert all(each.title and each.description for each in properties.values())
+    assert read_settings() == Settings()
 
 
 def test_samples_are_photographs_in_colour() -> None:
     from napari_pcnet.plugin import sample_data
 
     shapes = []
-    for ((pixels, options, kind),) in (sample_data.cat(), sample_data.coffee()):
+    for ((pixels, options, kind),) in (sample_data.cat(), sample_data.coffee(), sample_data.stack()):
         shapes.append((options["name"], np.shape(pixels), pixels.dtype, kind))
     assert shapes == [
         ("cat", (300, 451, 3), np.uint8, "image"),
         ("coffee", (400, 600, 3), np.uint8, "image"),
+        ("stack", (3, 2, 200, 300, 3), np.uint8, "image"),
     ]
 
 

@@ -27,7 +27,7 @@ def test_the_sample_opens_and_takes_superpixels(make_napari_viewer: MakeViewer) 
     assert len(np.unique(picture.reshape(-1, 4), axis=0)) > 100  # drawn, not a blank canvas
 
 
-def test_both_samples_are_in_the_menu(make_napari_viewer: MakeViewer) -> None:
+def test_the_samples_are_in_the_menu(make_napari_viewer: MakeViewer) -> None:
     make_napari_viewer()
     samples = dict(PluginManager.instance().iter_sample_data())
-    assert [each.key for each in samples["napari-pcnet"]] == ["cat", "coffee"]
+    assert [each.key for each in samples["napari-pcnet"]] == ["cat", "coffee", "stack"]

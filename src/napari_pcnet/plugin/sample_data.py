@@ -1,6 +1,8 @@
-"""Sample pictures for napari's File menu, as layer data: a picture, its layer's name, its kind."""
+"""Sample pictures for napari's File menu, as layer data: a picture, its layer's options, its kind."""
 
 from typing import Any, Literal
+
+import numpy as np
 
 from napari_pcnet import images
 
@@ -17,3 +19,21 @@ def coffee() -> list[LayerData]:
     from skimage import data
 
     return [(data.coffee(), {"name": "coffee"}, "image")]
+
+
+def stack() -> list[LayerData]:
+    """Return the cat at three times and two depths: it walks to the right, and pales with depth.
+
+    ``(T, Z, Y, X, RGB)`` = ``(3, 2, 200, 300, 3)`` uint8, pixels of 0.5 micrometres, depths 2 apart.
+    """
+    cat = images.read_image(images.SAMPLE).pixels
+    times = [cat[50:250, 75 * t : 75 * t + 300] for t in (2, 1, 0)]
+    planes = np.stack([[plane, plane // 2 + 100] for plane in times]).astype(np.uint8)
+    options = {
+        "name": "stack",
+        "rgb": True,
+        "scale": (1.0, 2.0, 0.5, 0.5),
+        "units": ("second", "micrometer", "micrometer", "micrometer"),
+        "axis_labels": ("t", "z", "y", "x"),
+    }
+    return [(planes, options, "image")]

@@ -1,0 +1,52 @@
+"""What napari's menus and command palette offer: the widget's actions, without a look for the button."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QFileDialog
+
+from napari_pcnet.plugin.files import open_in
+from napari_pcnet.plugin.settings import PLUGIN
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_pcnet.plugin.widget import SuperpixelsWidget
+
+WIDGET = "PCNet superpixels"
+
+
+def widget_of(viewer: napari.viewer.Viewer) -> SuperpixelsWidget:
+    """Return the dock widget of a viewer, opened if it is not."""
+    widget: SuperpixelsWidget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)[1]
+    return widget
+
+
+def run(viewer: napari.viewer.Viewer) -> None:
+    """Segment what the widget has chosen."""
+    widget_of(viewer).run()
+
+
+def cancel(viewer: napari.viewer.Viewer) -> None:
+    """Stop the run."""
+    widget_of(viewer).cancel()
+
+
+def copy_python(viewer: napari.viewer.Viewer) -> None:
+    """Copy the run of the selected superpixels as a script."""
+    widget_of(viewer).copy_python()
+
+
+def copy_command(viewer: napari.viewer.Viewer) -> None:
+    """Copy the run of the selected superpixels as a command."""
+    widget_of(viewer).copy_command()
+
+
+def open_superpixels(viewer: napari.viewer.Viewer) -> None:
+    """Ask for a file of superpixels (for a zarr, its ``zarr.json``) and open it with its record."""
+    chosen, _ = QFileDialog.getOpenFileName(
+        None, "Open superpixels", "", "Superpixels (*.tif *.tiff zarr.json)"
+    )
+    if chosen:
+        open_in(viewer, chosen)

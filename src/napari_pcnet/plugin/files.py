@@ -1,0 +1,84 @@
+"""Superpixels in files that keep the record of their run: napari's reader and writer of ours.
+
+napari's own writers keep the labels alone. Ours put the record and the placement of the layer into the
+file (.tif) or folder (.zarr), so that it can be opened where it lay, and run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_pcnet import images
+from napari_pcnet.plugin.result import KEY
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from napari.viewer import ViewerModel
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+"""What a file keeps of a layer beside its data and record."""
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
+    """Return a reader if the file holds superpixels with their record."""
+    if not isinstance(path, str) or not Path(path).exists() or images.read_notes(path) is None:
+        return None
+    return read
+
+
+def read(path: str) -> list[LayerData]:
+    """Read superpixels as a Labels layer with its record and its place."""
+    notes = images.read_notes(path) or {}
+    labels = images.read_labels(path).astype(np.int32)
+    placement = notes.get("layer", {})
+    options = {name: _listed(placement[name]) for name in PLACEMENT if name in placement}
+    if any(len(options.get(name, labels.shape)) != labels.ndim for name in ("scale", "translate")):
+        options = {}
+    run = {name: notes[name] for name in ("record", "image", "path", "has_planes") if name in notes}
+    name = Path(path).name.removesuffix(Path(path).suffix).removesuffix(".superpixels")
+    return [(labels, options | {"name": name, "metadata": {KEY: run}}, "labels")]
+
+
+def write(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
+    """Write a Labels layer with its record and its place; a name without an ending becomes a tif."""
+    target = Path(path) if Path(path).suffix else Path(f"{path}.tif")
+    levels = data if meta.get("multiscale") else [data]
+    notes = dict(meta.get("metadata", {}).get(KEY, {}))
+    notes["layer"] = {name: _plain(meta[name]) for name in PLACEMENT if meta.get(name) is not None}
+    images.write_labels(target, np.asarray(levels[0]), overwrite=True, notes=notes)
+    return [str(target)]
+
+
+def open_in(viewer: ViewerModel, path: str) -> Labels:
+    """Add the superpixels of a file to a viewer.
+
+    Raises
+    ------
+    ValueError
+        If the file holds none.
+    """
+    place = Path(path).parent if Path(path).name == "zarr.json" else Path(path)
+    (data, options, _), *_ = read(str(place))
+    return viewer.add_labels(data, **options)
+
+
+def _plain(value: Any) -> Any:
+    """A layer's option in types that JSON knows."""
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Sequence):
+        return [_plain(each) for each in value]
+    matrix = getattr(value, "affine_matrix", None)
+    return str(value) if matrix is None else np.asarray(matrix).tolist()
+
+
+def _listed(value: Any) -> Any:
+    return np.array(value) if value and isinstance(value[0], list) else value
