@@ -1,10 +1,13 @@
 """Eq. 1 and Eq. 2: pool to superpixels and back to pixels."""
 
+import math
+
 import pytest
 import torch
 
 from napari_pcnet.association import (
     associate,
+    confidence,
     from_cells,
     mask_outside,
     neighbour_argmax,
@@ -97,6 +100,15 @@ def test_inside_the_lattice_nothing_is_masked() -> None:
 
 def test_the_hard_association_is_the_argmax() -> None:
     assert (neighbour_argmax(hard(7, 1, 2)) == 7).all()
+
+
+def test_confidence_is_one_for_a_sure_pixel_and_none_for_an_even_one() -> None:
+    logits = torch.zeros(1, 9, 1, 4)
+    logits[0, 1:, 0, 1] = float("-inf")
+    logits[0, 2:, 0, 2] = float("-inf")
+    logits[0, 0, 0, 3] = 50.0
+    expected = torch.tensor([[[0.0, 1.0, 1 - math.log(2) / math.log(9), 1.0]]])
+    torch.testing.assert_close(confidence(logits), expected)
 
 
 def test_pooling_and_unpooling_are_differentiable() -> None:

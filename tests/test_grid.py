@@ -35,6 +35,14 @@ def test_anisotropic_pixels_are_enlarged_along_the_coarse_axis() -> None:
     assert Grid.enlarged((10, 10), 2, spacing=(3.1, 1.0)).work_shape == (60, 20)
 
 
+@pytest.mark.parametrize(
+    ("number", "inside_px", "scale"), [(16, 6400, 2), (6, 6400, 1), (6, 3200, 2), (7000, 6400, 16)]
+)
+def test_the_base_is_fine_enough_for_a_count(number: int, inside_px: int, scale: int) -> None:
+    grid, found = Grid.for_count((80, 80), number, inside_px)
+    assert (found, grid.work_shape) == (scale, (80 * scale, 80 * scale))
+
+
 def test_raw_ids_name_the_chosen_cell() -> None:
     grid = Grid.enlarged((48, 48), 1)
     rows = columns = np.arange(48)

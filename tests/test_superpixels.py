@@ -271,12 +271,46 @@ def test_torchs_own_settings_are_left_as_found(photograph: np.ndarray) -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("start_label", [0, 1])
+def test_features_are_measured_on_the_pixels_of_each_label(photograph: np.ndarray, start_label: int) -> None:
+    mask = np.zeros(photograph.shape[:2], bool)
+    mask[20:200, 30:300] = True
+    tree = pcnet_hierarchy(photograph, 50, mask=mask, start_label=start_label, confidence=True)
+    labels, features = tree.labels(30), tree.features(30)
+    assert list(features) == ["label", "area", *(f"intensity_mean-{k}" for k in range(3)), "confidence"]
+    expected = measure.regionprops_table(
+        labels + 1 - start_label, photograph, properties=("label", "area", "intensity_mean")
+    )
+    np.testing.assert_array_equal(features["label"], expected["label"] - 1 + start_label)
+    np.testing.assert_array_equal(features["area"], expected["area"])
+    for k in range(3):
+        name = f"intensity_mean-{k}"
+        np.testing.assert_allclose(features[name], expected[name], atol=255 / 65535)
+    assert ((features["confidence"] > 0.2) & (features["confidence"] <= 1)).all()
+
+
+def test_without_being_asked_for_there_is_no_confidence(tree: PCNetHierarchy) -> None:
+    assert "confidence" not in tree.features(5)
+
+
+def test_features_of_measured_channels_are_in_their_own_units() -> None:
+    random = np.random.default_rng(0)
+    image = random.normal(300, 50, (40, 50, 5))
+    tree = pcnet_hierarchy(image, 6)
+    labels, features = tree.labels(6), tree.features(6)
+    for k in range(5):
+        means = [image[labels == label, k].mean() for label in range(1, 7)]
+        np.testing.assert_allclose(features[f"intensity_mean-{k}"], means, atol=np.ptp(image) / 65535)
+
+
 def test_a_hierarchy_is_saved_and_loaded_as_one_file(tree: PCNetHierarchy, tmp_path: Path) -> None:
     tree.save(tmp_path / "tree.npz")
     loaded = PCNetHierarchy.load(tmp_path / "tree.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["tree.npz"]
     assert (loaded.n_base, loaded.n_min) == (tree.n_base, tree.n_min)
     np.testing.assert_array_equal(loaded.labels(123), tree.labels(123))
+    for name, values in tree.features(123).items():
+        np.testing.assert_array_equal(loaded.features(123)[name], values)
 
 
 def test_a_file_that_is_no_hierarchy_is_refused(tmp_path: Path) -> None:

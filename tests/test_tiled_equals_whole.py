@@ -38,9 +38,18 @@ def model(request: pytest.FixtureRequest) -> PCNet:
 def test_the_base_of_windows_is_the_base_of_one_window(model: PCNet, window: int) -> None:
     picture = drawn((501, 443))
     grid = Grid.enlarged(picture.shape, 1)
-    whole = segment_base(picture, grid, model, InferenceOptions("cpu", "float64", 4096))
-    tiled = segment_base(picture, grid, model, InferenceOptions("cpu", "float64", window))
+    whole = segment_base(picture, grid, model, InferenceOptions("cpu", "float64", 4096, confidence=True))
+    shown = np.full(picture.shape, -2, np.int32)
+    tiled = segment_base(
+        picture,
+        grid,
+        model,
+        InferenceOptions("cpu", "float64", window, confidence=True),
+        window_done=lambda core, ids: shown.__setitem__(core.slices, ids),
+    )
     np.testing.assert_array_equal(tiled.ids, whole.ids)
+    np.testing.assert_array_equal(tiled.confidence, whole.confidence)
+    np.testing.assert_array_equal(shown == -1, whole.ids == -1)  # every window was told of
     for name in ("names", "cells", "area", "colour", "rim", "edges", "border"):
         np.testing.assert_array_equal(
             getattr(tiled.regions, name), getattr(whole.regions, name), err_msg=name

@@ -139,6 +139,13 @@ class Labelled(NamedTuple):
     confidence: NDArray[np.float32] | None  # (h, w) in whole steps, 0 to COLOUR_STEPS
 
 
+def device_names() -> tuple[str, ...]:
+    """Names of the devices that are here, 'auto' and 'cpu' first."""
+    graphics = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    apple = ["mps"] if torch.backends.mps.is_available() else []
+    return ("auto", "cpu", *graphics, *apple)
+
+
 class Predictor:
     """A network made ready for one device and precision.
 

@@ -123,6 +123,16 @@ class Source:
         assert not set(leading) & set(rows_and_columns), "a plane is told by the other axes"
         return tuple(int(np.clip(round(at[axis]), 0, self.shape[axis] - 1)) for axis in leading)
 
+    def world_of_plane(self, index: Sequence[int]) -> dict[int, float]:
+        """Where a plane lies in the world, for each of the layer's axes that tell planes apart."""
+        data = np.zeros(self.layer.ndim)
+        leading = self.planes().leading
+        for axis, at in zip(leading, index, strict=True):
+            factor = self.factors[self.layer_axes.index(axis)]
+            data[axis] = at * factor + (factor - 1) / 2
+        world = self.layer.data_to_world(data)
+        return {axis: float(world[axis]) for axis in leading}
+
     def placement(self, planes: Planes) -> dict[str, Any]:
         """Options of a Labels layer that lies on the planes as the image does.
 
@@ -215,6 +225,35 @@ class Region:
     crop: Window | None = None
     share: float = 1.0
     mask: Callable[[], Mask] | None = None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The region of an earlier run, as its layer and record tell it.
+
+    Attributes
+    ----------
+    name : str
+        Of the layer.
+    crop : Window or None
+    mask : callable or None
+        Gives where its labels are not 0: ``(..., h, w)`` of the crop.
+    """
+
+    name: str
+    crop: Window | None
+    mask: Callable[[], Mask] | None
+
+    @classmethod
+    def of(cls, labels: Labels, record: RunRecord) -> Recorded:
+        """Take the region from a layer and its record."""
+
+        def mask() -> Mask:
+            inside: Mask = np.asarray(labels.data[0] if labels.multiscale else labels.data) != 0
+            return inside
+
+        crop = None if record.crop is None else Window(*record.crop)
+        return cls(labels.name, crop, None if record.mask is None else mask)
 
 
 def guess_channel_axis(layer: Image) -> int | None:

@@ -40,6 +40,7 @@ class Machine:
     device: str
     reason: str
     work_px_per_s: float
+    names: tuple[str, ...]
 
 
 def segment(job: Job, result: Result, record: RunRecord, region: Region) -> Done:
@@ -106,7 +107,7 @@ def know_machine(job: Job, device: str) -> Machine:
     """Load torch and the default network, and see how fast they are on a small picture of noise."""
     import pandas as pd  # noqa: F401  # napari's features; its import would hold up the first layer
 
-    from napari_pcnet.inference import choose_device
+    from napari_pcnet.inference import choose_device, device_names
     from napari_pcnet.superpixels import pcnet_superpixels
 
     job.check()
@@ -117,7 +118,7 @@ def know_machine(job: Job, device: str) -> Machine:
     started = time.monotonic()
     pcnet_superpixels(noise, 200, channel_axis=None, device=device, progress=job.progress)
     rate = CALIBRATION_PX**2 / max(time.monotonic() - started, 1e-3)
-    return Machine(str(choice.device), choice.reason, rate)
+    return Machine(str(choice.device), choice.reason, rate, device_names())
 
 
 def record_of_region(record: RunRecord, region: Region) -> RunRecord:

@@ -39,6 +39,7 @@ from napari_pcnet.grid import Window
 from napari_pcnet.plugin import task, texts, work
 from napari_pcnet.plugin.fields import Channels, LogSlider, count_box, narrow, note, size_box
 from napari_pcnet.plugin.layers import (
+    Recorded,
     Region,
     Source,
     guess_channel_axis,
@@ -50,7 +51,7 @@ from napari_pcnet.plugin.preview import NAME as PREVIEW_NAME
 from napari_pcnet.plugin.preview import LivePreview, Preview
 from napari_pcnet.plugin.result import Cut, Result, at_cut, read_notes
 from napari_pcnet.plugin.settings import read_settings
-from napari_pcnet.plugin.work import Job
+from napari_pcnet.plugin.work import Job, Wires, is_open
 from napari_pcnet.record import Origin, RunRecord
 
 if TYPE_CHECKING:
@@ -96,11 +97,13 @@ class SuperpixelsWidget(QWidget):
         self._held: Held = "count"
         self._cut_job: Job | None = None
         self._busy = False
+        self._wires = Wires()
         self._build()
         self.preview = LivePreview(self.viewer, self._preview_wanted, self)
         self.preview.said.connect(self._say)
-        self._info_timer = self._single_shot(self._show_info)
-        self._cut_timer = self._single_shot(self._complete_cut)
+        self._info_timer = self._single_shot(self._show_info, WAIT_MS)
+        self._cut_timer = self._single_shot(self._complete_cut, WAIT_MS)
+        self._tell_timer = self._single_shot(self._tell, 0)
         self._connect()
         self._list_layers()
         self._follow_active()
@@ -137,6 +140,11 @@ class SuperpixelsWidget(QWidget):
             if view is None:
                 raise ValueError(f"nothing of '{source.layer.name}' is in view")
             return Region(view)
+        if isinstance(chosen, Recorded):
+            whole = Window(0, 0, *source.plane_shape)
+            if chosen.crop is not None and _overlap(whole, chosen.crop) != chosen.crop:
+                raise ValueError(f"the region of '{chosen.name}' is not inside '{source.layer.name}'")
+            return Region(chosen.crop, mask=chosen.mask)
         point = self.viewer.dims.point
         inside = inside_shapes if isinstance(chosen, Shapes) else inside_labels
         return inside(source, chosen, point)
@@ -181,14 +189,13 @@ class SuperpixelsWidget(QWidget):
         self._say("")
         key = (source.layer, record.plane)
         result = Result(self.viewer, source, planes, self._editable_px(), self._layer_to_update(key, planes))
-        self._growing, self._started_s = result, time.monotonic()
-        job = Job(lambda job: task.segment(job, result, record, region))
+        self._growing, self._growing_key, self._started_s = result, key, time.monotonic()
+        self.job = job = Job(lambda job: task.segment(job, result, record, region))
         job.progressed.connect(self._show_progress)
-        job.changed.connect(result.layer.refresh)
-        job.returned.connect(lambda done: self._finish(key, result, done))
+        job.changed.connect(self._draw)
+        job.returned.connect(self._finish)
         job.refused.connect(self._say)
-        job.over.connect(lambda: self._end(job))
-        self.job = job
+        job.over.connect(self._end)
         self._enable()
         job.start()
 
@@ -243,7 +250,8 @@ class SuperpixelsWidget(QWidget):
         if found is None:
             self._say("select a layer of superpixels that has a record")
             return
-        record, origin, _ = found
+        record, origin, layer = found
+        self._recorded = Recorded.of(layer, record) if record.crop or record.mask else None
         self._set_fields(record, origin)
 
     # -- building ----------------------------------------------------------------------------------
@@ -372,15 +380,12 @@ class SuperpixelsWidget(QWidget):
     def _connect(self) -> None:
         layers = self.viewer.layers.events
         for event in (layers.inserted, layers.removed, layers.reordered):
-            event.connect(self._list_layers)
-        layers.removed.connect(self._layer_removed)
-        self.viewer.layers.selection.events.active.connect(self._follow_active)
-        for event in (
-            self.viewer.camera.events,
-            self.viewer.dims.events.point,
-            self.viewer.dims.events.ndisplay,
-        ):
-            event.connect(self._view_changed)
+            self._wires.connect(event, self._list_layers)
+        self._wires.connect(layers.removed, self._layer_removed)
+        self._wires.connect(self.viewer.layers.selection.events.active, self._follow_active)
+        dims, canvas = self.viewer.dims.events, self.viewer.canvas.events
+        for event in (self.viewer.camera.events, dims.point, dims.ndisplay, canvas.size):
+            self._wires.connect(event, self._view_changed)
         self.image.currentIndexChanged.connect(self._image_changed)
         self.channel_axis.currentIndexChanged.connect(self._axis_changed)
         for box in (self.level, self.planes, self.region_box, self.model, self.device):
@@ -405,15 +410,15 @@ class SuperpixelsWidget(QWidget):
         self.use_button.clicked.connect(self.use_record)
         QShortcut(QKeySequence("Ctrl+Alt+R"), self).activated.connect(self.run)
         QShortcut(QKeySequence("Ctrl+Alt+X"), self).activated.connect(self.cancel)
-        self.destroyed.connect(work.stop_all)
+        self.destroyed.connect(lambda: self._leave())
         application = QApplication.instance()
         assert application is not None, "a widget has an application"
         application.aboutToQuit.connect(work.stop_all_and_wait)
 
-    def _single_shot(self, slot: Callable[[], None]) -> QTimer:
+    def _single_shot(self, slot: Callable[[], None], wait_ms: int) -> QTimer:
         timer = QTimer(self)
         timer.setSingleShot(True)
-        timer.setInterval(WAIT_MS)
+        timer.setInterval(wait_ms)
         timer.timeout.connect(slot)
         return timer
 
@@ -432,10 +437,11 @@ class SuperpixelsWidget(QWidget):
             ]
             regions = [each for each in regions if each.name != PREVIEW_NAME]
             inside = [(f"inside '{each.name}'", each) for each in regions]
+            if self._recorded is not None:
+                inside.append((f"as in '{self._recorded.name}'", self._recorded))
             _offer(self.region_box, [(WHOLE, WHOLE), (VIEW, VIEW), *inside])
         for layer in self.viewer.layers:
-            layer.events.name.disconnect(self._list_layers)
-            layer.events.name.connect(self._list_layers)
+            self._wires.connect(layer.events.name, self._list_layers)
         self._image_changed()
 
     def _layer_removed(self, event: Any) -> None:
@@ -471,6 +477,7 @@ class SuperpixelsWidget(QWidget):
         self._choice_changed()
 
     _shown_image: Image | None = None
+    _recorded: Recorded | None = None
 
     def _axis_changed(self, _index: int = 0) -> None:
         if self._busy:
@@ -677,34 +684,48 @@ class SuperpixelsWidget(QWidget):
         self.progress.setValue(done)
         self.progress.setFormat(f"%p %, {_duration(left)} left")
 
-    def _finish(self, key: tuple[Any, ...], result: Result, done: task.Done) -> None:
-        if self._growing is not result:
-            return  # cancelled between its last report and now
-        self._growing = None
-        result.finish(done.stack, done.cut)
-        self.results[key] = self.result = result
-        QTimer.singleShot(0, lambda: self._tell(result, done))  # the viewer may draw in between
+    def _draw(self) -> None:
+        if self._growing is not None:
+            self._growing.layer.refresh()
 
-    def _tell(self, result: Result, done: task.Done) -> None:
+    def _finish(self, done: task.Done) -> None:
+        if self._growing is None:
+            return  # cancelled between its last report and now
+        result, self._growing = self._growing, None
+        result.finish(done.stack, done.cut)
+        self.results[self._growing_key] = self.result = result
+        self._seconds = done.seconds
+        self._tell_timer.start()  # the viewer may draw in between
+
+    def _tell(self) -> None:
         """Show what a run that is done came to."""
-        if self.result is not result or not result.is_there:
+        result, seconds = self.result, self._seconds
+        if result is None or result.stack is None or not result.is_there:
             return
         region = Region(result.planes.crop)
         expected = self._expected(result.source, region)
-        self._rate = expected.work_px * len(result.planes.indices) / max(done.seconds, 1e-3)
+        self._rate = expected.work_px * len(result.planes.indices) / max(seconds, 1e-3)
         self._list_layers()
         self._show_tree()
-        number = sum(done.stack.counts(result.record.n_segments))
+        number = sum(result.stack.counts(result.record.n_segments))
         kind = "; a pyramid, to be drawn at once ('Make editable' to paint)" if result.is_pyramid else ""
-        self._say(f"{number:,} superpixels in {_duration(done.seconds)}{kind}")
+        self._say(f"{number:,} superpixels in {_duration(seconds)}{kind}")
 
-    def _end(self, job: Job) -> None:
+    def _end(self) -> None:
         self._undo()
-        if self.job is job:
-            self.job = None
+        self.job = None
         self.progress.reset()
         self.progress.setFormat("")
         self._enable()
+
+    def _leave(self) -> None:
+        """The dock was closed, or the viewer: end what is under way. Qt's part of the widget is gone."""
+        self._wires.cut()
+        for job in (self.job, self._cut_job):
+            if job is not None:
+                job.stop()
+        if is_open(self.viewer):
+            self._undo()
 
     def _undo(self) -> None:
         growing, self._growing = self._growing, None
@@ -779,20 +800,15 @@ class SuperpixelsWidget(QWidget):
         if self._cut_job is not None:
             self._cut_job.stop()
         stack, record, origin = result.stack, at_cut(result.record, n, height), self._origin(result)
-        job = Job(lambda job: Cut.make(stack, record, origin, job.check))
+        self._cut_job = Job(lambda job: (result, Cut.make(stack, record, origin, job.check)))
+        self._cut_job.returned.connect(self._settle_cut)
+        self._cut_job.start()
 
-        def settle(cut: Cut) -> None:
-            if result.is_there and not self._cut_timer.isActive():
-                result.settle(cut)
-
-        def over() -> None:
-            if self._cut_job is job:
-                self._cut_job = None
-
-        job.returned.connect(settle)
-        job.over.connect(over)
-        self._cut_job = job
-        job.start()
+    def _settle_cut(self, made: tuple[Result, Cut]) -> None:
+        result, cut = made
+        if result.is_there and not self._cut_timer.isActive():
+            result.settle(cut)
+        self._cut_job = None
 
     def _origin(self, result: Result) -> Origin:
         found = read_notes(result.layer.metadata)
@@ -828,7 +844,12 @@ class SuperpixelsWidget(QWidget):
         mask = region.mask
         if mask is None:
             return Preview(source, record)
-        return Preview(source, record, lambda: mask()[part.inside(whole)])
+
+        def mask_in_view() -> NDArray[np.bool_]:
+            inside: NDArray[np.bool_] = np.logical_or.reduce(mask().reshape(-1, *whole.shape))
+            return inside[part.inside(whole)]
+
+        return Preview(source, record, mask_in_view)
 
     # -- machine, model, messages ------------------------------------------------------------------
 
@@ -842,6 +863,9 @@ class SuperpixelsWidget(QWidget):
 
     def _know(self, machine: task.Machine) -> None:
         self.machine, self._rate = machine, machine.work_px_per_s
+        for name in machine.names:
+            if self.device.findText(name) < 0:
+                self.device.addItem(name)
         self.device_reason.setText(f"{machine.device}: {machine.reason}")
         self._show_info()
 
@@ -863,14 +887,14 @@ class SuperpixelsWidget(QWidget):
     def _say(self, text: str) -> None:
         self.message.setText(text[:1].upper() + text[1:])
 
-    def _selected_record(self) -> tuple[RunRecord, Origin, str] | None:
-        """Record, origin and name of the selected layer of superpixels, else of the last result."""
+    def _selected_record(self) -> tuple[RunRecord, Origin, Labels] | None:
+        """Record, origin and layer of the selected superpixels, else of the last result."""
         layers = [self.viewer.layers.selection.active]
         layers += [self.result.layer] if self.result is not None else []
         for layer in layers:
             found = None if layer is None else read_notes(layer.metadata)
             if layer is not None and found is not None:
-                return found[0], found[1], layer.name
+                return found[0], found[1], layer
         return None
 
     def _copy(self, text_of: Callable[[RunRecord, Origin, str], str], what: str) -> str | None:
@@ -878,11 +902,12 @@ class SuperpixelsWidget(QWidget):
         if found is None:
             self._say("there is no run to copy yet")
             return None
-        text = text_of(*found)
+        record, origin, layer = found
+        text = text_of(record, origin, layer.name)
         clipboard = QApplication.clipboard()
         assert clipboard is not None, "an application has a clipboard"
         clipboard.setText(text)
-        self._say(f"copied '{found[2]}' as {what}")
+        self._say(f"copied '{layer.name}' as {what}")
         return text
 
     def _set_fields(self, record: RunRecord, origin: Origin) -> None:
@@ -904,10 +929,13 @@ class SuperpixelsWidget(QWidget):
             self._choose_model(record.model)
             self._held = "count"
         self._choice_changed()
-        if record.plane is not None and source.has_planes:
-            for axis, at in zip(source.planes().leading, record.plane, strict=True):
-                offset = self.viewer.dims.ndim - source.layer.ndim
-                self.viewer.dims.set_current_step(source.layer_axes.index(axis) + offset, at)
+        self._list_layers()
+        recorded = WHOLE if self._recorded is None else self._recorded
+        self.region_box.setCurrentIndex(_index_of(self.region_box, recorded))
+        if record.plane is not None and len(record.plane) == len(source.planes().leading):
+            offset = self.viewer.dims.ndim - source.layer.ndim
+            for axis, at in source.world_of_plane(record.plane).items():
+                self.viewer.dims.set_point(axis + offset, at)
 
     def _axis_is(self, index: int, channel_axis: int | None) -> bool:
         layer = self.image_layer

@@ -11,10 +11,13 @@ import atexit
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
 
 REPORT_S = 0.03
 """Least time between two reports: the viewer draws no faster."""
@@ -113,6 +116,34 @@ class Job(QObject):
     def _finish(self) -> None:
         _running.discard(self)
         QTimer.singleShot(0, self.over.emit)  # the viewer may draw in between
+
+
+class Wires:
+    """Connections to events of a viewer, which outlives a widget: they are cut when it goes."""
+
+    def __init__(self) -> None:
+        self._wires: list[tuple[Any, Callable[..., None]]] = []
+
+    def connect(self, event: Any, slot: Callable[..., None]) -> None:
+        """Call a slot at an event, once however often this is said."""
+        if (event, slot) not in self._wires:
+            event.connect(slot)
+            self._wires.append((event, slot))
+
+    def cut(self) -> None:
+        """Undo all connections."""
+        for event, slot in self._wires:
+            event.disconnect(slot)
+        self._wires.clear()
+
+
+def is_open(viewer: Viewer) -> bool:
+    """Whether a viewer still has its window."""
+    try:
+        viewer.window.geometry()
+    except (AttributeError, RuntimeError):  # of Python's part of it, of Qt's
+        return False
+    return True
 
 
 def stop_all() -> None:

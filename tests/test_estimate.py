@@ -1,0 +1,36 @@
+"""An estimate knows the enlargement and the window; memory follows the window, not the picture alone."""
+
+import pytest
+
+from napari_pcnet.estimate import estimate
+
+
+def test_a_large_picture_is_looked_at_once() -> None:
+    assert estimate((1000, 1000), 500).work_px == 1024 * 1024
+
+
+def test_a_small_picture_is_looked_at_enlarged() -> None:
+    # 20,000 cells of 16 pixels on a side need three times the side
+    assert estimate((1000, 1000), 5000).work_px == 3008 * 3008
+
+
+def test_a_mask_needs_finer_cells() -> None:
+    assert estimate((1000, 1000), 500, inside=0.1).work_px == 3008 * 3008
+
+
+def test_anisotropic_pixels_are_enlarged_along_the_coarse_axis() -> None:
+    assert estimate((640, 640), 100, spacing=(2.0, 1.0)).work_px == 1280 * 640
+
+
+def test_memory_follows_the_window() -> None:
+    small, large = (estimate((20_000, 20_000), 1000, window_px=side).memory_bytes for side in (1024, 8192))
+    assert large - small > 500 << 20
+
+
+def test_memory_per_pixel_falls_with_the_size_of_the_picture() -> None:
+    shares = [estimate((side, side), 1000).memory_bytes / side**2 for side in (1000, 4000, 16_000)]
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_seconds_follow_the_speed() -> None:
+    assert estimate((1000, 1000), 500).seconds(2e6) == pytest.approx(1024 * 1024 / 2e6)
