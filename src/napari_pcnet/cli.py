@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet import __version__, images, weights
-from napari_pcnet.record import Origin, RunRecord, notes_of
+from napari_pcnet.record import Origin, RunRecord, needs_no_fourth, notes_of
 
 FAILED = 1
 USER_ERROR = 2
@@ -72,7 +72,7 @@ def _refuse(message: str) -> int:
 def _segment(namespace: argparse.Namespace) -> int:
     record = _options_from(namespace, RunRecord)
     _check_files(namespace, record)
-    image = images.read_image(namespace.image, level=record.level)
+    image = images.read_image(namespace.image, level=record.level, alpha_apart=needs_no_fourth(record))
     if "channel_axis" not in namespace:
         record = replace(record, channel_axis=image.channel_axis)
     labels, seconds = _labels(image, record)

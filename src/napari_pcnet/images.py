@@ -101,6 +101,7 @@ def read_image(
     mask_path: str | os.PathLike[str] | None = None,
     *,
     level: int = 0,
+    alpha_apart: bool = True,
 ) -> Image:
     """Read a picture, and the region to look at from a second file if there is one.
 
@@ -114,6 +115,9 @@ def read_image(
     level : int
         Which size of a pyramid, from 0, the full one, to ``count_levels(path) - 1``. The arrays of a
         zarr group that is no OME-Zarr are taken in the order of their names, as napari does.
+    alpha_apart : bool
+        Whether what a tif calls transparency becomes the mask. Some programs call the fourth of four
+        measured channels so.
 
     Raises
     ------
@@ -127,7 +131,7 @@ def read_image(
     path = Path(path)
     if level != 0:
         _check_level(path, level)
-    image = _read(path, level=level)
+    image = _read(path, level=level, alpha_apart=alpha_apart)
     if mask_path is None:
         return image
     mask = read_mask(mask_path)
@@ -330,13 +334,13 @@ def boundaries(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
 _Kind = Literal["picture", "tif", "zarr"]
 
 
-def _read(path: Path, colours_of_palette: bool = True, level: int = 0) -> Image:
+def _read(path: Path, colours_of_palette: bool = True, level: int = 0, alpha_apart: bool = True) -> Image:
     kind = _kind(path)
     with _damage_in_a_sentence(path, kind):
         if kind == "zarr":
             return _read_zarr(path, level)
         if kind == "tif":
-            return _read_tiff(path, colours_of_palette, level)
+            return _read_tiff(path, colours_of_palette, level, alpha_apart)
         return _read_picture(path, colours_of_palette)
 
 
@@ -392,7 +396,7 @@ def _open_tiff(path: Path) -> Iterator[Any]:  # Any: tifffile's file stays in he
         raise ValueError(str(error)) from error
 
 
-def _read_tiff(path: Path, colours_of_palette: bool, level: int) -> Image:
+def _read_tiff(path: Path, colours_of_palette: bool, level: int, alpha_apart: bool) -> Image:
     import tifffile
 
     with _open_tiff(path) as file:
@@ -419,7 +423,7 @@ def _read_tiff(path: Path, colours_of_palette: bool, level: int) -> Image:
     channel_axis = next((axes.index(each) for each in "SC" if each in axes), None)
     # Associated and unassociated alpha; an extra sample of another kind, near infrared say, is a channel.
     alphas = [at for at, kind in enumerate(extra, -len(extra)) if kind in (1, 2)]
-    if "S" in axes and alphas:
+    if "S" in axes and alphas and alpha_apart:
         image = _split_alpha(pixels, axes.index("S"), alphas)
     else:
         image = Image(pixels, channel_axis)

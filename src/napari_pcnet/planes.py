@@ -63,7 +63,8 @@ class Planes:
         shape = tuple(map(int, pixels.shape))
         kept, channel_axis = _axes(shape, record.channel_axis)
         rows, columns = plane_axes(len(shape), channel_axis)
-        leading = tuple(axis for axis in kept if axis not in (rows, columns, channel_axis))
+        others = [axis for axis in kept if axis not in (rows, columns, channel_axis)]
+        leading = tuple(axis for axis in others if shape[axis] > 1)
         lengths = tuple(shape[axis] for axis in leading)
         crop = _crop(record.crop, (shape[rows], shape[columns]))
         if record.channels is not None and channel_axis is None:

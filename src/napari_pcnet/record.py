@@ -181,11 +181,19 @@ class Origin:
         A file that holds just these pixels, if there is one.
     has_planes : bool
         Whether the image has axes besides rows, columns and channels.
+    has_levels : bool
+        Whether it is a pyramid, of which the record names a level.
     """
 
     image: str
     path: str | None = None
     has_planes: bool = False
+    has_levels: bool = False
+
+
+def needs_no_fourth(record: RunRecord) -> bool:
+    """Whether a fourth channel of a file may be its transparency: the record does not ask for it."""
+    return record.channels is None or max(record.channels, default=0) < 3
 
 
 def notes_of(record: RunRecord, origin: Origin) -> dict[str, Any]:
@@ -195,6 +203,7 @@ def notes_of(record: RunRecord, origin: Origin) -> dict[str, Any]:
         "image": origin.image,
         "path": origin.path,
         "has_planes": origin.has_planes,
+        "has_levels": origin.has_levels,
     }
 
 
@@ -207,8 +216,9 @@ def from_notes(notes: object) -> tuple[RunRecord, Origin] | None:
     except (ValueError, TypeError):
         return None
     path = notes.get("path")
-    image, has_planes = str(notes.get("image", "image")), bool(notes.get("has_planes", False))
-    return record, Origin(image, None if path is None else str(path), has_planes)
+    has_planes, has_levels = (bool(notes.get(name, False)) for name in ("has_planes", "has_levels"))
+    image = str(notes.get("image", "image"))
+    return record, Origin(image, None if path is None else str(path), has_planes, has_levels)
 
 
 def _flag(name: str, value: Any) -> list[str]:

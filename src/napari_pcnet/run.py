@@ -20,7 +20,7 @@ from napari_pcnet import arguments, hierarchy, images, superpixels
 from napari_pcnet.grid import Window
 from napari_pcnet.inference import Progress, look_up
 from napari_pcnet.planes import Planes, part_of
-from napari_pcnet.record import RunRecord
+from napari_pcnet.record import RunRecord, needs_no_fourth
 from napari_pcnet.superpixels import Measures, PCNetHierarchy
 
 PlaneWindowDone = Callable[[int, Window, NDArray[np.int32]], None]
@@ -144,7 +144,8 @@ def run_file(
     path: str | os.PathLike[str], record: RunRecord, *, progress: Progress | None = None
 ) -> NDArray[np.integer]:
     """Repeat a run on the picture file at `path`, with the level and the mask file that the record names."""
-    return run_image(images.read_image(path, level=record.level), record, progress=progress)
+    image = images.read_image(path, level=record.level, alpha_apart=needs_no_fourth(record))
+    return run_image(image, record, progress=progress)
 
 
 def run_image(

@@ -50,6 +50,7 @@ class Channels(QToolButton):
         super().__init__(parent)
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.setMenu(QMenu(self))
+        self.setStyleSheet("padding-right: 14px")  # the arrow's place
         self.set_count(1)
 
     def set_count(self, number: int) -> None:
@@ -117,5 +118,6 @@ def note() -> QLabel:
     """Return a label for a sentence, which may wrap and be copied."""
     label = QLabel()
     label.setWordWrap(True)
+    label.setAlignment(Qt.AlignmentFlag.AlignTop)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LayerData = tuple[Any, dict[str, Any], str]
 
 PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-"""What a file keeps of a layer beside its data and record."""
+"""What a file keeps of a layer beside its data, features and record."""
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
@@ -40,9 +40,12 @@ def read(path: str) -> list[LayerData]:
     options = {name: _listed(placement[name]) for name in PLACEMENT if name in placement}
     if any(len(options.get(name, labels.shape)) != labels.ndim for name in ("scale", "translate")):
         options = {}
-    run = {name: notes[name] for name in ("record", "image", "path", "has_planes") if name in notes}
+    run = {name: value for name, value in notes.items() if name not in ("layer", "features")}
     name = Path(path).name.removesuffix(Path(path).suffix).removesuffix(".superpixels")
-    return [(labels, options | {"name": name, "metadata": {KEY: run}}, "labels")]
+    options |= {"name": name, "metadata": {KEY: run}}
+    if "features" in notes:
+        options["features"] = {column: np.array(values) for column, values in notes["features"].items()}
+    return [(labels, options, "labels")]
 
 
 def write(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
@@ -51,6 +54,9 @@ def write(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     levels = data if meta.get("multiscale") else [data]
     notes = dict(meta.get("metadata", {}).get(KEY, {}))
     notes["layer"] = {name: _plain(meta[name]) for name in PLACEMENT if meta.get(name) is not None}
+    features = meta.get("features")
+    if features is not None and len(features):
+        notes["features"] = {str(column): np.asarray(features[column]).tolist() for column in features}
     images.write_labels(target, np.asarray(levels[0]), overwrite=True, notes=notes)
     return [str(target)]
 
@@ -65,7 +71,9 @@ def open_in(viewer: ViewerModel, path: str) -> Labels:
     """
     place = Path(path).parent if Path(path).name == "zarr.json" else Path(path)
     (data, options, _), *_ = read(str(place))
-    return viewer.add_labels(data, **options)
+    layer = viewer.add_labels(data, **options)
+    layer.contour = 1
+    return layer
 
 
 def _plain(value: Any) -> Any:

@@ -92,8 +92,13 @@ class Source:
         """The channel axis as a record names it: also for a file that drops axes of length 1."""
         if self.channel_axis is None:
             return None
-        for axis in range(-1, -len(self.shape) - 1, -1):
-            found = Planes.select(self.pixels, RunRecord(channel_axis=axis)).channel_axis
+        ndim = len(self.shape)
+        axis: int
+        for axis in (*range(-1, -ndim - 1, -1), *range(ndim)):
+            try:
+                found = Planes.select(self.pixels, RunRecord(channel_axis=axis)).channel_axis
+            except ValueError:  # counted without axes of length 1 there are fewer
+                continue
             if found == self.channel_axis:
                 return axis
         raise ValueError(f"axis {self.channel_axis} of {self.shape} cannot hold channels")
@@ -237,7 +242,7 @@ class Recorded:
         Of the layer.
     crop : Window or None
     mask : callable or None
-        Gives where its labels are not 0: ``(..., h, w)`` of the crop.
+        Gives where its labels were not 0: ``(..., h, w)`` of the crop. A run in it draws on the layer.
     """
 
     name: str
@@ -247,13 +252,11 @@ class Recorded:
     @classmethod
     def of(cls, labels: Labels, record: RunRecord) -> Recorded:
         """Take the region from a layer and its record."""
-
-        def mask() -> Mask:
-            inside: Mask = np.asarray(labels.data[0] if labels.multiscale else labels.data) != 0
-            return inside
-
         crop = None if record.crop is None else Window(*record.crop)
-        return cls(labels.name, crop, None if record.mask is None else mask)
+        if record.mask is None:
+            return cls(labels.name, crop, None)
+        inside: Mask = np.asarray(labels.data[0] if labels.multiscale else labels.data) != 0
+        return cls(labels.name, crop, lambda: inside)
 
 
 def guess_channel_axis(layer: Image) -> int | None:

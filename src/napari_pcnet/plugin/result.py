@@ -146,7 +146,9 @@ class Result:
         self.settle(cut)
         self._before = None
         if self._replaced is not None and self._replaced in self.viewer.layers:
+            name = self._replaced.name
             self.viewer.layers.remove(self._replaced)
+            self.layer.name = name
         self._replaced = None
 
     def undo(self) -> None:

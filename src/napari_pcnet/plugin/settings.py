@@ -1,4 +1,4 @@
-"""What is set under Preferences, napari-pcnet; the defaults stand in the manifest, too."""
+"""What is set under Preferences, PCNet superpixels; the defaults stand in the manifest, too."""
 
 from __future__ import annotations
 

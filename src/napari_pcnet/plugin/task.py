@@ -14,7 +14,7 @@ from napari_pcnet.plugin.layers import Region, Source
 from napari_pcnet.plugin.result import Cut, Result
 from napari_pcnet.plugin.texts import MASK_IS_LAYER
 from napari_pcnet.plugin.work import Job
-from napari_pcnet.record import Origin, RunRecord
+from napari_pcnet.record import Origin, RunRecord, needs_no_fourth
 
 if TYPE_CHECKING:
     from napari_pcnet.run import Stack
@@ -75,14 +75,15 @@ def origin_of(source: Source, record: RunRecord) -> Origin:
     path = source.layer.source.path
     holds = path is not None and _file_holds(path, source, record)
     has_planes = len(source.shape) > (2 if source.channel_axis is None else 3)
-    return Origin(source.layer.name, str(path) if holds else None, has_planes)
+    file = str(path) if holds else None
+    return Origin(source.layer.name, file, has_planes, bool(source.layer.multiscale))
 
 
 def _file_holds(path: str, source: Source, record: RunRecord) -> bool:
     """Whether a file, as a script would read it, holds the first and the last plane of a run."""
     plain = replace(record, mask=None)
     try:
-        image = images.read_image(path, level=record.level)
+        image = images.read_image(path, level=record.level, alpha_apart=needs_no_fourth(record))
         here, there = source.planes(plain), source.planes(plain).select(image.pixels, plain)
     except (ValueError, OSError):
         return False

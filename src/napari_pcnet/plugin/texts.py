@@ -34,13 +34,31 @@ def _saved_first(record: RunRecord, origin: Origin, layer_name: str) -> tuple[st
     comments, source = [], origin.path
     if source is None:
         source = f"{_file_name(origin.image)}.tif"
-        comments.append(f"# First save the layer '{origin.image}' as {source} (File, Save Selected Layers).")
+        comments.append(_how_to_save(record, origin, source))
         record = replace(record, level=0)
     if record.mask == MASK_IS_LAYER:
         mask = f"{_file_name(layer_name)}-region.tif"
-        comments.append(f"# First save the layer '{layer_name}' as {mask}: what is 0 there lies outside.")
+        comments.append(
+            f"# First save the layer '{_line(layer_name)}' as {mask}: what is 0 there lies outside."
+        )
         record = replace(record, mask=mask)
     return "".join(f"{each}\n" for each in comments), source, record
+
+
+def _how_to_save(record: RunRecord, origin: Origin, file: str) -> str:
+    name = _line(origin.image)
+    if not origin.has_levels:
+        return f"# First save the layer '{name}' as {file} (File, Save Selected Layers)."
+    return (
+        f"# First save level {record.level} of the layer '{name}' as {file}; in napari's console: "
+        f"import numpy, tifffile; "
+        f"tifffile.imwrite({file!r}, numpy.asarray(viewer.layers[{name!r}].data[{record.level}]))"
+    )
+
+
+def _line(name: str) -> str:
+    """A name on one line: what follows a comment's end would be run."""
+    return " ".join(name.split())
 
 
 def _file_name(name: str) -> str:

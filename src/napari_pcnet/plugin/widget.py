@@ -100,7 +100,7 @@ class SuperpixelsWidget(QWidget):
         self._wires = Wires()
         self._build()
         self.preview = LivePreview(self.viewer, self._preview_wanted, self)
-        self.preview.said.connect(self._say)
+        self.preview.said.connect(self._say_of_preview)
         self._info_timer = self._single_shot(self._show_info, WAIT_MS)
         self._cut_timer = self._single_shot(self._complete_cut, WAIT_MS)
         self._tell_timer = self._single_shot(self._tell, 0)
@@ -160,7 +160,7 @@ class SuperpixelsWidget(QWidget):
             model=self._model(),
             compactness=self.compactness.value(),
             channel_axis=source.record_axis,
-            channels=channels or source.all_channels,
+            channels=source.all_channels if channels is None else channels,
             spacing=source.spacing,
             device=self.device.currentText(),
             level=source.level,
@@ -185,6 +185,7 @@ class SuperpixelsWidget(QWidget):
         except ValueError as error:
             self._say(str(error))
             return
+        self._settle_now()
         self.live.setChecked(False)
         self._say("")
         key = (source.layer, record.plane)
@@ -210,29 +211,33 @@ class SuperpixelsWidget(QWidget):
     def slide(self, n: int | None = None, height: float | None = None) -> None:
         """Show another cut of the last tree."""
         result = self._result_to_cut()
-        if result is None or result.stack is None:
+        if result is None or result.stack is None or self.job is not None:
             return
         counts = result.stack.counts(n, height=height)
         result.slide(n, height)
-        self._cut = (counts[0] if height is None else None, height)
+        self._pending = (result, at_cut(result.record, None if n is None else counts[0], height))
         self._show_cut(counts[0], height)
+        self._say(f"{sum(counts):,} superpixels")
         self._cut_timer.start()
 
     def add_nested(self) -> list[Labels]:
         """Add three layers, fine, medium and coarse: every superpixel lies in one of the next."""
+        self._settle_now()
         result = self.result
         if result is None or result.stack is None:
             return []
+        shown = result.stack.counts(result.record.n_segments, height=result.record.height)[0]
         origin = self._origin(result)
         made = []
         for name, times in NESTED:
-            n = max(result.stack.n_min, result.record.n_segments // times)
+            n = max(result.stack.n_min, shown // times)
             cut = Cut.make(result.stack, at_cut(result.record, n), origin)
             made.append(result.add_cut(cut, f"{result.source.layer.name} {name} ({n})"))
         return made
 
     def make_editable(self) -> None:
         """Add the result as a layer that can be painted on."""
+        self._settle_now()
         if self.result is not None and self.result.is_there:
             self.result.editable_copy()
 
@@ -246,6 +251,7 @@ class SuperpixelsWidget(QWidget):
 
     def use_record(self) -> None:
         """Set all fields as the record of the selected layer says."""
+        self._settle_now()
         found = self._selected_record()
         if found is None:
             self._say("select a layer of superpixels that has a record")
@@ -294,7 +300,7 @@ class SuperpixelsWidget(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
-        self.setMinimumWidth(300)
+        self.setMinimumWidth(330)
 
     def _build_fields(self) -> None:
         self.image, self.level, self.channel_axis = (
@@ -384,7 +390,7 @@ class SuperpixelsWidget(QWidget):
         self._wires.connect(layers.removed, self._layer_removed)
         self._wires.connect(self.viewer.layers.selection.events.active, self._follow_active)
         dims, canvas = self.viewer.dims.events, self.viewer.canvas.events
-        for event in (self.viewer.camera.events, dims.point, dims.ndisplay, canvas.size):
+        for event in (self.viewer.scene.camera.events, dims.point, dims.ndisplay, canvas.size):
             self._wires.connect(event, self._view_changed)
         self.image.currentIndexChanged.connect(self._image_changed)
         self.channel_axis.currentIndexChanged.connect(self._axis_changed)
@@ -469,15 +475,17 @@ class SuperpixelsWidget(QWidget):
 
     def _image_changed(self, _index: int = 0) -> None:
         layer = self.image_layer
-        if layer != self._shown_image:
-            self._shown_image = layer
+        if layer != self._shown_image or self._shows_nothing:
+            self._shown_image, self._shows_nothing = layer, False
             self._offer_axes(layer)
             self._offer_levels(layer)
             self._axis_changed()
         self._choice_changed()
 
     _shown_image: Image | None = None
+    _shows_nothing = True
     _recorded: Recorded | None = None
+    _said_of_preview = ""
 
     def _axis_changed(self, _index: int = 0) -> None:
         if self._busy:
@@ -510,13 +518,16 @@ class SuperpixelsWidget(QWidget):
             self.channel_axis.setCurrentIndex(_index_of(self.channel_axis, guess))
 
     def _offer_levels(self, layer: Image | None) -> None:
-        shapes = [] if layer is None or not layer.multiscale else level_shapes(layer)
+        levels = [("full resolution", 0)]
+        if layer is not None and layer.multiscale:
+            axis = self.channel_axis.currentData()
+            planes = [Source(layer, k, axis).plane_shape for k in range(len(level_shapes(layer)))]
+            levels = [(f"{k}: {height} x {width}", k) for k, (height, width) in enumerate(planes)]
+            levels.insert(0, ("finest that fits", AUTOMATIC))
         with self._quiet():
-            levels = [(f"{k}: {' x '.join(map(str, shape))}", k) for k, shape in enumerate(shapes)]
-            _offer(
-                self.level, [("finest that fits", AUTOMATIC), *levels] if shapes else [("full resolution", 0)]
-            )
-        self._show_row(self.level, bool(shapes))
+            _offer(self.level, levels)
+            self.level.setCurrentIndex(0)
+        self._show_row(self.level, len(levels) > 1)
 
     def _show_row(self, field: QWidget, shown: bool) -> None:
         field.setVisible(shown)
@@ -562,11 +573,11 @@ class SuperpixelsWidget(QWidget):
                 self.size_px.setValue(side)
             if self._held != "units":
                 self.size_units.setValue(side * per_px)
-        units = {str(source.layer.units[axis]) for axis in source.layer_axes[-2:]}
-        unit = units.pop() if len(units) == 1 else ""
-        in_units = unit != "pixel" or not math.isclose(per_px, 1)
-        self.size_units.setSuffix("" if unit == "pixel" else f" {unit}")
-        self._show_row(self.size_units, in_units)
+        units = {source.layer.units[axis] for axis in source.layer_axes[-2:]}
+        unit = units.pop() if len(units) == 1 else None
+        is_pixel = str(unit) == "pixel"
+        self.size_units.setSuffix("" if unit is None or is_pixel else f" {unit:~}")
+        self._show_row(self.size_units, not is_pixel or not math.isclose(per_px, 1))
 
     def _show_info(self) -> None:
         """Say what a run would make, need and take."""
@@ -575,6 +586,10 @@ class SuperpixelsWidget(QWidget):
             self.info.setText("Open an image to begin.")
             return
         if region is None:
+            return  # the reason is said
+        pixels = _area(source, region)
+        if region.mask is None and self.count.value() > pixels:
+            self.info.setText(f"{self.count.value():,} superpixels are more than the {pixels:,.0f} pixels.")
             return
         self._link_sizes()
         expected = self._expected(source, region)
@@ -590,7 +605,6 @@ class SuperpixelsWidget(QWidget):
         if memory > free:
             text += f" Only {_bytes(free)} are free: choose a smaller region or a coarser level."
         self.info.setText(text + self._level_reason(source))
-        self._say("")
 
     def _source_and_region(self) -> tuple[Source | None, Region | None]:
         source = self.source()
@@ -599,7 +613,7 @@ class SuperpixelsWidget(QWidget):
         try:
             return source, self.region(source)
         except ValueError as error:
-            self._say(str(error))
+            self.info.setText(_sentence(str(error)))
             return source, None
 
     def _expected(self, source: Source, region: Region) -> Estimate:
@@ -656,8 +670,10 @@ class SuperpixelsWidget(QWidget):
 
     def _view_corners(self) -> NDArray[np.float64]:
         """Corners of the canvas in the world, ``(4, d)``."""
-        half = np.array(self.viewer.canvas.viewbox_size(self.viewer.layers)) / (2 * self.viewer.camera.zoom)
-        centre = np.array(self.viewer.camera.center)[-2:]
+        half = np.array(self.viewer.canvas.viewbox_size(self.viewer.layers)) / (
+            2 * self.viewer.scene.camera.zoom
+        )
+        centre = np.array(self.viewer.scene.camera.center)[-2:]
         corners = np.tile(np.array(self.viewer.dims.point, float), (4, 1))
         signs = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
         corners[:, list(self.viewer.dims.displayed[-2:])] = centre + signs * half
@@ -746,20 +762,23 @@ class SuperpixelsWidget(QWidget):
             self.editable_button,
         ):
             widget.setEnabled(has_tree)
+        if self.result is None:
+            self.height_label.clear()
         has_record = self._selected_record() is not None
         for button in (self.python_button, self.command_button, self.use_button):
             button.setEnabled(has_record)
 
     # -- the slider --------------------------------------------------------------------------------
 
-    _cut: tuple[int | None, float | None] = (None, None)
+    _pending: tuple[Result, RunRecord] | None = None
+    """A cut that is shown, but not complete."""
 
     def _result_to_cut(self) -> Result | None:
         """The result that the slider moves; one that was worked on stays, and another layer is made."""
         result = self.result
         if result is None or result.stack is None or not result.is_there:
             return None
-        if result.is_edited and not self._cut_timer.isActive() and self._cut_job is None:
+        if self._pending is None and result.is_edited:
             again = Result(self.viewer, result.source, result.planes, self._editable_px())
             again.finish(result.stack, Cut.make(result.stack, result.record, self._origin(result)))
             key = next(key for key, each in self.results.items() if each is result)
@@ -776,8 +795,9 @@ class SuperpixelsWidget(QWidget):
         low, high = (float(heights.min()), float(heights.max())) if len(heights) else (1.0, 1.0)
         self.n_slider.set_limits(stack.n_min, stack.n_max)
         self.height_slider.set_limits(low, high)
-        with self._quiet():
-            self.n_box.setRange(stack.n_min, stack.n_max)
+        self.n_box.blockSignals(True)
+        self.n_box.setRange(stack.n_min, stack.n_max)
+        self.n_box.blockSignals(False)
         self._show_cut(stack.counts(record.n_segments, height=record.height)[0], record.height)
 
     def _show_cut(self, n: int, height: float | None) -> None:
@@ -790,25 +810,40 @@ class SuperpixelsWidget(QWidget):
         self.n_box.blockSignals(False)
         self.n_slider.show_number(n)
         self.height_slider.show_number(at)
-        self.height_label.setText(f"{at:.3g}")
+        self.height_label.setText(f"{at:,.0f}" if at >= 100 else f"{at:.3g}")
 
     def _complete_cut(self) -> None:
         """The slider rests: make the labels of the cut an array, and its features and record."""
-        result, (n, height) = self.result, self._cut
-        if result is None or result.stack is None or not result.is_there:
-            return
         if self._cut_job is not None:
             self._cut_job.stop()
-        stack, record, origin = result.stack, at_cut(result.record, n, height), self._origin(result)
+        if self._pending is None or not self._pending[0].is_there:
+            self._pending = self._cut_job = None
+            return
+        (result, record), stack = self._pending, self._pending[0].stack
+        assert stack is not None, "a run is done"
+        origin = self._origin(result)
         self._cut_job = Job(lambda job: (result, Cut.make(stack, record, origin, job.check)))
         self._cut_job.returned.connect(self._settle_cut)
         self._cut_job.start()
 
     def _settle_cut(self, made: tuple[Result, Cut]) -> None:
+        if self._cut_timer.isActive() or self._pending is None:
+            return  # there is a newer one
         result, cut = made
-        if result.is_there and not self._cut_timer.isActive():
+        if result.is_there:
             result.settle(cut)
-        self._cut_job = None
+        self._pending = self._cut_job = None
+
+    def _settle_now(self) -> None:
+        """Complete a cut that is pending, before something builds on it."""
+        self._cut_timer.stop()
+        if self._cut_job is not None:
+            self._cut_job.stop()
+        if self._pending is not None and self._pending[0].is_there:
+            result, record = self._pending
+            assert result.stack is not None, "a run is done"
+            result.settle(Cut.make(result.stack, record, self._origin(result)))
+        self._pending = self._cut_job = None
 
     def _origin(self, result: Result) -> Origin:
         found = read_notes(result.layer.metadata)
@@ -885,7 +920,13 @@ class SuperpixelsWidget(QWidget):
         self.model.setCurrentIndex(at)
 
     def _say(self, text: str) -> None:
-        self.message.setText(text[:1].upper() + text[1:])
+        self.message.setText(_sentence(text))
+
+    def _say_of_preview(self, text: str) -> None:
+        """Say why there is no preview; when there is one, only what was said of it goes."""
+        if text or self.message.text() == self._said_of_preview:
+            self._say(text)
+        self._said_of_preview = _sentence(text)
 
     def _selected_record(self) -> tuple[RunRecord, Origin, Labels] | None:
         """Record, origin and layer of the selected superpixels, else of the last result."""
@@ -898,6 +939,7 @@ class SuperpixelsWidget(QWidget):
         return None
 
     def _copy(self, text_of: Callable[[RunRecord, Origin, str], str], what: str) -> str | None:
+        self._settle_now()
         found = self._selected_record()
         if found is None:
             self._say("there is no run to copy yet")
@@ -952,6 +994,10 @@ class SuperpixelsWidget(QWidget):
             yield
         finally:
             self._busy = before
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _area(source: Source, region: Region) -> float:

@@ -1,0 +1,165 @@
+"""Superpixels in files: what is written comes back, where it lay, with its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from napari.components import ViewerModel
+from napari.layers import Labels
+from npe2 import PluginManifest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from napari_pcnet import images
+from napari_pcnet.plugin.files import get_reader, open_in, read, write
+from napari_pcnet.plugin.result import KEY, read_notes
+from napari_pcnet.plugin.settings import Settings, read_settings
+from napari_pcnet.record import Origin, RunRecord, notes_of
+
+RECORD = RunRecord(6, compactness=2.0, plane=(1,), channel_axis=None)
+ORIGIN = Origin("cells", "/data/cells.tif", True)
+AFFINE = np.array([[0.8, 0.3, 5], [-0.2, 1.1, -7], [0, 0, 1]])
+
+
+def _labels(**options: Any) -> Labels:
+    pixels = np.arange(48, dtype=np.int32).reshape(6, 8) // 8
+    metadata = {KEY: notes_of(RECORD, ORIGIN), "other": object()}
+    return Labels(pixels, name="cells superpixels", metadata=metadata, **options)
+
+
+def _written(path: Path, layer: Labels) -> Path:
+    data, meta, _ = layer.as_layer_data_tuple()
+    (written,) = write(str(path), data, meta)
+    return Path(written)
+
+
+@pytest.mark.parametrize("ending", [".tif", ".tiff", ".zarr"])
+def test_superpixels_come_back_with_record_and_place(tmp_path: Path, ending: str) -> None:
+    layer = _labels(
+        scale=(0.5, 2),
+        translate=(3, -4),
+        rotate=30,
+        shear=(0.25,),
+        affine=AFFINE,
+        units=("micrometer", "mm"),
+        axis_labels=("down", "across"),
+    )
+    path = _written(tmp_path / f"a.superpixels{ending}", layer)
+    assert path == tmp_path / f"a.superpixels{ending}"
+    ((data, options, kind),) = read(str(path))
+    assert kind == "labels" and options["name"] == "a" and data.dtype == np.int32
+    back = Labels(data, **options)
+    assert_array_equal(back.data, layer.data)
+    assert read_notes(back.metadata) == (RECORD, ORIGIN)
+    for corner in ((0, 0), (0, 7), (5, 0)):
+        assert_allclose(back.data_to_world(corner), layer.data_to_world(corner), rtol=1e-12)
+    assert (back.units, back.axis_labels) == (layer.units, layer.axis_labels)
+    again = _written(tmp_path / f"again{ending}", back)
+    assert images.read_notes(again) == images.read_notes(path)
+
+
+def test_a_stack_of_one_plane_keeps_its_axes(tmp_path: Path) -> None:
+    pixels = np.ones((1, 1, 6, 8), np.int32)
+    shear = (0.0, 0.0, 0.0, 0.0, 0.0, 0.25)
+    layer = Labels(pixels, metadata={KEY: notes_of(RECORD, ORIGIN)}, translate=(4, 3, 2, 1), shear=shear)
+    for ending in (".tif", ".zarr"):
+        ((data, options, _),) = read(str(_written(tmp_path / f"b{ending}", layer)))
+        assert data.shape == (1, 1, 6, 8)
+        back = Labels(data, **options)
+        assert_allclose(back.data_to_world((0, 0, 5, 7)), layer.data_to_world((0, 0, 5, 7)))
+
+
+def test_a_pyramid_is_written_at_full_resolution(tmp_path: Path) -> None:
+    full = np.arange(64, dtype=np.int32).reshape(8, 8)
+    layer = Labels([full, full[::2, ::2]], multiscale=True, metadata={KEY: notes_of(RECORD, ORIGIN)})
+    ((data, options, _),) = read(str(_written(tmp_path / "c.tif", layer)))
+    assert_array_equal(data, full)
+    assert_array_equal(Labels(data, **options).scale, (1, 1))
+
+
+def test_a_name_without_an_ending_becomes_a_tif_and_an_old_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "d"
+    assert _written(path, _labels()) == tmp_path / "d.tif"
+    changed = _labels()
+    changed.data = changed.data + 1
+    assert _written(path, changed) == tmp_path / "d.tif"
+    assert_array_equal(read(str(tmp_path / "d.tif"))[0][0], changed.data)
+
+
+def test_labels_without_a_record_keep_their_place(tmp_path: Path) -> None:
+    layer = Labels(np.ones((6, 8), np.int32), scale=(2, 3))
+    ((data, options, _),) = read(str(_written(tmp_path / "e.tif", layer)))
+    back = Labels(data, **options)
+    assert_array_equal(back.scale, (2, 3))
+    assert read_notes(back.metadata) is None
+
+
+def test_the_reader_takes_what_has_notes_of_ours(tmp_path: Path) -> None:
+    path = _written(tmp_path / "f.superpixels.tif", _labels())
+    assert get_reader(str(path)) is read
+    plain = tmp_path / "plain.superpixels.tif"
+    tifffile.imwrite(plain, np.zeros((6, 8), np.uint16))
+    assert get_reader(str(plain)) is None
+    text = tmp_path / "text.superpixels.tif"
+    text.write_text("no picture")
+    assert get_reader(str(text)) is None
+    assert get_reader(str(tmp_path / "missing.superpixels.tif")) is None
+    assert get_reader([str(path), str(path)]) is None
+    assert get_reader(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize("ending", [".tif", ".zarr"])
+def test_files_open_in_a_viewer(tmp_path: Path, ending: str) -> None:
+    path = _written(tmp_path / f"g.superpixels{ending}", _labels(scale=(2, 2)))
+    viewer = ViewerModel()
+    chosen = path / "zarr.json" if ending == ".zarr" else path  # a dialogue for files chooses a file
+    layer = open_in(viewer, str(chosen))
+    assert list(viewer.layers) == [layer] and layer.name == "g"
+    assert_array_equal(layer.data, _labels().data)
+    assert_array_equal(layer.scale, (2, 2))
+    assert read_notes(layer.metadata) == (RECORD, ORIGIN)
+
+
+def test_labels_of_the_command_line_open_with_their_record(tmp_path: Path) -> None:
+    path = tmp_path / "h.tif"
+    notes = notes_of(RunRecord(6), Origin("cat.png"))
+    images.write_labels(path, np.ones((6, 8), np.int32), notes=notes)
+    layer = open_in(ViewerModel(), str(path))
+    assert read_notes(layer.metadata) == (RunRecord(6), Origin("cat.png")) and layer.name == "h"
+
+
+def test_plain_labels_open_without_a_record_and_a_photograph_is_refused(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.tif"
+    tifffile.imwrite(plain, np.arange(48, dtype=np.uint16).reshape(6, 8))
+    layer = open_in(ViewerModel(), str(plain))
+    assert_array_equal(layer.data, np.arange(48).reshape(6, 8))
+    assert read_notes(layer.metadata) is None
+    photograph = tmp_path / "photograph.tif"
+    tifffile.imwrite(photograph, np.zeros((6, 8, 3), np.uint8), photometric="rgb")
+    viewer = ViewerModel()
+    with pytest.raises(ValueError, match="must be one channel of whole numbers"):
+        open_in(viewer, str(photograph))
+    assert len(viewer.layers) == 0
+
+
+def test_preferences_begin_as_the_manifest_says() -> None:
+    manifest = PluginManifest.from_distribution("napari-pcnet")
+    configuration = manifest.contributions.configurations["superpixels"]
+    said = {name: each.default for name, each in configuration.properties.items()}
+    assert said == {name: getattr(Settings(), name) for name in said}
+    assert set(said) == set(Settings.__dataclass_fields__)
+
+
+def test_preferences_are_read_from_napari_and_the_defaults_where_it_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from napari_pcnet.plugin import settings
+
+    def unknown(name: str) -> None:
+        raise KeyError(name)
+
+    monkeypatch.setattr(settings, "get_plugin_settings", unknown)
+    assert read_settings() == Settings()

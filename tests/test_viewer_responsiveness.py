@@ -1,0 +1,118 @@
+"""While a large picture is segmented, the viewer's event loop goes on turning."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import napari
+import numpy as np
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QThreadPool, QTimer
+
+from napari_pcnet.plugin import work
+from napari_pcnet.plugin.widget import SuperpixelsWidget
+
+LONGEST_GAP_S = 0.25
+"""The limit is 0.1 s on a quiet machine; tests share theirs with others, so they get a margin."""
+
+MakeViewer = Callable[..., napari.Viewer]
+
+
+class _Gaps:
+    """The longest time between two turns of the event loop, as a timer of 2 ms sees it."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self._last_s: float | None = None
+        self._timer = QTimer()
+        self._timer.setInterval(2)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        if self._last_s is not None:
+            self.longest_s = max(self.longest_s, now - self._last_s)
+        self._last_s = now
+
+    def forget_the_last_turn(self) -> None:
+        self._last_s = None
+
+    def stop(self) -> None:
+        self._timer.stop()
+
+
+def _large_picture() -> NDArray[np.uint8]:
+    """4096 x 4096: noise on patches, 256 of them."""
+    random = np.random.default_rng(0)
+    patches = np.repeat(np.repeat(random.integers(0, 200, (16, 16, 3)), 16, axis=0), 16, axis=1)
+    small = patches + random.integers(0, 50, patches.shape)
+    return np.tile(small.astype(np.uint8), (16, 16, 1))
+
+
+def _open(make_napari_viewer: MakeViewer, qtbot: QtBot) -> tuple[napari.Viewer, SuperpixelsWidget]:
+    viewer = make_napari_viewer(show=True)
+    widget = viewer.window.add_plugin_dock_widget("napari-pcnet", "PCNet superpixels")[1]
+    viewer.add_image(_large_picture(), name="large")
+    qtbot.waitUntil(lambda: widget.machine is not None, timeout=60_000)
+    qtbot.wait(500)  # the picture is drawn, the info line is written
+    return viewer, widget
+
+
+def _see_no_thread(qtbot: QtBot) -> None:
+    pool = QThreadPool.globalInstance()
+    qtbot.waitUntil(lambda: not work._running and pool.activeThreadCount() == 0, timeout=60_000)
+
+
+def test_the_viewer_is_never_held_up_by_a_run_or_the_slider(
+    make_napari_viewer: MakeViewer, qtbot: QtBot
+) -> None:
+    viewer, widget = _open(make_napari_viewer, qtbot)
+    widget.run()
+    gaps = _Gaps()
+    qtbot.waitUntil(lambda: widget.job is None, timeout=300_000)
+    qtbot.wait(1000)
+    gaps.stop()
+    layer = viewer.layers[-1]
+    assert (layer.data[0].shape, int(layer.data[0].max())) == ((4096, 4096), 1000)
+    assert gaps.longest_s < LONGEST_GAP_S
+
+    gaps = _Gaps()
+    for n in (900, 30, 300):
+        widget.slide(n)
+        qtbot.wait(20)
+    qtbot.waitUntil(lambda: not widget._cut_timer.isActive() and widget._cut_job is None, timeout=60_000)
+    qtbot.wait(100)
+    gaps.stop()
+    assert int(layer.data[0].max()) == 300 == len(layer.features) - 1
+    assert gaps.longest_s < LONGEST_GAP_S
+    _see_no_thread(qtbot)
+
+
+def test_a_large_run_is_cancelled_while_the_viewer_goes_on(
+    make_napari_viewer: MakeViewer, qtbot: QtBot
+) -> None:
+    viewer, widget = _open(make_napari_viewer, qtbot)
+    (image,) = viewer.layers
+    pixels, metadata = image.data, dict(image.metadata)
+    widget.run()
+    assert widget.job is not None and len(viewer.layers) == 2
+    gaps = _Gaps()
+    with qtbot.waitSignal(widget.job.progressed, timeout=60_000):
+        pass
+    qtbot.wait(500)
+    assert widget.job is not None
+    widget.cancel()
+    gaps.forget_the_last_turn()  # napari collects garbage, a fifth of a second, wherever a layer is removed
+    assert list(viewer.layers) == [image]
+    qtbot.waitUntil(lambda: widget.job is None, timeout=60_000)
+    qtbot.wait(1000)
+    gaps.stop()
+    assert list(viewer.layers) == [image] and image.data is pixels and image.metadata == metadata
+    assert_array_equal(image.data[:256, :256], _large_picture()[:256, :256])
+    assert gaps.longest_s < LONGEST_GAP_S
+    assert widget.result is None and widget.run_button.isEnabled()
+    _see_no_thread(qtbot)

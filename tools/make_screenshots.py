@@ -1,0 +1,338 @@
+"""Make the pictures of docs/tutorial.md: take its steps in a real napari, and a picture after each.
+
+    python tools/make_screenshots.py [FOLDER]
+
+FOLDER is docs/images unless another is named. It needs a display; without one put
+``xvfb-run -a -s "-screen 0 1280x800x24"`` before it. The steps use the samples of the package and napari
+as it is when new, so that nothing of whoever runs this is in a picture. tests/test_viewer_tutorial.py
+takes the same steps.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from qtpy.QtCore import QElapsedTimer, QEventLoop, Qt, QTimer
+from qtpy.QtWidgets import QApplication, QComboBox
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels
+
+    from napari_pcnet.plugin.widget import SuperpixelsWidget
+
+FOLDER = Path(__file__).parents[1] / "docs" / "images"
+WINDOW_PX = (1280, 800)
+AT_MOST_BYTES = 200_000
+COLOURS = (256, 128, 64, 32)
+"""Sizes of a picture's palette: the first whose file is small enough."""
+
+AT_MOST_MS = 120_000
+"""How long a step waits for one thing before it gives up."""
+
+TABLE_PX = 230
+"""Height of the table of features."""
+
+
+@dataclass
+class Desk:
+    """What a step works at.
+
+    Attributes
+    ----------
+    viewer : napari.Viewer
+    files : Path
+        A folder for what is saved on the way.
+    copied : list of str
+        What was copied on the way.
+    """
+
+    viewer: napari.Viewer
+    files: Path
+    copied: list[str] = field(default_factory=list)
+
+    @property
+    def widget(self) -> SuperpixelsWidget:
+        """The dock widget, opened if it is not."""
+        widget: SuperpixelsWidget = self.dock("napari-pcnet", "PCNet superpixels").inner_widget()
+        return widget
+
+    def dock(self, plugin: str, widget: str) -> Any:
+        """The dock of a plugin's widget, as the menu opens it."""
+        return self.viewer.window.add_plugin_dock_widget(plugin, widget)[0]
+
+    def open(self, sample: str) -> Any:
+        """Open a sample in an empty viewer and show it all."""
+        self.viewer.layers.clear()
+        (image,) = self.viewer.open_sample("napari-pcnet", sample)
+        widget = self.widget
+        wait(lambda: widget.machine is not None, "the network")
+        settle()
+        self.viewer.reset_view()
+        settle()
+        return image
+
+    def run(self) -> Labels:
+        """Press Run, wait, and return the layer."""
+        before, widget = self.widget.result, self.widget
+        widget.run_button.click()
+        wait(lambda: widget.job is None, "the end of the run")
+        wait(lambda: widget.result not in (None, before), "the result")
+        wait(lambda: "superpixels in" in widget.message.text(), "the message of the run")
+        settle()
+        return widget.result.layer
+
+    @property
+    def shown_record(self) -> dict[str, Any]:
+        """The record in the layer that the slider moves."""
+        record: dict[str, Any] = self.widget.result.layer.metadata["napari-pcnet"]["record"]
+        return record
+
+
+# -- the steps -----------------------------------------------------------------------------------------
+
+
+def open_a_sample_and_the_widget(desk: Desk) -> None:
+    """The line above Run says what a run would make, take and need."""
+    desk.open("cat")
+    assert "memory" in desk.widget.info.text()
+
+
+def change_the_count_under_a_live_preview(desk: Desk) -> None:
+    """Fewer superpixels, seen before any run."""
+    widget = desk.widget
+    widget.live.setChecked(True)
+    widget.count.setValue(300)
+    wait(lambda: widget.preview.layer is not None and widget.preview.layer.data.max() == 300, "the preview")
+
+
+def run_and_look_at_the_features(desk: Desk) -> None:
+    """The Labels layer of the run, and napari's table of its features."""
+    layer = desk.run()
+    assert (layer.data.max(), len(layer.features)) == (300, 301)
+    table = desk.dock("napari", "Features table widget")
+    window = desk.viewer.window._qt_window
+    window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, table)
+    window.resizeDocks([table], [TABLE_PX], Qt.Orientation.Vertical)
+
+
+def slide_to_another_count(desk: Desk) -> None:
+    """Fewer, from the same tree."""
+    desk.viewer.window.remove_dock_widget(desk.dock("napari", "Features table widget"))
+    desk.widget.n_box.setValue(60)
+    wait(lambda: desk.shown_record["n_segments"] == 60, "the cut")
+
+
+def slide_by_height(desk: Desk) -> None:
+    """Large where little is to be seen, small where there is much."""
+    slider = desk.widget.height_slider
+    slider.setValue(round(0.66 * slider.maximum()))
+    wait(lambda: desk.shown_record["height"] is not None, "the cut")
+
+
+def add_coarse_medium_and_fine(desk: Desk) -> None:
+    """Three layers, one inside the other; the coarsest with the widest borders."""
+    desk.widget.nested_button.click()
+    desk.widget.result.layer.visible = False
+    for layer, contour in zip(desk.viewer.layers[2:], (1, 2, 4), strict=True):
+        layer.contour = contour
+
+
+def run_in_the_current_view(desk: Desk) -> None:
+    """What lies on the screen, and no more."""
+    desk.open("coffee")
+    camera = getattr(desk.viewer, "scene", desk.viewer).camera  # the viewer's own before napari 0.9
+    camera.zoom *= 2
+    camera.center = (0, 210, 300)
+    choose(desk.widget.region_box, "current view")
+    desk.widget.count.setValue(200)
+    desk.run()
+
+
+def run_inside_a_shape(desk: Desk) -> None:
+    """What lies inside an ellipse that was drawn."""
+    image = desk.open("coffee")
+    corners = [[10, 160], [10, 410], [240, 410], [240, 160]]
+    desk.viewer.add_shapes(
+        [corners],
+        shape_type="ellipse",
+        edge_color="cyan",
+        edge_width=3,
+        face_color="transparent",
+        name="cup",
+    )
+    desk.viewer.layers.selection.active = image
+    choose(desk.widget.region_box, "inside 'cup'")
+    desk.widget.count.setValue(60)
+    assert desk.run().data.max() == 60
+
+
+def segment_all_planes_of_a_stack(desk: Desk) -> None:
+    """Times and depths, each plane by itself; a size in micrometres."""
+    desk.open("stack")
+    choose(desk.widget.region_box, "whole plane")
+    choose(desk.widget.planes, "all planes (6)")
+    desk.widget.size_units.setValue(10)
+    desk.run()
+    desk.viewer.dims.set_current_step(0, 1)
+
+
+def merge_with_the_fill_bucket(desk: Desk) -> None:
+    """One superpixel was picked, and others filled with its number."""
+    desk.open("cat")
+    desk.widget.count.setValue(100)
+    desk.run()
+    desk.widget.editable_button.click()
+    desk.widget.result.layer.visible = False
+    layer = desk.viewer.layers[-1]
+    layer.contour = 0
+    layer.selected_label = int(layer.data[121, 154])  # as the picker does
+    layer.mode = "fill"
+    for place in ((106, 172), (110, 197)):
+        layer.fill(place, layer.selected_label)
+
+
+def run_again_beside_a_painted_layer(desk: Desk) -> None:
+    """The layer that was painted on is as it was; the run has one of its own."""
+    desk.viewer.layers.pop()
+    painted = desk.widget.result.layer
+    painted.visible = True
+    painted.selected_label = 101
+    painted.brush_size = 20
+    for column in range(250, 281, 5):
+        painted.paint((242, column), painted.selected_label)
+    before = painted.data.copy()
+    desk.widget.count.setValue(30)
+    layer = desk.run()
+    layer.contour = 3
+    assert layer is not painted and np.array_equal(painted.data, before)
+
+
+def copy_the_run(desk: Desk) -> None:
+    """The message says what is on the clipboard."""
+    desk.viewer.layers.selection.active = desk.widget.result.layer
+    for button in (desk.widget.command_button, desk.widget.python_button):
+        button.click()
+        desk.copied.append(QApplication.clipboard().text())
+
+
+def open_again_and_use_its_settings(desk: Desk) -> None:
+    """A layer from a file, and the fields as they were for its run."""
+    from napari_pcnet.plugin.files import open_in
+
+    path = str(desk.files / "cat-30.superpixels.tif")
+    desk.widget.result.layer.save(path, plugin="napari-pcnet")
+    desk.open("cat")
+    desk.widget.count.setValue(1000)
+    open_in(desk.viewer, path).contour = 1
+    desk.widget.use_button.click()
+    assert desk.widget.count.value() == 30
+
+
+def work_in_the_light_theme(desk: Desk) -> None:
+    """The same in napari's light theme."""
+    desk.viewer.theme = "light"
+    desk.open("coffee")
+    desk.widget.count.setValue(500)
+    desk.run()
+
+
+STEPS: tuple[Callable[[Desk], None], ...] = (
+    open_a_sample_and_the_widget,
+    change_the_count_under_a_live_preview,
+    run_and_look_at_the_features,
+    slide_to_another_count,
+    slide_by_height,
+    add_coarse_medium_and_fine,
+    run_in_the_current_view,
+    run_inside_a_shape,
+    segment_all_planes_of_a_stack,
+    merge_with_the_fill_bucket,
+    run_again_beside_a_painted_layer,
+    copy_the_run,
+    open_again_and_use_its_settings,
+    work_in_the_light_theme,
+)
+
+
+def picture_name(step: Callable[[Desk], None]) -> str:
+    """Name of the file of a step's picture."""
+    return f"tutorial-{STEPS.index(step) + 1}-{step.__name__.replace('_', '-')}.png"
+
+
+def take_steps(desk: Desk, folder: Path, after: Callable[[Desk], None] = lambda _: None) -> None:
+    """Take all steps and write the picture of each into a folder; `after` is called after each."""
+    desk.viewer.window.set_geometry(0, 0, *WINDOW_PX)
+    for step in STEPS:
+        step(desk)
+        settle()
+        after(desk)
+        picture = desk.viewer.screenshot(canvas_only=False, flash=False)
+        folder.joinpath(picture_name(step)).write_bytes(as_small_png(picture))
+
+
+# -- waiting, choosing, writing ------------------------------------------------------------------------
+
+
+def wait(until: Callable[[], bool], what: str) -> None:
+    """Let the viewer work until something is so."""
+    loop, clock, passed = QEventLoop(), QTimer(), QElapsedTimer()
+    passed.start()
+    clock.timeout.connect(lambda: loop.quit() if passed.elapsed() > AT_MOST_MS or until() else None)
+    clock.start(10)
+    loop.exec()
+    clock.stop()
+    if not until():
+        raise TimeoutError(f"waited {AT_MOST_MS // 1000} s for {what}")
+
+
+def settle() -> None:
+    """Let the viewer do what it has put off: to lay out, to draw."""
+    for _ in range(5):
+        QApplication.processEvents()
+
+
+def choose(box: QComboBox, text: str) -> None:
+    """Choose an entry by its text."""
+    at = box.findText(text)
+    assert at >= 0, f"no {text!r} among {[box.itemText(k) for k in range(box.count())]}"
+    box.setCurrentIndex(at)
+
+
+def as_small_png(picture: np.ndarray[Any, Any]) -> bytes:
+    """A picture, (H, W, 4) uint8, as a png with a palette."""
+    image = Image.fromarray(picture).convert("RGB")
+    for colours in COLOURS:
+        file = io.BytesIO()
+        image.quantize(colours, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+        if file.tell() <= AT_MOST_BYTES:
+            break
+    return file.getvalue()
+
+
+def main(arguments: list[str]) -> None:
+    """Write all pictures."""
+    folder = Path(arguments[0]) if arguments else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["NAPARI_CONFIG"] = ""  # read when napari is imported: no preferences but its own
+    import napari
+
+    viewer = napari.Viewer(show=True)
+    with tempfile.TemporaryDirectory() as files:
+        take_steps(Desk(viewer, Path(files)), folder)
+    viewer.close()
+    for step in STEPS:
+        print(folder / picture_name(step))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
