@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from skimage import measure
 
+from napari_pcnet import connectivity
 from napari_pcnet.connectivity import OUTSIDE, find_pieces, owners
 from napari_pcnet.grid import Window
 
@@ -18,6 +19,19 @@ def test_pieces_are_numbered_by_their_first_pixel() -> None:
     assert pieces.ids.tolist() == [[0, 0, 1, 1], [0, 1, 1, 0], [0, 0, 0, 0], [-1, 2, 2, 2]]
     assert pieces.names.tolist() == [0, 2, 13]
     assert pieces.cells.tolist() == [7, 0, 2]
+
+
+@pytest.mark.parametrize("block_px", [1, 40, 111])
+def test_blocks_of_the_search_do_not_show(monkeypatch: pytest.MonkeyPatch, block_px: int) -> None:
+    raw = np.random.default_rng(0).integers(-1, 3, (37, 40)).astype(np.int32)
+    raw[5:9] = 1  # one piece through many rows, and a fork below it
+    raw[9:, 10] = raw[9:, 20] = 1
+    raw[20:24] = OUTSIDE
+    window = Window(3, 0, 40, 40)
+    expected = find_pieces(raw.copy(), window, 40)
+    monkeypatch.setattr(connectivity, "BLOCK_PX", block_px)
+    for found, wanted in zip(find_pieces(raw.copy(), window, 40), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (400, 1), (301, 277)])

@@ -14,11 +14,16 @@ from typing import NamedTuple
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse import csgraph
 
 from napari_pcnet.grid import CELL, Window
 
 REACH_PX = 3 * CELL
 """A piece that has a pixel in a window ends less than this far from it, in work pixels."""
+
+BLOCK_PX = 1 << 20
+"""Pixels searched at once."""
 
 OUTSIDE = -1
 """Stands where there is no piece: outside the mask."""
@@ -50,13 +55,45 @@ def find_pieces(raw: NDArray[np.int32], window: Window, width: int) -> Pieces:
         Names are right for pieces that lie whole in the window.
     """
     raw -= OUTSIDE  # for cc3d, 0 is what is not to be labelled
-    labelled = cc3d.connected_components(raw.view(np.uint32), connectivity=4, out_dtype=np.uint32)
-    ids: NDArray[np.int32] = labelled.view(np.int32)
-    ids -= 1
+    ids = _labelled(raw.view(np.uint32))
     first = _first_pixels(ids)
     rows, columns = np.divmod(first, raw.shape[1])
     names = (rows + window.top) * width + columns + window.left
     return Pieces(ids, names, raw.ravel()[first] + OUTSIDE)
+
+
+def _labelled(raw: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """Pieces of what is not 0, from 0 in raster order of the first pixel; `OUTSIDE` elsewhere.
+
+    Found in blocks of rows and joined: cc3d keeps Python's lock, and a viewer is not to wait for it.
+    """
+    ids = np.empty(raw.shape, np.int32)
+    rows = max(1, BLOCK_PX // max(1, raw.shape[1]))
+    joins, number = [np.empty((2, 0), np.int32)], 0
+    for top in range(0, len(raw), rows):
+        block = slice(top, top + rows)
+        found = cc3d.connected_components(raw[block], connectivity=4, out_dtype=np.uint32).view(np.int32)
+        np.add(found, number - 1, out=ids[block])
+        np.copyto(ids[block], OUTSIDE, where=found == 0)
+        if top:
+            touch = (raw[top - 1] == raw[top]) & (raw[top] != 0)
+            joins.append(ids[top - 1 : top + 1, touch])
+        number += int(found.max(initial=0))
+    if len(joins) > 1:
+        table = np.append(_joined(np.concatenate(joins, axis=1), number), np.int32(OUTSIDE))
+        for top in range(0, len(raw), rows):
+            np.take(table, ids[top : top + rows], out=ids[top : top + rows], mode="wrap")
+    return ids
+
+
+def _joined(pairs: NDArray[np.int32], number: int) -> NDArray[np.int32]:
+    """New numbers of so many pieces, of which pairs are one; in the order of the first of each."""
+    links = sparse.coo_array((np.ones(pairs.shape[1], bool), tuple(pairs)), shape=(number, number))
+    _, parts = csgraph.connected_components(links, directed=False)
+    _, first, which = np.unique(parts, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int32)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[which]
 
 
 def _first_pixels(ids: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -77,10 +77,11 @@ class Stack:
         """Labels of a cut, ``(..., H, W)`` int32: consecutive over the planes."""
         return self.look_up(self.table(n, height=height))
 
-    def look_up(self, table: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Labels by a table of `table`."""
-        flat = self.ids.reshape(-1, self.ids.shape[-1])
-        labels: NDArray[np.int32] = look_up(table, flat).reshape(self.ids.shape)  # type: ignore[assignment]
+    def look_up(self, table: NDArray[np.int32], out: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
+        """Labels by a table of `table`, into an array of the shape of `ids` if one is given."""
+        labels = np.empty_like(self.ids) if out is None else out
+        width = self.ids.shape[-1]
+        look_up(table, self.ids.reshape(-1, width), out=labels.reshape(-1, width))
         return labels
 
     def features(

@@ -16,6 +16,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_pcnet.estimate import estimate
 from napari_pcnet.plugin.layers import Source
 from napari_pcnet.plugin.work import Job
 from napari_pcnet.record import RunRecord
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 NAME = "PCNet preview"
 PREVIEW_PX = 1 << 20
-WAIT_MS = 250
+WORK_PX = 3 << 19
+"""Most pixels that the network looks at for a preview, enlargement included, as far as steps can do it."""
+
+MAX_STEP = 64
+WAIT_MS = 150
 """How long nothing must have changed before a preview is made."""
 
 
@@ -138,8 +143,7 @@ def make(wanted: Preview, job: Job) -> tuple[NDArray[np.int32], dict[str, Any]]:
 
     source, record = wanted.source, wanted.record
     planes = source.planes(record)
-    height, width = planes.crop.shape
-    step = max(1, math.ceil(math.sqrt(height * width / PREVIEW_PX)))
+    step = _step(planes.crop.shape, record)
     pixels, channel_axis = planes.read(planes.indices[0], step)
     mask = None if wanted.mask is None else wanted.mask()[::step, ::step]
     own = replace(record, channel_axis=channel_axis, crop=None, plane=None, channels=None)
@@ -148,6 +152,23 @@ def make(wanted: Preview, job: Job) -> tuple[NDArray[np.int32], dict[str, Any]]:
     return np.asarray(labels).reshape(source.labels_shape(planes)[:-2] + labels.shape), _coarser(
         placement, step
     )
+
+
+def _step(shape: tuple[int, int], record: RunRecord) -> int:
+    """How many pixels to go on at a time, so that the network has no more than `WORK_PX` to do.
+
+    Fewer pixels are enlarged by more, in whole factors, so a step more may also mean more work.
+    """
+    first = max(1, math.ceil(math.sqrt(shape[0] * shape[1] / PREVIEW_PX)))
+    work_px = {}
+    for step in range(first, max(first + 1, min(MAX_STEP, min(shape)))):
+        seen = (-(-shape[0] // step), -(-shape[1] // step))
+        work_px[step] = estimate(seen, record.n_segments, spacing=record.spacing or (1.0, 1.0)).work_px
+        if work_px[step] <= WORK_PX:
+            return step
+        if step >= 2 * first + 2:  # coarser than this shows too little
+            break
+    return min(work_px, key=lambda step: work_px[step])
 
 
 def _coarser(placement: dict[str, Any], step: int) -> dict[str, Any]:

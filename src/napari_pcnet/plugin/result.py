@@ -61,11 +61,16 @@ class Cut:
 
     @classmethod
     def make(
-        cls, stack: Stack, record: RunRecord, origin: Origin, check: Callable[[], None] = lambda: None
+        cls,
+        stack: Stack,
+        record: RunRecord,
+        origin: Origin,
+        check: Callable[[], None] = lambda: None,
+        out: NDArray[np.int32] | None = None,
     ) -> Cut:
-        """Make the cut that a record names; `check` may leave in between."""
+        """Make the cut that a record names; `check` may leave in between, `out` takes the labels."""
         table = stack.table(record.n_segments, height=record.height)
-        labels = stack.look_up(table)
+        labels = stack.look_up(table, out)
         check()
         features = table_of(stack.features(record.n_segments, height=record.height))
         return cls(record, table, labels, features, notes_of(record, origin))
@@ -140,6 +145,11 @@ class Result:
         plane = self._buffer.reshape(-1, *self.planes.crop.shape)[k]
         np.add(ids, 1, out=plane[window.slices])
 
+    @property
+    def buffer(self) -> NDArray[np.int32]:
+        """The array that the layer shows while it grows, for the labels themselves in the end."""
+        return self._buffer.reshape(self.planes.shape)
+
     def finish(self, stack: Stack, cut: Cut) -> None:
         """Show the labels of a finished run."""
         self.stack = stack
@@ -195,8 +205,11 @@ class Result:
     def settle(self, cut: Cut) -> None:
         """Complete a cut that `slide` may have shown already: labels as an array, features, record."""
         self.record, self._table = cut.record, cut.table
-        self._buffer = cut.labels.reshape(self._buffer.shape)
-        self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
+        if np.may_share_memory(cut.labels, self._buffer):
+            self.layer.refresh(extent=False)  # less to do than for new data
+        else:
+            self._buffer = cut.labels.reshape(self._buffer.shape)
+            self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
         self.layer.features = cut.features
         self.layer.metadata = self.layer.metadata | {KEY: cut.notes}
 

@@ -67,7 +67,7 @@ def segment(job: Job, result: Result, record: RunRecord, region: Region) -> Done
     job.check()
     origin = origin_of(source, record)
     seconds = time.monotonic() - started
-    return Done(stack, Cut.make(stack, record, origin, job.check), seconds)
+    return Done(stack, Cut.make(stack, record, origin, job.check, result.buffer), seconds)
 
 
 def origin_of(source: Source, record: RunRecord) -> Origin:
