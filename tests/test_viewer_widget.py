@@ -1637,3 +1637,114 @@ def test_a_model_of_ones_own_is_chosen_from_a_file(
         run(viewer.layers[0].data, RunRecord(N, model=missing))
     assert widget.message.text().lower() == " ".join(str(refused.value).split()).lower()
     _assert_same_state(viewer, before)
+
+
+# -- what a reader of the code found ---------------------------------------------------------------
+
+
+def test_another_channel_axis_makes_another_layer(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(_picture(3, 40, 48), name="a", scale=(7, 1, 1))
+    _choose(widget.planes, "all planes")
+    planes = _run(widget, qtbot)
+    _choose(widget.channel_axis, widget.channel_axis.itemText(1))
+    flat = _run(widget, qtbot)
+    assert flat is not planes and (flat.ndim, planes.ndim) == (2, 3)
+    assert_array_equal(planes.scale, (7, 1, 1))
+
+
+def test_settings_are_used_again_beside_axes_of_length_one(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(_picture(1, 1, 40, 48), name="a")
+    layer = _run(widget, qtbot)
+    first = layer.data.copy()
+    widget.use_record()
+    assert widget.channel_axis.currentData() is None and widget.message.text() == ""
+    assert_array_equal(_run(widget, qtbot).data, first)
+
+
+def test_what_the_fields_cannot_say_is_said(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    image = viewer.add_image(_picture(60, 80, 3), name="a")
+    layer = _run(widget, qtbot)
+    widget.slide(5)
+    widget.use_record()
+    assert widget.count.value() == N and widget.message.text() == "Then slide the count to 5"
+    record = replace(_record(layer), intensity_range=(0.0, 100.0), max_segments=None)
+    layer.metadata = {KEY: layer.metadata[KEY] | {"record": record.as_dict()}}
+    image.name = "b"
+    widget.use_record()
+    assert widget.message.text() == "'a' is not open; intensity_range is not set"
+
+
+def test_a_slide_of_one_result_is_completed_before_that_of_another(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    layers = []
+    for name in "ab":
+        viewer.layers.selection.active = viewer.add_image(_picture(60, 80, 3), name=name)
+        layers.append(_run(widget, qtbot))
+    for layer in layers:
+        viewer.layers.selection.active = layer
+        widget.slide(5)
+    _settle(widget, qtbot)
+    assert [_record(layer).n_segments for layer in layers] == [5, 5]
+
+
+def test_an_image_with_other_data_is_looked_at_anew(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    image = viewer.add_image(_picture(4, 40, 48), name="a")
+    _choose(widget.channel_axis, widget.channel_axis.itemText(1))
+    layer = _run(widget, qtbot)
+    image.data = _picture(40, 48)
+    assert widget.channel_axis.currentData() is None
+    assert [each.ndim for each in widget.add_nested()] == [2, 2, 2]  # of the run, where it lay
+    assert_array_equal(layer.data.shape, (40, 48))
+    assert _record(_run(widget, qtbot)).channel_axis is None
+
+
+def test_the_region_of_a_record_is_of_its_level(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(_pyramid(_picture(256, 320, 3), 2), multiscale=True, rgb=True, name="p")
+    _choose(widget.level, "1:")
+    _look_at(viewer, (0, 100, 120), 8.0)
+    _choose(widget.region_box, "current view")
+    first = _run(widget, qtbot).data.copy()
+    widget.use_record()
+    assert_array_equal(_run(widget, qtbot).data, first)
+    _choose(widget.level, "0:")
+    assert widget.info.text() == "The region of 'p superpixels' is of level 1: choose it"
+
+
+def test_a_copy_of_painted_superpixels_says_what_is_not_in_it(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(_picture(60, 80, 3), name="a")
+    layer = _run(widget, qtbot)
+    layer.data[:10] = 0
+    widget.copy_python()
+    said = "Copied 'a superpixels' as Python; what was painted since is not in it"
+    assert widget.message.text() == said
+
+
+def test_closing_the_dock_takes_the_preview_along(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(_picture(60, 80, 3), name="a")
+    widget.live.setChecked(True)
+    qtbot.waitUntil(lambda: PREVIEW in viewer.layers, timeout=60_000)
+    widget._leave()
+    assert PREVIEW not in viewer.layers

@@ -240,12 +240,15 @@ class Recorded:
     ----------
     name : str
         Of the layer.
+    level : int
+        Of the pyramid in whose pixels it is.
     crop : Window or None
     mask : callable or None
         Gives where its labels were not 0: ``(..., h, w)`` of the crop. A run in it draws on the layer.
     """
 
     name: str
+    level: int
     crop: Window | None
     mask: Callable[[], Mask] | None
 
@@ -254,9 +257,9 @@ class Recorded:
         """Take the region from a layer and its record."""
         crop = None if record.crop is None else Window(*record.crop)
         if record.mask is None:
-            return cls(labels.name, crop, None)
+            return cls(labels.name, record.level, crop, None)
         inside: Mask = np.asarray(labels.data[0] if labels.multiscale else labels.data) != 0
-        return cls(labels.name, crop, lambda: inside)
+        return cls(labels.name, record.level, crop, lambda: inside)
 
 
 def guess_channel_axis(layer: Image) -> int | None:

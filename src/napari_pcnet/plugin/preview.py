@@ -69,7 +69,7 @@ class LivePreview(QObject):
         super().__init__(parent)
         self.viewer = viewer
         self._wanted = wanted
-        self._job: Job | None = None
+        self.job: Job | None = None
         self._is_on = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -88,9 +88,13 @@ class LivePreview(QObject):
             self.ask()
             return
         self._timer.stop()
-        if self._job is not None:
-            self._job.stop()
-            self._job = None
+        if self.job is not None:
+            self.job.stop()
+            self.job = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the layer away."""
         if self.layer is not None:
             self.viewer.layers.remove(self.layer)
 
@@ -102,19 +106,21 @@ class LivePreview(QObject):
     def _make(self) -> None:
         if not self._is_on:
             return
-        if self._job is not None:
-            self._job.stop()
+        if self.job is not None:
+            self.job.stop()
         try:
             wanted = self._wanted()
         except ValueError as error:
+            self.clear()
             self.said.emit(str(error))
             return
         if wanted is None:
+            self.clear()
             return
-        self._job = Job(lambda job: make(wanted, job))
-        self._job.returned.connect(self._show)
-        self._job.refused.connect(self.said)
-        self._job.start()
+        self.job = Job(lambda job: make(wanted, job))
+        self.job.returned.connect(self._show)
+        self.job.refused.connect(self.said)
+        self.job.start()
 
     def _show(self, made: tuple[NDArray[np.int32], dict[str, Any]]) -> None:
         if not self._is_on:

@@ -127,6 +127,8 @@ class Result:
         self.planes = planes
         self.stack: Stack | None = None
         self.record = RunRecord()
+        self.origin = Origin(source.layer.name)
+        self._placement = source.placement(planes)  # of now: the image may move, or get other data
         self._buffer = np.zeros(source.labels_shape(planes), np.int32)
         self.is_pyramid = self._buffer.size > editable_px
         self._before: dict[str, Any] | None = None
@@ -205,6 +207,9 @@ class Result:
     def settle(self, cut: Cut) -> None:
         """Complete a cut that `slide` may have shown already: labels as an array, features, record."""
         self.record, self._table = cut.record, cut.table
+        found = from_notes(cut.notes)
+        assert found is not None, "a cut has its record"
+        self.origin = found[1]
         if np.may_share_memory(cut.labels, self._buffer):
             self.layer.refresh(extent=False)  # less to do than for new data
         else:
@@ -216,7 +221,7 @@ class Result:
     def add_cut(self, cut: Cut, name: str) -> Labels:
         """Add another cut as a layer of its own."""
         labels = cut.labels.reshape(self._buffer.shape)
-        layer = _labels_layer(labels, self.is_pyramid, name, self.source.placement(self.planes))
+        layer = _labels_layer(labels, self.is_pyramid, name, self._placement)
         layer.features = cut.features
         layer.metadata = {KEY: cut.notes}
         self.viewer.add_layer(layer)
@@ -226,7 +231,7 @@ class Result:
         """Add the labels as a plain array, which napari can paint on."""
         labels = np.array(self._labels())
         name = f"{self.layer.name} (editable)"
-        layer = _labels_layer(labels, False, name, self.source.placement(self.planes))
+        layer = _labels_layer(labels, False, name, self._placement)
         layer.features = self.layer.features
         layer.metadata = dict(self.layer.metadata)
         self.viewer.add_layer(layer)
@@ -242,7 +247,7 @@ class Result:
 
     def _take_over(self) -> None:
         data = list(self.layer.data) if self.is_pyramid else self.layer.data
-        placement = self.source.placement(self.planes)
+        placement = self._placement
         self._before = {"data": data, "metadata": dict(self.layer.metadata)}
         self._before |= {name: getattr(self.layer, name) for name in placement}
         self._place(placement)
@@ -259,7 +264,7 @@ class Result:
 
     def _new_layer(self, like: Labels | None) -> Labels:
         name = f"{self.source.layer.name} superpixels" if like is None else like.name
-        layer = _labels_layer(self._buffer, self.is_pyramid, name, self.source.placement(self.planes))
+        layer = _labels_layer(self._buffer, self.is_pyramid, name, self._placement)
         self.viewer.add_layer(layer)
         self._shown = layer.data[0] if self.is_pyramid else layer.data
         return layer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,10 +83,12 @@ def origin_of(source: Source, record: RunRecord) -> Origin:
 def _file_holds(path: str, source: Source, record: RunRecord) -> bool:
     """Whether a file, as a script would read it, holds the first and the last plane of a run."""
     plain = replace(record, mask=None)
+    if not isinstance(source.pixels, np.ndarray) and not Path(path).is_dir():
+        return False  # read bit by bit by whoever opened it; our reader might have to load it all
     try:
         image = images.read_image(path, level=record.level, alpha_apart=needs_no_fourth(record))
         here, there = source.planes(plain), source.planes(plain).select(image.pixels, plain)
-    except (ValueError, OSError):
+    except (ValueError, OSError, MemoryError):
         return False
     same_part = (here.indices, here.crop) == (there.indices, there.crop)
     return same_part and all(

@@ -37,7 +37,7 @@ from napari_pcnet import weights
 from napari_pcnet.estimate import Estimate, estimate
 from napari_pcnet.grid import Window
 from napari_pcnet.plugin import task, texts, work
-from napari_pcnet.plugin.fields import Channels, LogSlider, count_box, narrow, note, size_box
+from napari_pcnet.plugin.fields import LARGEST_COUNT, Channels, LogSlider, count_box, narrow, note, size_box
 from napari_pcnet.plugin.layers import (
     Recorded,
     Region,
@@ -96,6 +96,7 @@ class SuperpixelsWidget(QWidget):
         self._started_s = 0.0
         self._held: Held = "count"
         self._cut_job: Job | None = None
+        self._warm_job: Job | None = None
         self._busy = False
         self._wires = Wires()
         self._build()
@@ -142,6 +143,8 @@ class SuperpixelsWidget(QWidget):
             return Region(view)
         if isinstance(chosen, Recorded):
             whole = Window(0, 0, *source.plane_shape)
+            if chosen.level != source.level:
+                raise ValueError(f"the region of '{chosen.name}' is of level {chosen.level}: choose it")
             if chosen.crop is not None and _overlap(whole, chosen.crop) != chosen.crop:
                 raise ValueError(f"the region of '{chosen.name}' is not inside '{source.layer.name}'")
             return Region(chosen.crop, mask=chosen.mask)
@@ -189,8 +192,9 @@ class SuperpixelsWidget(QWidget):
         self.live.setChecked(False)
         self._say("")
         key = (source.layer, record.plane)
-        result = Result(self.viewer, source, planes, self._editable_px(), self._layer_to_update(key, planes))
+        result = Result(self.viewer, source, planes, self._editable_px(), self._layer_to_update(key, source))
         self._growing, self._growing_key, self._started_s = result, key, time.monotonic()
+        self._work_px = self._expected(source, region).work_px
         self.job = job = Job(lambda job: task.segment(job, result, record, region))
         job.progressed.connect(self._show_progress)
         job.changed.connect(self._draw)
@@ -213,6 +217,8 @@ class SuperpixelsWidget(QWidget):
         result = self._result_to_cut()
         if result is None or result.stack is None or self.job is not None:
             return
+        if self._pending is not None and self._pending[0] is not result:
+            self._settle_now()
         counts = result.stack.counts(n, height=height)
         result.slide(n, height)
         self._pending = (result, at_cut(result.record, None if n is None else counts[0], height))
@@ -258,7 +264,12 @@ class SuperpixelsWidget(QWidget):
             return
         record, origin, layer = found
         self._recorded = Recorded.of(layer, record) if record.crop or record.mask else None
-        self._set_fields(record, origin)
+        try:
+            self._set_fields(record, origin)
+        except ValueError as error:  # of another image's axes
+            self._say(str(error))
+            return
+        self._say(_what_else(record, origin, self.image.currentText()))
 
     # -- building ----------------------------------------------------------------------------------
 
@@ -433,7 +444,7 @@ class SuperpixelsWidget(QWidget):
     def _list_layers(self, _event: object = None) -> None:
         """Offer the layers that are there, and keep what is chosen."""
         with self._quiet():
-            images = [each for each in self.viewer.layers if isinstance(each, Image)]
+            images = [each for each in self.viewer.layers if isinstance(each, Image) and each.ndim > 1]
             _offer(self.image, [(each.name, each) for each in images])
             own = {each.layer for each in self.results.values()}
             regions = [
@@ -441,13 +452,21 @@ class SuperpixelsWidget(QWidget):
                 for each in self.viewer.layers
                 if isinstance(each, Shapes) or (isinstance(each, Labels) and each not in own)
             ]
-            regions = [each for each in regions if each.name != PREVIEW_NAME]
+            regions = [each for each in regions if PREVIEW_NAME not in each.metadata]
             inside = [(f"inside '{each.name}'", each) for each in regions]
             if self._recorded is not None:
                 inside.append((f"as in '{self._recorded.name}'", self._recorded))
             _offer(self.region_box, [(WHOLE, WHOLE), (VIEW, VIEW), *inside])
         for layer in self.viewer.layers:
             self._wires.connect(layer.events.name, self._list_layers)
+            if isinstance(layer, Image):
+                self._wires.connect(layer.events.data, self._data_changed)
+                for event in (layer.events.scale, layer.events.units):
+                    self._wires.connect(event, self._choice_changed)
+        for layer in regions:
+            self._wires.connect(layer.events.data, self._view_changed)
+            if isinstance(layer, Labels):
+                self._wires.connect(layer.events.labels_update, self._view_changed)
         self._image_changed()
 
     def _layer_removed(self, event: Any) -> None:
@@ -486,6 +505,11 @@ class SuperpixelsWidget(QWidget):
     _shows_nothing = True
     _recorded: Recorded | None = None
     _said_of_preview = ""
+
+    def _data_changed(self, _event: object = None) -> None:
+        """An image holds other data: other axes and levels, perhaps."""
+        self._shows_nothing = True
+        self._image_changed()
 
     def _axis_changed(self, _index: int = 0) -> None:
         if self._busy:
@@ -567,8 +591,10 @@ class SuperpixelsWidget(QWidget):
         else:
             side = self.size_px.value() if self._held == "pixels" else self.size_units.value() / per_px
         with self._quiet():
+            self.size_units.setDecimals(max(1, min(12, 2 - math.floor(math.log10(per_px)))))
+            self.size_units.setMinimum(10.0 ** -self.size_units.decimals())
             if self._held != "count":
-                self.count.setValue(max(1, round(area / side**2)))
+                self.count.setValue(max(1, min(LARGEST_COUNT, round(area / side**2))))
             if self._held != "pixels":
                 self.size_px.setValue(side)
             if self._held != "units":
@@ -684,12 +710,12 @@ class SuperpixelsWidget(QWidget):
 
     # -- a run under way ---------------------------------------------------------------------------
 
-    def _layer_to_update(self, key: tuple[Any, ...], planes: Any) -> Labels | None:
+    def _layer_to_update(self, key: tuple[Any, ...], source: Source) -> Labels | None:
         """The layer of the run before, unless someone has worked on it."""
         before = self.results.get(key)
         if before is None or not before.is_there or before.is_edited:
             return None
-        return before.layer if before.layer.ndim == len(before.source.labels_shape(planes)) else None
+        return before.layer if before.layer.ndim == len(source.layer_axes) else None
 
     def _show_progress(self, done: int, total: int) -> None:
         if self._growing is None:
@@ -718,9 +744,9 @@ class SuperpixelsWidget(QWidget):
         result, seconds = self.result, self._seconds
         if result is None or result.stack is None or not result.is_there:
             return
-        region = Region(result.planes.crop)
-        expected = self._expected(result.source, region)
-        self._rate = expected.work_px * len(result.planes.indices) / max(seconds, 1e-3)
+        work_px = self._work_px * len(result.planes.indices)
+        if work_px >= task.CALIBRATION_PX**2:  # of small pictures most of the time is something else's
+            self._rate = work_px / max(seconds, 1e-3)
         self._list_layers()
         self._show_tree()
         number = sum(result.stack.counts(result.record.n_segments))
@@ -737,11 +763,12 @@ class SuperpixelsWidget(QWidget):
     def _leave(self) -> None:
         """The dock was closed, or the viewer: end what is under way. Qt's part of the widget is gone."""
         self._wires.cut()
-        for job in (self.job, self._cut_job):
+        for job in (self.job, self._cut_job, self._warm_job, self.preview.job):
             if job is not None:
                 job.stop()
         if is_open(self.viewer):
             self._undo()
+            self.preview.clear()
 
     def _undo(self) -> None:
         growing, self._growing = self._growing, None
@@ -752,7 +779,6 @@ class SuperpixelsWidget(QWidget):
         running = self.job is not None
         self.run_button.setEnabled(not running and self.image_layer is not None)
         self.cancel_button.setEnabled(running)
-        self.afterwards.setEnabled(True)
         has_tree = self.result is not None and not running
         for widget in (
             self.n_slider,
@@ -824,12 +850,13 @@ class SuperpixelsWidget(QWidget):
         origin = self._origin(result)
         self._cut_job = Job(lambda job: (result, Cut.make(stack, record, origin, job.check)))
         self._cut_job.returned.connect(self._settle_cut)
+        self._cut_job.refused.connect(self._say)
         self._cut_job.start()
 
     def _settle_cut(self, made: tuple[Result, Cut]) -> None:
-        if self._cut_timer.isActive() or self._pending is None:
-            return  # there is a newer one
         result, cut = made
+        if self._cut_timer.isActive() or self._pending is None or self._pending[1] != cut.record:
+            return  # there is a newer one
         if result.is_there:
             result.settle(cut)
         self._pending = self._cut_job = None
@@ -846,9 +873,7 @@ class SuperpixelsWidget(QWidget):
         self._pending = self._cut_job = None
 
     def _origin(self, result: Result) -> Origin:
-        found = read_notes(result.layer.metadata)
-        assert found is not None, "a run leaves its record"
-        return replace(found[1], image=result.source.layer.name)
+        return replace(result.origin, image=result.source.layer.name)
 
     # -- preview -----------------------------------------------------------------------------------
 
@@ -891,10 +916,12 @@ class SuperpixelsWidget(QWidget):
     def _warm_up(self, _index: int = 0) -> None:
         """Load torch and the network beside the viewer, so that the first run need not."""
         device = self.device.currentText()
-        job = Job(lambda job: task.know_machine(job, device))
-        job.returned.connect(self._know)
-        job.refused.connect(self._say)
-        job.start()
+        if self._warm_job is not None:
+            self._warm_job.stop()
+        self._warm_job = Job(lambda job: task.know_machine(job, device))
+        self._warm_job.returned.connect(self._know)
+        self._warm_job.refused.connect(self._say)
+        self._warm_job.start()
 
     def _know(self, machine: task.Machine) -> None:
         self.machine, self._rate = machine, machine.work_px_per_s
@@ -949,23 +976,27 @@ class SuperpixelsWidget(QWidget):
         clipboard = QApplication.clipboard()
         assert clipboard is not None, "an application has a clipboard"
         clipboard.setText(text)
-        self._say(f"copied '{layer.name}' as {what}")
+        painted = any(each.layer == layer and each.is_edited for each in self.results.values())
+        since = "; what was painted since is not in it" if painted else ""
+        self._say(f"copied '{layer.name}' as {what}{since}")
         return text
 
     def _set_fields(self, record: RunRecord, origin: Origin) -> None:
-        self.image.setCurrentIndex(max(0, self.image.findText(origin.image)))
+        at = self.image.findText(origin.image)
+        if at >= 0:
+            self.image.setCurrentIndex(at)
         source = self.source()
         if source is None:
             return
         with self._quiet():
-            axes = [k for k in range(self.channel_axis.count()) if self._axis_is(k, record.channel_axis)]
-            self.channel_axis.setCurrentIndex(axes[0] if axes else 0)
+            axis = source.planes(RunRecord(channel_axis=record.channel_axis)).channel_axis
+            self.channel_axis.setCurrentIndex(max(0, _index_of(self.channel_axis, axis)))
         self._axis_changed()
         with self._quiet():
             self.channels.choose(record.channels)
             self.level.setCurrentIndex(max(0, _index_of(self.level, record.level)))
             self.planes.setCurrentIndex(int(record.plane is None))
-            self.count.setValue(record.n_segments)
+            self.count.setValue(record.max_segments or record.n_segments)
             self.compactness.setValue(record.compactness)
             self.device.setCurrentIndex(max(0, self.device.findText(record.device)))
             self._choose_model(record.model)
@@ -979,13 +1010,6 @@ class SuperpixelsWidget(QWidget):
             for axis, at in source.world_of_plane(record.plane).items():
                 self.viewer.dims.set_point(axis + offset, at)
 
-    def _axis_is(self, index: int, channel_axis: int | None) -> bool:
-        layer = self.image_layer
-        return (
-            layer is not None
-            and Source(layer, 0, self.channel_axis.itemData(index)).record_axis == channel_axis
-        )
-
     @contextmanager
     def _quiet(self) -> Iterator[None]:
         """Set fields without their signals being taken for a user's."""
@@ -994,6 +1018,18 @@ class SuperpixelsWidget(QWidget):
             yield
         finally:
             self._busy = before
+
+
+def _what_else(record: RunRecord, origin: Origin, image: str) -> str:
+    """What of a record is not in the fields: another image, the cut, options that the widget lacks."""
+    said = [f"'{origin.image}' is not open"] if origin.image != image else []
+    if record.height is not None:
+        said.append(f"then slide the height to {record.height:,.6g}")
+    elif record.max_segments is not None:
+        said.append(f"then slide the count to {record.n_segments:,}")
+    lacking = ("method", "intensity_range", "start_label", "precision", "window")
+    said += [f"{name} is not set" for name in lacking if getattr(record, name) != getattr(RunRecord(), name)]
+    return "; ".join(said)
 
 
 def _sentence(text: str) -> str:
