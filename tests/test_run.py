@@ -221,6 +221,11 @@ def test_a_mask_file_of_another_size_is_refused(tmp_path: Path) -> None:
             "channel_axis must be a whole number from -4 to 3 for an image of shape (2, 40, 48, 3), "
             "or None, got 4",
         ),
+        (
+            (40, 48, 3),
+            {"plane": (3,)},
+            "plane can be named of a stack, and this image is one plane; got (3,)",
+        ),
         ((2, 40, 48, 3), {"plane": (2,)}, "plane must name one of (2,) planes, counted from 0, got (2,)"),
         ((2, 40, 48, 3), {"plane": (0, 0)}, "plane must name one of (2,) planes, counted from 0, got (0, 0)"),
         (
@@ -240,6 +245,11 @@ def test_a_mask_file_of_another_size_is_refused(tmp_path: Path) -> None:
 def test_what_is_not_there_is_refused(shape: tuple[int, ...], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Planes.select(np.zeros(shape, np.uint8), RunRecord(N, **options))
+
+
+def test_a_height_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^height must be a number, got nan$"):
+        run(_stack(40, 48, 3), RunRecord(N, height=float("nan")))
 
 
 def test_a_mask_of_other_planes_is_refused() -> None:

@@ -171,6 +171,8 @@ def _indices(plane: tuple[int, ...] | None, lengths: tuple[int, ...]) -> tuple[t
     fits = len(plane) == len(lengths) and all(
         0 <= at < length for at, length in zip(plane, lengths, strict=True)
     )
+    if not fits and not lengths:
+        raise ValueError(f"plane can be named of a stack, and this image is one plane; got {plane}")
     if not fits:
         raise ValueError(f"plane must name one of {lengths} planes, counted from 0, got {plane}")
     return (plane,)

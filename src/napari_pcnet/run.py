@@ -8,6 +8,7 @@ command line and the scripts that they hand out all go through here, so that the
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -225,6 +226,8 @@ def _tree(
     options = record.keywords() | {"channel_axis": channel_axis, "mask": planes.read_mask(index)}
     del options["method"], options["n_segments"]
     number = arguments.whole_number(record.n_segments, "n_segments")
+    if record.height is not None and math.isnan(record.height):
+        raise ValueError("height must be a number, got nan")
     most = number if record.max_segments is None else record.max_segments
     tree = superpixels.pcnet_hierarchy(
         pixels, most, progress=progress, confidence=confidence, window_done=window_done, **options
