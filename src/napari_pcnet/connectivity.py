@@ -90,10 +90,16 @@ def _joined(pairs: NDArray[np.int32], number: int) -> NDArray[np.int32]:
     """New numbers of so many pieces, of which pairs are one; in the order of the first of each."""
     links = sparse.coo_array((np.ones(pairs.shape[1], bool), tuple(pairs)), shape=(number, number))
     _, parts = csgraph.connected_components(links, directed=False)
-    _, first, which = np.unique(parts, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int32)
+    return number_by_first(parts).astype(np.int32)
+
+
+def number_by_first(names: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Number names from 0 in the order in which each first occurs."""
+    _, first, which = np.unique(names, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
-    return rank[which]
+    numbers: NDArray[np.int64] = rank[which]
+    return numbers
 
 
 def _first_pixels(ids: NDArray[np.int32]) -> NDArray[np.int64]:

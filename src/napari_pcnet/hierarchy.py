@@ -24,6 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.connectivity import number_by_first
+
 STEPS_PER_OCTAVE = 8
 """Fineness in which costs are compared."""
 
@@ -115,15 +117,6 @@ class Tree:
     def count_at(self, height: float) -> int:
         """Number of parts when every merge of at most this height is done."""
         return self.leaves - int(np.searchsorted(self.height, height, side="right"))
-
-
-def number_by_first(names: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number names from 0 in the order in which each first occurs."""
-    _, first, which = np.unique(names, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    numbers: NDArray[np.int64] = rank[which]
-    return numbers
 
 
 def build(

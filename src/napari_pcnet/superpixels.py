@@ -476,7 +476,7 @@ def _lattice_labels(base: Base, start_label: int) -> NDArray[np.integer]:
     """Labels of the paper's lattice: pieces, with crumbs given away."""
     table = base.regions
     owner = connectivity.owners(table.cells, table.area, table.edges, table.border.sum(axis=1))
-    labels = (hierarchy.number_by_first(owner) + start_label).astype(np.int32)
+    labels = (connectivity.number_by_first(owner) + start_label).astype(np.int32)
     return look_up(labels, base.ids, outside=start_label - 1)
 
 

@@ -247,10 +247,9 @@ class Result:
 
     def _take_over(self) -> None:
         data = list(self.layer.data) if self.is_pyramid else self.layer.data
-        placement = self._placement
         self._before = {"data": data, "metadata": dict(self.layer.metadata)}
-        self._before |= {name: getattr(self.layer, name) for name in placement}
-        self._place(placement)
+        self._before |= {name: getattr(self.layer, name) for name in self._placement}
+        self._place(self._placement)
         self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
 
     def _place(self, placement: Mapping[str, Any]) -> None:

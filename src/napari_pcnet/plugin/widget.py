@@ -564,7 +564,6 @@ class SuperpixelsWidget(QWidget):
     def _choice_changed(self, _value: object = None) -> None:
         if self._busy:
             return
-        self._link_sizes()
         self._show_info()
         self.preview.ask()
 
@@ -578,11 +577,8 @@ class SuperpixelsWidget(QWidget):
         self._held = held
         self._choice_changed()
 
-    def _link_sizes(self) -> None:
+    def _link_sizes(self, source: Source, region: Region) -> None:
         """Of count, pixels and units one is held; the others follow from the area of the region."""
-        source, region = self._source_and_region()
-        if source is None or region is None:
-            return
         area = _area(source, region)
         height, width = source.pixel_size
         per_px = math.sqrt(height * width)
@@ -613,15 +609,15 @@ class SuperpixelsWidget(QWidget):
             return
         if region is None:
             return  # the reason is said
+        self._link_sizes(source, region)
         pixels = _area(source, region)
         if region.mask is None and self.count.value() > pixels:
             self.info.setText(f"{self.count.value():,} superpixels are more than the {pixels:,.0f} pixels.")
             return
-        self._link_sizes()
         expected = self._expected(source, region)
         number = len(source.planes().indices) if self.planes.currentData() == ALL_PLANES else 1
         planes = f" in each of {number} planes" if number > 1 else ""
-        size = " x ".join(map(str, source.plane_shape if region.crop is None else region.crop.shape))
+        size = " x ".join(map(str, _shape(source, region)))
         memory = self._needed_bytes(source, region)
         text = (
             f"{self.count.value():,} superpixels{planes} of {size} pixels, about "
@@ -643,14 +639,18 @@ class SuperpixelsWidget(QWidget):
             return source, None
 
     def _expected(self, source: Source, region: Region) -> Estimate:
-        shape = source.plane_shape if region.crop is None else region.crop.shape
-        return estimate(shape, self.count.value(), inside=region.share, spacing=source.spacing or (1.0, 1.0))
+        return estimate(
+            _shape(source, region),
+            self.count.value(),
+            inside=region.share,
+            spacing=source.spacing or (1.0, 1.0),
+        )
 
     def _read_bytes(self, source: Source, region: Region) -> int:
         """Memory for pixels that are not in memory yet."""
         if isinstance(source.pixels, np.ndarray):
             return 0
-        shape = source.plane_shape if region.crop is None else region.crop.shape
+        shape = _shape(source, region)
         return int(shape[0] * shape[1] * source.n_channels * np.dtype(source.pixels.dtype).itemsize)
 
     def _level_that_fits(self, layer: Image, axis: int | None) -> int:
@@ -1036,9 +1036,14 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def _shape(source: Source, region: Region) -> tuple[int, int]:
+    """Rows and columns that are segmented."""
+    return source.plane_shape if region.crop is None else region.crop.shape
+
+
 def _area(source: Source, region: Region) -> float:
     """Pixels of the region."""
-    height, width = source.plane_shape if region.crop is None else region.crop.shape
+    height, width = _shape(source, region)
     return max(1.0, height * width * region.share)
 
 
