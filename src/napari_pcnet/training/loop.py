@@ -163,14 +163,12 @@ Table = TypeVar("Table")
 
 
 def read_config(path: Path) -> TrainingConfig:
-    """Read a training configuration from a TOML file; unknown names are refused."""
-    try:
-        content = tomllib.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no training configuration {path}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from None
-    return _from_table(TrainingConfig, content, str(path))
+    """Read a training configuration from a TOML file; unknown names are refused.
+
+    ``extends = "OTHER.toml"`` at its head takes from the file of that name beside it what it does
+    not say itself, field by field.
+    """
+    return _from_table(TrainingConfig, _read_tables(Path(path), ()), str(path))
 
 
 def train(
@@ -534,6 +532,29 @@ def _spread(pairs: list[Pair], number: int) -> list[Pair]:
 
 def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
+
+
+def _read_tables(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
+    """Read a file's tables, over those of the file it extends."""
+    try:
+        content = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no training configuration {path}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from None
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    if not isinstance(base, str):
+        raise ValueError(f"{path}: extends must be the name of a file, got {base!r}")
+    base_path, extended_by = path.parent / base, (*extended_by, path)
+    if base_path.resolve() in [each.resolve() for each in extended_by]:
+        raise ValueError(f"{path}: extends {base!r}, which extends this file in turn")
+    tables = _read_tables(base_path, extended_by)
+    for name, table in content.items():
+        both = isinstance(table, dict) and isinstance(tables.get(name), dict)
+        tables[name] = tables[name] | table if both else table
+    return tables
 
 
 def _from_table(kind: type[Table], table: Any, place: str) -> Table:
