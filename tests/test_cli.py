@@ -423,7 +423,7 @@ def test_train_takes_its_configuration_data_and_folder(
 
 
 def test_a_missing_configuration_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    message = "there is no training configuration none.toml"
+    message = "there is no configuration none.toml"
     assert _refused(["train", "none.toml"], capsys) == message
 
 
@@ -448,10 +448,12 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name, value in {
         "QualityOptions": _Options,
-        "CostOptions": _Options,
+        "SpeedOptions": _Options,
+        "ScaleOptions": _Options,
         "ContractOptions": _Options,
         "main_quality": run,
-        "main_cost": run,
+        "main_speed": run,
+        "main_scale": run,
         "main_contract": run,
     }.items():
         setattr(stand_in, name, value)
@@ -463,9 +465,43 @@ def test_benchmark_flags_come_from_the_options(capsys: pytest.CaptureFixture[str
     assert main(["benchmark", "quality", "--data", "d"]) == 0
     assert capsys.readouterr().out == f"{_Options(Path('d'))!r}\n"
     words = "--data /d --counts 1 2 3 --methods a b --images 5 --plots --order size"
-    assert main(["benchmark", "cost", *words.split()]) == 0
+    assert main(["benchmark", "speed", *words.split()]) == 0
     expected = _Options(Path("/d"), (1, 2, 3), ("a", "b"), 5, plots=True, order="size")
     assert capsys.readouterr().out == f"{expected!r}\n"
+
+
+@pytest.mark.usefixtures("benchmark")
+def test_flags_come_before_what_a_configuration_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('data = "e"\ncounts = [3]\nplots = true\n')
+    assert main(["benchmark", "scale", str(config), "--data", "d", "--counts", "5", "7"]) == 0
+    expected = _Options(Path("d"), counts=(5, 7), plots=True)
+    assert capsys.readouterr().out == f"{expected!r}\n"
+
+
+@pytest.mark.usefixtures("benchmark")
+def test_an_interrupted_benchmark_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(options: _Options, progress: Callable[[int, int], None]) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["napari_pcnet.evaluation.benchmark"], "main_quality", interrupted)
+    assert main(["benchmark", "quality", "--data", "d"]) == 130
+    assert capsys.readouterr().err == "napari-pcnet: stopped; the same command goes on from here\n"
+
+
+def test_labels_are_scored_by_the_files_given(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    halves = np.repeat([[1, 2]], 32, 1).repeat(48, 0).astype(np.uint8)
+    PIL.Image.fromarray(halves).save("labels.png")
+    PIL.Image.fromarray(np.roll(halves, 4, 1)).save("truth.png")
+    assert main(["evaluate", "labels.png", "truth.png", "--output", "scores.csv"]) == 0
+    said = capsys.readouterr().out
+    assert " ASA " in said
+    assert "0.8750" in said
+    assert Path("scores.csv").read_text().startswith("labels,truth,annotation,K,ASA,")
 
 
 @pytest.mark.usefixtures("benchmark")

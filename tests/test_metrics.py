@@ -228,6 +228,64 @@ def test_several_annotations_score_as_each_alone():
     assert together == tuple(score(labels, truth, image) for truth in truths)
 
 
+def test_annotations_are_combined_score_by_score():
+    rng = np.random.default_rng(6)
+    labels, truths = rng.integers(0, 9, (15, 14)), list(rng.integers(0, 3, (4, 15, 14)))
+    truths.append(np.kron(rng.integers(0, 3, (5, 7)), np.ones((3, 2), int)))
+    scores = score_annotations(labels, truths, rng.random((15, 14)))
+    mean, worst, best = (metrics.combine_annotations(scores, how) for how in ("mean", "worst", "best"))
+    for name, higher_is_better in (
+        ("achievable_segmentation_accuracy", True),
+        ("boundary_recall", True),
+        ("boundary_precision", True),
+        ("undersegmentation_error", False),
+        ("undersegmentation_error_levin", False),
+    ):
+        values = [getattr(each, name) for each in scores]
+        ends = (min(values), max(values)) if higher_is_better else (max(values), min(values))
+        assert (getattr(worst, name), getattr(best, name)) == ends
+        assert getattr(mean, name) == pytest.approx(sum(values) / 5)
+    for combined in (mean, worst, best):
+        assert combined.compactness == scores[0].compactness
+        assert combined.superpixels == scores[0].superpixels
+
+
+def test_combining_no_annotations_or_in_another_way_is_refused():
+    scores = score_annotations(LEFT_RIGHT, [LEFT_RIGHT])
+    with refuses(ValueError, "scores must be those of at least one annotation, got none"):
+        metrics.combine_annotations([])
+    with refuses(ValueError, "how must be 'mean', 'worst' or 'best', got 'median'"):
+        metrics.combine_annotations(scores, "median")
+
+
+# ------------------------------------------------------------------------------------ seams
+
+
+def test_a_line_that_is_always_a_border_is_so_many_times_more_often_one():
+    labels = np.kron(np.arange(16).reshape(4, 4), np.ones((5, 5), int))
+    # Borders after every fifth row and column; elsewhere there are 2 of 18 lines and 3 of 19.
+    assert metrics.seam_rate(labels, [10], []) == pytest.approx(1 / (5 / 37))
+    assert metrics.seam_rate(labels, [7], [8]) == 0
+    assert metrics.seam_rate(labels, range(1, 20), []) == pytest.approx(1)
+
+
+def test_the_rate_of_seams_without_borders_elsewhere_has_no_limit():
+    assert metrics.seam_rate(LEFT_RIGHT, [], [2]) == math.inf
+    assert math.isnan(metrics.seam_rate(np.zeros((4, 4), int), [1], []))
+
+
+@pytest.mark.parametrize("line", [0, 4, -1])
+def test_a_line_outside_the_image_is_refused(line):
+    with refuses(ValueError, f"lines must lie inside an image of shape (4, 4), got {line}"):
+        metrics.seam_rate(LEFT_RIGHT, [line], [])
+
+
+@pytest.mark.parametrize("lines", [[], [1, 2, 3]])
+def test_no_line_and_every_line_are_refused(lines):
+    with refuses(ValueError, "rows and columns must name at least one line, and not every one"):
+        metrics.seam_rate(LEFT_RIGHT, lines, lines)
+
+
 def test_each_function_returns_its_part_of_the_scores():
     rng = np.random.default_rng(4)
     labels, truth = rng.integers(0, 5, (2, 11, 9))

@@ -99,8 +99,8 @@ def test_a_bundled_file_that_is_gone_is_refused(folder: Path) -> None:
 # -- what this installation ships ------------------------------------------------------------------
 
 
-def test_both_networks_ship_the_default_first() -> None:
-    assert weights.names() == ("pcnet-bsds500-v1", "pcnet-faithful-bsds500-v1")
+def test_the_networks_ship_the_default_first() -> None:
+    assert weights.names() == ("pcnet-bsds500-v1", "pcnet-faithful-bsds500-v1", "scn-bsds500-v1")
 
 
 def test_every_shipped_file_is_the_one_in_its_record() -> None:

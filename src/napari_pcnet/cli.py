@@ -1,4 +1,4 @@
-"""The command line: ``napari-pcnet segment | demo | weights | doctor | train | benchmark``.
+"""The command line: ``napari-pcnet segment | demo | weights | doctor | train | evaluate | benchmark``.
 
 A surface: it reads arguments and files, calls the library, prints what came of it. Flags are made
 from the dataclasses that hold the options. What needs torch is imported inside the commands, so that
@@ -19,7 +19,7 @@ from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin,
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet import __version__, images, weights
+from napari_pcnet import __version__, configuration, images, weights
 from napari_pcnet.record import Origin, RunRecord, needs_no_fourth, notes_of
 
 FAILED = 1
@@ -167,10 +167,24 @@ def _train(namespace: argparse.Namespace) -> int:
     return 0
 
 
+def _evaluate(namespace: argparse.Namespace) -> int:
+    from napari_pcnet.evaluation.evaluate import EvaluateOptions, main_evaluate
+
+    print(main_evaluate(_options_from(namespace, EvaluateOptions), _progress()))
+    return 0
+
+
 def _benchmark(namespace: argparse.Namespace) -> int:
     benchmark = import_module("napari_pcnet.evaluation.benchmark")
     run = getattr(benchmark, f"main_{namespace.what}")
-    print(run(_options_from(namespace, namespace.options_class), _progress()))
+    config = None
+    if namespace.config is not None:
+        config = configuration.read_toml(namespace.options_class, namespace.config)
+    try:
+        print(run(_options_from(namespace, namespace.options_class, config), _progress()))
+    except KeyboardInterrupt:
+        print("napari-pcnet: stopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 
@@ -362,21 +376,40 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true", help="go on from the state in that folder")
     train.set_defaults(run=_train)
 
+    evaluate = commands.add_parser("evaluate", help="score labels against annotations")
+    if words[:1] == ["evaluate"]:  # as below
+        _add_evaluate(evaluate)
+
     benchmark = commands.add_parser("benchmark", help="measure quality and cost beside other methods")
     if words[:1] == ["benchmark"]:  # its flags are the only ones that need heavy imports
         _add_benchmarks(benchmark)
     return parser
 
 
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    from napari_pcnet.evaluation.evaluate import EvaluateOptions
+
+    _add_flags(parser, EvaluateOptions, short={})
+    parser.set_defaults(run=_evaluate)
+
+
 def _add_benchmarks(parser: argparse.ArgumentParser) -> None:
     benchmark = import_module("napari_pcnet.evaluation.benchmark")
-    kinds = parser.add_subparsers(required=True, metavar="quality|cost|contract", dest="what")
+    kinds = parser.add_subparsers(required=True, metavar="quality|speed|scale|contract", dest="what")
     for what, options_class in (
         ("quality", benchmark.QualityOptions),
-        ("cost", benchmark.CostOptions),
+        ("speed", benchmark.SpeedOptions),
+        ("scale", benchmark.ScaleOptions),
         ("contract", benchmark.ContractOptions),
     ):
         kind = kinds.add_parser(what)
+        kind.add_argument(
+            "config",
+            type=Path,
+            metavar="CONFIG.toml",
+            nargs="?",
+            help="what to measure; flags come before what it says",
+        )
         _add_flags(kind, options_class, short={})
         kind.set_defaults(run=_benchmark, options_class=options_class)
 
@@ -385,8 +418,13 @@ def _add_flags(parser: argparse.ArgumentParser, options_class: type, short: dict
     """Give every field of a dataclass its flag; a flag that is not used leaves no trace."""
     hints = get_type_hints(options_class)
     for each in fields(options_class):
+        if not each.metadata.get("flag", True):
+            continue
         flag = f"--{each.name.replace('_', '-')}"
         reading = _how_to_read(hints[each.name])
+        if each.metadata.get("positional"):
+            parser.add_argument(each.name, help=_help(each), **reading | {"metavar": each.name.upper()})
+            continue
         if "metavar" in each.metadata:
             reading["metavar"] = each.metadata["metavar"]
         if each.default is MISSING and each.default_factory is MISSING:
@@ -400,20 +438,27 @@ def _add_flags(parser: argparse.ArgumentParser, options_class: type, short: dict
         )
 
 
-def _options_from(namespace: argparse.Namespace, options_class: type[Options]) -> Options:
+def _options_from(
+    namespace: argparse.Namespace, options_class: type[Options], config: Options | None = None
+) -> Options:
+    """Return the options a command was given, over those of a configuration file."""
     given = {
         each.name: getattr(namespace, each.name)
         for each in fields(options_class)  # type: ignore[arg-type]  # always a dataclass
         if each.name in namespace
     }
-    return options_class(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items()})
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    if config is None:
+        return options_class(**given)
+    return replace(config, **given)  # type: ignore[type-var]  # as above
 
 
 def _help(field: Field[Any]) -> str:
     text = str(field.metadata.get("help", "")).replace("%", "%%")
-    if field.default in (MISSING, None, ()) or "default" in text:
+    if field.default in (MISSING, None, (), "", 0) or "default" in text:
         return text
     values = field.default if isinstance(field.default, tuple) else (field.default,)
+    values = (field.metadata["default"],) if "default" in field.metadata else values
     return f"{text} (default: {' '.join(map(str, values))})"
 
 

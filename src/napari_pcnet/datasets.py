@@ -1,15 +1,55 @@
-"""Pairs of an image and its ground truth, as folders on disk hold them.
+"""Pairs of an image and its ground truth, as published sets hold them on disk.
 
-A split is a folder with ``images/`` and ``labels/``: ``images/ID.jpg`` goes with ``labels/ID.png``,
-or with several annotations ``labels/ID-A.png``, as BSDS500 has them. Labels are single-channel
-integers of the size of the image.
+`read_pairs` is given a split; where the rest lies follows from that. ``A`` is the number of an
+annotator, and ``.png`` of labels may also be ``.tif``.
+
+==========  ==============================  ==========================================================
+layout      split                           image and annotation
+==========  ==============================  ==========================================================
+plain       ``SPLIT/``                      ``images/ID.jpg`` with ``labels/ID.png`` or ``ID-A.png``
+bsds500     ``data/images/SPLIT/``          ``ID.jpg`` with ``data/groundTruth/SPLIT/ID.mat``, which holds
+                                            all annotations, or ``ID-A.csv`` or ``ID-A.png`` there [1]_
+nyuv2       ``NYUV2/images/SPLIT/``         ``ID.png`` with ``NYUV2/csv_groundTruth/SPLIT/ID.csv`` [2]_
+nyuv2       ``NYU/`` or ``NYU/SPLIT``       both out of ``NYU/nyu_depth_v2_labeled.mat``: all images, or
+                                            those that ``NYU/splits.mat`` has under train or test [3]_
+face-human  ``ROOT/SPLIT``, or              ``NAME.jpg`` with ``NAME_label.png`` for each line of
+            ``ROOT/SPLIT_FaceHuman.txt``    ``ROOT/SPLIT_FaceHuman.txt``, relative to ``ROOT`` [4]_
+mapillary   ``training/``, ``validation/``  ``images/ID.jpg`` with the first there is of ``instances/ID.png``
+                                            and ``labels/ID.png`` in ``v1.2/``, ``v2.0/`` or the split [5]_
+big         ``BIG/SPLIT/``                  ``NAME_im.jpg`` with ``NAME_gt.png`` [6]_
+==========  ==============================  ==========================================================
+
+Annotations of bsds500 and nyuv2 are looked for in ``csv_groundTruth`` before ``groundTruth``: the
+superpixel benchmark made the former of the latter, and of NYUv2 only the former has the size of its cropped
+images. ``NYU/SPLIT`` and ``ROOT/SPLIT`` need not exist. No copy of Face-Human was at hand: its layout is
+what its authors' code reads.
+
+Labels are the files' own integers; of a palette the indices. In NYUv2's own file and in Mapillary's
+instances an object is class * 256 + instance, 0 in the former where nothing was labelled. Of BIG 1 is the
+object and 0 the rest. If Face-Human's labels have colours, blue is the class, as for its authors.
+
+References
+----------
+.. [1] https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html
+.. [2] https://github.com/davidstutz/superpixel-benchmark, docs/DATASETS.md
+.. [3] https://cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html
+.. [4] https://github.com/wangyxxjtu/PCNet, datasets/BSD500.py and datasets/listdataset.py
+.. [5] https://www.mapillary.com/dataset/vistas, README and demo.py of the download
+.. [6] https://github.com/hkchengrex/CascadePSP, docs/testing_segmentation.md
 """
 
 from __future__ import annotations
 
+import os
+import zlib
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,73 +58,448 @@ from napari_pcnet import images
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
+TRUTH_ENDINGS = (".mat", ".csv", *LABEL_ENDINGS)
+
+NYUV2_FILE = "nyu_depth_v2_labeled.mat"
+INSTANCES_PER_CLASS = 256
+"""Steps between the numbers of two classes: an instance of NYUv2 is numbered in 8 bits."""
+
+Labels: TypeAlias = NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One annotation of an image: a file, or one of those that a file holds.
+
+    Attributes
+    ----------
+    path : Path
+    index : int
+        Which of the file's annotations, from 0.
+    kind : str
+        How the file holds them: one of the names in `_DECODERS`.
+    """
+
+    path: Path
+    index: int = 0
+    kind: str = "picture"
+
+    def read(self) -> Labels:
+        """Read it as ``(H, W)`` integers.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the file does not exist.
+        ValueError
+            If the file does not hold what its kind says.
+        """
+        return _DECODERS[self.kind](self.path, self.index)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One image with its annotations."""
+    """One image with its annotations.
+
+    Attributes
+    ----------
+    name : str
+    image : Path
+    annotations : tuple of Annotation or Path
+        A path alone is a picture of labels.
+    index : int or None
+        Which image of NYUv2's file, from 0; None if the file is a picture.
+    """
 
     name: str
     image: Path
-    annotations: tuple[Path, ...]
+    annotations: tuple[Annotation | Path, ...]
+    index: int | None = None
 
     def read_image(self) -> NDArray[np.uint8]:
-        """Read the image as ``(H, W, 3)`` uint8; grey is repeated."""
-        pixels = images.read_image(self.image).pixels
+        """Read the image as ``(H, W, 3)`` uint8; grey is repeated.
+
+        Raises
+        ------
+        ValueError
+            If it does not have 8 bits a colour.
+        """
+        pixels = self._pixels()
         if pixels.dtype != np.uint8:
             raise ValueError(f"{self.image} must be an 8-bit image, got {pixels.dtype}")
+        vars(self)["image_shape"] = pixels.shape[:2]  # so that read_annotations need not decode it again
         return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels[..., :3]
 
-    def read_annotations(self) -> list[NDArray[np.integer]]:
-        """Read every annotation as ``(H, W)`` integers."""
-        return [self._read_annotation(path) for path in self.annotations]
+    def read_annotations(self) -> list[Labels]:
+        """Read every annotation as ``(H, W)`` integers.
 
-    def _read_annotation(self, path: Path) -> NDArray[np.integer]:
-        labels: NDArray[np.integer] = images.read_labels(path)
+        Raises
+        ------
+        ValueError
+            If one has not the size of the image; the message names both files.
+        """
+        return [self._read(each) for each in self.annotations]
+
+    @cached_property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height and width of the image, in pixels."""
+        return self.read_image().shape[:2]
+
+    def _pixels(self) -> NDArray[Any]:
+        if self.index is not None:
+            return _nyuv2_image(self.image, self.index)
+        image = images.read_image(self.image)
+        if image.channel_axis is None:
+            return np.asarray(image.pixels)
+        return np.moveaxis(image.pixels, image.channel_axis, -1)
+
+    def _read(self, annotation: Annotation | Path) -> Labels:
+        if isinstance(annotation, Path):
+            annotation = Annotation(annotation)
+        labels = annotation.read()
+        if labels.shape != self.image_shape:
+            raise ValueError(
+                f"{annotation.path} is {_size(labels.shape)} pixels, but its image {self.image} is "
+                f"{_size(self.image_shape)}; they must be the same"
+            )
         return labels
 
 
-def read_pairs(folder: Path) -> list[Pair]:
+def read_pairs(folder: Path, layout: str = "auto") -> list[Pair]:
     """List the pairs of a split, sorted by name as text.
 
     Parameters
     ----------
     folder : Path
-        A folder with ``images/`` and ``labels/``.
+        The split, as the table of this module says.
+    layout : str
+        One of `LAYOUTS`, or ``"auto"`` for the first of them of which something is there.
 
     Raises
     ------
     FileNotFoundError
-        If a folder is missing or an image has no annotation; the message names what was looked for.
+        If there is no such split or an image has no annotation; the message names what was looked for.
+    ValueError
+        If the layout is unknown, a file damaged, or h5py is needed and missing.
     """
-    folder = Path(folder)
-    for part in ("images", "labels"):
-        if not (folder / part).is_dir():
-            raise FileNotFoundError(
-                f"{folder} must hold images/ and labels/, and {folder / part} is not there"
-            )
-    annotations = _annotations_by_name(folder / "labels")
-    found = sorted(p for p in (folder / "images").iterdir() if p.suffix.lower() in IMAGE_ENDINGS)
-    if not found:
-        raise FileNotFoundError(f"{folder / 'images'} holds no image ({', '.join(IMAGE_ENDINGS)})")
-    for path in found:
-        if path.stem not in annotations:
-            raise FileNotFoundError(
-                f"{path} has no labels: looked for {folder / 'labels'}/{path.stem}.png and {path.stem}-*.png"
-            )
-    return sorted(
-        (Pair(path.stem, path, tuple(sorted(annotations[path.stem]))) for path in found),
-        key=lambda pair: pair.name,
-    )
+    folder = Path(os.path.abspath(folder))  # a split's parents matter, and "." has none
+    if layout == "auto":
+        layout = _detect(folder)
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout must be auto or one of {', '.join(LAYOUTS)}, got {layout!r}")
+    markers = LAYOUTS[layout].markers(folder)
+    if not any(map(_is_there, markers)):
+        looked_for = ", ".join(map(str, markers))
+        raise FileNotFoundError(f"{folder} is no split of {layout}: looked for {looked_for}, found none")
+    return sorted(LAYOUTS[layout].read(folder), key=lambda pair: pair.name)
 
 
-def _annotations_by_name(folder: Path) -> dict[str, list[Path]]:
-    """Collect label files under the name of their image; ``ID-A`` counts for ``ID-A`` and ``ID``."""
+def annotation_files(folder: Path, endings: tuple[str, ...] = TRUTH_ENDINGS) -> dict[str, list[Path]]:
+    """Collect the files of a folder under the name of their image, sorted.
+
+    Parameters
+    ----------
+    folder : Path
+    endings : tuple of str
+        Of the files to take, in small letters.
+
+    Returns
+    -------
+    dict
+        From name to files. ``ID-A`` counts for ``ID-A`` and for ``ID``.
+    """
     by_name: dict[str, list[Path]] = defaultdict(list)
-    for path in folder.iterdir():
-        if path.suffix.lower() in LABEL_ENDINGS:
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in endings:
             by_name[path.stem].append(path)
             stem, dash, annotator = path.stem.rpartition("-")
             if dash and annotator.isdigit():
                 by_name[stem].append(path)
-    return by_name
+    return dict(by_name)
+
+
+def annotations_of(path: Path) -> tuple[Annotation, ...]:
+    """List what a file of ground truth holds: of a BSDS500 ``.mat`` several annotations, else one.
+
+    Raises
+    ------
+    ValueError
+        If a ``.mat`` holds no ground truth as BSDS500 has it.
+    """
+    ending = path.suffix.lower()
+    if ending == ".mat":
+        return tuple(Annotation(path, index, "cell") for index in range(_count_cells(path)))
+    return (Annotation(path, kind="csv" if ending == ".csv" else "picture"),)
+
+
+# -- layouts ---------------------------------------------------------------------------------------
+
+
+class Layout(NamedTuple):
+    """How a published set lies on disk."""
+
+    markers: Callable[[Path], list[Path]]
+    """Paths of which one is there if a split has this layout; a star in a name stands for anything."""
+
+    read: Callable[[Path], list[Pair]]
+    """What lists the pairs of a split."""
+
+
+def _detect(folder: Path) -> str:
+    for name, layout in LAYOUTS.items():
+        if any(map(_is_there, layout.markers(folder))):
+            return name
+    others = ", ".join(name for name in LAYOUTS if name != "plain")
+    raise FileNotFoundError(f"{_lacks_of_plain(folder)}; nor is it a split of {others}")
+
+
+def _is_there(marker: Path) -> bool:
+    return any(marker.parent.glob(marker.name)) if "*" in marker.name else marker.exists()
+
+
+def _read_plain(folder: Path) -> list[Pair]:
+    lacks = _lacks_of_plain(folder)
+    if lacks:
+        raise FileNotFoundError(lacks)
+    return _match(_images_in(folder / "images"), folder / "labels", LABEL_ENDINGS)
+
+
+def _lacks_of_plain(folder: Path) -> str:
+    for part in ("images", "labels"):
+        if not (folder / part).is_dir():
+            return f"{folder} must hold images/ and labels/, and {folder / part} is not there"
+    return ""
+
+
+def _ground_truths(folder: Path) -> list[Path]:
+    data = folder.parent.parent
+    return [data / part / folder.name for part in ("csv_groundTruth", "groundTruth")]
+
+
+def _read_bsds500(folder: Path) -> list[Pair]:
+    truths = next(filter(Path.is_dir, _ground_truths(folder)))
+    return _match(_images_in(folder), truths, TRUTH_ENDINGS)
+
+
+def _nyuv2_files(folder: Path) -> list[Path]:
+    return [folder / NYUV2_FILE, folder.parent / NYUV2_FILE]
+
+
+def _read_nyuv2(folder: Path) -> list[Pair]:
+    file = next(filter(Path.is_file, _nyuv2_files(folder)), None)
+    if file is None:
+        return _read_bsds500(folder)
+    with _open_hdf5(file) as arrays:
+        numbers: Iterable[int] = range(1, len(arrays["images"]) + 1)
+    if folder != file.parent:
+        numbers = _nyuv2_split(file.with_name("splits.mat"), folder.name)
+    return [_nyuv2_pair(file, number - 1) for number in numbers]
+
+
+def _nyuv2_pair(file: Path, index: int) -> Pair:
+    # Named as the superpixel benchmark names its images.
+    return Pair(f"{index + 1:08d}", file, (Annotation(file, index, "nyuv2"),), index)
+
+
+def _nyuv2_split(path: Path, name: str) -> list[int]:
+    """Numbers of the images of a split, from 1."""
+    if name not in ("train", "test"):
+        raise FileNotFoundError(f"the splits of NYUv2 are train and test, got {path.with_name(name)}")
+    if not path.is_file():
+        raise FileNotFoundError(f"which images of NYUv2 are for {name} says {path}, which is not there")
+    with _damage_in_a_sentence(path, f"a MATLAB file with {name}Ndxs"):
+        return [int(number) for number in _matlab(path, f"{name}Ndxs").ravel()]
+
+
+def _face_human_list(folder: Path) -> Path:
+    return folder if folder.suffix == ".txt" else folder.parent / f"{folder.name}_FaceHuman.txt"
+
+
+def _read_face_human(folder: Path) -> list[Pair]:
+    listed = _face_human_list(folder)
+    names = [line.strip() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not names:
+        raise FileNotFoundError(f"{listed} names no image")
+    return [_face_human_pair(listed, name) for name in names]
+
+
+def _face_human_pair(listed: Path, name: str) -> Pair:
+    image = listed.parent / name
+    labels = image.with_name(f"{image.stem}_label.png")
+    if not image.is_file():
+        raise FileNotFoundError(f"{listed} names {image}, which is not there")
+    if not labels.is_file():
+        raise FileNotFoundError(f"{image} has no labels: looked for {labels}")
+    # Faces and humans may have the same stem.
+    return Pair(Path(name).with_suffix("").as_posix(), image, (Annotation(labels, kind="blue"),))
+
+
+def _mapillary_labels(folder: Path) -> list[Path]:
+    # v1.2 has the 66 classes that the set's paper describes.
+    versions = [folder / "v1.2", folder / "v2.0"]
+    if folder.name in ("training", "validation"):
+        versions.append(folder)
+    return [version / part for version in versions for part in ("instances", "labels")]
+
+
+def _read_mapillary(folder: Path) -> list[Pair]:
+    labels = next(filter(Path.is_dir, _mapillary_labels(folder)))
+    return _match(_images_in(folder / "images"), labels, LABEL_ENDINGS)
+
+
+def _read_big(folder: Path) -> list[Pair]:
+    found = [path for path in _images_in(folder) if path.stem.endswith("_im")]
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no image of BIG: looked for {folder / '*_im.jpg'}")
+    return [_big_pair(image) for image in found]
+
+
+def _big_pair(image: Path) -> Pair:
+    name = image.stem.removesuffix("_im")
+    mask = image.with_name(f"{name}_gt.png")
+    if not mask.is_file():
+        raise FileNotFoundError(f"{image} has no labels: looked for {mask}")
+    return Pair(name, image, (Annotation(mask, kind="mask"),))
+
+
+LAYOUTS: dict[str, Layout] = {
+    "mapillary": Layout(_mapillary_labels, _read_mapillary),
+    "plain": Layout(lambda folder: [folder / "labels"], _read_plain),
+    "face-human": Layout(lambda folder: [_face_human_list(folder)], _read_face_human),
+    "bsds500": Layout(_ground_truths, _read_bsds500),
+    "nyuv2": Layout(lambda folder: _nyuv2_files(folder) + _ground_truths(folder), _read_nyuv2),
+    "big": Layout(lambda folder: [folder / "*_gt.png"], _read_big),
+}
+"""The layouts by name, in the order in which they are looked for."""
+
+
+def _images_in(folder: Path) -> list[Path]:
+    there = folder.iterdir() if folder.is_dir() else iter(())
+    found = sorted(path for path in there if path.suffix.lower() in IMAGE_ENDINGS)
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no image ({', '.join(IMAGE_ENDINGS)})")
+    return found
+
+
+def _match(found: list[Path], folder: Path, endings: tuple[str, ...]) -> list[Pair]:
+    """Give every image the annotations of its name in a folder."""
+    files, first = annotation_files(folder, endings), endings[0]
+    for path in found:
+        if path.stem not in files:
+            raise FileNotFoundError(
+                f"{path} has no labels: looked for {folder / path.stem}{first} and {path.stem}-*{first} "
+                f"(or {', '.join(endings[1:])})"
+            )
+    return [
+        Pair(path.stem, path, tuple(each for file in files[path.stem] for each in annotations_of(file)))
+        for path in found
+    ]
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+def _decode_picture(path: Path, _index: int) -> Labels:
+    labels: Labels = images.read_labels(path)
+    return labels
+
+
+def _decode_blue(path: Path, _index: int) -> Labels:
+    """Read class ids as the authors of Face-Human do: the first channel in OpenCV's order."""
+    image = images.read_image(path)
+    ids: Labels = image.pixels if image.channel_axis is None else image.pixels[..., 2]
+    return ids
+
+
+def _decode_mask(path: Path, _index: int) -> Labels:
+    """Read a mask as 0 and 1, apart at half of what its type can say: its edges may be soft."""
+    image = images.read_image(path)
+    grey = image.pixels if image.channel_axis is None else image.pixels.max(axis=image.channel_axis)
+    largest = 1 if grey.dtype == bool else np.iinfo(grey.dtype).max
+    inside: Labels = (grey > largest // 2).astype(np.uint8)
+    return inside
+
+
+def _decode_csv(path: Path, _index: int) -> Labels:
+    with _damage_in_a_sentence(path, "a table of whole numbers with commas"):
+        return np.loadtxt(path, delimiter=",", dtype=np.int32, ndmin=2)
+
+
+def _decode_cell(path: Path, index: int) -> Labels:
+    """Read one annotation of BSDS500: a cell of ``groundTruth``, a struct with ``Segmentation``."""
+    with _damage_in_a_sentence(path, "a MATLAB file with groundTruth"):
+        cell = _matlab(path, "groundTruth").ravel()[index]
+        labels: Labels = cell["Segmentation"][0, 0]
+    return labels
+
+
+def _count_cells(path: Path) -> int:
+    """Count the annotations in a file of BSDS500 by its table of contents, without reading them."""
+    from scipy.io import whosmat
+
+    with _damage_in_a_sentence(path, "a MATLAB file with groundTruth"):
+        shapes = {name: shape for name, shape, _type in whosmat(path)}
+        return int(np.prod(shapes["groundTruth"]))
+
+
+def _matlab(path: Path, variable: str) -> NDArray[Any]:
+    from scipy.io import loadmat
+
+    values: NDArray[Any] = loadmat(path, variable_names=[variable])[variable]
+    return values
+
+
+def _decode_nyuv2(path: Path, index: int) -> Labels:
+    with _open_hdf5(path) as arrays:
+        classes, instances = arrays["labels"][index], arrays["instances"][index]
+    objects: Labels = classes.T.astype(np.int32) * INSTANCES_PER_CLASS + instances.T
+    return objects
+
+
+def _nyuv2_image(path: Path, index: int) -> NDArray[np.uint8]:
+    with _open_hdf5(path) as arrays:
+        pixels: NDArray[np.uint8] = arrays["images"][index]
+    return pixels.transpose(2, 1, 0)  # HDF5 has MATLAB's axes backwards: (C, W, H)
+
+
+_DECODERS: dict[str, Callable[[Path, int], Labels]] = {
+    "picture": _decode_picture,
+    "blue": _decode_blue,
+    "mask": _decode_mask,
+    "csv": _decode_csv,
+    "cell": _decode_cell,
+    "nyuv2": _decode_nyuv2,
+}
+
+
+@contextmanager
+def _open_hdf5(path: Path) -> Iterator[Any]:  # Any: h5py, which may be missing, stays in here
+    try:
+        h5py = import_module("h5py")
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{path} needs h5py, which is not installed; pip install h5py") from error
+    with _damage_in_a_sentence(path, "NYUv2's labelled set"), h5py.File(path, "r") as arrays:
+        yield arrays
+
+
+@contextmanager
+def _damage_in_a_sentence(path: Path, what: str) -> Iterator[None]:
+    from scipy.io.matlab import MatReadError
+
+    try:
+        yield
+    except (
+        LookupError,
+        MatReadError,
+        NotImplementedError,
+        OSError,
+        TypeError,
+        ValueError,
+        zlib.error,
+    ) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} cannot be read as {what}: {reason}") from error
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

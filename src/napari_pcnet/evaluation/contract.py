@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import data, measure
 
-from napari_pcnet.evaluation.cost import draw_photograph
+from napari_pcnet.evaluation.pictures import draw_photograph
 from napari_pcnet.evaluation.tally import Progress, Tally
 from napari_pcnet.metrics import compactness
 from napari_pcnet.superpixels import PCNetHierarchy, pcnet_hierarchy, pcnet_superpixels

@@ -33,21 +33,38 @@ class Point:
     scores: Mapping[str, float]
 
 
-def mean_points(rows: Iterable[Row]) -> list[Point]:
-    """Average rows by request; an image counts as often as it has annotations."""
+def mean_points(rows: Iterable[Row], annotations: str = "mean") -> list[Point]:
+    """Average rows by request.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+    annotations : {'mean', 'worst', 'best'}
+        Over all annotations, so that an image counts as often as it has some; or over images, of
+        the worst or best annotation of each.
+    """
     by_request: dict[int, list[Row]] = {}
     for row in rows:
         by_request.setdefault(row.request, []).append(row)
-    return [_mean_point(request, same) for request, same in sorted(by_request.items())]
+    return [_mean_point(request, same, annotations) for request, same in sorted(by_request.items())]
 
 
-def _mean_point(request: int, rows: Sequence[Row]) -> Point:
-    annotations = [row.annotations for row in rows]
+def _mean_point(request: int, rows: Sequence[Row], annotations: str) -> Point:
+    weights = [row.annotations if annotations == "mean" else 1 for row in rows]
     means = {
-        name: float(np.average([row.scores[name] for row in rows], weights=annotations))
+        name: float(np.average([_figure(row, name, annotations) for row in rows], weights=weights))
         for name in rows[0].scores
     }
     return Point(request, means["K"], means)
+
+
+def _figure(row: Row, name: str, annotations: str) -> float:
+    return row.scores.get(f"{name}_{annotations}", row.scores[name])
+
+
+def nearest_request(points: Sequence[Point], count: int) -> int:
+    """Return the request whose measured K lies nearest to one wanted."""
+    return min(points, key=lambda point: abs(point.superpixels - count)).request
 
 
 def at_equal_count(points: Sequence[Point], count: float) -> Mapping[str, float] | None:

@@ -1,115 +1,120 @@
-"""Superpixel methods under one signature: `labels = method(image, n_segments)`.
+"""Superpixel methods by name: ours, with every weights file and way to a count, and the peers.
 
-Ours and the peers that people use today. Everything is in the image frame: `image` is (H, W, 3)
-uint8 RGB, `labels` (H, W) integers. To add a peer, write its function and its entry in `PEERS`.
-Packages are imported when a method first runs; one that is not installed has its name said.
+`MODEL/hierarchy` and `MODEL/lattice` name our methods, where MODEL is the name of shipped weights or
+a file; a peer has a name of its own, see `peers`. Everything is in the image frame.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from typing import Any, TypeAlias
+from itertools import pairwise
+from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_pcnet import weights
+from napari_pcnet.evaluation.method import Cut, Image, Labels, Lines, Method
+from napari_pcnet.evaluation.peers import PEERS
+from napari_pcnet.grid import Grid, whole_strides
 
-Image: TypeAlias = NDArray[np.uint8]
-Labels: TypeAlias = NDArray[np.integer]
-Cut: TypeAlias = Callable[[int], Labels]
-"""`labels = cut(n_segments)`, for an image already looked at."""
-
-HIERARCHY = "pcnet-hierarchy"
-LATTICE = "pcnet-lattice"
+Way = Literal["hierarchy", "lattice"]
 
 
 @dataclass(frozen=True)
-class Method:
-    """One way to superpixels. It can be pickled, to be measured in a process of its own.
+class OurMethod:
+    """One of our ways to superpixels, as a configuration asks for it.
 
     Attributes
     ----------
+    model : str
+        Name of shipped weights, or a file.
+    way : {'hierarchy', 'lattice'}
+        How the count is reached, as `method` of `pcnet_superpixels`.
     name : str
-        As tables and the command line call it.
-    segment : callable
-        `labels = segment(image, n_segments)`.
-    imports : tuple of str
-        Modules it needs; the first one's package gives the version.
-    install : str
-        What to install when one is missing.
-    settings : str
-        Whatever else decides the labels, in words.
-    prepare : callable, optional
-        `cut = prepare(image, max_segments)`, for a method that looks at an image once and cuts
-        it at any count.
-    stages : callable, optional
-        `seconds = stages(image, n_segments)`: where the time of one run goes, by stage.
+        As tables and plots call it; `MODEL/WAY` if not given.
+    compactness : float, optional
+        Of the hierarchy; its own default if not given.
+    divide : int
+        Cut the image into so many parts along each side, segment each on its own and put the labels
+        side by side: divide and conquer.
+    windows : int
+        Run the network in so many windows, with their halo, along the longer side; 0 for its own
+        choice. The answer is meant not to depend on it.
     """
 
-    name: str
-    segment: Callable[[Image, int], Labels]
-    imports: tuple[str, ...] = ()
-    install: str = ""
-    settings: str = ""
-    prepare: Callable[[Image, int], Cut] | None = None
-    stages: Callable[[Image, int], Mapping[str, float]] | None = None
+    model: str
+    way: Way = "hierarchy"
+    name: str = ""
+    compactness: float | None = None
+    divide: int = 1
+    windows: int = 0
 
-    def __call__(self, image: Image, n_segments: int) -> Labels:
-        """Segment the image into about `n_segments` superpixels."""
-        return self.segment(image, n_segments)
+    def __post_init__(self) -> None:
+        if self.divide < 1 or self.windows < 0:
+            raise ValueError(
+                f"divide must be at least 1 and windows at least 0, got {self.divide} and {self.windows}"
+            )
+        if self.windows and (self.divide > 1 or self.way == "hierarchy"):
+            raise ValueError("windows go with way = 'lattice' alone, without divide")
 
-    def cut(self, image: Image, max_segments: int) -> Cut:
-        """Return `labels = cut(n_segments)` for one image and any count up to `max_segments`."""
-        if self.prepare is None:
-            return partial(self.segment, image)
-        return self.prepare(image, max_segments)
-
-    def missing(self) -> str:
-        """Say what is not installed, in a sentence; empty if the method can run."""
-        for module in self.imports:
-            try:
-                import_module(module)
-            except ImportError:
-                return f"{self.name} skipped: {module} is not installed (pip install {self.install})"
-        return ""
-
-    def described(self) -> str:
-        """Return settings and version: two runs that agree in this give the same labels."""
-        packages = [module.partition(".")[0] for module in self.imports[:1]]
-        versions = [f"{each} {getattr(import_module(each), '__version__', '')}" for each in packages]
-        return ", ".join(filter(None, [*versions, self.settings]))
+    @property
+    def heading(self) -> str:
+        """Its name, given or made."""
+        return self.name or f"{self.model}/{self.way}"
 
 
 # ------------------------------------------------------------------------------------- ours
 
 
-def hierarchy(model: str, compactness: float | None = None) -> Method:
-    """Return `pcnet_hierarchy` as a method: one tree for an image, cut at every count asked for."""
-    weight = _default_compactness() if compactness is None else compactness
+def ours(asked: OurMethod) -> Method:
+    """Return one of our ways as a method.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If the weights are unknown or not there.
+    """
+    method = _hierarchy(asked) if asked.way == "hierarchy" else _lattice(asked)
+    return _divided(method, asked.divide) if asked.divide > 1 else method
+
+
+def _hierarchy(asked: OurMethod) -> Method:
+    """One tree for an image, cut at every count asked for."""
+    weight = _default_compactness() if asked.compactness is None else asked.compactness
+    options: dict[str, Any] = {"model": asked.model, "compactness": weight}
     return Method(
-        name=HIERARCHY,
-        segment=partial(_pcnet, method="hierarchy", model=model, compactness=weight),
+        name=asked.heading,
+        segment=partial(_pcnet, method="hierarchy", **options),
         imports=("napari_pcnet.superpixels", "torch"),
-        settings=f"{_weights_described(model)}, compactness {weight:g}",
-        prepare=partial(_pcnet_tree, model=model, compactness=weight),
-        stages=partial(_pcnet_stages, model=model, compactness=weight),
+        settings=f"hierarchy, {_weights_described(asked.model)}, compactness {weight:g}",
+        prepare=partial(_tree, **options),
     )
 
 
-def lattice(model: str) -> Method:
-    """Return the paper's way to a count, shrinking the image so that cells stay 16 pixels."""
+def _lattice(asked: OurMethod) -> Method:
+    """The paper's way to a count: the image resampled so that cells stay 16 pixels."""
+    windows = f", {asked.windows} windows a side" if asked.windows else ""
     return Method(
-        name=LATTICE,
-        segment=partial(_pcnet, method="lattice", model=model),
+        name=asked.heading,
+        segment=partial(_windowed, model=asked.model, windows=asked.windows),
         imports=("napari_pcnet.superpixels", "torch"),
-        settings=_weights_described(model),
+        settings=f"lattice, {_weights_described(asked.model)}{windows}",
+        lines=partial(_window_lines, windows=asked.windows) if asked.windows else None,
+    )
+
+
+def _divided(method: Method, divide: int) -> Method:
+    """Divide and conquer with a method: each part of the image for itself."""
+    return Method(
+        name=method.name,
+        segment=partial(_divide_and_conquer, method=method, divide=divide),
+        imports=method.imports,
+        settings=f"{method.settings}, divided {divide} x {divide}",
+        lines=partial(_division_lines, divide=divide),
     )
 
 
@@ -121,7 +126,7 @@ def _pcnet(image: Image, n_segments: int, **options: Any) -> Labels:
     return labels
 
 
-def _pcnet_tree(image: Image, max_segments: int, model: str, compactness: float) -> Cut:
+def _tree(image: Image, max_segments: int, model: str, compactness: float) -> Cut:
     from napari_pcnet.superpixels import pcnet_hierarchy
 
     tree = pcnet_hierarchy(image, max_segments, model=model, compactness=compactness)
@@ -129,13 +134,45 @@ def _pcnet_tree(image: Image, max_segments: int, model: str, compactness: float)
     return cut
 
 
-def _pcnet_stages(image: Image, n_segments: int, model: str, compactness: float) -> Mapping[str, float]:
-    from napari_pcnet.superpixels import pcnet_hierarchy
+def _windowed(image: Image, n_segments: int, model: str, windows: int) -> Labels:
+    grid = Grid.of_count((image.shape[0], image.shape[1]), n_segments)
+    window = _window_px(grid, windows) if windows else None
+    return _pcnet(image, n_segments, method="lattice", model=model, window=window)
 
-    tree = pcnet_hierarchy(image, n_segments, model=model, compactness=compactness)
-    start = time.perf_counter()
-    tree.labels(n_segments)
-    return {**tree.timings, "labels": time.perf_counter() - start}
+
+def _window_px(grid: Grid, windows: int) -> int:
+    return whole_strides(math.ceil(max(grid.work_shape) / windows))
+
+
+def _window_lines(shape: tuple[int, int], n_segments: int, windows: int) -> Lines:
+    """First image rows and columns of all windows but the first."""
+    grid = Grid.of_count(shape, n_segments)
+    core_px = _window_px(grid, windows)
+    starts = (range(core_px, side, core_px) for side in grid.work_shape)
+    return Lines(
+        *(np.searchsorted(grid.work_position(axis), each).tolist() for axis, each in enumerate(starts))
+    )
+
+
+def _divide_and_conquer(image: Image, n_segments: int, method: Method, divide: int) -> Labels:
+    labels = np.empty(image.shape[:2], np.int64)
+    taken = 0
+    rows, columns = ([0, *_inner_edges(int(side), divide), int(side)] for side in image.shape[:2])
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            part = np.ascontiguousarray(image[top:bottom, left:right])
+            own = method(part, max(1, round(n_segments / divide**2)))
+            labels[top:bottom, left:right] = own + taken
+            taken += int(own.max()) + 1
+    return labels
+
+
+def _division_lines(shape: tuple[int, int], n_segments: int, divide: int) -> Lines:  # noqa: ARG001  # as all
+    return Lines(*(_inner_edges(side, divide) for side in shape))
+
+
+def _inner_edges(side: int, divide: int) -> list[int]:
+    return [side * part // divide for part in range(1, divide)]
 
 
 def _default_compactness() -> float:
@@ -149,104 +186,19 @@ def _weights_described(model: str) -> str:
     return f"{model} (sha256 {weights.sha256_of(weights.locate(model))[:12]})"
 
 
-# ------------------------------------------------------------------------------------ peers
-
-
-def _skimage_slic(image: Image, n_segments: int, compactness: float) -> Labels:
-    from skimage.segmentation import slic
-
-    labels: Labels = slic(image, n_segments, compactness=compactness, start_label=1)
-    return labels
-
-
-OPENCV_ITERATIONS = 10
-OPENCV_MIN_ELEMENT_PERCENT = 25
-OPENCV_RULER = 10.0
-LSC_RATIO = 0.075
-SEEDS_LEVELS = 4
-SEEDS_PRIOR = 2
-SEEDS_BINS = 5
-
-
-def _opencv_slic(image: Image, n_segments: int, algorithm: str) -> Labels:
-    import cv2
-
-    superpixels = cv2.ximgproc.createSuperpixelSLIC(
-        _lab8(image),
-        getattr(cv2.ximgproc, algorithm),
-        _region_size_px(image, n_segments),
-        OPENCV_RULER,
-    )
-    superpixels.iterate(OPENCV_ITERATIONS)
-    superpixels.enforceLabelConnectivity(OPENCV_MIN_ELEMENT_PERCENT)
-    return np.asarray(superpixels.getLabels())
-
-
-def _opencv_lsc(image: Image, n_segments: int) -> Labels:
-    import cv2
-
-    region_size_px = _region_size_px(image, n_segments)
-    superpixels = cv2.ximgproc.createSuperpixelLSC(_lab8(image), region_size_px, LSC_RATIO)
-    superpixels.iterate(OPENCV_ITERATIONS)
-    superpixels.enforceLabelConnectivity(OPENCV_MIN_ELEMENT_PERCENT)
-    return np.asarray(superpixels.getLabels())
-
-
-def _opencv_seeds(image: Image, n_segments: int) -> Labels:
-    import cv2
-
-    height, width, channels = image.shape
-    superpixels = cv2.ximgproc.createSuperpixelSEEDS(
-        width, height, channels, n_segments, SEEDS_LEVELS, SEEDS_PRIOR, SEEDS_BINS
-    )
-    superpixels.iterate(_lab8(image), OPENCV_ITERATIONS)
-    return np.asarray(superpixels.getLabels())
-
-
-def _lab8(image: Image) -> Image:
-    import cv2
-
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2LAB), np.uint8)
-
-
-def _region_size_px(image: Image, n_segments: int) -> int:
-    return max(round(math.sqrt(image.shape[0] * image.shape[1] / n_segments)), 1)
-
-
-def _of_skimage(name: str, compactness: float) -> Method:
-    segment = partial(_skimage_slic, compactness=compactness)
-    settings = f"compactness {compactness:g}"
-    return Method(name, segment, ("skimage.segmentation",), "scikit-image", settings)
-
-
-def _of_opencv(name: str, segment: Callable[[Image, int], Labels], settings: str) -> Method:
-    lab = f"8-bit Lab, {OPENCV_ITERATIONS} iterations, {settings}"
-    return Method(name, segment, ("cv2.ximgproc",), "opencv-contrib-python-headless", lab)
-
-
-_RULER = f"ruler {OPENCV_RULER:g}, connectivity {OPENCV_MIN_ELEMENT_PERCENT} %"
-
-PEERS = (
-    _of_skimage("skimage-slic-10", 10),
-    _of_skimage("skimage-slic-20", 20),
-    _of_opencv("opencv-slic", partial(_opencv_slic, algorithm="SLIC"), _RULER),
-    _of_opencv("opencv-slico", partial(_opencv_slic, algorithm="SLICO"), _RULER),
-    _of_opencv(
-        "opencv-lsc",
-        _opencv_lsc,
-        f"ratio {LSC_RATIO}, connectivity {OPENCV_MIN_ELEMENT_PERCENT} %",
-    ),
-    _of_opencv(
-        "opencv-seeds",
-        _opencv_seeds,
-        f"{SEEDS_LEVELS} levels, prior {SEEDS_PRIOR}, {SEEDS_BINS} bins",
-    ),
-)
-
-NAMES = (HIERARCHY, LATTICE, *(peer.name for peer in PEERS))
-
-
 # ----------------------------------------------------------------------------------- choice
+
+
+def known() -> tuple[str, ...]:
+    """Names of all methods with shipped weights, ours first."""
+    shipped = [f"{record.name}/{way}" for record in weights.records() for way in get_args(Way)]
+    return (*shipped, *(peer.name for peer in PEERS))
+
+
+def usual() -> tuple[str, ...]:
+    """Names of those that a comparison takes if it names none: all but the slow ones."""
+    slow = {peer.name for peer in PEERS if peer.slow}
+    return tuple(name for name in known() if name not in slow)
 
 
 @dataclass(frozen=True)
@@ -257,34 +209,39 @@ class Choice:
     skipped: tuple[str, ...]
 
 
-def choose(names: Sequence[str], model: str, lattice_model: str, compactness: float | None = None) -> Choice:
-    """Return the methods of these names; those whose packages are missing are named and skipped.
+def choose(names: Sequence[str], asked: Sequence[OurMethod] = ()) -> Choice:
+    """Return the methods asked for; those whose packages are missing are named and skipped.
 
     Parameters
     ----------
     names : sequence of str
-        Names out of `NAMES`.
-    model, lattice_model : str
-        Weights of our two methods.
-    compactness : float, optional
-        Weight of position in the hierarchy; its own default if None.
+        `MODEL/hierarchy`, `MODEL/lattice`, or names of peers. None, and nothing asked for: `usual`.
+    asked : sequence of OurMethod
+        Further ones of ours; they come first.
 
     Raises
     ------
-    ValueError
-        If a name or our weights are unknown, or if there is none.
+    ValueError, FileNotFoundError
+        If a name or weights are unknown, or one name is there twice.
     """
-    builders: dict[str, Callable[[], Method]] = {
-        HIERARCHY: partial(hierarchy, model, compactness),
-        LATTICE: partial(lattice, lattice_model),
-        **{peer.name: partial(_itself, peer) for peer in PEERS},
-    }
-    if not names:
-        raise ValueError(f"methods must name at least one, got none; there are {', '.join(NAMES)}")
-    for name in names:
-        if name not in builders:
-            raise ValueError(f"no method is called {name!r}; there are {', '.join(NAMES)}")
-    return available([builders[name]() for name in names])
+    if not names and not asked:
+        names = usual()
+    chosen = [*(ours(each) for each in asked), *(_named(name) for name in names)]
+    headings = [method.name for method in chosen]
+    twice = next((name for name in headings if headings.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two methods are called {twice!r}; give one of them another name")
+    return available(chosen)
+
+
+def _named(name: str) -> Method:
+    model, slash, way = name.rpartition("/")
+    if slash and way in get_args(Way):
+        return ours(OurMethod(model, "lattice" if way == "lattice" else "hierarchy"))
+    for peer in PEERS:
+        if peer.name == name:
+            return peer
+    raise ValueError(f"no method is called {name!r}; there are {', '.join(known())}, and FILE/hierarchy")
 
 
 def available(methods: Sequence[Method]) -> Choice:
@@ -294,7 +251,3 @@ def available(methods: Sequence[Method]) -> Choice:
         methods=tuple(each for each, gap in zip(methods, missing, strict=True) if not gap),
         skipped=tuple(filter(None, missing)),
     )
-
-
-def _itself(method: Method) -> Method:
-    return method

@@ -3,33 +3,40 @@
 Every method segments every image at a list of requests, steered until the measured K brackets the
 K wanted; every labelling is scored against every annotation. Means are over all (image, annotation)
 rows, and all scores are interpolated linearly in the mean K.
+
+A run lives in a folder: ``results.csv`` (a row a method, image and request; what a run resumes
+from), ``table.txt``, and the plots of `plots`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from napari_pcnet.datasets import Pair, read_pairs
-from napari_pcnet.evaluation.curves import Point, at_equal_count, mean_points, next_requests
-from napari_pcnet.evaluation.methods import (
-    HIERARCHY,
-    LATTICE,
-    NAMES,
-    Choice,
-    Image,
-    Labels,
-    Method,
-    available,
-    choose,
-    hierarchy,
+from napari_pcnet.evaluation.curves import (
+    Point,
+    at_equal_count,
+    mean_points,
+    nearest_request,
+    next_requests,
 )
-from napari_pcnet.evaluation.results import SCORES, Key, ResultsFile, Row
+from napari_pcnet.evaluation.folder import RESULTS, write_table
+from napari_pcnet.evaluation.method import Labels, Method
+from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
+from napari_pcnet.evaluation.results import SEAM_RATE, Key, ResultsFile, Row
 from napari_pcnet.evaluation.tally import Progress, Tally
-from napari_pcnet.metrics import Scores, score_annotations
+from napari_pcnet.evaluation.workers import results_of
+from napari_pcnet.metrics import score_annotations, seam_rate
+from napari_pcnet.provenance import Provenance
+
+if TYPE_CHECKING:
+    from napari_pcnet.evaluation.plots import PanelRow
 
 MAX_ROUNDS = 6
 """Rounds of requests after which a K not reached is given up and said so."""
@@ -39,23 +46,53 @@ HEADLINES = {
     "BR": "boundary recall (higher is better)",
     "BP": "boundary precision (higher is better)",
     "UE": "undersegmentation error, Neubert-Protzel (lower is better)",
+    "UE_Levin": "undersegmentation error, Levinshtein (lower is better)",
     "EV": "explained variation (higher is better)",
     "CO": "compactness (a square has 0.785)",
     "CD": "contour density (lower is sparser)",
+    SEAM_RATE: "borders on the lines between windows, as a multiple of elsewhere (1: no seam)",
 }
-CHOICE_HEADLINES = ("ASA", "BR", "CO")
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of one image to be shown under each method.
+
+    Attributes
+    ----------
+    image : str
+        Its name, without ending.
+    top, left : int
+        Its first row and column, in pixels.
+    side_px : int
+        Its side, in pixels.
+    """
+
+    image: str
+    top: int
+    left: int
+    side_px: int = 160
 
 
 @dataclass(frozen=True)
 class QualityOptions:
     """What is measured, on which images, and where it is written."""
 
-    data: Path = field(metadata={"help": "folder of a split, with images/ and labels/"})
-    output: Path = field(
-        default=Path("quality.csv"),
-        metadata={"help": "CSV file the rows are added to; a run resumes from what is there"},
+    data: Path = field(
+        default=Path(), metadata={"help": "folder of a split, or of the sets", "default": "here"}
     )
-    methods: tuple[str, ...] = field(default=NAMES, metadata={"help": f"out of {', '.join(NAMES)}"})
+    sets: tuple[str, ...] = field(
+        default=(".",), metadata={"help": "splits, as folders below that of --data", "default": "itself"}
+    )
+    output: Path = field(
+        default=Path("quality"),
+        metadata={"help": "folder of results.csv, the table and the plots; a run resumes from it"},
+    )
+    methods: tuple[str, ...] = field(
+        default=(),
+        metadata={"help": "names such as pcnet-bsds500-v1/hierarchy, FILE/lattice, opencv-slic; default all"},
+    )
+    ours: tuple[OurMethod, ...] = field(default=(), metadata={"flag": False})
     counts: tuple[int, ...] = field(
         default=(200, 400, 600, 800),
         metadata={"help": "numbers of superpixels to compare at, as measured"},
@@ -63,45 +100,57 @@ class QualityOptions:
     every: int = field(
         default=1, metadata={"help": "take every so-many-th image by name, the first included"}
     )
+    annotations: Literal["mean", "worst", "best"] = field(
+        default="mean", metadata={"help": "which of an image's annotations counts in table and plots"}
+    )
     tolerance_px: int | None = field(
         default=None,
         metadata={"help": "reach of boundary recall in pixels; default 0.0025 of the diagonal"},
     )
-    model: str = field(default="pcnet-bsds500-v1", metadata={"help": f"weights of {HIERARCHY}"})
-    lattice_model: str = field(
-        default="pcnet-faithful-bsds500-v1", metadata={"help": f"weights of {LATTICE}"}
+    headlines: tuple[str, ...] = field(
+        default=("ASA", "BR", "BP", "UE", "EV", "CO"),
+        metadata={"help": f"scores of the table, out of {', '.join(HEADLINES)}"},
     )
-    compactness: float | None = field(
-        default=None, metadata={"help": f"of {HIERARCHY}; its own default if not given"}
+    title: str = field(default="", metadata={"help": "what the table and the plots are headed"})
+    plots: bool = field(default=True, metadata={"help": "draw the curves, too"})
+    panel: tuple[Crop, ...] = field(default=(), metadata={"flag": False})
+    panel_count: int = field(default=400, metadata={"help": "superpixels of an image in the panel of crops"})
+    panel_methods: tuple[str, ...] = field(
+        default=(), metadata={"help": "methods in the panel of crops; default all"}
     )
-    choose_compactness: tuple[float, ...] = field(
-        default=(),
-        metadata={
-            "help": f"compare {HIERARCHY} at these values of compactness, on validation "
-            "data, in place of the methods"
-        },
-    )
+    workers: int = field(default=1, metadata={"help": "processes side by side"})
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError(f"every must be a whole number of at least 1, got {self.every}")
+        for name in ("every", "workers", "panel_count"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {getattr(self, name)}")
         if not self.counts or min(self.counts) < 1:
             raise ValueError(f"counts must be whole numbers of at least 1, got {list(self.counts)}")
-        if self.choose_compactness and self.data.name == "test":
-            raise ValueError(
-                f"compactness is not chosen on test images, got {self.data}; give validation data"
-            )
+        if not self.sets:
+            raise ValueError("sets must name at least one folder, got none")
+        unknown = [each for each in self.headlines if each not in HEADLINES]
+        if unknown:
+            raise ValueError(f"no score is called {unknown[0]!r}; there are {', '.join(HEADLINES)}")
+
+
+class Curves(NamedTuple):
+    """What was measured on one set."""
+
+    folder: Path
+    pairs: Sequence[Pair]
+    by_method: Mapping[str, list[Point]]
 
 
 def main_quality(options: QualityOptions, progress: Progress) -> str:
-    """Measure what is not in the results file yet, and return the table.
+    """Measure what is not in the results file yet; write and return the table, and draw.
 
     Parameters
     ----------
     options : QualityOptions
         What to measure.
     progress : callable
-        `progress(done, total)`, in labellings scored. The total grows when requests are added.
+        `progress(done, total)`, in labellings scored, of those not there yet. The total grows when
+        requests are added.
 
     Returns
     -------
@@ -111,48 +160,56 @@ def main_quality(options: QualityOptions, progress: Progress) -> str:
     Raises
     ------
     FileNotFoundError
-        If the data, or the folder of the output, are not there.
+        If the data are not there.
     ValueError
-        If a method or model is unknown.
+        If a method, a model or a layout is unknown.
     """
-    if options.choose_compactness:
-        trees = [hierarchy(options.model, each) for each in options.choose_compactness]
-        labels = [f"compactness {each:g}" for each in options.choose_compactness]
-        return compare(available(trees), options, progress, labels, CHOICE_HEADLINES)
-    choice = choose(options.methods, options.model, options.lattice_model, options.compactness)
-    return compare(choice, options, progress)
+    return compare(choose(options.methods, options.ours), options, progress)
 
 
-def compare(
-    choice: Choice,
-    options: QualityOptions,
-    progress: Progress,
-    names: Sequence[str] = (),
-    headlines: Sequence[str] = tuple(HEADLINES),
-) -> str:
-    """Measure these methods and return their table, each under its name or the one given."""
-    pairs = read_pairs(options.data)[:: options.every]
-    results = ResultsFile(options.output)
-    tally = Tally(progress, len(choice.methods) * len(pairs) * len(options.counts))
-    curves = [_Campaign(each, pairs, options, results, tally).curve() for each in choice.methods]
-    named = dict(zip(names or [each.name for each in choice.methods], curves, strict=True))
-    return "\n\n".join(
-        [
-            _heading(pairs, options),
-            *(_block(headline, named, options.counts) for headline in headlines),
-            _notes(choice, named, options.counts),
-        ]
-    )
+def compare(choice: Choice, options: QualityOptions, progress: Progress) -> str:
+    """Measure these methods, write and return their table, and draw."""
+    sets = {name: _pairs_of(options.data / name, options.every) for name in options.sets}
+    crops = [_crop_of(crop, sets) for crop in options.panel]
+    options.output.mkdir(parents=True, exist_ok=True)
+    results = ResultsFile(options.output / RESULTS)
+    tally = Tally(progress, len(choice.methods) * sum(map(len, sets.values())) * len(options.counts))
+    measured = []
+    for name, pairs in sets.items():
+        folder = options.data / name
+        campaigns = [_Campaign(each, folder, pairs, options, results, tally) for each in choice.methods]
+        curves = {each.method.name: each.curve() for each in campaigns}
+        measured.append(Curves(folder, pairs, curves))
+    text = _text(choice, measured, options)
+    provenance = write_table(options.output, text)
+    if options.plots:
+        _draw(choice, measured, crops, options, provenance)
+    return text
+
+
+def _pairs_of(folder: Path, every: int) -> Sequence[Pair]:
+    return read_pairs(folder)[::every]
 
 
 # ------------------------------------------------------------------------------- measuring
 
 
-@dataclass(frozen=True)
-class _Campaign:
-    """One method on all images."""
+class _Task(NamedTuple):
+    """One image to be segmented by one method at several requests."""
 
     method: Method
+    pair: Pair
+    keys: Sequence[Key]
+    max_segments: int
+    tolerance_px: int | None
+
+
+@dataclass(frozen=True)
+class _Campaign:
+    """One method on all images of a set."""
+
+    method: Method
+    folder: Path
     pairs: Sequence[Pair]
     options: QualityOptions
     results: ResultsFile
@@ -169,86 +226,170 @@ class _Campaign:
         for round_number in range(MAX_ROUNDS):
             if round_number:
                 self.tally.expect(len(requests) * len(self.pairs))
-            for pair in self.pairs:
-                rows += self._rows(pair, requests, described)
+            rows += self._round(requests, described)
             requests = next_requests(mean_points(rows), self.options.counts)
             if not requests:
                 break
-        return mean_points(rows)
+        return mean_points(rows, self.options.annotations)
 
-    def _rows(self, pair: Pair, requests: Sequence[int], described: str) -> Iterator[Row]:
-        keys = [self._key(pair, request, described) for request in requests]
-        missing = [key for key in keys if key not in self.results]
-        if missing:
-            # The whole round's largest request, so that a resumed run makes the same tree.
-            self._measure(pair, missing, max(requests))
-        for key in keys:
+    def _round(self, requests: Sequence[int], described: str) -> Iterator[Row]:
+        """Measure what is missing of a round, and return all its rows."""
+        tasks, keys = [], []
+        for pair in self.pairs:
+            of_pair = [self._key(pair, request, described) for request in requests]
+            missing = [key for key in of_pair if key not in self.results]
+            keys += of_pair
+            if missing:
+                # The whole round's largest request, so that a resumed run makes the same tree.
+                tolerance_px = self.options.tolerance_px
+                tasks.append(_Task(self.method, pair, missing, max(requests), tolerance_px))
+            for _ in range(len(of_pair) - len(missing)):
+                self.tally.skip()
+        for row in results_of(_measure, tasks, self.options.workers):
+            self.results.append(row)
             self.tally.step()
-            yield self.results[key]
-
-    def _measure(self, pair: Pair, keys: Sequence[Key], max_segments: int) -> None:
-        image, truths = pair.read_image(), pair.read_annotations()
-        cut = self.method.cut(image, max_segments)
-        for key in keys:
-            scores = _mean_scores(cut(key.request), truths, image, self.options.tolerance_px)
-            self.results.append(Row(key, len(truths), scores))
+        return (self.results[key] for key in keys)
 
     def _key(self, pair: Pair, request: int, described: str) -> Key:
+        tolerance_px = self.options.tolerance_px
         return Key(
-            data="/".join(self.options.data.resolve().parts[-2:]),
+            data=_set_name(self.folder),
             method=self.method.name,
             settings=described,
             image=pair.name,
             request=request,
-            tolerance=_tolerance(self.options),
+            tolerance="default" if tolerance_px is None else str(tolerance_px),
         )
 
 
-def _tolerance(options: QualityOptions) -> str:
-    return "default" if options.tolerance_px is None else str(options.tolerance_px)
+def _set_name(folder: Path) -> str:
+    return "/".join(folder.resolve().parts[-2:])
 
 
-def _mean_scores(
-    labels: Labels, truths: Sequence[Labels], image: Image, tolerance_px: int | None
-) -> dict[str, float]:
-    scores = score_annotations(labels, truths, image, tolerance_px)
-    return {
-        short: float(np.mean([getattr(each, name) for each in scores]))
-        for name, short in zip((each.name for each in fields(Scores)), SCORES, strict=True)
-    }
+def _measure(task: _Task) -> Iterator[Row]:
+    """Segment and score; one row for each key."""
+    image, truths = task.pair.read_image(), task.pair.read_annotations()
+    cut = task.method.cut(image, task.max_segments)
+    for key in task.keys:
+        labels = cut(key.request)
+        scores = score_annotations(labels, truths, image, task.tolerance_px)
+        yield Row.of(key, scores, _seam_rate_of(task.method, labels, key.request))
+
+
+def _seam_rate_of(method: Method, labels: Labels, request: int) -> float:
+    if method.lines is None:
+        return math.nan
+    lines = method.lines((labels.shape[0], labels.shape[1]), request)
+    return seam_rate(labels, *lines) if any(lines) else math.nan
 
 
 # ------------------------------------------------------------------------------ the table
 
 
-def _heading(pairs: Sequence[Pair], options: QualityOptions) -> str:
-    annotations = sum(len(pair.annotations) for pair in pairs)
+def _text(choice: Choice, measured: Sequence[Curves], options: QualityOptions) -> str:
+    blocks = [options.title] if options.title else []
+    for curves in measured:
+        blocks.append(_heading(curves, options))
+        blocks += [_block(each, curves.by_method, options) for each in options.headlines]
+        blocks.append("\n".join(_not_reached(curves.by_method, options.counts)))
+    blocks.append(
+        "\n".join([*(f"{each.name}: {each.described()}" for each in choice.methods), *choice.skipped])
+    )
+    return "\n\n".join(filter(None, blocks))
+
+
+def _heading(curves: Curves, options: QualityOptions) -> str:
+    annotations = sum(len(pair.annotations) for pair in curves.pairs)
     tolerance = "0.0025 of the diagonal" if options.tolerance_px is None else f"{options.tolerance_px} px"
+    over = {
+        "mean": f"mean over all {annotations} annotations",
+        "worst": "the worst annotation of each image, score by score",
+        "best": "the best annotation of each image, score by score",
+    }
     return (
-        f"{options.data}: {len(pairs)} images, mean over all {annotations} annotations, "
+        f"{_set_name(curves.folder)}: {len(curves.pairs)} images, {over[options.annotations]}, "
         f"at equal measured K; boundary tolerance {tolerance}"
     )
 
 
-def _block(headline: str, curves: dict[str, list[Point]], counts: Sequence[int]) -> str:
-    lines = [f"{headline}: {HEADLINES[headline]}", _line("K", [str(count) for count in counts])]
+def _block(headline: str, curves: Mapping[str, list[Point]], options: QualityOptions) -> str:
+    width = max(20, *(len(name) + 1 for name in curves)) if curves else 20
+    counts = options.counts
+    lines = [f"{headline}: {HEADLINES[headline]}", _line("K", [str(count) for count in counts], width)]
     for name, points in curves.items():
         at_counts = [at_equal_count(points, count) for count in counts]
-        cells = ["-" if each is None else f"{each[headline]:.4f}" for each in at_counts]
-        lines.append(_line(name, cells))
+        cells = ["-" if each is None else _number(each[headline]) for each in at_counts]
+        lines.append(_line(name, cells, width))
     return "\n".join(lines)
 
 
-def _line(name: str, cells: Sequence[str]) -> str:
-    return f"  {name:<20}" + "".join(f"{cell:>9}" for cell in cells)
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
 
 
-def _notes(choice: Choice, curves: dict[str, list[Point]], counts: Sequence[int]) -> str:
-    notes = [f"{each.name}: {each.described()}" for each in choice.methods]
+def _line(name: str, cells: Sequence[str], width: int) -> str:
+    return f"  {name:<{width}}" + "".join(f"{cell:>9}" for cell in cells)
+
+
+def _not_reached(curves: Mapping[str, list[Point]], counts: Sequence[int]) -> Iterator[str]:
     for name, points in curves.items():
         reached = [point.superpixels for point in points]
         missed = [str(count) for count in counts if not min(reached) <= count <= max(reached)]
         if missed:
             span = f"{min(reached):.0f} to {max(reached):.0f}"
-            notes.append(f"{name}: K = {', '.join(missed)} not reached, measured {span}")
-    return "\n".join([*notes, *choice.skipped])
+            yield f"{name}: K = {', '.join(missed)} not reached, measured {span}"
+
+
+# ------------------------------------------------------------------------------- drawing
+
+
+class _Shown(NamedTuple):
+    """A crop, the image it is of, and the set of that image."""
+
+    crop: Crop
+    pair: Pair
+    set: str
+
+
+def _crop_of(crop: Crop, sets: Mapping[str, Sequence[Pair]]) -> _Shown:
+    for name, pairs in sets.items():
+        for pair in pairs:
+            if pair.name == crop.image:
+                return _Shown(crop, pair, name)
+    raise ValueError(f"the panel asks for image {crop.image!r}, which is not in {', '.join(sets)}")
+
+
+def _draw(
+    choice: Choice,
+    measured: Sequence[Curves],
+    crops: Sequence[_Shown],
+    options: QualityOptions,
+    provenance: Provenance,
+) -> None:
+    from napari_pcnet.evaluation.plots import draw_curves, draw_panel
+
+    for curves in measured:
+        name = _set_name(curves.folder)
+        stem = name.replace("/", "-")
+        draw_curves(options.output, stem, curves.by_method, options.title or name, provenance)
+    if crops:
+        by_set = dict(zip(options.sets, measured, strict=True))
+        rows = [_panel_row(shown, by_set[shown.set], choice, options) for shown in crops]
+        draw_panel(options.output / "panel.png", rows, provenance)
+
+
+def _panel_row(shown: _Shown, curves: Curves, choice: Choice, options: QualityOptions) -> PanelRow:
+    """Segment a whole image by each method at a count as near the one wanted as was measured."""
+    from napari_pcnet.evaluation.plots import PanelRow
+
+    crop, image = shown.crop, shown.pair.read_image()
+    window = (slice(crop.top, crop.top + crop.side_px), slice(crop.left, crop.left + crop.side_px))
+    labels, counts = {}, {}
+    for method in choice.methods:
+        if options.panel_methods and method.name not in options.panel_methods:
+            continue
+        request = nearest_request(curves.by_method[method.name], options.panel_count)
+        whole = method(image, request)
+        labels[method.name], counts[method.name] = whole[window], len(np.unique(whole))
+    truth = shown.pair.read_annotations()[0][window]
+    return PanelRow(crop.image, image[window], truth, labels, counts)

@@ -1,26 +1,30 @@
-"""A tidy file of results: CSV, one row per method, image and request.
-
-A row is written when it is measured and found again by its key, so that an interrupted benchmark
-goes on where it stopped, without repeating or losing a row.
-"""
+"""The results of a comparison of quality: a row for each method, image and request."""
 
 from __future__ import annotations
 
-import csv
-import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from napari_pcnet.metrics import Scores
+from napari_pcnet.evaluation.journal import Journal
+from napari_pcnet.metrics import Scores, combine_annotations
 
-SCORES = tuple(str(each.metadata["short"]) for each in fields(Scores))
-"""Headings of the scores, in the order of `Scores`."""
+SCORES = {str(each.metadata["short"]): each.name for each in fields(Scores)}
+"""Heading of each score and its field in `Scores`; of several annotations the mean."""
 
+EXTREMES = {
+    f"{each.metadata['short']}_{how}": (each.name, how)
+    for how in ("worst", "best")
+    for each in fields(Scores)
+    if "best" in each.metadata
+}
+"""Heading of each score of the worst and of the best annotation, its field, and which of the two."""
 
-DIGITS = 9
-"""Significant digits of a score in the file."""
+SEAM_RATE = "seam_rate"
+FIGURES = (*SCORES, *EXTREMES, SEAM_RATE)
+"""Headings of all figures of a row. The seam rate is NaN where a method cuts no windows."""
 
 
 class Key(NamedTuple):
@@ -33,14 +37,30 @@ class Key(NamedTuple):
     request: int
     tolerance: str  # as asked: in pixels, or "default"
 
+    def as_text(self) -> tuple[str, ...]:
+        """Its cells in the file."""
+        return tuple(map(str, self))
+
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of one labelling, each the mean over the image's annotations."""
+    """The figures of one labelling, by heading."""
 
     key: Key
     annotations: int
     scores: Mapping[str, float]
+
+    @classmethod
+    def of(cls, key: Key, scores: Sequence[Scores], seam_rate: float = math.nan) -> Row:
+        """Sum up the scores that a labelling has against each annotation."""
+        combined = {
+            "mean": combine_annotations(scores, "mean"),
+            "worst": combine_annotations(scores, "worst"),
+            "best": combine_annotations(scores, "best"),
+        }
+        means = {short: getattr(combined["mean"], name) for short, name in SCORES.items()}
+        extremes = {short: getattr(combined[how], name) for short, (name, how) in EXTREMES.items()}
+        return cls(key, len(scores), means | extremes | {SEAM_RATE: seam_rate})
 
     @property
     def request(self) -> int:
@@ -48,72 +68,25 @@ class Row:
         return self.key.request
 
 
-COLUMNS = (*Key._fields, "annotations", *SCORES)
-
-
 class ResultsFile:
-    """Rows in a CSV file and in memory. Opening it drops a last line that was cut off."""
+    """Rows in a `Journal`."""
 
     def __init__(self, path: Path) -> None:
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"the folder of the results file {path} does not exist; make it first")
-        self._path = path
-        self._rows: dict[Key, Row] = {}
-        if path.exists():
-            _drop_cut_off_line(path)
-            self._rows = _read(path)
+        self._journal = Journal(path, Key._fields, ("annotations", *FIGURES))
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._rows
+        return key.as_text() in self._journal
 
     def __getitem__(self, key: Key) -> Row:
-        return self._rows[key]
+        numbers = dict(self._journal[key.as_text()])
+        return Row(key, int(numbers.pop("annotations")), numbers)
 
     @property
     def rows(self) -> tuple[Row, ...]:
         """All rows, in the order of the file."""
-        return tuple(self._rows.values())
+        keys = [Key._make(cells)._replace(request=int(cells[4])) for cells in self._journal.rows]
+        return tuple(self[key] for key in keys)
 
     def append(self, row: Row) -> None:
         """Write a row to the end of the file, at once."""
-        is_new = not self._path.exists() or self._path.stat().st_size == 0
-        cells = [*map(str, row.key), str(row.annotations)]
-        cells += [f"{row.scores[name]:.{DIGITS}g}" for name in SCORES]
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            file.write(_as_csv([COLUMNS, cells] if is_new else [cells]))
-        # As read again, so that a resumed run goes on with the very same numbers.
-        self._rows[row.key] = _parse(cells)
-
-
-def _as_csv(lines: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
-
-
-def _drop_cut_off_line(path: Path) -> None:
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)
-
-
-def _read(path: Path) -> dict[Key, Row]:
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = csv.reader(file)
-        header = tuple(next(lines, COLUMNS))
-        if header != COLUMNS:
-            raise ValueError(
-                f"{path} is no results file of this version: its first columns are "
-                f"{', '.join(header[:3])}; name another output"
-            )
-        rows = [_parse(line) for line in lines]
-    return {row.key: row for row in rows}
-
-
-def _parse(line: Sequence[str]) -> Row:
-    cells = dict(zip(COLUMNS, line, strict=True))
-    key = Key._make(cells[name] for name in Key._fields)._replace(request=int(cells["request"]))
-    scores = {name: float(cells[name]) for name in SCORES}
-    return Row(key, int(cells["annotations"]), scores)
+        self._journal.append(row.key.as_text(), {"annotations": row.annotations, **row.scores})

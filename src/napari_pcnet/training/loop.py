@@ -11,14 +11,12 @@ from __future__ import annotations
 import csv
 import json
 import math
-import subprocess
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,12 +26,14 @@ from torch import Tensor
 
 from napari_pcnet import checkpoint
 from napari_pcnet.association import mask_outside, neighbour_argmax
+from napari_pcnet.configuration import read_toml
 from napari_pcnet.datasets import Pair, read_pairs
 from napari_pcnet.files import write_atomically
 from napari_pcnet.grid import STRIDE, Grid, raw_ids
 from napari_pcnet.inference import choose_device
 from napari_pcnet.metrics import achievable_segmentation_accuracy
 from napari_pcnet.model import PCNet, PCNetConfig, channels_last
+from napari_pcnet.provenance import source_commit
 from napari_pcnet.training.losses import LossConfig, LossTerms, loss_terms
 from napari_pcnet.training.samples import Batch, SampleConfig, Sampler, View
 
@@ -42,8 +42,6 @@ AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float1
 
 FREE_TO_CHANGE = ("run.device", "run.save_every_s", "run.validate_every", "run.validate_images")
 """What a resumed run may have otherwise than the run it goes on from."""
-
-_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -159,16 +157,10 @@ class TrainingState:
 Report = Callable[[dict[str, float], float], None]
 """Called after each step with its record and the seconds left."""
 
-Table = TypeVar("Table")
-
 
 def read_config(path: Path) -> TrainingConfig:
-    """Read a training configuration from a TOML file; unknown names are refused.
-
-    ``extends = "OTHER.toml"`` at its head takes from the file of that name beside it what it does
-    not say itself, field by field.
-    """
-    return _from_table(TrainingConfig, _read_tables(Path(path), ()), str(path))
+    """Read a training configuration from a TOML file, as `configuration.read_toml` does."""
+    return read_toml(TrainingConfig, Path(path))
 
 
 def train(
@@ -440,25 +432,10 @@ def _save_weights(state: TrainingState, config: TrainingConfig, folder: Path) ->
         "training": asdict(config),
         "step": state.step,
         "hours": round(state.elapsed_s / 3600, 3),
-        "commit": _commit(),
+        "commit": source_commit(),
         "torch": torch.__version__,
     } | ({"start": state.start} if state.start else {})
     checkpoint.save_model(folder / "weights.safetensors", _averaged(state, config), record)
-
-
-def _commit() -> str:
-    """Commit of the source tree the code runs from; '' where it is no checkout."""
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return described.stdout.strip()
 
 
 def _prefetch(sampler: Sampler, first: int, end: int) -> Iterator[Batch]:
@@ -532,67 +509,3 @@ def _spread(pairs: list[Pair], number: int) -> list[Pair]:
 
 def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
-
-
-def _read_tables(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
-    """Read a file's tables, over those of the file it extends."""
-    try:
-        content = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no training configuration {path}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from None
-    base = content.pop("extends", None)
-    if base is None:
-        return content
-    if not isinstance(base, str):
-        raise ValueError(f"{path}: extends must be the name of a file, got {base!r}")
-    base_path, extended_by = path.parent / base, (*extended_by, path)
-    if base_path.resolve() in [each.resolve() for each in extended_by]:
-        raise ValueError(f"{path}: extends {base!r}, which extends this file in turn")
-    tables = _read_tables(base_path, extended_by)
-    for name, table in content.items():
-        both = isinstance(table, dict) and isinstance(tables.get(name), dict)
-        tables[name] = tables[name] | table if both else table
-    return tables
-
-
-def _from_table(kind: type[Table], table: Any, place: str) -> Table:
-    """Build a configuration dataclass from a TOML table."""
-    hints = get_type_hints(kind)
-    unknown = sorted(set(table) - set(hints))
-    if unknown:
-        raise ValueError(f"{place}: unknown {', '.join(unknown)}; known are {', '.join(sorted(hints))}")
-    values = {}
-    for name, value in table.items():
-        if not is_dataclass(hints[name]):
-            values[name] = _checked(hints[name], value, f"{place}: {name}")
-        elif isinstance(value, dict):
-            values[name] = _from_table(hints[name], value, f"{place} [{name}]")
-        else:
-            raise ValueError(f"{place}: {name} must be a table, got {value!r}")
-    try:
-        return kind(**values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{place}: {error}") from None
-
-
-def _checked(hint: Any, value: Any, name: str) -> Any:  # Any: a field's type and what TOML has for it
-    """Return a value as its field has it; refuse what is of another type."""
-    if get_origin(hint) is tuple:
-        kinds = get_args(hint)
-        if not isinstance(value, list):
-            raise ValueError(f"{name} must be a list, got {value!r}")
-        if kinds[-1] is Ellipsis:
-            kinds = kinds[:1] * len(value)
-        if len(kinds) != len(value):
-            raise ValueError(f"{name} must have {len(kinds)} entries, got {value!r}")
-        return tuple(_checked(kind, each, name) for kind, each in zip(kinds, value, strict=True))
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint) or isinstance(value, bool):
-            choice = " or ".join(map(repr, get_args(hint)))
-            raise ValueError(f"{name} must be {choice}, got {value!r}")
-        return value
-    if type(value) is not hint and not (hint is float and type(value) is int):
-        raise ValueError(f"{name} must be {_KINDS[hint]}, got {value!r}")
-    return hint(value)

@@ -1,0 +1,108 @@
+"""Configurations: TOML files that fill frozen dataclasses, with every mistake said in one sentence."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+Table = TypeVar("Table")
+
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Path: "text"}
+
+
+def read_toml(kind: type[Table], path: Path) -> Table:
+    """Fill a dataclass from a TOML file.
+
+    A field that is itself a dataclass is a table, one that is a tuple of them an array of tables.
+    ``extends = "OTHER.toml"`` at a file's head takes from the file of that name beside it what it
+    does not say itself, field by field.
+
+    Parameters
+    ----------
+    kind : dataclass
+        Its annotations say what may stand in the file.
+    path : Path
+        A TOML file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file, or one it extends, is not there.
+    ValueError
+        If a name is unknown, or a value is not what its field has.
+    """
+    return _fill(kind, _read_tables(path, ()), str(path))
+
+
+def _read_tables(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
+    """Read a file's tables, over those of the file it extends."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no configuration {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from None
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    if not isinstance(base, str):
+        raise ValueError(f"{path}: extends must be the name of a file, got {base!r}")
+    base_path, extended_by = path.parent / base, (*extended_by, path)
+    if base_path.resolve() in [each.resolve() for each in extended_by]:
+        raise ValueError(f"{path}: extends {base!r}, which extends this file in turn")
+    tables = _read_tables(base_path, extended_by)
+    for name, table in content.items():
+        both = isinstance(table, dict) and isinstance(tables.get(name), dict)
+        tables[name] = tables[name] | table if both else table
+    return tables
+
+
+def _fill(kind: type[Table], table: dict[str, Any], place: str) -> Table:
+    hints = get_type_hints(kind)
+    unknown = sorted(set(table) - set(hints))
+    if unknown:
+        raise ValueError(f"{place}: unknown {', '.join(unknown)}; known are {', '.join(sorted(hints))}")
+    values = {name: _checked(hints[name], value, place, name) for name, value in table.items()}
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def _checked(hint: Any, value: Any, place: str, name: str) -> Any:  # Any: a field's type, a TOML value
+    """Return a value as its field has it; refuse what is of another type."""
+    if get_origin(hint) in (Union, UnionType):  # TOML has no word for None: a field is left out instead
+        (hint,) = [each for each in get_args(hint) if each is not type(None)]
+    if is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise ValueError(f"{place}: {name} must be a table, got {value!r}")
+        return _fill(_class_of(hint), value, f"{place} [{name}]")
+    if get_origin(hint) is tuple:
+        return _checked_list(get_args(hint), value, place, name)
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint) or isinstance(value, bool):
+            choice = " or ".join(map(repr, get_args(hint)))
+            raise ValueError(f"{place}: {name} must be {choice}, got {value!r}")
+        return value
+    wanted = {Path: str}.get(hint, hint)
+    if type(value) is not wanted and not (hint is float and type(value) is int):
+        raise ValueError(f"{place}: {name} must be {_KINDS[hint]}, got {value!r}")
+    return hint(value)
+
+
+def _class_of(hint: Any) -> type[Any]:
+    kind: type[Any] = hint
+    return kind
+
+
+def _checked_list(kinds: tuple[Any, ...], value: Any, place: str, name: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"{place}: {name} must be a list, got {value!r}")
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(value)
+    if len(kinds) != len(value):
+        raise ValueError(f"{place}: {name} must have {len(kinds)} entries, got {value!r}")
+    return tuple(_checked(kind, each, place, name) for kind, each in zip(kinds, value, strict=True))

@@ -1,0 +1,89 @@
+"""What every superpixel method looks like to a benchmark: `labels = method(image, n_segments)`.
+
+Everything is in the image frame: `image` is (H, W, 3) uint8 RGB, `labels` (H, W) integers.
+Packages are imported when a method first runs; one that is not installed has its name said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+Labels: TypeAlias = NDArray[np.integer]
+Cut: TypeAlias = Callable[[int], Labels]
+"""`labels = cut(n_segments)`, for an image already looked at."""
+
+
+class Lines(NamedTuple):
+    """Where an image is cut into windows: each line lies before the row (column) of its index."""
+
+    rows: list[int]
+    columns: list[int]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to superpixels. It can be pickled, to be measured in a process of its own.
+
+    Attributes
+    ----------
+    name : str
+        As tables and the command line call it.
+    segment : callable
+        `labels = segment(image, n_segments)`.
+    imports : tuple of str
+        Modules it needs; the first one's package gives the version.
+    install : str
+        What to install when one is missing.
+    settings : str
+        Whatever else decides the labels, in words.
+    prepare : callable, optional
+        `cut = prepare(image, max_segments)`, for a method that looks at an image once and cuts
+        it at any count.
+    lines : callable, optional
+        `lines = lines((H, W), n_segments)`: where the method cuts an image of this shape into
+        windows; for measuring seams.
+    slow : bool
+        Left out unless it is asked for by name.
+    """
+
+    name: str
+    segment: Callable[[Image, int], Labels]
+    imports: tuple[str, ...] = ()
+    install: str = ""
+    settings: str = ""
+    prepare: Callable[[Image, int], Cut] | None = None
+    lines: Callable[[tuple[int, int], int], Lines] | None = None
+    slow: bool = False
+
+    def __call__(self, image: Image, n_segments: int) -> Labels:
+        """Segment the image into about `n_segments` superpixels."""
+        return self.segment(image, n_segments)
+
+    def cut(self, image: Image, max_segments: int) -> Cut:
+        """Return `labels = cut(n_segments)` for one image and any count up to `max_segments`."""
+        if self.prepare is None:
+            return partial(self.segment, image)
+        return self.prepare(image, max_segments)
+
+    def missing(self) -> str:
+        """Say what is not installed, in a sentence; empty if the method can run."""
+        for module in self.imports:
+            try:
+                import_module(module)
+            except ImportError:
+                return f"{self.name} skipped: {module} is not installed (pip install {self.install})"
+        return ""
+
+    def described(self) -> str:
+        """Return settings and version: two runs that agree in this give the same labels."""
+        packages = [module.partition(".")[0] for module in self.imports[:1]]
+        versions = [f"{each} {getattr(import_module(each), '__version__', '')}" for each in packages]
+        return ", ".join(filter(None, [*versions, self.settings]))

@@ -1,0 +1,183 @@
+"""The peers: superpixel methods that people use today, each at the settings its entry tells.
+
+To add one, write its function and its entry in `PEERS`. `image` is (H, W, 3) uint8 RGB, labels are
+(H, W) integers. Packages are imported when a method first runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from napari_pcnet.evaluation.method import Image, Labels, Method
+from napari_pcnet.grid import Grid
+
+
+def _skimage_slic(image: Image, n_segments: int, compactness: float) -> Labels:
+    from skimage.segmentation import slic
+
+    labels: Labels = slic(image, n_segments, compactness=compactness, start_label=1)
+    return labels
+
+
+FELZENSZWALB_MIN_SIZE_PX = 20
+FELZENSZWALB_SIGMA = 0.8
+FELZENSZWALB_SCALES = (1e-3, 1e5)
+FELZENSZWALB_TRIES = 12
+
+
+def _skimage_felzenszwalb(image: Image, n_segments: int) -> Labels:
+    """Graph-based segments, whose scale is steered until their count comes nearest to `n_segments`."""
+    from skimage.segmentation import felzenszwalb
+
+    low, high = np.log(FELZENSZWALB_SCALES)
+    best: Labels | None = None
+    missed_by = math.inf
+    for _ in range(FELZENSZWALB_TRIES):
+        middle = (low + high) / 2
+        labels: Labels = felzenszwalb(image, math.exp(middle), FELZENSZWALB_SIGMA, FELZENSZWALB_MIN_SIZE_PX)
+        count = int(labels.max()) + 1
+        if abs(count - n_segments) < missed_by:
+            best, missed_by = labels, abs(count - n_segments)
+        low, high = (middle, high) if count > n_segments else (low, middle)
+    assert best is not None
+    return best
+
+
+FAST_SLIC_COMPACTNESS = 10
+
+
+def _fast_slic(image: Image, n_segments: int) -> Labels:
+    from fast_slic import Slic
+
+    slic = Slic(num_components=n_segments, compactness=FAST_SLIC_COMPACTNESS)
+    return np.asarray(slic.iterate(np.ascontiguousarray(image)))
+
+
+SNIC_COMPACTNESS = 10.0
+
+
+def _snic(image: Image, n_segments: int) -> Labels:
+    """SNIC from seeds on a near-square lattice, as published; the package's own is not square."""
+    from pysnic.algorithms.snic import snic
+    from skimage.color import rgb2lab
+
+    grid = Grid.of_count((image.shape[0], image.shape[1]), n_segments)
+    rows, columns = (
+        [int((2 * k + 1) * side / (2 * cells)) for k in range(cells)]
+        for side, cells in zip(grid.image_shape, grid.lattice, strict=True)
+    )
+    seeds = [[column, row] for row in rows for column in columns]
+    labels, _, _ = snic(rgb2lab(image).tolist(), seeds, SNIC_COMPACTNESS)
+    return np.asarray(labels)
+
+
+OPENCV_ITERATIONS = 10
+OPENCV_MIN_ELEMENT_PERCENT = 25
+OPENCV_RULER = 10.0
+LSC_RATIO = 0.075
+SEEDS_LEVELS = 4
+SEEDS_PRIOR = 2
+SEEDS_BINS = 5
+
+
+def _opencv_slic(image: Image, n_segments: int, algorithm: str) -> Labels:
+    import cv2
+
+    superpixels = cv2.ximgproc.createSuperpixelSLIC(
+        _lab8(image),
+        getattr(cv2.ximgproc, algorithm),
+        _region_size_px(image, n_segments),
+        OPENCV_RULER,
+    )
+    superpixels.iterate(OPENCV_ITERATIONS)
+    superpixels.enforceLabelConnectivity(OPENCV_MIN_ELEMENT_PERCENT)
+    return np.asarray(superpixels.getLabels())
+
+
+def _opencv_lsc(image: Image, n_segments: int) -> Labels:
+    import cv2
+
+    region_size_px = _region_size_px(image, n_segments)
+    superpixels = cv2.ximgproc.createSuperpixelLSC(_lab8(image), region_size_px, LSC_RATIO)
+    superpixels.iterate(OPENCV_ITERATIONS)
+    superpixels.enforceLabelConnectivity(OPENCV_MIN_ELEMENT_PERCENT)
+    return np.asarray(superpixels.getLabels())
+
+
+def _opencv_seeds(image: Image, n_segments: int) -> Labels:
+    import cv2
+
+    height, width, channels = image.shape
+    superpixels = cv2.ximgproc.createSuperpixelSEEDS(
+        width, height, channels, n_segments, SEEDS_LEVELS, SEEDS_PRIOR, SEEDS_BINS
+    )
+    superpixels.iterate(_lab8(image), OPENCV_ITERATIONS)
+    return np.asarray(superpixels.getLabels())
+
+
+def _lab8(image: Image) -> Image:
+    import cv2
+
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2LAB), np.uint8)
+
+
+def _region_size_px(image: Image, n_segments: int) -> int:
+    return max(round(math.sqrt(image.shape[0] * image.shape[1] / n_segments)), 1)
+
+
+def _of_skimage(name: str, compactness: float) -> Method:
+    segment = partial(_skimage_slic, compactness=compactness)
+    settings = f"compactness {compactness:g}"
+    return Method(name, segment, ("skimage.segmentation",), "scikit-image", settings)
+
+
+def _of_opencv(name: str, segment: Callable[[Image, int], Labels], settings: str) -> Method:
+    lab = f"8-bit Lab, {OPENCV_ITERATIONS} iterations, {settings}"
+    return Method(name, segment, ("cv2.ximgproc",), "opencv-contrib-python-headless", lab)
+
+
+_RULER = f"ruler {OPENCV_RULER:g}, connectivity {OPENCV_MIN_ELEMENT_PERCENT} %"
+
+PEERS = (
+    _of_skimage("skimage-slic-10", 10),
+    _of_skimage("skimage-slic-20", 20),
+    Method(
+        "skimage-felzenszwalb",
+        _skimage_felzenszwalb,
+        ("skimage.segmentation",),
+        "scikit-image",
+        f"sigma {FELZENSZWALB_SIGMA}, min_size {FELZENSZWALB_MIN_SIZE_PX}, "
+        f"scale steered to the count in {FELZENSZWALB_TRIES} tries",
+    ),
+    _of_opencv("opencv-slic", partial(_opencv_slic, algorithm="SLIC"), _RULER),
+    _of_opencv("opencv-slico", partial(_opencv_slic, algorithm="SLICO"), _RULER),
+    _of_opencv(
+        "opencv-lsc",
+        _opencv_lsc,
+        f"ratio {LSC_RATIO}, connectivity {OPENCV_MIN_ELEMENT_PERCENT} %",
+    ),
+    _of_opencv(
+        "opencv-seeds",
+        _opencv_seeds,
+        f"{SEEDS_LEVELS} levels, prior {SEEDS_PRIOR}, {SEEDS_BINS} bins",
+    ),
+    Method(
+        "fast-slic",
+        _fast_slic,
+        ("fast_slic",),
+        "fast-slic, which builds with 'cython<3' and --no-build-isolation",
+        f"compactness {FAST_SLIC_COMPACTNESS}",
+    ),
+    Method(
+        "snic",
+        _snic,
+        ("pysnic.algorithms.snic",),
+        "pysnic",
+        f"Lab, compactness {SNIC_COMPACTNESS:g}",
+        slow=True,
+    ),
+)

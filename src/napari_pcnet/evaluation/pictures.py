@@ -1,0 +1,75 @@
+"""Pictures for measuring what superpixels cost: as large as asked for, and like photographs."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pcnet.evaluation.method import Image
+
+BLOCK_PX = 816
+"""Side of the photographs that a drawn image is put together from."""
+
+NOISE = 2.0
+"""Standard deviation of the drawn sensor noise, in grey levels."""
+
+
+def shape_of(size: str) -> tuple[int, int]:
+    """Return (H, W) of a size written WIDTHxHEIGHT.
+
+    Raises
+    ------
+    ValueError
+        If it is not written so.
+    """
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
+    if match is None:
+        raise ValueError(f"sizes are written WIDTHxHEIGHT such as 4096x4096, got {size!r}")
+    return int(match[2]), int(match[1])
+
+
+def draw_photograph(shape: tuple[int, int], seed: int) -> Image:
+    """Draw a picture like a large photograph: enlarged photographs side by side, and noise.
+
+    Parameters
+    ----------
+    shape : (H, W) tuple of int
+        In pixels.
+    seed : int
+        Decides which photographs lie where, how they are turned, and the noise.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
+    rng = np.random.default_rng(seed)
+    blocks = [_enlarged(photograph) for photograph in _photographs()]
+    height, width = shape
+    picture = np.empty((*shape, 3), np.uint8)
+    for top, left in product(range(0, height, BLOCK_PX), range(0, width, BLOCK_PX)):
+        target = picture[top : top + BLOCK_PX, left : left + BLOCK_PX]
+        turned = np.rot90(blocks[rng.integers(len(blocks))], int(rng.integers(4)))
+        grey_levels = turned[: target.shape[0], : target.shape[1]]
+        noisy = grey_levels + rng.normal(0, NOISE, target.shape)
+        target[:] = np.clip(np.rint(noisy), 0, 255)
+    return picture
+
+
+def _photographs() -> list[Image]:
+    from skimage import data
+
+    return [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
+
+
+def _enlarged(photograph: Image) -> NDArray[np.float64]:
+    from skimage.transform import resize
+
+    side = min(photograph.shape[:2])
+    square = photograph[:side, :side]
+    enlarged: NDArray[np.float64] = resize(
+        square, (BLOCK_PX, BLOCK_PX), order=1, mode="edge", preserve_range=True
+    )
+    return enlarged

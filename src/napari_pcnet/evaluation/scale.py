@@ -1,0 +1,155 @@
+"""How time and memory grow with the side of a square image: the paper's Fig. 1.
+
+Each method segments each image in a fresh process, which tells its time and its peak memory beyond
+the image and its imports. A run lives in a folder: ``results.csv`` (what a run resumes from),
+``table.txt``, and ``scale.png``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_pcnet.evaluation.folder import RESULTS, write_table
+from napari_pcnet.evaluation.method import Method
+from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
+from napari_pcnet.evaluation.pictures import draw_photograph
+from napari_pcnet.evaluation.speed import Case, Log, Run, run_afresh
+from napari_pcnet.evaluation.tally import Progress, Tally
+from napari_pcnet.grid import CELL
+
+PLOT = "scale.png"
+TURN = "fresh process"
+GIBIBYTE = 2**30
+
+
+@dataclass(frozen=True)
+class ScaleOptions:
+    """Which images, which methods."""
+
+    sides: tuple[int, ...] = field(
+        default=(1024, 2048, 3072, 4096), metadata={"help": "sides of the drawn square images, in pixels"}
+    )
+    count: int = field(
+        default=0,
+        metadata={
+            "help": f"superpixels of each image; 0: one for each {CELL} x {CELL} pixels, as in the paper"
+        },
+    )
+    methods: tuple[str, ...] = field(
+        default=("pcnet-bsds500-v1/hierarchy", "skimage-slic-10", "opencv-slic"),
+        metadata={"help": "the first is held against the others; names as benchmark quality has them"},
+    )
+    ours: tuple[OurMethod, ...] = field(default=(), metadata={"flag": False})
+    output: Path = field(
+        default=Path("scale"),
+        metadata={"help": "folder of results.csv, the table and the plot; a run resumes from it"},
+    )
+    seed: int = field(default=0, metadata={"help": "seed of the drawn images"})
+
+    def __post_init__(self) -> None:
+        if not self.sides or min(self.sides) < CELL:
+            raise ValueError(f"sides must be whole numbers of at least {CELL}, got {list(self.sides)}")
+        if self.count < 0:
+            raise ValueError(f"count must be a whole number of at least 0, got {self.count}")
+
+    def case(self, side: int) -> Case:
+        """What all methods are given at one side."""
+        return Case(f"{side}x{side}", self.seed, self.count or max(1, (side // CELL) ** 2))
+
+
+def main_scale(options: ScaleOptions, progress: Progress) -> str:
+    """Measure what is not in the results file yet; write and return the table, and draw.
+
+    Parameters
+    ----------
+    options : ScaleOptions
+        What to measure.
+    progress : callable
+        `progress(done, total)`, in runs of a method, of those not there yet.
+
+    Returns
+    -------
+    str
+        Seconds and GiB of each method at each side, and what was skipped.
+
+    Raises
+    ------
+    ValueError
+        If a method or model is unknown.
+    """
+    return compare(choose(options.methods, options.ours), options, progress)
+
+
+def compare(choice: Choice, options: ScaleOptions, progress: Progress) -> str:
+    """Measure these methods, write and return their table, and draw it."""
+    from napari_pcnet.evaluation.plots import ScalePoint, draw_scale
+
+    options.output.mkdir(parents=True, exist_ok=True)
+    log = Log(options.output / RESULTS)
+    tally = Tally(progress, len(choice.methods) * len(options.sides))
+    for side in options.sides:
+        _measure(choice.methods, side, options, log, tally)
+    runs = {
+        method.name: [_found(method, side, options, log) for side in options.sides]
+        for method in choice.methods
+    }
+    described = [f"{each.name}: {each.described()}" for each in choice.methods]
+    text = "\n".join([*_table(runs, options), "", *described, *choice.skipped])
+    provenance = write_table(options.output, text)
+    series = {
+        name: [
+            ScalePoint(side, run.seconds, run.peak_bytes) if run else ScalePoint(side, None, None)
+            for side, run in zip(options.sides, own, strict=True)
+        ]
+        for name, own in runs.items()
+    }
+    draw_scale(options.output / PLOT, series, provenance)
+    return text
+
+
+def _measure(methods: Sequence[Method], side: int, options: ScaleOptions, log: Log, tally: Tally) -> None:
+    case, image = options.case(side), None
+    for method in methods:
+        if log.find(method, case, TURN) is not None:
+            tally.skip()
+            continue
+        if image is None:
+            image = draw_photograph((side, side), options.seed)
+        run = run_afresh(method, image, case.request)
+        numbers = {"K": run.superpixels, "seconds": run.seconds, "peak_bytes": run.peak_bytes} if run else {}
+        log.write(method, case, TURN, **numbers)
+        tally.step()
+
+
+def _found(method: Method, side: int, options: ScaleOptions, log: Log) -> Run | None:
+    """Return a run that was measured, or None if it ran out of memory."""
+    numbers = log.find(method, options.case(side), TURN)
+    if numbers is None or math.isnan(numbers["seconds"]):
+        return None
+    return Run(int(numbers["K"]), numbers["seconds"], int(numbers["peak_bytes"]))
+
+
+def _table(runs: dict[str, list[Run | None]], options: ScaleOptions) -> Iterator[str]:
+    width = max(20, *(len(name) + 1 for name in runs))
+    yield "image side in pixels; seconds and peak GiB, each also as a multiple of the first line's"
+    header = "".join(f"{side:>36}" for side in options.sides)
+    yield f"  {'':<{width}}{header}"
+    first = next(iter(runs.values()))
+    for name, own in runs.items():
+        cells = [_cell(run, reference) for run, reference in zip(own, first, strict=True)]
+        yield f"  {name:<{width}}" + "".join(f"{cell:>36}" for cell in cells)
+
+
+def _cell(run: Run | None, first: Run | None) -> str:
+    if run is None:
+        return "out of memory"
+    gibibytes = run.peak_bytes / GIBIBYTE
+    if first is None:
+        return f"{run.seconds:.2f} s {gibibytes:.2f} GiB"
+    return (
+        f"{run.seconds:.2f} s ({run.seconds / first.seconds:.2f})"
+        f" {gibibytes:.2f} GiB ({run.peak_bytes / first.peak_bytes:.2f})"
+    )

@@ -1,0 +1,298 @@
+"""What superpixels cost: time as ratios measured side by side in one run, and memory at its peak.
+
+Times are in seconds. Methods take turns, so that a busy machine slows all of them; a ratio is the
+median over turns of the ratio within a turn. Memory is in bytes: the peak of a fresh process beyond
+what it held with its imports and the image.
+
+A run lives in a folder: ``results.csv`` (a row for each turn of each method, and for its memory;
+what a run resumes from) and ``table.txt``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from napari_pcnet.evaluation.folder import RESULTS, write_table
+from napari_pcnet.evaluation.journal import Journal
+from napari_pcnet.evaluation.method import Image, Method
+from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
+from napari_pcnet.evaluation.pictures import draw_photograph, shape_of
+from napari_pcnet.evaluation.tally import Progress, Tally
+
+WARM_UP_PX = 256
+WARM_UP_SEGMENTS = 16
+KIBIBYTE = 2**10
+MEBIBYTE = 2**20
+
+MEMORY = "memory"
+"""Stands for the turn in the row of a method's memory."""
+
+STATUS = Path("/proc/self/status")
+CLEAR_REFS = Path("/proc/self/clear_refs")
+"""Linux: writing 5 here sets the peak to the memory held now."""
+
+
+@dataclass(frozen=True)
+class SpeedOptions:
+    """What is timed, on which images, how often."""
+
+    sizes: tuple[str, ...] = field(
+        default=("3264x2448", "4096x4096"),
+        metadata={"help": "sizes of the drawn images, WIDTHxHEIGHT in pixels"},
+    )
+    counts: tuple[int, ...] = field(
+        default=(1_000, 10_000), metadata={"help": "numbers of superpixels to ask for"}
+    )
+    methods: tuple[str, ...] = field(
+        default=("pcnet-bsds500-v1/hierarchy", "skimage-slic-10", "opencv-slic"),
+        metadata={"help": "the first is held against the others; names as benchmark quality has them"},
+    )
+    ours: tuple[OurMethod, ...] = field(default=(), metadata={"flag": False})
+    output: Path = field(
+        default=Path("speed"), metadata={"help": "folder of results.csv and the table; a run resumes from it"}
+    )
+    repetitions: int = field(default=5, metadata={"help": "turns of each method, of which the median counts"})
+    memory: bool = field(
+        default=True, metadata={"help": "measure peak memory, too, in a process for each method"}
+    )
+    seed: int = field(default=0, metadata={"help": "seed of the drawn images"})
+
+    def __post_init__(self) -> None:
+        if self.repetitions < 1:
+            raise ValueError(f"repetitions must be a whole number of at least 1, got {self.repetitions}")
+        if not self.counts or min(self.counts) < 1:
+            raise ValueError(f"counts must be whole numbers of at least 1, got {list(self.counts)}")
+        for size in self.sizes:
+            shape_of(size)
+
+
+class Case(NamedTuple):
+    """What all methods are given in turn."""
+
+    size: str
+    seed: int
+    request: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One method in one case."""
+
+    method: str
+    superpixels: int
+    seconds: tuple[float, ...]  # a turn each
+    peak_bytes: float  # NaN: not measured, or the process was killed
+
+    @property
+    def median_s(self) -> float:
+        """The median turn, in seconds."""
+        return statistics.median(self.seconds)
+
+
+def main_speed(options: SpeedOptions, progress: Progress) -> str:
+    """Measure the time and memory that is not in the results file yet; write and return the table.
+
+    Parameters
+    ----------
+    options : SpeedOptions
+        What to measure.
+    progress : callable
+        `progress(done, total)`, in runs of a method, of those not there yet.
+
+    Returns
+    -------
+    str
+        Seconds, memory and their ratios to the first method, for each image and request.
+
+    Raises
+    ------
+    ValueError
+        If a method, model or size is unknown.
+    """
+    return compare(choose(options.methods, options.ours), options, progress)
+
+
+def compare(choice: Choice, options: SpeedOptions, progress: Progress) -> str:
+    """Measure these methods and return their table; the first is held against the others."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    turns = options.repetitions + options.memory
+    cases = [Case(size, options.seed, count) for size in options.sizes for count in options.counts]
+    tally = Tally(progress, len(cases) * len(choice.methods) * turns)
+    clock = _Clock(choice.methods, Log(options.output / RESULTS), tally)
+    blocks = []
+    for case in cases:
+        costs = clock.measure(case, options.repetitions, options.memory)
+        title = f"{case.size}, n = {case.request}, median of {options.repetitions} turns"
+        blocks.append("\n".join([title, *_table(costs)]))
+    described = [f"{each.name}: {each.described()}" for each in choice.methods]
+    text = "\n\n".join([*blocks, "\n".join([*described, *choice.skipped])])
+    write_table(options.output, text)
+    return text
+
+
+# ------------------------------------------------------------------------------ measuring
+
+
+class Log:
+    """The file of results: what one run of a method took, by method, case and turn."""
+
+    NAMES = ("method", "settings", "size", "seed", "request", "turn")
+    NUMBERS = ("seconds", "K", "peak_bytes")
+
+    def __init__(self, path: Path) -> None:
+        self._journal = Journal(path, self.NAMES, self.NUMBERS)
+
+    def find(self, method: Method, case: Case, turn: str) -> Mapping[str, float] | None:
+        """Return the numbers of one run, or None if it was not measured yet."""
+        key = self._key(method, case, turn)
+        return self._journal.rows.get(key)
+
+    def write(self, method: Method, case: Case, turn: str, **numbers: float) -> None:
+        """Append the numbers of one run."""
+        nothing = dict.fromkeys(self.NUMBERS, math.nan)
+        self._journal.append(self._key(method, case, turn), nothing | numbers)
+
+    @staticmethod
+    def _key(method: Method, case: Case, turn: str) -> tuple[str, ...]:
+        return (method.name, method.described(), *map(str, case), turn)
+
+
+class _Clock:
+    """Lets methods take turns, and remembers what was measured."""
+
+    def __init__(self, methods: Sequence[Method], log: Log, tally: Tally) -> None:
+        self.methods, self.log, self.tally = methods, log, tally
+        self._warm: set[str] = set()
+
+    def measure(self, case: Case, repetitions: int, memory: bool) -> list[Cost]:
+        """Measure what is missing of a case, and return all of it."""
+        turns = [str(turn) for turn in range(repetitions)]
+        image: Image | None = None
+        for turn in [*([MEMORY] if memory else []), *turns]:
+            for method in self.methods:
+                if self.log.find(method, case, turn) is not None:
+                    self.tally.skip()
+                    continue
+                if image is None:
+                    image = draw_photograph(shape_of(case.size), case.seed)
+                self._run(method, case, turn, image)
+                self.tally.step()
+        return [self._cost(method, case, turns, memory) for method in self.methods]
+
+    def _run(self, method: Method, case: Case, turn: str, image: Image) -> None:
+        if turn == MEMORY:
+            run = run_afresh(method, image, case.request)
+            self.log.write(method, case, turn, peak_bytes=math.nan if run is None else run.peak_bytes)
+            return
+        if method.name not in self._warm:
+            warm_up(method, image)
+            self._warm.add(method.name)
+        start = time.perf_counter()
+        labels = method(image, case.request)
+        seconds = time.perf_counter() - start
+        self.log.write(method, case, turn, seconds=seconds, K=np.unique(labels).size)
+
+    def _cost(self, method: Method, case: Case, turns: Sequence[str], memory: bool) -> Cost:
+        runs = [numbers for turn in turns if (numbers := self.log.find(method, case, turn))]
+        peak = self.log.find(method, case, MEMORY) if memory else None
+        return Cost(
+            method.name,
+            int(runs[0]["K"]),
+            tuple(run["seconds"] for run in runs),
+            math.nan if peak is None else peak["peak_bytes"],
+        )
+
+
+class Run(NamedTuple):
+    """One run of a method in a process of its own."""
+
+    superpixels: int
+    seconds: float
+    peak_bytes: int
+
+
+def run_afresh(method: Method, image: Image, count: int) -> Run | None:
+    """Run a method once in a fresh process; None if that was killed, as when memory runs out."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "image.npy")
+        np.save(file, image)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            try:
+                return process.submit(_run_and_watch, method, file, count).result()
+            except BrokenProcessPool:
+                return None
+
+
+def _run_and_watch(method: Method, image_file: Path, count: int) -> Run:
+    """Time a run, and take its peak of memory beyond this process with its imports and the image."""
+    for module in method.imports:
+        import_module(module)
+    image = np.load(image_file)
+    before = _reset_peak()
+    warm_up(method, image)
+    start = time.perf_counter()
+    labels = method(image, count)
+    seconds = time.perf_counter() - start
+    peak = _peak_rss() - before
+    return Run(np.unique(labels).size, seconds, peak)
+
+
+def warm_up(method: Method, image: Image) -> None:
+    """Run a method on a small part, so that the next run pays for no imports and no weights."""
+    method(np.ascontiguousarray(image[:WARM_UP_PX, :WARM_UP_PX]), WARM_UP_SEGMENTS)
+
+
+def _reset_peak() -> int:
+    """Forget the peak so far where the system can, and return the memory held now, in bytes."""
+    if CLEAR_REFS.exists():
+        CLEAR_REFS.write_text("5")
+    return _peak_rss()
+
+
+def _peak_rss() -> int:
+    if STATUS.exists():
+        # On Linux ru_maxrss would do only nearly: a process inherits the peak of its parent.
+        found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
+        if found:
+            return int(found[1]) * KIBIBYTE
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * KIBIBYTE
+
+
+# ------------------------------------------------------------------------------ the table
+
+
+def _table(costs: Sequence[Cost]) -> Iterator[str]:
+    width = max(18, *(len(cost.method) + 1 for cost in costs))
+    columns = f"{'K':>7}{'seconds':>9}{'MiB':>8}{'time':>8}{'(range)':>16}{'memory':>8}"
+    yield f"  {'':<{width}}{columns}  as multiples of the first line's"
+    for cost in costs:
+        ratios = [own / first for own, first in zip(cost.seconds, costs[0].seconds, strict=True)]
+        span = f"({min(ratios):.2f} to {max(ratios):.2f})"
+        memory = "-" if math.isnan(cost.peak_bytes) else f"{cost.peak_bytes / MEBIBYTE:.0f}"
+        yield (
+            f"  {cost.method:<{width}}{cost.superpixels:>7}{cost.median_s:>9.2f}{memory:>8}"
+            f"{statistics.median(ratios):>8.2f}{span:>16}{_memory_ratio(cost, costs[0]):>8}"
+        )
+
+
+def _memory_ratio(cost: Cost, first: Cost) -> str:
+    ratio = cost.peak_bytes / first.peak_bytes
+    return "-" if math.isnan(ratio) else f"{ratio:.2f}"

@@ -1,0 +1,152 @@
+"""Where a result comes from: command, commit, machine, versions and date, to be kept beside it.
+
+The machine is described by what decides speed. Its name and its user's name are nobody's business
+and stay out; the command keeps its paths as they were typed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = (
+    "napari-pcnet",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "opencv-contrib-python-headless",
+    "matplotlib",
+)
+"""Whose versions are noted: those that decide labels, scores and figures."""
+
+CPU_INFO = Path("/proc/cpuinfo")
+GIBIBYTE = 2**30
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a result.
+
+    Attributes
+    ----------
+    command : str
+        As it could be typed into a shell again.
+    commit : str
+        Of the source tree, with "-dirty" if files were changed; empty where there is none.
+    machine : str
+        Processor, cores, memory and system.
+    versions : mapping of str to str
+        Version of Python and of each package, by name.
+    date : str
+        The day, in UTC, as 2026-01-31.
+    """
+
+    command: str
+    commit: str
+    machine: str
+    versions: Mapping[str, str]
+    date: str
+
+    @classmethod
+    def of_this_run(cls, packages: Sequence[str] = PACKAGES) -> Provenance:
+        """Describe the process that asks.
+
+        Parameters
+        ----------
+        packages : sequence of str
+            Names as pip knows them. One that is not installed is left out.
+        """
+        return cls(
+            command=_command(sys.argv),
+            commit=source_commit(),
+            machine=_machine(),
+            versions={"python": platform.python_version(), **_versions(packages)},
+            date=datetime.now(UTC).date().isoformat(),
+        )
+
+    def as_text(self) -> str:
+        """Return a line each for command, commit, machine, versions and date."""
+        lines = {
+            "command": self.command,
+            "commit": self.commit or "unknown, the code is no checkout",
+            "machine": self.machine,
+            "versions": ", ".join(f"{name} {number}" for name, number in self.versions.items()),
+            "date": self.date,
+        }
+        return "\n".join(f"{name}: {value}" for name, value in lines.items())
+
+    def as_json(self) -> str:
+        """Return an object with the attributes as they are."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
+
+
+def source_commit() -> str:
+    """Commit of the source tree the code runs from; '' where it is no checkout."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return described.stdout.strip()
+
+
+def _command(argv: Sequence[str]) -> str:
+    program = Path(argv[0])
+    name = f"python -m {program.parent.name}" if program.name == "__main__.py" else program.name
+    return f"{name} {shlex.join(argv[1:])}".strip()
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _machine() -> str:
+    system = f"{platform.system()} {platform.machine()}"
+    cores = _usable_cores()
+    parts = [_processor(), f"{cores} core{'s' * (cores > 1)}", _memory(), system]
+    return ", ".join(filter(None, parts))
+
+
+def _processor() -> str:
+    """Return the model of the processor, such as Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz."""
+    if CPU_INFO.exists():
+        for line in CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return " ".join(value.split())
+    return platform.processor()
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # Linux: a process may be bound to some of them
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _memory() -> str:
+    try:
+        held_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, other systems not these names
+        return ""
+    return f"{held_bytes / GIBIBYTE:.1f} GiB"

@@ -1,0 +1,82 @@
+"""TOML files become options, or one sentence."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from napari_pcnet.configuration import read_toml
+from napari_pcnet.evaluation.benchmark import QualityOptions, ScaleOptions, SpeedOptions
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@dataclass(frozen=True)
+class Part:
+    side: int = 3
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Options:
+    part: Part = Part()
+    parts: tuple[Part, ...] = ()
+    where: Path = Path()
+    limit: float | None = None
+    steps: int = 1
+    seed: int = 0
+
+
+def read(folder: Path, **files: str) -> Options:
+    for name, text in files.items():
+        (folder / f"{name}.toml").write_text(text)
+    return read_toml(Options, folder / "c.toml")
+
+
+def test_tables_and_arrays_of_tables_fill_dataclasses(tmp_path: Path) -> None:
+    text = 'where = "w"\nlimit = 2\n[part]\nside = 5\n[[parts]]\nname = "x"\n[[parts]]\nside = 9\n'
+    expected = Options(Part(5), (Part(3, "x"), Part(9)), Path("w"), 2.0)
+    assert read(tmp_path, c=text) == expected
+
+
+def test_a_file_says_only_what_differs_from_the_one_it_extends(tmp_path: Path) -> None:
+    options = read(
+        tmp_path,
+        base="steps = 5\nseed = 3\n[part]\nside = 4\n",
+        more='extends = "base.toml"\nsteps = 7\n',
+        c='extends = "more.toml"\n[part]\nname = "x"\n',
+    )
+    assert options == Options(Part(4, "x"), steps=7, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('extends = "none.toml"', r"there is no configuration .*none\.toml$"),
+        ("extends = 3", r"c\.toml: extends must be the name of a file, got 3$"),
+        ('extends = "c.toml"', r"c\.toml: extends 'c\.toml', which extends this file in turn$"),
+        ("step = 3", r"c\.toml: unknown step; known are limit, part, parts, seed, steps, where$"),
+        ("[[parts]]\nsize = 3", r"c\.toml \[parts\]: unknown size; known are name, side$"),
+        ("parts = [3]", r"c\.toml: parts must be a table, got 3$"),
+        ("[parts]", r"c\.toml: parts must be a list, got \{\}$"),
+        ("where = 3", r"c\.toml: where must be text, got 3$"),
+        ('limit = "x"', r"c\.toml: limit must be a number, got 'x'$"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_a_sentence(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        read(tmp_path, c=text)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=re.escape("c.toml is not valid TOML: ")):
+        read_toml(Options, tmp_path / "c.toml")
+
+
+@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_benchmark_of_the_repository_is_read(path: Path) -> None:
+    kinds = {"speed": SpeedOptions, "scale": ScaleOptions}
+    options = read_toml(kinds.get(path.stem.partition("-")[0], QualityOptions), path)
+    assert options.output == Path("results") / path.stem

@@ -1,0 +1,63 @@
+"""Scores at equal measured numbers of superpixels."""
+
+import pytest
+
+from napari_pcnet.evaluation.curves import Point, at_equal_count, mean_points, nearest_request, next_requests
+from napari_pcnet.evaluation.results import Key, Row
+
+
+def point(request, superpixels, **scores):
+    return Point(request, superpixels, {"K": superpixels, **scores})
+
+
+def test_scores_between_two_requests_lie_on_the_line_between_them():
+    points = [point(200, 150, ASA=0.9), point(400, 350, ASA=0.96), point(100, 80, ASA=0.5)]
+    assert at_equal_count(points, 200) == {"K": 200, "ASA": pytest.approx(0.9 + 0.06 * 50 / 200)}
+
+
+def test_a_curve_says_nothing_beyond_its_ends():
+    points = [point(200, 150, ASA=0.9), point(400, 350, ASA=0.96)]
+    assert at_equal_count(points, 149) is None
+    assert at_equal_count(points, 351) is None
+    assert at_equal_count(points, 350) == {"K": 350, "ASA": pytest.approx(0.96)}
+
+
+def row(image, request, annotations, **scores):
+    key = Key("drawn/val", "grid", "", image, request, "default")
+    return Row(key, annotations, scores)
+
+
+def test_an_image_counts_as_often_as_it_has_annotations():
+    rows = [row("a", 9, 1, K=10, ASA=0.9), row("b", 9, 3, K=6, ASA=0.5), row("b", 4, 3, K=4, ASA=0)]
+    assert mean_points(rows) == [
+        point(4, 4.0, ASA=0.0),
+        point(9, 7.0, ASA=pytest.approx(0.6)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("measured", "wanted", "requests"),
+    [
+        ({200: 200, 400: 400}, (200, 400), []),  # exactly there
+        ({200: 100, 400: 200}, (400,), [880]),  # too few: twice as many and a tenth
+        ({200: 400, 400: 800}, (200,), [90]),  # too many: half of it less a tenth
+        ({200: 100, 400: 300}, (200,), [300]),  # bracketed too widely: on the line between
+        ({200: 180, 400: 220}, (200,), []),  # bracketed closely
+        ({200: 195, 400: 800}, (200,), []),  # near enough to one of the two
+        ({300: 100, 400: 300, 301: 101}, (200,), [350]),
+        ({200: 9, 4000: 9}, (18,), [8800]),  # no more to be had, as far as one can see
+        ({1: 5, 9: 9}, (2,), []),  # no less than 1 can be asked for
+    ],
+)
+def test_requests_are_steered_towards_the_count_wanted(measured, wanted, requests):
+    points = [point(request, superpixels) for request, superpixels in measured.items()]
+    assert next_requests(points, wanted) == requests
+
+
+def test_the_worst_annotations_are_averaged_over_images():
+    rows = [row("a", 9, 1, K=10, ASA=0.9, ASA_worst=0.9), row("b", 9, 3, K=6, ASA=0.5, ASA_worst=0.2)]
+    assert mean_points(rows, "worst")[0].scores["ASA"] == pytest.approx((0.9 + 0.2) / 2)
+
+
+def test_the_request_nearest_to_a_count_is_found_by_what_was_measured():
+    assert nearest_request([point(200, 150), point(300, 210), point(400, 350)], 200) == 300

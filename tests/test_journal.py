@@ -1,0 +1,64 @@
+"""The file that benchmarks resume from."""
+
+import math
+import re
+
+import pytest
+
+from napari_pcnet.evaluation.journal import Journal
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "results.csv"
+
+
+def journal_of(path):
+    return Journal(path, ("method", "image"), ("ASA", "K"))
+
+
+def refuses(error, message):
+    return pytest.raises(error, match="^" + re.escape(message) + "$")
+
+
+def test_a_row_is_found_again_by_its_key_in_another_run(path):
+    journal_of(path).append(("a, b", "x"), {"ASA": 1 / 3, "K": math.nan})
+    again = journal_of(path)
+    assert ("a, b", "x") in again
+    assert ("a", "x") not in again
+    assert again["a, b", "x"]["ASA"] == 0.333333333
+    assert math.isnan(again["a, b", "x"]["K"])
+
+
+def test_numbers_are_the_same_before_and_after_a_restart(path):
+    first = journal_of(path)
+    first.append(("a", "x"), {"ASA": 2 / 3, "K": 1e12 / 7})
+    assert journal_of(path).rows == first.rows
+
+
+def test_a_line_cut_off_in_the_middle_is_dropped_and_the_others_kept(path):
+    journal = journal_of(path)
+    for image in "xyz":
+        journal.append(("a", image), {"ASA": 0.5, "K": 9})
+    path.write_text(path.read_text()[:-4])
+    assert list(journal_of(path).rows) == [("a", "x"), ("a", "y")]
+    assert path.read_text().endswith("y,0.5,9\n")
+
+
+def test_a_file_of_something_else_is_refused(path):
+    path.write_text("x,y\n1,2\n")
+    message = f"{path} is no results file of this version: its first columns are x, y; name another output"
+    with refuses(ValueError, message):
+        journal_of(path)
+
+
+def test_a_line_that_cannot_be_read_is_named(path):
+    path.write_text("method,image,ASA,K\na,x,0.5,nine\n")
+    with refuses(ValueError, f"{path} is damaged: its line 'a,x,0.5,nine' cannot be read; delete the line"):
+        journal_of(path)
+
+
+def test_a_folder_that_does_not_exist_is_refused(tmp_path):
+    path = tmp_path / "nowhere" / "results.csv"
+    with refuses(FileNotFoundError, f"the folder of the results file {path} does not exist; make it first"):
+        journal_of(path)

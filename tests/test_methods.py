@@ -1,0 +1,117 @@
+"""Our methods as the benchmarks know them."""
+
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+from napari_pcnet import metrics, pcnet_superpixels, weights
+from napari_pcnet.evaluation import methods
+from napari_pcnet.evaluation.methods import OurMethod, choose, ours
+
+FAITHFUL = "pcnet-faithful-bsds500-v1"
+
+
+@pytest.fixture(scope="module")
+def picture():
+    rng = np.random.default_rng(2)
+    smooth = np.add.outer(np.arange(150), np.arange(200))[..., None] * [1, 0.5, 0.2]
+    return np.clip(smooth + rng.normal(0, 8, (150, 200, 3)), 0, 255).astype(np.uint8)
+
+
+def refuses(error, message):
+    return pytest.raises(error, match="^" + re.escape(message) + "$")
+
+
+def test_every_shipped_weight_is_there_in_both_ways():
+    for name in weights.names():
+        assert {f"{name}/hierarchy", f"{name}/lattice"} <= set(methods.known())
+
+
+def test_slow_peers_are_measured_only_if_they_are_named():
+    slow = {peer.name for peer in methods.PEERS if peer.slow}
+    assert set(methods.known()) - set(methods.usual()) == slow
+
+
+def test_the_hierarchy_is_one_tree_cut_at_every_count(picture):
+    cut = ours(OurMethod("pcnet-bsds500-v1")).cut(picture, 40)
+    assert [len(np.unique(cut(count))) for count in (40, 7)] == [40, 7]
+    assert np.array_equal(cut(40), pcnet_superpixels(picture, 40))
+
+
+def test_the_lattice_is_the_papers_way(picture):
+    expected = pcnet_superpixels(picture, 40, model=FAITHFUL, method="lattice")
+    assert np.array_equal(choose([f"{FAITHFUL}/lattice"]).methods[0](picture, 40), expected)
+
+
+def test_windows_do_not_change_the_lattice(picture):
+    whole, windowed = (ours(OurMethod(FAITHFUL, "lattice", windows=windows)) for windows in (1, 2))
+    assert not any(whole.lines(picture.shape[:2], 117))
+    # 9 x 13 cells are 144 x 208 work pixels; half of the longer side is 104, in strides of 64: 128.
+    rows, columns = windowed.lines(picture.shape[:2], 117)
+    assert rows == [133]
+    assert columns == [123]
+    assert np.mean(whole(picture, 117) != windowed(picture, 117)) <= 0.001
+
+
+def test_divide_and_conquer_segments_each_part_on_its_own(picture):
+    divided = ours(OurMethod(FAITHFUL, "lattice", divide=2))
+    labels = divided(picture, 80)
+    lines = divided.lines(picture.shape[:2], 80)
+    assert lines == ([75], [100])
+    part = pcnet_superpixels(np.ascontiguousarray(picture[75:, :100]), 20, model=FAITHFUL, method="lattice")
+    assert len(np.unique(labels[75:, :100])) == len(np.unique(part))
+    assert metrics.boundary_recall(labels[75:, :100], part, 0) == 1
+    assert np.all(labels[74] != labels[75])
+    assert np.all(labels[:, 99] != labels[:, 100])
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [OurMethod(FAITHFUL), OurMethod(FAITHFUL, "lattice", windows=2), OurMethod(FAITHFUL, divide=2)],
+)
+def test_a_method_can_be_sent_to_another_process(asked):
+    method = ours(asked)
+    again = pickle.loads(pickle.dumps(method))
+    assert (again.name, again.described()) == (method.name, method.described())
+
+
+def test_other_settings_are_described_otherwise():
+    ways = [
+        OurMethod(FAITHFUL),
+        OurMethod(FAITHFUL, compactness=2.5),
+        OurMethod(FAITHFUL, divide=2),
+        OurMethod(FAITHFUL, "lattice"),
+        OurMethod(FAITHFUL, "lattice", windows=2),
+        OurMethod("pcnet-bsds500-v1"),
+    ]
+    assert len({ours(each).described() for each in ways}) == len(ways)
+
+
+def test_an_unknown_method_is_refused():
+    there = ", ".join(methods.known())
+    with refuses(ValueError, f"no method is called 'slick'; there are {there}, and FILE/hierarchy"):
+        choose(["slick"])
+
+
+def test_one_name_for_two_methods_is_refused():
+    with refuses(ValueError, "two methods are called 'opencv-slic'; give one of them another name"):
+        choose(["opencv-slic"], [OurMethod(FAITHFUL, name="opencv-slic")])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"divide": 0}, "divide must be at least 1 and windows at least 0, got 0 and 0"),
+        ({"windows": -1}, "divide must be at least 1 and windows at least 0, got 1 and -1"),
+        ({"windows": 2}, "windows go with way = 'lattice' alone, without divide"),
+        (
+            {"way": "lattice", "windows": 2, "divide": 2},
+            "windows go with way = 'lattice' alone, without divide",
+        ),
+    ],
+)
+def test_ways_that_do_not_go_together_are_refused(wrong, message):
+    with refuses(ValueError, message):
+        OurMethod(FAITHFUL, **wrong)

@@ -1,0 +1,119 @@
+"""Where a result comes from: enough to make it again, nothing that says whose machine it was."""
+
+import json
+import platform
+import re
+import subprocess
+import sys
+
+import pytest
+
+from napari_pcnet import provenance
+from napari_pcnet.provenance import Provenance, source_commit
+
+MADE_UP = Provenance(
+    command="napari-pcnet benchmark quality --data 'my data'",
+    commit="0123456789",
+    machine="Abacus 3000, 2 cores, 7.5 GiB, Linux x86_64",
+    versions={"python": "3.12.1", "numpy": "2.0.0"},
+    date="2026-01-31",
+)
+
+
+def of_command(monkeypatch, *argv):
+    monkeypatch.setattr(sys, "argv", list(argv))
+    return Provenance.of_this_run().command
+
+
+def test_the_command_has_the_bare_program_and_its_paths_as_typed(monkeypatch):
+    command = of_command(monkeypatch, "/opt/some/where/napari-pcnet", "evaluate", "../a b/c.png")
+    assert command == "napari-pcnet evaluate '../a b/c.png'"
+
+
+def test_the_command_of_a_module_can_be_typed_again(monkeypatch):
+    command = of_command(monkeypatch, "/opt/some/where/napari_pcnet/__main__.py", "doctor")
+    assert command == "python -m napari_pcnet doctor"
+
+
+def test_a_program_without_words_is_its_name(monkeypatch):
+    assert of_command(monkeypatch, "napari-pcnet") == "napari-pcnet"
+
+
+def test_a_session_without_a_program_has_no_command(monkeypatch):
+    assert of_command(monkeypatch, "") == ""
+
+
+def test_a_commit_is_the_one_git_describes(monkeypatch):
+    def described(command, **options):
+        return subprocess.CompletedProcess(command, 0, stdout="a" * 40 + "-dirty\n")
+
+    monkeypatch.setattr(subprocess, "run", described)
+    assert source_commit() == "a" * 40 + "-dirty"
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.CalledProcessError(128, "git")])
+def test_without_git_or_outside_a_checkout_the_commit_is_empty(monkeypatch, error):
+    def fail(*args, **options):
+        raise error
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    assert source_commit() == ""
+    assert "\ncommit: unknown, the code is no checkout\n" in Provenance.of_this_run().as_text()
+
+
+def test_the_machine_is_processor_cores_memory_and_system():
+    machine = Provenance.of_this_run().machine
+    assert re.search(r"\b\d+ cores?, (\d+\.\d GiB, )?\w+", machine)
+    assert machine.endswith(f"{platform.system()} {platform.machine()}")
+
+
+def test_neither_the_machines_name_nor_the_users_is_told(monkeypatch):
+    monkeypatch.setattr(platform, "node", lambda: "her-machine")
+    monkeypatch.setenv("LOGNAME", "ada-lovelace")
+    told = Provenance.of_this_run().as_json()
+    assert "her-machine" not in told
+    assert "ada-lovelace" not in told
+
+
+def test_the_processor_is_read_from_the_system_where_it_says_so(monkeypatch, tmp_path):
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor\t: 0\nmodel name\t: Abacus  3000 @ 1 Hz\n")
+    monkeypatch.setattr(provenance, "CPU_INFO", info)
+    assert Provenance.of_this_run().machine.startswith("Abacus 3000 @ 1 Hz, ")
+
+
+def test_elsewhere_the_processor_is_what_python_knows(monkeypatch, tmp_path):
+    monkeypatch.setattr(provenance, "CPU_INFO", tmp_path / "nowhere")
+    monkeypatch.setattr(platform, "processor", lambda: "Abacus")
+    assert Provenance.of_this_run().machine.startswith("Abacus, ")
+
+
+def test_versions_are_of_python_and_of_what_is_installed():
+    versions = Provenance.of_this_run(["pytest", "not-a-package-at-all"]).versions
+    assert versions == {"python": platform.python_version(), "pytest": pytest.__version__}
+
+
+def test_the_date_is_a_day():
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", Provenance.of_this_run().date)
+
+
+def test_as_text_is_a_line_for_each_fact():
+    assert MADE_UP.as_text().splitlines() == [
+        "command: napari-pcnet benchmark quality --data 'my data'",
+        "commit: 0123456789",
+        "machine: Abacus 3000, 2 cores, 7.5 GiB, Linux x86_64",
+        "versions: python 3.12.1, numpy 2.0.0",
+        "date: 2026-01-31",
+    ]
+
+
+def test_json_gives_the_same_provenance_again():
+    assert Provenance(**json.loads(MADE_UP.as_json())) == MADE_UP
+
+
+def test_noting_a_provenance_does_not_import_torch():
+    code = (
+        "import sys; from napari_pcnet.provenance import Provenance; Provenance.of_this_run(); "
+        "assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,312 @@
+"""Comparisons of quality on tiny drawn pictures, with methods so plain that their answers are known."""
+
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_pcnet.evaluation import methods, quality
+from napari_pcnet.evaluation.benchmark import QualityOptions, main_quality
+from napari_pcnet.evaluation.method import Lines, Method
+from napari_pcnet.evaluation.methods import Choice, OurMethod
+from napari_pcnet.evaluation.quality import Crop
+from napari_pcnet.evaluation.results import Key, ResultsFile
+
+SIDE = 48
+
+
+def grid(image, n_segments):
+    """Squares, about as many as asked for."""
+    cells = max(round(math.sqrt(n_segments)), 1)
+    rows, columns = (np.arange(size) * cells // size for size in image.shape[:2])
+    return rows[:, None] * cells + columns
+
+
+def half_of(image, n_segments):
+    return grid(image, n_segments // 2)
+
+
+def at_most_nine(image, n_segments):
+    return grid(image, min(n_segments, 9))
+
+
+def ignore(done, total):
+    pass
+
+
+def choice_of(*segments):
+    return Choice(tuple(Method(each.__name__, each) for each in segments), ())
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three pictures of two halves, with 1, 2 and 3 annotations."""
+    rng = np.random.default_rng(1)
+    folder = tmp_path / "drawn" / "val"
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    for number in (1, 2, 3):
+        pixels = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / f"p{number}.png")
+        for annotator in range(number):
+            halves = np.zeros((SIDE, SIDE), np.uint8)
+            halves[:, 10 * (annotator + 1) :] = 1
+            Image.fromarray(halves).save(folder / "labels" / f"p{number}-{annotator}.png")
+    return folder
+
+
+@pytest.fixture
+def options(data, tmp_path):
+    return QualityOptions(data, output=tmp_path / "quality", counts=(4, 16, 64), plots=False)
+
+
+def refuses(error, message):
+    return pytest.raises(error, match="^" + re.escape(message) + "$")
+
+
+# -------------------------------------------------------------------------- equal measured K
+
+
+def test_steering_brackets_every_count_wanted(options):
+    table = quality.compare(choice_of(half_of), options, ignore)
+    assert "-  " not in table
+    assert "not reached" not in table
+    superpixels = {row.scores["K"] for row in rows_of(options)}
+    assert min(superpixels) <= 4
+    assert max(superpixels) >= 64
+
+
+def test_a_count_that_is_never_reached_is_said_so(options):
+    table = quality.compare(choice_of(at_most_nine), options, ignore)
+    assert "at_most_nine: K = 16, 64 not reached, measured 4 to 9" in table
+    assert re.search(r"at_most_nine +0\.\d{4} +- +-\n", table)
+
+
+# ------------------------------------------------------------------------------- the results
+
+
+def rows_of(options):
+    results = ResultsFile(options.output / "results.csv")
+    return list(results.rows)
+
+
+def test_a_row_holds_the_mean_over_annotations(options):
+    options = replace(options, counts=(4,), tolerance_px=0)
+    quality.compare(choice_of(grid), options, ignore)
+    first, second, _ = rows_of(options)
+    assert first.key == Key("drawn/val", "grid", "", "p1", 4, "0")
+    assert (first.annotations, second.annotations) == (1, 2)
+    # Four squares of 24 px; the annotations' halves begin at columns 10 and 20.
+    assert first.scores["ASA"] == pytest.approx(1 - 10 / 48)
+    assert second.scores["ASA"] == pytest.approx(1 - (10 + 4) / 2 / 48)
+    assert first.scores["CO"] == pytest.approx(math.pi / 4)
+
+
+def test_every_other_image_begins_with_the_first(options):
+    quality.compare(choice_of(grid), replace(options, every=2), ignore)
+    assert {row.key.image for row in rows_of(options)} == {"p1", "p3"}
+
+
+def test_the_table_gives_each_score_at_equal_count(options):
+    options = replace(options, counts=(4,))
+    table = quality.compare(choice_of(grid), options, ignore)
+    assert table.splitlines()[0] == (
+        "drawn/val: 3 images, mean over all 6 annotations, at equal measured K; "
+        "boundary tolerance 0.0025 of the diagonal"
+    )
+    # p1 errs by 10 columns, p2 by 10 and 4, p3 by 10, 4 and 6; six annotations in all.
+    expected = 1 - (10 + 10 + 4 + 10 + 4 + 6) / 6 / 48
+    assert re.search(rf"ASA: .*\n +K +4\n +grid +{expected:.4f}\n", table)
+
+
+def test_progress_counts_every_labelling(options):
+    steps = []
+    quality.compare(choice_of(grid), options, lambda done, total: steps.append((done, total)))
+    assert steps == [(done, 9) for done in range(1, 10)]
+
+
+class InterruptedRunError(Exception):
+    pass
+
+
+def test_an_interrupted_run_resumes_without_repeating_or_losing_a_row(options, tmp_path):
+    calls = []
+
+    def counted(image, n_segments, limit):
+        if len(calls) == limit:
+            raise InterruptedRunError
+        calls.append(n_segments)
+        return half_of(image, n_segments)
+
+    def run(limit, output):
+        method = Method("counted", partial(counted, limit=limit))
+        return quality.compare(Choice((method,), ()), replace(options, output=output), ignore)
+
+    whole = tmp_path / "whole"
+    table = run(math.inf, whole)
+    needed = list(calls)
+    calls.clear()
+    for limit in (0, 2, 7, len(needed) - 1):  # in the first round, and in the last
+        with pytest.raises(InterruptedRunError):
+            run(limit, options.output)
+    assert run(math.inf, options.output) == table
+    assert calls == needed
+    assert results_of(options.output) == results_of(whole)
+
+
+@pytest.mark.parametrize("lost", [1, 30, 500])
+def test_a_row_cut_off_in_the_middle_is_measured_again(options, lost):
+    quality.compare(choice_of(grid), options, ignore)
+    whole = results_of(options.output)
+    (options.output / "results.csv").write_text(whole[:-lost])
+    quality.compare(choice_of(grid), options, ignore)
+    assert results_of(options.output) == whole
+
+
+def test_a_header_cut_off_in_the_middle_is_written_again(options):
+    options.output.mkdir()
+    (options.output / "results.csv").write_text("data,meth")
+    quality.compare(choice_of(grid), options, ignore)
+    assert len(rows_of(options)) == 9
+
+
+def test_other_settings_are_other_rows(options):
+    for settings in ("fine", "coarse"):
+        method = Method("grid", grid, settings=settings)
+        quality.compare(Choice((method,), ()), options, ignore)
+    assert len(rows_of(options)) == 18
+
+
+def test_what_is_there_is_not_counted_as_work(options):
+    quality.compare(choice_of(grid), replace(options, counts=(4, 16)), ignore)
+    steps = []
+    quality.compare(choice_of(grid), options, lambda done, total: steps.append((done, total)))
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_several_processes_measure_the_same_rows(options, tmp_path):
+    choice = methods.choose(["skimage-slic-10"])
+    quality.compare(choice, options, ignore)
+    others = replace(options, output=tmp_path / "others", workers=2)
+    table = quality.compare(choice, others, ignore)
+    assert sorted(results_of(others.output).splitlines()) == sorted(results_of(options.output).splitlines())
+    assert "not reached" not in table
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_killed_benchmark_goes_on_and_repeats_nothing(options, tmp_path, workers):
+    words = ["--data", str(options.data), "--methods", "skimage-slic-10", "skimage-slic-20"]
+    words += ["--counts", "4", "9", "16", "25", "--no-plots", "--workers", workers]
+    command = [sys.executable, "-m", "napari_pcnet.cli", "benchmark", "quality", *words, "--output"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen([*command, str(killed)])
+    rows = killed / "results.csv"
+    while not (rows.exists() and rows.read_text().count("\n") > 3):
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    there = rows.read_text().splitlines()[:-1]  # the last one may have been cut off
+    tables = [
+        subprocess.run([*command, str(folder)], capture_output=True, text=True, check=True).stdout
+        for folder in (killed, whole)
+    ]
+    after = rows.read_text().splitlines()
+    assert after[: len(there)] == there
+    assert len(set(after)) == len(after)
+    assert sorted(after) == sorted((whole / "results.csv").read_text().splitlines())
+    assert tables[0] == tables[1]
+
+
+def results_of(folder):
+    return (folder / "results.csv").read_text()
+
+
+# ---------------------------------------------------------------------- tables, plots, panels
+
+
+def test_the_table_is_kept_beside_the_results_with_what_made_it(options):
+    table = quality.compare(choice_of(grid), options, ignore)
+    kept = (options.output / "table.txt").read_text()
+    assert kept.startswith(table + "\n\n")
+    assert all(word in kept.removeprefix(table) for word in ("command", "commit", "numpy"))
+
+
+def test_the_worst_annotation_may_count_alone(options):
+    options = replace(options, counts=(4,), annotations="worst", headlines=("ASA", "CO"))
+    table = quality.compare(choice_of(grid), options, ignore)
+    assert "3 images, the worst annotation of each image, score by score, at" in table
+    # The worst annotation of each picture is the one whose border is 10 columns off.
+    assert re.search(rf"ASA: .*\n +K +4\n +grid +{1 - 10 / 48:.4f}\n", table)
+
+
+def test_each_set_has_its_table(options):
+    options = replace(options, data=options.data.parent, sets=("val", "../drawn/val"))
+    table = quality.compare(choice_of(grid), options, ignore)
+    assert table.count("drawn/val: 3 images") == 2
+    assert len(rows_of(options)) == 9
+
+
+def test_borders_on_the_lines_between_windows_are_counted(options):
+    halves = Method("halves", grid, lines=lambda shape, n: Lines([shape[0] // 2], []))
+    options = replace(options, counts=(4, 9), headlines=("seam_rate",))
+    table = quality.compare(Choice((halves, Method("grid", grid)), ()), options, ignore)
+    # Of 4 squares each row and column of 48 has one border, of 9 two, none of them on the middle line.
+    elsewhere = 48 / (46 * 48 + 47 * 48)
+    assert re.search(rf"halves +{1 / elsewhere:.4f} +0\.0000\n +grid +- +-\n", table)
+
+
+def test_curves_and_crops_are_drawn(options):
+    crops = (Crop("p2", 4, 8, 16), Crop("p3", 0, 0, 32))
+    options = replace(options, plots=True, panel=crops, panel_count=16)
+    quality.compare(choice_of(grid, half_of), options, ignore)
+    drawn = {path.name for path in options.output.glob("*.png")}
+    assert {"drawn-val-br-bp.png", "drawn-val-asa-k.png", "panel.png"} <= drawn
+
+
+def test_a_crop_of_an_image_that_is_not_there_is_refused(options):
+    options = replace(options, plots=True, panel=(Crop("p9", 0, 0),))
+    with refuses(ValueError, "the panel asks for image 'p9', which is not in ."):
+        quality.compare(choice_of(grid), options, ignore)
+
+
+def test_a_missing_package_is_named_and_its_method_skipped(options):
+    absent = Method("absent", grid, imports=("not_a_package.at_all",), install="not-a-package")
+    choice = methods.available([absent, Method("grid", grid)])
+    sentence = "absent skipped: not_a_package.at_all is not installed (pip install not-a-package)"
+    assert choice.skipped == (sentence,)
+    assert quality.compare(choice, options, ignore).endswith("\n" + sentence)
+
+
+def test_our_methods_are_measured_under_the_names_they_are_given(options):
+    asked = OurMethod("pcnet-bsds500-v1", name="mine", compactness=2.5)
+    table = main_quality(replace(options, counts=(4,), ours=(asked,)), ignore)
+    assert re.search(r"\n  mine +0\.\d{4}\n", table)
+    assert re.search(
+        r"\nmine: .*hierarchy, pcnet-bsds500-v1 \(sha256 [0-9a-f]{12}\), compactness 2\.5$", table
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"every": 0}, "every must be a whole number of at least 1, got 0"),
+        ({"workers": 0}, "workers must be a whole number of at least 1, got 0"),
+        ({"counts": ()}, "counts must be whole numbers of at least 1, got []"),
+        ({"counts": (5, 0)}, "counts must be whole numbers of at least 1, got [5, 0]"),
+        ({"sets": ()}, "sets must name at least one folder, got none"),
+        ({"headlines": ("BB",)}, f"no score is called 'BB'; there are {', '.join(quality.HEADLINES)}"),
+    ],
+)
+def test_options_that_measure_nothing_are_refused(options, wrong, message):
+    with refuses(ValueError, message):
+        replace(options, **wrong)
