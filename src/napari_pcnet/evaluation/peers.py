@@ -25,8 +25,8 @@ def _skimage_slic(image: Image, n_segments: int, compactness: float) -> Labels:
 
 FELZENSZWALB_MIN_SIZE_PX = 20
 FELZENSZWALB_SIGMA = 0.8
-FELZENSZWALB_SCALES = (1e-3, 1e5)
-FELZENSZWALB_TRIES = 12
+FELZENSZWALB_SCALES = (0.1, 1e4)
+FELZENSZWALB_TRIES = 8
 
 
 def _skimage_felzenszwalb(image: Image, n_segments: int) -> Labels:
@@ -152,6 +152,7 @@ PEERS = (
         "scikit-image",
         f"sigma {FELZENSZWALB_SIGMA}, min_size {FELZENSZWALB_MIN_SIZE_PX}, "
         f"scale steered to the count in {FELZENSZWALB_TRIES} tries",
+        slow=True,
     ),
     _of_opencv("opencv-slic", partial(_opencv_slic, algorithm="SLIC"), _RULER),
     _of_opencv("opencv-slico", partial(_opencv_slic, algorithm="SLICO"), _RULER),
