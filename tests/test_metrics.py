@@ -28,7 +28,8 @@ def boundary_pixels(labels):
 
 
 def in_window(place, pixels, reach):
-    return any(abs(place[0] - y) <= reach and abs(place[1] - x) <= reach for y, x in pixels)
+    steps = range(-reach, reach + 1)
+    return any((place[0] + dy, place[1] + dx) in pixels for dy in steps for dx in steps)
 
 
 def pixel_sets(labels):

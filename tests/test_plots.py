@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from napari_pcnet.evaluation.curves import Point
+from napari_pcnet.evaluation.peers import PEERS
 from napari_pcnet.evaluation.plots import (
     CURVE_PANELS,
     DPI,
@@ -200,8 +201,8 @@ MANY = [
     "opencv-slic",
     "opencv-slico",
     "opencv-lsc",
+    "fast-slic",
     "snic",
-    "ers",
     "opencv-seeds",
     "skimage-felzenszwalb",
     "watershed",
@@ -224,9 +225,20 @@ def test_a_known_algorithm_has_its_colour_and_marker_whatever_else_is_drawn(name
 
 
 def test_variants_of_an_algorithm_share_its_colour_and_differ_in_dashes():
-    first, second = (looks_of(MANY)[name] for name in ("opencv-slic", "skimage-slic-10"))
+    first, second = (looks_of(MANY)[name] for name in (PEER, "skimage-slic-20"))
     assert first.colour == second.colour
     assert first.dashes != second.dashes
+
+
+def test_each_implementation_of_slic_has_its_own_colour_and_marker():
+    looks = looks_of(MANY)
+    assert len({looks[name][:2] for name in ("opencv-slic", "fast-slic", PEER)}) == 3
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_every_peer_keeps_its_colour_and_marker_beside_all_others(peer):
+    everything = looks_of([*MANY, *(each.name for each in PEERS)])
+    assert looks_of([peer.name])[peer.name][:2] == everything[peer.name][:2]
 
 
 def test_too_many_variants_of_an_algorithm_have_colours_of_their_own():

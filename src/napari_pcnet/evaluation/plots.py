@@ -4,9 +4,10 @@ Curves of quality (the paper's Figs. 6, 7 and 11), crops under each method (Fig.
 memory over the image side (Fig. 1). Everything is drawn on `Figure` objects, so that no display is
 needed and nothing of a caller's own plots is touched.
 
-A method keeps its look in every figure: colour and marker say which algorithm it is, as `FAMILIES`
-has it, and dashes which of its variants, counted by name among those drawn. A method of no family, or
-of one with too many variants, takes the first free look, in the order of names and ours first. The
+Every peer and every way of ours that has a name in `methods` keeps its colour and marker in all
+figures, as `FAMILIES` has them; dashes tell variants of one family, counted by name among those drawn.
+A method of no family, or of one with too many variants, has no look of its own: it takes the first free
+one, in the order of names and ours first, so it may change from a figure to one of other methods. The
 order in which methods are handed in decides the legend alone. Ours are drawn last and in thick lines.
 """
 
@@ -103,15 +104,16 @@ FAMILIES = {
     r"pcnet.*hierarchy": PALETTE[0],
     r"pcnet.*lattice": PALETTE[1],
     r"\bscn": PALETTE[2],
+    r"opencv-slic\b": PALETTE[6],  # SLICs lie close together: each implementation has its own look
+    r"fast-slic\b": PALETTE[10],
     r"\bslic\b": PALETTE[3],
     r"\bsnic\b": PALETTE[4],
     r"\blsc\b": PALETTE[5],
-    r"\bers\b": PALETTE[6],
     r"\bslico\b": PALETTE[7],
     r"\bseeds\b": PALETTE[8],
     r"felzenszwalb": PALETTE[9],
 }
-"""Looks by a regular expression for the name in small letters."""
+"""Looks by a regular expression for the name in small letters; the first that is found counts."""
 
 MOST_VARIANTS = 4
 """Of one family in a figure, up to which its colour and marker are shared."""
@@ -202,6 +204,9 @@ AXIS_LABELS = {
     "CO": "compactness (better →)",
 }
 
+ROUND_STEPS = (1, 2, 2.5, 5, 10)
+"""Between ticks, times a power of ten."""
+
 
 def draw_curves(
     folder: Path,
@@ -290,8 +295,9 @@ def _draw_curve_panel(
     if not axes.lines:
         axes.text(0.5, 0.5, "not measured", ha="center", va="center", color=GREY, fontsize=TEXT_PT)
     _dress(axes, AXIS_LABELS[panel.x], AXIS_LABELS[panel.y])
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    steps_across = 5 if panel.x == "K" else 4  # scores have more digits and need more room
+    axes.xaxis.set_major_locator(MaxNLocator(steps_across, steps=ROUND_STEPS))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND_STEPS))
 
 
 def _by_count(points: Sequence[Point]) -> list[Point]:
@@ -333,7 +339,7 @@ class _Cost(NamedTuple):
 
 KIBI, GIBIBYTE = 1024, 2**30
 
-OUT_OF_MEMORY = "out of memory"
+OUT_OF_MEMORY = "out of memory (dotted: not measured)"
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 6.5, "markeredgewidth": 1.8, "linestyle": "none"}
 
 TWO_DECADES = 100
