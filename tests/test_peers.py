@@ -1,16 +1,18 @@
 """The peers: that each is asked for what it understands."""
 
+import pickle
 import sys
 import types
 
 import numpy as np
 import pytest
 
-from napari_pcnet.evaluation.peers import PEERS
+from napari_pcnet.evaluation.peers import FELZENSZWALB_TRIES, PEERS
+from napari_pcnet.grid import Grid
 
 BY_NAME = {peer.name: peer for peer in PEERS}
 OPTIONAL = {"fast-slic"}
-"""Not in the benchmark extra: its package has no wheels and builds with an old Cython only."""
+"""Not in the benchmark extra: its package has no wheels, and a plain `pip install` cannot build it."""
 
 
 @pytest.fixture(scope="module")
@@ -40,22 +42,67 @@ def test_a_peer_whose_package_is_missing_is_named_with_what_to_install(peer, mon
     assert peer.missing() == sentence
 
 
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_a_peer_can_be_sent_to_another_process(peer):
+    assert pickle.loads(pickle.dumps(peer)).settings == peer.settings
+
+
 def test_the_scale_of_felzenszwalb_is_steered_to_the_count(image):
     counts = [np.unique(BY_NAME["skimage-felzenszwalb"](image, n)).size for n in (20, 40, 80)]
     assert np.all(np.abs(np.subtract(counts, (20, 40, 80))) <= (2, 4, 8))
 
 
-def test_fast_slic_is_given_rgb_and_a_number(image, monkeypatch):
+def test_the_scales_tried_bracket_the_count_and_the_nearest_is_returned(image, monkeypatch):
+    counts = []
+
+    def felzenszwalb(pixels, scale, sigma, min_size):
+        counts.append(max(1, round(500 / scale)))  # falls as the scale grows
+        return np.arange(pixels[..., 0].size).reshape(pixels.shape[:2]) % counts[-1]
+
+    monkeypatch.setattr("skimage.segmentation.felzenszwalb", felzenszwalb)
+    labels = BY_NAME["skimage-felzenszwalb"](image, 50)
+    assert len(counts) <= FELZENSZWALB_TRIES
+    assert min(counts) < 50 < max(counts)
+    nearest = min(counts, key=lambda count: abs(count - 50))
+    assert np.unique(labels).size == nearest
+    assert abs(nearest - 50) <= 2
+
+
+@pytest.mark.parametrize("shape", [(80, 120), (120, 80), (7, 120)])
+def test_snic_has_a_superpixel_for_each_cell_of_a_near_square_lattice(shape, image):
+    pixels = np.resize(image, (*shape, 3))
+    assert np.unique(BY_NAME["snic"](pixels, 48)).size == Grid.of_count(shape, 48).cells
+
+
+@pytest.fixture
+def fast_slic(monkeypatch):
+    """A package that deals out as many labels as asked for, pixel by pixel, in the real one's type."""
+
     class Slic:
-        def __init__(self, num_components, compactness):
-            self.asked = (num_components, compactness)
+        asked = {}  # noqa: RUF012  # of the last one made
+        seen = np.empty(0)
+
+        def __init__(self, **asked):
+            Slic.asked = asked
 
         def iterate(self, pixels):
-            assert self.asked == (48, 10)
-            assert pixels.flags.c_contiguous and pixels.dtype == np.uint8
-            return np.zeros(pixels.shape[:2], np.int16)
+            Slic.seen = pixels
+            labels = np.arange(pixels[..., 0].size).reshape(pixels.shape[:2]) % self.asked["num_components"]
+            return labels.astype(np.uint16).view(np.int16)
 
     package = types.ModuleType("fast_slic")
     package.Slic = Slic
     monkeypatch.setitem(sys.modules, "fast_slic", package)
+    return Slic
+
+
+def test_fast_slic_is_given_contiguous_rgb_and_a_number(image, fast_slic):
     assert BY_NAME["fast-slic"](image[:, ::2], 48).shape == (80, 60)
+    assert fast_slic.asked == {"num_components": 48, "compactness": 10}
+    assert fast_slic.seen.flags.c_contiguous and fast_slic.seen.dtype == np.uint8
+    assert np.array_equal(fast_slic.seen, image[:, ::2])
+
+
+def test_labels_of_fast_slic_stay_positive_where_int16_ends(image, fast_slic):
+    labels = BY_NAME["fast-slic"](np.resize(image, (200, 200, 3)), 40_000)
+    assert np.array_equal(np.unique(labels), np.arange(40_000))

@@ -1,7 +1,7 @@
 """What a run will cost, from the size of the picture alone: superpixels, work pixels, memory, time.
 
 Memory is what comes on top of the picture; the figures below were fitted to the peak memory of runs
-from 1 to 67 megapixels and 6,000 to 420,000 regions (`napari-pcnet benchmark cost` measures it).
+from 1 to 67 megapixels and 6,000 to 420,000 regions (`napari-pcnet benchmark speed` measures it).
 They are for deciding, not for booking: a third more or less is to be expected.
 """
 

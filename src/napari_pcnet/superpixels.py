@@ -39,8 +39,8 @@ Method = Literal["hierarchy", "lattice"]
 DEFAULT_MODEL = "pcnet-bsds500-v1"
 DEFAULT_COMPACTNESS = 4.0
 """Chosen on BSDS500 val, with weights that had not seen it, by ``napari-pcnet benchmark quality
---choose-compactness 2 3 4 5 7 10``: the highest accuracy at 200 to 800 superpixels,
-and of equals the more compact."""
+benchmarks/compactness.toml``: the highest accuracy at 200 to 800 superpixels, and of equals the more
+compact."""
 
 CHANNEL_SPAN = 100.0
 """What a channel that is not part of an RGB picture is stretched to, as L of CIELAB is."""

@@ -54,7 +54,8 @@ def _fast_slic(image: Image, n_segments: int) -> Labels:
     from fast_slic import Slic
 
     slic = Slic(num_components=n_segments, compactness=FAST_SLIC_COMPACTNESS)
-    return np.asarray(slic.iterate(np.ascontiguousarray(image)))
+    labels = np.asarray(slic.iterate(np.ascontiguousarray(image)), np.int16)
+    return labels.view(np.uint16)  # as it counts inside: int16 turns labels from 2**15 on negative
 
 
 SNIC_COMPACTNESS = 10.0
@@ -142,7 +143,7 @@ def _of_opencv(name: str, segment: Callable[[Image, int], Labels], settings: str
 
 _RULER = f"ruler {OPENCV_RULER:g}, connectivity {OPENCV_MIN_ELEMENT_PERCENT} %"
 
-PEERS = (
+PEERS: tuple[Method, ...] = (
     _of_skimage("skimage-slic-10", 10),
     _of_skimage("skimage-slic-20", 20),
     Method(
@@ -170,7 +171,8 @@ PEERS = (
         "fast-slic",
         _fast_slic,
         ("fast_slic",),
-        "fast-slic, which builds with 'cython<3' and --no-build-isolation",
+        # Its setup.py imports numpy and cython before it has said that it needs them.
+        "--no-build-isolation fast-slic, after cython, numpy and setuptools",
         f"compactness {FAST_SLIC_COMPACTNESS}",
     ),
     Method(
@@ -182,3 +184,4 @@ PEERS = (
         slow=True,
     ),
 )
+"""In the order of tables. Entropy Rate Superpixels are missing: no package on PyPI has them."""

@@ -204,8 +204,8 @@ AXIS_LABELS = {
     "CO": "compactness (better →)",
 }
 
-ROUND_STEPS = (1, 2, 2.5, 5, 10)
-"""Between ticks, times a power of ten."""
+ROUND_STEPS = (1, 2, 5, 10)
+"""Between ticks, times a power of ten; one of 2.5 would need a digit more than there is room for."""
 
 
 def draw_curves(
@@ -295,9 +295,8 @@ def _draw_curve_panel(
     if not axes.lines:
         axes.text(0.5, 0.5, "not measured", ha="center", va="center", color=GREY, fontsize=TEXT_PT)
     _dress(axes, AXIS_LABELS[panel.x], AXIS_LABELS[panel.y])
-    steps_across = 5 if panel.x == "K" else 4  # scores have more digits and need more room
-    axes.xaxis.set_major_locator(MaxNLocator(steps_across, steps=ROUND_STEPS))
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND_STEPS))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=ROUND_STEPS))
+    axes.yaxis.set_major_locator(MaxNLocator(7, steps=ROUND_STEPS))
 
 
 def _by_count(points: Sequence[Point]) -> list[Point]:
@@ -339,7 +338,7 @@ class _Cost(NamedTuple):
 
 KIBI, GIBIBYTE = 1024, 2**30
 
-OUT_OF_MEMORY = "out of memory (dotted: not measured)"
+OUT_OF_MEMORY = "out of memory (extrapolated)"
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 6.5, "markeredgewidth": 1.8, "linestyle": "none"}
 
 TWO_DECADES = 100

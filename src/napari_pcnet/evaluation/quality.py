@@ -371,7 +371,8 @@ def _draw(
     for curves in measured:
         name = _set_name(curves.folder)
         stem = name.replace("/", "-")
-        draw_curves(options.output, stem, curves.by_method, options.title or name, provenance)
+        title = f"{options.title} ({name})" if options.title else name
+        draw_curves(options.output, stem, curves.by_method, title, provenance)
     if crops:
         by_set = dict(zip(options.sets, measured, strict=True))
         rows = [_panel_row(shown, by_set[shown.set], choice, options) for shown in crops]

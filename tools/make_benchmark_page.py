@@ -1,0 +1,45 @@
+"""Put the tables and plots of finished benchmarks into docs/benchmark.md.
+
+    python tools/make_benchmark_page.py results
+
+A block of the page from ``<!-- results/NAME -->`` to ``<!-- end -->`` becomes the table of that benchmark,
+with the command, commit, machine and versions that made it. Every picture that the page shows as
+``images/benchmark-NAME-FILE.png`` is copied from ``results/NAME/FILE.png``, its metadata included.
+"""
+
+import argparse
+import re
+import shutil
+import sys
+from pathlib import Path
+
+PAGE = Path(__file__).parents[1] / "docs" / "benchmark.md"
+BLOCK = re.compile(r"(<!-- results/(?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PICTURE = re.compile(r"\]\((images/benchmark-(?P<rest>[\w-]+\.png))\)")
+
+
+def main() -> int:
+    """Fill the page in; say what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("results", type=Path, metavar="RESULTS", help="folder of the benchmarks' folders")
+    results = parser.parse_args().results
+    page = PAGE.read_text(encoding="utf-8")
+    named = sorted({match["name"] for match in BLOCK.finditer(page)}, key=len, reverse=True)
+    missing = [name for name in named if not (results / name / "table.txt").exists()]
+    if missing:
+        print(f"{results} has no table of {', '.join(missing)}", file=sys.stderr)
+        return 1
+    page = BLOCK.sub(lambda match: f"{match[1]}{_table(results / match['name'])}{match[3]}", page)
+    PAGE.write_text(page, encoding="utf-8")
+    for match in PICTURE.finditer(page):
+        name = next(name for name in named if match["rest"].startswith(f"{name}-"))
+        shutil.copy(results / name / match["rest"].removeprefix(f"{name}-"), PAGE.parent / match[1])
+    return 0
+
+
+def _table(folder: Path) -> str:
+    return f"```text\n{(folder / 'table.txt').read_text(encoding='utf-8').strip()}\n```\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
