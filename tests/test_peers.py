@@ -1,6 +1,7 @@
 """The peers: that each is asked for what it understands."""
 
 import pickle
+import re
 import sys
 import types
 
@@ -106,3 +107,11 @@ def test_fast_slic_is_given_contiguous_rgb_and_a_number(image, fast_slic):
 def test_labels_of_fast_slic_stay_positive_where_int16_ends(image, fast_slic):
     labels = BY_NAME["fast-slic"](np.resize(image, (200, 200, 3)), 40_000)
     assert np.array_equal(np.unique(labels), np.arange(40_000))
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_a_peer_is_described_with_the_version_of_its_package(peer):
+    if peer.name in OPTIONAL and peer.missing():
+        pytest.skip(peer.missing())
+    package = peer.imports[0].partition(".")[0]
+    assert re.match(rf"{package} \d+\.\d+\.\d+\S*, ", peer.described())

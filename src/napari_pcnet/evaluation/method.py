@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
+from importlib import import_module, metadata
+from importlib.metadata import packages_distributions
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -84,6 +85,14 @@ class Method:
 
     def described(self) -> str:
         """Return settings and version: two runs that agree in this give the same labels."""
-        packages = [module.partition(".")[0] for module in self.imports[:1]]
-        versions = [f"{each} {getattr(import_module(each), '__version__', '')}" for each in packages]
-        return ", ".join(filter(None, [*versions, self.settings]))
+        versions = [_version_of(module.partition(".")[0]) for module in self.imports[:1]]
+        return ", ".join([*versions, self.settings]) if self.settings else ", ".join(versions)
+
+
+def _version_of(package: str) -> str:
+    """Name and version of an installed package, by the name it is imported under."""
+    version = getattr(import_module(package), "__version__", None)
+    if version is None:
+        (distribution, *_) = packages_distributions()[package]
+        version = metadata.version(distribution)
+    return f"{package} {version}"
