@@ -47,19 +47,22 @@ def test_the_lattice_is_the_papers_way(picture):
 
 def test_windows_do_not_change_the_lattice(picture):
     whole, windowed = (ours(OurMethod(FAITHFUL, "lattice", windows=windows)) for windows in (1, 2))
-    assert not any(whole.lines(picture.shape[:2], 117))
+    assert whole.seams(picture.shape[:2], 117).cut == ([], [])
     # 9 x 13 cells are 144 x 208 work pixels; half of the longer side is 104, in strides of 64: 128.
-    rows, columns = windowed.lines(picture.shape[:2], 117)
-    assert rows == [133]
-    assert columns == [123]
+    cut, lattice = windowed.seams(picture.shape[:2], 117)
+    assert cut == ([133], [123])
+    assert [len(lines) for lines in lattice] == [7, 11]
+    assert np.allclose(np.diff(sorted(cut[1] + lattice[1])), 200 / 13, atol=1)
     assert np.mean(whole(picture, 117) != windowed(picture, 117)) <= 0.001
 
 
 def test_divide_and_conquer_segments_each_part_on_its_own(picture):
     divided = ours(OurMethod(FAITHFUL, "lattice", divide=2))
     labels = divided(picture, 80)
-    lines = divided.lines(picture.shape[:2], 80)
-    assert lines == ([75], [100])
+    cut, lattice = divided.seams(picture.shape[:2], 80)
+    assert cut == ([75], [100])
+    # Each part has 4 x 5 cells.
+    assert lattice == ([19, 37, 56, 94, 112, 131], [20, 40, 60, 80, 120, 140, 160, 180])
     part = pcnet_superpixels(np.ascontiguousarray(picture[75:, :100]), 20, model=FAITHFUL, method="lattice")
     assert len(np.unique(labels[75:, :100])) == len(np.unique(part))
     assert metrics.boundary_recall(labels[75:, :100], part, 0) == 1
@@ -69,7 +72,11 @@ def test_divide_and_conquer_segments_each_part_on_its_own(picture):
 
 @pytest.mark.parametrize(
     "asked",
-    [OurMethod(FAITHFUL), OurMethod(FAITHFUL, "lattice", windows=2), OurMethod(FAITHFUL, divide=2)],
+    [
+        OurMethod(FAITHFUL),
+        OurMethod(FAITHFUL, "lattice", windows=2),
+        OurMethod(FAITHFUL, "lattice", divide=2),
+    ],
 )
 def test_a_method_can_be_sent_to_another_process(asked):
     method = ours(asked)
@@ -81,7 +88,7 @@ def test_other_settings_are_described_otherwise():
     ways = [
         OurMethod(FAITHFUL),
         OurMethod(FAITHFUL, compactness=2.5),
-        OurMethod(FAITHFUL, divide=2),
+        OurMethod(FAITHFUL, "lattice", divide=2),
         OurMethod(FAITHFUL, "lattice"),
         OurMethod(FAITHFUL, "lattice", windows=2),
         OurMethod("pcnet-bsds500-v1"),
@@ -105,11 +112,9 @@ def test_one_name_for_two_methods_is_refused():
     [
         ({"divide": 0}, "divide must be at least 1 and windows at least 0, got 0 and 0"),
         ({"windows": -1}, "divide must be at least 1 and windows at least 0, got 1 and -1"),
-        ({"windows": 2}, "windows go with way = 'lattice' alone, without divide"),
-        (
-            {"way": "lattice", "windows": 2, "divide": 2},
-            "windows go with way = 'lattice' alone, without divide",
-        ),
+        ({"windows": 2}, "divide and windows go with way = 'lattice' alone"),
+        ({"divide": 2}, "divide and windows go with way = 'lattice' alone"),
+        ({"way": "lattice", "windows": 2, "divide": 2}, "divide and windows do not go together"),
     ],
 )
 def test_ways_that_do_not_go_together_are_refused(wrong, message):

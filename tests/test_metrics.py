@@ -265,26 +265,33 @@ def test_combining_no_annotations_or_in_another_way_is_refused():
 def test_a_line_that_is_always_a_border_is_so_many_times_more_often_one():
     labels = np.kron(np.arange(16).reshape(4, 4), np.ones((5, 5), int))
     # Borders after every fifth row and column; elsewhere there are 2 of 18 lines and 3 of 19.
-    assert metrics.seam_rate(labels, [10], []) == pytest.approx(1 / (5 / 37))
-    assert metrics.seam_rate(labels, [7], [8]) == 0
-    assert metrics.seam_rate(labels, range(1, 20), []) == pytest.approx(1)
+    assert metrics.seam_rate(labels, ([10], [])) == pytest.approx(1 / (5 / 37))
+    assert metrics.seam_rate(labels, ([7], [8])) == 0
+    assert metrics.seam_rate(labels, (range(1, 20), [])) == pytest.approx(1)
+
+
+def test_lines_of_a_lattice_are_held_against_its_other_lines():
+    labels = np.kron(np.arange(16).reshape(4, 4), np.ones((5, 5), int))
+    assert metrics.seam_rate(labels, ([10], [10]), ([5, 15], [5, 15])) == 1
+    labels[4:6] = labels[4]  # the upper line runs one row lower now in all columns
+    assert metrics.seam_rate(labels, ([10], []), ([5, 15], [])) == 2
 
 
 def test_the_rate_of_seams_without_borders_elsewhere_has_no_limit():
-    assert metrics.seam_rate(LEFT_RIGHT, [], [2]) == math.inf
-    assert math.isnan(metrics.seam_rate(np.zeros((4, 4), int), [1], []))
+    assert metrics.seam_rate(LEFT_RIGHT, ([], [2])) == math.inf
+    assert math.isnan(metrics.seam_rate(np.zeros((4, 4), int), ([1], [])))
 
 
 @pytest.mark.parametrize("line", [0, 4, -1])
 def test_a_line_outside_the_image_is_refused(line):
     with refuses(ValueError, f"lines must lie inside an image of shape (4, 4), got {line}"):
-        metrics.seam_rate(LEFT_RIGHT, [line], [])
+        metrics.seam_rate(LEFT_RIGHT, ([line], []))
 
 
 @pytest.mark.parametrize("lines", [[], [1, 2, 3]])
 def test_no_line_and_every_line_are_refused(lines):
-    with refuses(ValueError, "rows and columns must name at least one line, and not every one"):
-        metrics.seam_rate(LEFT_RIGHT, lines, lines)
+    with refuses(ValueError, "lines must name at least one line, and leave one to compare with"):
+        metrics.seam_rate(LEFT_RIGHT, (lines, lines))
 
 
 def test_each_function_returns_its_part_of_the_scores():

@@ -16,7 +16,7 @@ from PIL import Image
 
 from napari_pcnet.evaluation import methods, quality
 from napari_pcnet.evaluation.benchmark import QualityOptions, main_quality
-from napari_pcnet.evaluation.method import Lines, Method
+from napari_pcnet.evaluation.method import Method, Seams
 from napari_pcnet.evaluation.methods import Choice, OurMethod
 from napari_pcnet.evaluation.quality import Crop
 from napari_pcnet.evaluation.results import Key, ResultsFile
@@ -257,12 +257,11 @@ def test_each_set_has_its_table(options):
 
 
 def test_borders_on_the_lines_between_windows_are_counted(options):
-    halves = Method("halves", grid, lines=lambda shape, n: Lines([shape[0] // 2], []))
+    halves = Method("halves", grid, seams=lambda shape, n: Seams(([24], []), ([16], [12, 24])))
     options = replace(options, counts=(4, 9), headlines=("seam_rate",))
     table = quality.compare(Choice((halves, Method("grid", grid)), ()), options, ignore)
-    # Of 4 squares each row and column of 48 has one border, of 9 two, none of them on the middle line.
-    elsewhere = 48 / (46 * 48 + 47 * 48)
-    assert re.search(rf"halves +{1 / elsewhere:.4f} +0\.0000\n +grid +- +-\n", table)
+    # Of 4 squares the borders are row and column 24, of 9 they are 16 and 32.
+    assert re.search(r"halves +3\.0000 +0\.0000\n +grid +- +-\n", table)
 
 
 def test_curves_and_crops_are_drawn(options):

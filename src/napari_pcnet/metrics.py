@@ -21,7 +21,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -431,18 +431,25 @@ def contour_density(labels: ArrayLike) -> float:
     return _contour_density(_Partition.of(_plane(labels, "labels")))
 
 
-def seam_rate(labels: ArrayLike, rows: Sequence[int], columns: Sequence[int]) -> float:
-    """Return how much more often neighbours differ across given lines than elsewhere.
+Lines: TypeAlias = tuple[Sequence[int], Sequence[int]]
+"""Rows and columns of an image before which lines lie."""
+
+
+def seam_rate(labels: ArrayLike, lines: Lines, elsewhere: Lines | None = None) -> float:
+    """Return how much more often neighbours differ across some lines than across others.
 
     For an image that was cut into windows, 1 says that the lines between them cannot be told from
-    any others, and the inverse of `contour_density` or more that each of them is a border.
+    others. Superpixels that begin on a lattice have more borders on its lines than between them;
+    then the lattice's other lines are what the windows' are to be held against.
 
     Parameters
     ----------
     labels : (H, W) integer array
         The superpixels.
-    rows, columns : sequences of int
-        The lines: each lies before the row (or column) of this index, 1 to H - 1 (W - 1).
+    lines : (rows, columns), sequences of int
+        Each line lies before the row (or column) of this index, 1 to H - 1 (W - 1).
+    elsewhere : (rows, columns), sequences of int, optional
+        The lines to compare with; all that are not among `lines` if not given.
 
     Returns
     -------
@@ -453,29 +460,38 @@ def seam_rate(labels: ArrayLike, rows: Sequence[int], columns: Sequence[int]) ->
     Raises
     ------
     TypeError, ValueError
-        As `score`; also if there is no line, no pair elsewhere, or a line outside the image.
+        As `score`; also if there is no line, no line elsewhere, or one outside the image.
 
     Examples
     --------
-    >>> seam_rate([[1, 1, 2, 2], [1, 1, 2, 3]], rows=[], columns=[2])
+    >>> seam_rate([[1, 1, 2, 2], [1, 1, 2, 3]], ([], [2]))
     4.0
     """
     plane = _plane(labels, "labels")
-    on = off = on_pairs = off_pairs = 0
-    for along, lines in ((plane, rows), (plane.T, columns)):
-        differ = along[1:] != along[:-1]
-        across = np.zeros(len(differ), bool)
-        for line in lines:
-            if not 0 < line < len(along):
-                raise ValueError(f"lines must lie inside an image of shape {plane.shape}, got {line}")
-            across[line - 1] = True
-        on, on_pairs = on + _pixels(differ[across]), on_pairs + differ[across].size
-        off, off_pairs = off + _pixels(differ[~across]), off_pairs + differ[~across].size
-    if not on_pairs or not off_pairs:
-        raise ValueError("rows and columns must name at least one line, and not every one")
-    if not off:
+    if elsewhere is None:
+        rows, columns = (
+            sorted(set(range(1, side)) - set(along)) for side, along in zip(plane.shape, lines, strict=True)
+        )
+        elsewhere = rows, columns
+    on, off = _share_differing(plane, lines), _share_differing(plane, elsewhere)
+    if math.isnan(on) or math.isnan(off):
+        raise ValueError("lines must name at least one line, and leave one to compare with")
+    if off == 0:
         return math.inf if on else math.nan
-    return (on / on_pairs) / (off / off_pairs)
+    return on / off
+
+
+def _share_differing(plane: NDArray[np.integer], lines: Lines) -> float:
+    """Return the share of pairs of neighbours across lines that differ; NaN without lines."""
+    differing = pairs = 0
+    for along, at in ((plane, lines[0]), (plane.T, lines[1])):
+        outside = [line for line in at if not 0 < line < len(along)]
+        if outside:
+            raise ValueError(f"lines must lie inside an image of shape {plane.shape}, got {outside[0]}")
+        before = np.asarray(at, np.intp) - 1
+        differ = along[before + 1] != along[before]
+        differing, pairs = differing + _pixels(differ), pairs + differ.size
+    return differing / pairs if pairs else math.nan
 
 
 # ------------------------------------------------------------------------------- at the door

@@ -22,11 +22,14 @@ Cut: TypeAlias = Callable[[int], Labels]
 """`labels = cut(n_segments)`, for an image already looked at."""
 
 
-class Lines(NamedTuple):
-    """Where an image is cut into windows: each line lies before the row (column) of its index."""
+class Seams(NamedTuple):
+    """Where an image is cut into windows, and the lines of the lattice that are not cut along.
 
-    rows: list[int]
-    columns: list[int]
+    Rows and columns; each line lies before that of its index.
+    """
+
+    cut: tuple[list[int], list[int]]
+    lattice: tuple[list[int], list[int]]
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,9 @@ class Method:
     prepare : callable, optional
         `cut = prepare(image, max_segments)`, for a method that looks at an image once and cuts
         it at any count.
-    lines : callable, optional
-        `lines = lines((H, W), n_segments)`: where the method cuts an image of this shape into
-        windows; for measuring seams.
+    seams : callable, optional
+        `seams = seams((H, W), n_segments)`: where the method cuts an image of this shape into
+        windows.
     slow : bool
         Left out unless it is asked for by name.
     """
@@ -61,7 +64,7 @@ class Method:
     install: str = ""
     settings: str = ""
     prepare: Callable[[Image, int], Cut] | None = None
-    lines: Callable[[tuple[int, int], int], Lines] | None = None
+    seams: Callable[[tuple[int, int], int], Seams] | None = None
     slow: bool = False
 
     def __call__(self, image: Image, n_segments: int) -> Labels:

@@ -17,9 +17,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from napari_pcnet import weights
-from napari_pcnet.evaluation.method import Cut, Image, Labels, Lines, Method
+from napari_pcnet.evaluation.method import Cut, Image, Labels, Method, Seams
 from napari_pcnet.evaluation.peers import PEERS
-from napari_pcnet.grid import Grid, whole_strides
+from napari_pcnet.grid import CELL, Grid, whole_strides
 
 Way = Literal["hierarchy", "lattice"]
 
@@ -58,8 +58,10 @@ class OurMethod:
             raise ValueError(
                 f"divide must be at least 1 and windows at least 0, got {self.divide} and {self.windows}"
             )
-        if self.windows and (self.divide > 1 or self.way == "hierarchy"):
-            raise ValueError("windows go with way = 'lattice' alone, without divide")
+        if (self.windows or self.divide > 1) and self.way == "hierarchy":
+            raise ValueError("divide and windows go with way = 'lattice' alone")
+        if self.windows and self.divide > 1:
+            raise ValueError("divide and windows do not go together")
 
     @property
     def heading(self) -> str:
@@ -103,7 +105,7 @@ def _lattice(asked: OurMethod) -> Method:
         segment=partial(_windowed, model=asked.model, windows=asked.windows),
         imports=("napari_pcnet.superpixels", "torch"),
         settings=f"lattice, {_weights_described(asked.model)}{windows}",
-        lines=partial(_window_lines, windows=asked.windows) if asked.windows else None,
+        seams=partial(_window_seams, windows=asked.windows) if asked.windows else None,
     )
 
 
@@ -114,7 +116,7 @@ def _divided(method: Method, divide: int) -> Method:
         segment=partial(_divide_and_conquer, method=method, divide=divide),
         imports=method.imports,
         settings=f"{method.settings}, divided {divide} x {divide}",
-        lines=partial(_division_lines, divide=divide),
+        seams=partial(_division_seams, divide=divide),
     )
 
 
@@ -144,14 +146,24 @@ def _window_px(grid: Grid, windows: int) -> int:
     return whole_strides(math.ceil(max(grid.work_shape) / windows))
 
 
-def _window_lines(shape: tuple[int, int], n_segments: int, windows: int) -> Lines:
-    """First image rows and columns of all windows but the first."""
+def _window_seams(shape: tuple[int, int], n_segments: int, windows: int) -> Seams:
     grid = Grid.of_count(shape, n_segments)
     core_px = _window_px(grid, windows)
-    starts = (range(core_px, side, core_px) for side in grid.work_shape)
-    return Lines(
-        *(np.searchsorted(grid.work_position(axis), each).tolist() for axis, each in enumerate(starts))
-    )
+    cut = [set(_lines_of(grid, axis, core_px)) for axis in (0, 1)]
+    lattice = [set(_lines_of(grid, axis, CELL)) for axis in (0, 1)]
+    return _seams(cut, lattice)
+
+
+def _lines_of(grid: Grid, axis: int, step_px: int) -> list[int]:
+    """First image row (column) of each step of work pixels but the first."""
+    starts = np.arange(step_px, grid.work_shape[axis], step_px)
+    lines: list[int] = np.searchsorted(grid.work_position(axis), starts).tolist()
+    return lines
+
+
+def _seams(cut: list[set[int]], lattice: list[set[int]]) -> Seams:
+    rest = [sorted(every - own) for every, own in zip(lattice, cut, strict=True)]
+    return Seams((sorted(cut[0]), sorted(cut[1])), (rest[0], rest[1]))
 
 
 def _divide_and_conquer(image: Image, n_segments: int, method: Method, divide: int) -> Labels:
@@ -161,14 +173,24 @@ def _divide_and_conquer(image: Image, n_segments: int, method: Method, divide: i
     for top, bottom in pairwise(rows):
         for left, right in pairwise(columns):
             part = np.ascontiguousarray(image[top:bottom, left:right])
-            own = method(part, max(1, round(n_segments / divide**2)))
+            own = method(part, _share(n_segments, divide))
             labels[top:bottom, left:right] = own + taken
             taken += int(own.max()) + 1
     return labels
 
 
-def _division_lines(shape: tuple[int, int], n_segments: int, divide: int) -> Lines:  # noqa: ARG001  # as all
-    return Lines(*(_inner_edges(side, divide) for side in shape))
+def _division_seams(shape: tuple[int, int], n_segments: int, divide: int) -> Seams:
+    part = Grid.of_count((shape[0] // divide, shape[1] // divide), _share(n_segments, divide))
+    cut = [set(_inner_edges(side, divide)) for side in shape]
+    lattice = [
+        {start + line for start in (0, *cut[axis]) for line in _lines_of(part, axis, CELL)} for axis in (0, 1)
+    ]
+    return _seams(cut, lattice)
+
+
+def _share(n_segments: int, divide: int) -> int:
+    """Superpixels of each part."""
+    return max(1, round(n_segments / divide**2))
 
 
 def _inner_edges(side: int, divide: int) -> list[int]:

@@ -50,7 +50,7 @@ HEADLINES = {
     "EV": "explained variation (higher is better)",
     "CO": "compactness (a square has 0.785)",
     "CD": "contour density (lower is sparser)",
-    SEAM_RATE: "borders on the lines between windows, as a multiple of elsewhere (1: no seam)",
+    SEAM_RATE: "borders on lines between windows, as a multiple of the lattice's other lines (1: no seam)",
 }
 
 
@@ -277,10 +277,10 @@ def _measure(task: _Task) -> Iterator[Row]:
 
 
 def _seam_rate_of(method: Method, labels: Labels, request: int) -> float:
-    if method.lines is None:
+    if method.seams is None:
         return math.nan
-    lines = method.lines((labels.shape[0], labels.shape[1]), request)
-    return seam_rate(labels, *lines) if any(lines) else math.nan
+    seams = method.seams((labels.shape[0], labels.shape[1]), request)
+    return seam_rate(labels, *seams) if any(seams.cut) and any(seams.lattice) else math.nan
 
 
 # ------------------------------------------------------------------------------ the table
