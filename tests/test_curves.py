@@ -2,7 +2,14 @@
 
 import pytest
 
-from napari_pcnet.evaluation.curves import Point, at_equal_count, mean_points, nearest_request, next_requests
+from napari_pcnet.evaluation.curves import (
+    Point,
+    at_equal_count,
+    between,
+    mean_points,
+    nearest_request,
+    next_requests,
+)
 from napari_pcnet.evaluation.results import Key, Row
 
 
@@ -20,6 +27,19 @@ def test_a_curve_says_nothing_beyond_its_ends():
     assert at_equal_count(points, 149) is None
     assert at_equal_count(points, 351) is None
     assert at_equal_count(points, 350) == {"K": 350, "ASA": pytest.approx(0.96)}
+
+
+def test_a_curve_says_nothing_in_the_middle_of_a_wide_gap():
+    points = [point(200, 200, ASA=0.9), point(400, 400, ASA=0.95), point(401, 1700, ASA=0.98)]
+    assert at_equal_count(points, 300) is not None
+    assert at_equal_count(points, 415) is not None
+    assert at_equal_count(points, 1650) is not None
+    assert at_equal_count(points, 800) is None
+
+
+def test_points_far_from_what_is_compared_are_not_shown():
+    points = [point(1, 90), point(2, 140), point(3, 1400), point(4, 2400)]
+    assert between(points, 200, 1000) == points[1:3]
 
 
 def row(image, request, annotations, **scores):

@@ -20,6 +20,9 @@ OVERSHOOT = 1.1
 WIDEST_BRACKET = 1.3
 """Two measured K with a K wanted between them are near enough if their ratio is at most this."""
 
+LONGEST_LINE = 2.5
+"""Nothing is said between two measured K whose ratio is larger, unless one of them is near."""
+
 NEAR = 0.05
 """A measured K this near to the one wanted, as a share of it, needs no other one nearby."""
 
@@ -68,15 +71,27 @@ def nearest_request(points: Sequence[Point], count: int) -> int:
 
 
 def at_equal_count(points: Sequence[Point], count: float) -> Mapping[str, float] | None:
-    """Interpolate every score linearly at a measured K; None where the curve does not reach it."""
+    """Interpolate every score linearly at a measured K.
+
+    None where the curve does not reach it, or has too wide a gap around it.
+    """
     by_count = sorted(points, key=lambda point: point.superpixels)
     counts = [point.superpixels for point in by_count]
     if not counts[0] <= count <= counts[-1]:
+        return None
+    low = max(each for each in counts if each <= count)
+    high = min(each for each in counts if each >= count)
+    if high > LONGEST_LINE * low and min(count - low, high - count) > NEAR * count:
         return None
     return {
         name: float(np.interp(count, counts, [point.scores[name] for point in by_count]))
         for name in by_count[0].scores
     }
+
+
+def between(points: Sequence[Point], lowest: float, highest: float) -> list[Point]:
+    """Return the points whose measured K lies between two numbers, with half as much room on both sides."""
+    return [point for point in points if lowest / 1.5 <= point.superpixels <= highest * 1.5]
 
 
 def next_requests(points: Sequence[Point], wanted: Collection[int]) -> list[int]:

@@ -22,6 +22,7 @@ from napari_pcnet.datasets import Pair, read_pairs
 from napari_pcnet.evaluation.curves import (
     Point,
     at_equal_count,
+    between,
     mean_points,
     nearest_request,
     next_requests,
@@ -333,11 +334,10 @@ def _line(name: str, cells: Sequence[str], width: int) -> str:
 
 def _not_reached(curves: Mapping[str, list[Point]], counts: Sequence[int]) -> Iterator[str]:
     for name, points in curves.items():
-        reached = [point.superpixels for point in points]
-        missed = [str(count) for count in counts if not min(reached) <= count <= max(reached)]
+        missed = [str(count) for count in counts if at_equal_count(points, count) is None]
         if missed:
-            span = f"{min(reached):.0f} to {max(reached):.0f}"
-            yield f"{name}: K = {', '.join(missed)} not reached, measured {span}"
+            reached = ", ".join(f"{number:.0f}" for number in sorted({point.superpixels for point in points}))
+            yield f"{name}: K = {', '.join(missed)} not reached, measured {reached}"
 
 
 # ------------------------------------------------------------------------------- drawing
@@ -372,7 +372,9 @@ def _draw(
         name = _set_name(curves.folder)
         stem = name.replace("/", "-")
         title = f"{options.title} ({name})" if options.title else name
-        draw_curves(options.output, stem, curves.by_method, title, provenance)
+        near = (min(options.counts), max(options.counts))
+        shown = {method: between(points, *near) for method, points in curves.by_method.items()}
+        draw_curves(options.output, stem, shown, title, provenance)
     if crops:
         by_set = dict(zip(options.sets, measured, strict=True))
         rows = [_panel_row(shown, by_set[shown.set], choice, options) for shown in crops]
