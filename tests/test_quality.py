@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -134,7 +135,7 @@ def test_progress_counts_every_labelling(options):
     assert steps == [(done, 9) for done in range(1, 10)]
 
 
-class InterruptedRunError(Exception):
+class InterruptedRunError(KeyboardInterrupt):
     pass
 
 
@@ -249,10 +250,33 @@ def test_the_worst_annotation_may_count_alone(options):
 
 
 def test_each_set_has_its_table(options):
-    options = replace(options, data=options.data.parent, sets=("val", "../drawn/val"))
+    shutil.copytree(options.data, options.data.with_name("test"))
+    options = replace(options, data=options.data.parent, sets=("val", "test"))
     table = quality.compare(choice_of(grid), options, ignore)
-    assert table.count("drawn/val: 3 images") == 2
-    assert len(rows_of(options)) == 9
+    assert table.count("drawn/val: 3 images") == table.count("drawn/test: 3 images") == 1
+    assert len(rows_of(options)) == 18
+
+
+def test_sets_that_cannot_be_told_apart_are_refused(options):
+    options = replace(options, data=options.data.parent, sets=("val", "../drawn/val"))
+    message = "two sets are called 'drawn/val', by which their rows are told apart; rename a folder"
+    with refuses(ValueError, message):
+        quality.compare(choice_of(grid), options, ignore)
+
+
+def test_a_method_that_fails_is_named_with_the_image_and_the_count(options):
+    def failing(image, n_segments):
+        if n_segments == 16:
+            raise RuntimeError("no such luck")
+        return grid(image, n_segments)
+
+    message = (
+        f"failing failed on {options.data / 'images' / 'p1.png'} at n = 16 (no such luck); leave the method "
+        "out, or go on by the same command once it is cured"
+    )
+    with refuses(ValueError, message):
+        quality.compare(choice_of(failing), options, ignore)
+    assert [row.request for row in rows_of(options)] == [4]
 
 
 def test_borders_on_the_lines_between_windows_are_counted(options):
@@ -275,6 +299,16 @@ def test_a_crop_of_an_image_that_is_not_there_is_refused(options):
     options = replace(options, plots=True, panel=(Crop("p9", 0, 0),))
     with refuses(ValueError, "the panel asks for image 'p9', which is not in ."):
         quality.compare(choice_of(grid), options, ignore)
+
+
+def test_a_crop_beyond_the_image_is_refused_before_any_work(options):
+    options = replace(options, plots=True, panel=(Crop("p1", 40, 0, 16),))
+    message = (
+        "the panel asks for Crop(image='p1', top=40, left=0, side_px=16), but the image has 48 x 48 pixels"
+    )
+    with refuses(ValueError, message):
+        quality.compare(choice_of(grid), options, ignore)
+    assert not options.output.exists()
 
 
 def test_a_missing_package_is_named_and_its_method_skipped(options):

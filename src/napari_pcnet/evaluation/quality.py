@@ -170,6 +170,7 @@ def main_quality(options: QualityOptions, progress: Progress) -> str:
 
 def compare(choice: Choice, options: QualityOptions, progress: Progress) -> str:
     """Measure these methods, write and return their table, and draw."""
+    _refuse_equal_names([_set_name(options.data / name) for name in options.sets])
     sets = {name: _pairs_of(options.data / name, options.every) for name in options.sets}
     crops = [_crop_of(crop, sets) for crop in options.panel]
     options.output.mkdir(parents=True, exist_ok=True)
@@ -186,6 +187,14 @@ def compare(choice: Choice, options: QualityOptions, progress: Progress) -> str:
     if options.plots:
         _draw(choice, measured, crops, options, provenance)
     return text
+
+
+def _refuse_equal_names(names: Sequence[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(
+            f"two sets are called {twice!r}, by which their rows are told apart; rename a folder"
+        )
 
 
 def _pairs_of(folder: Path, every: int) -> Sequence[Pair]:
@@ -270,11 +279,19 @@ def _set_name(folder: Path) -> str:
 def _measure(task: _Task) -> Iterator[Row]:
     """Segment and score; one row for each key."""
     image, truths = task.pair.read_image(), task.pair.read_annotations()
-    cut = task.method.cut(image, task.max_segments)
-    for key in task.keys:
-        labels = cut(key.request)
-        scores = score_annotations(labels, truths, image, task.tolerance_px)
-        yield Row.of(key, scores, _seam_rate_of(task.method, labels, key.request))
+    count = task.max_segments
+    try:
+        cut = task.method.cut(image, count)
+        for key in task.keys:
+            count = key.request
+            labels = cut(count)
+            scores = score_annotations(labels, truths, image, task.tolerance_px)
+            yield Row.of(key, scores, _seam_rate_of(task.method, labels, count))
+    except Exception as error:  # whatever a peer may raise
+        raise ValueError(
+            f"{task.method.name} failed on {task.pair.image} at n = {count} ({error}); leave the method out, "
+            "or go on by the same command once it is cured"
+        ) from error
 
 
 def _seam_rate_of(method: Method, labels: Labels, request: int) -> float:
@@ -355,6 +372,11 @@ def _crop_of(crop: Crop, sets: Mapping[str, Sequence[Pair]]) -> _Shown:
     for name, pairs in sets.items():
         for pair in pairs:
             if pair.name == crop.image:
+                height, width = pair.read_image().shape[:2]
+                if not (0 <= crop.top <= height - crop.side_px and 0 <= crop.left <= width - crop.side_px):
+                    raise ValueError(
+                        f"the panel asks for {crop}, but the image has {height} x {width} pixels"
+                    )
                 return _Shown(crop, pair, name)
     raise ValueError(f"the panel asks for image {crop.image!r}, which is not in {', '.join(sets)}")
 
