@@ -107,7 +107,7 @@ def source_commit() -> str:
 
 def _command(argv: Sequence[str]) -> str:
     program = Path(argv[0])
-    name = f"python -m {program.parent.name}" if program.name == "__main__.py" else program.name
+    name = f"python -m {program.parent.name}.{program.stem}" if program.suffix == ".py" else program.name
     return f"{name} {shlex.join(argv[1:])}".strip()
 
 
