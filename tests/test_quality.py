@@ -249,6 +249,27 @@ def test_the_worst_annotation_may_count_alone(options):
     assert re.search(rf"ASA: .*\n +K +4\n +grid +{1 - 10 / 48:.4f}\n", table)
 
 
+def test_labels_of_another_shape_are_refused(options):
+    def smaller(image, n_segments):
+        return grid(image, n_segments)[1:]
+
+    message = (
+        f"smaller failed on {options.data / 'images' / 'p1.png'} at n = 4 (labels of shape (47, 48) for "
+        "(48, 48) pixels); leave the method out, or go on by the same command once it is cured"
+    )
+    with refuses(ValueError, message):
+        quality.compare(choice_of(smaller), options, ignore)
+
+
+def test_more_counts_change_no_row_that_is_there(options, tmp_path):
+    asked = (OurMethod("pcnet-bsds500-v1"),)
+    first, fresh = (replace(options, ours=asked, counts=(9,), output=tmp_path / name) for name in "ab")
+    main_quality(first, ignore)
+    for folder in (first, fresh):
+        main_quality(replace(folder, counts=(9, 60)), ignore)
+    assert sorted(results_of(first.output).splitlines()) == sorted(results_of(fresh.output).splitlines())
+
+
 def test_each_set_has_its_table(options):
     shutil.copytree(options.data, options.data.with_name("test"))
     options = replace(options, data=options.data.parent, sets=("val", "test"))
@@ -324,7 +345,7 @@ def test_our_methods_are_measured_under_the_names_they_are_given(options):
     table = main_quality(replace(options, counts=(4,), ours=(asked,)), ignore)
     assert re.search(r"\n  mine +0\.\d{4}\n", table)
     assert re.search(
-        r"\nmine: .*hierarchy, pcnet-bsds500-v1 \(sha256 [0-9a-f]{12}\), compactness 2\.5$", table
+        r"\nmine: .*hierarchy of each count, pcnet-bsds500-v1 \(sha256 [0-9a-f]{12}\), compactness 2\.5$", table
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module, metadata
 from importlib.metadata import packages_distributions
 from typing import NamedTuple, TypeAlias
@@ -18,8 +17,6 @@ from numpy.typing import NDArray
 
 Image: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.integer]
-Cut: TypeAlias = Callable[[int], Labels]
-"""`labels = cut(n_segments)`, for an image already looked at."""
 
 
 class Seams(NamedTuple):
@@ -48,9 +45,6 @@ class Method:
         What to install when one is missing.
     settings : str
         Whatever else decides the labels, in words.
-    prepare : callable, optional
-        `cut = prepare(image, max_segments)`, for a method that looks at an image once and cuts
-        it at any count.
     seams : callable, optional
         `seams = seams((H, W), n_segments)`: where the method cuts an image of this shape into
         windows.
@@ -63,19 +57,12 @@ class Method:
     imports: tuple[str, ...] = ()
     install: str = ""
     settings: str = ""
-    prepare: Callable[[Image, int], Cut] | None = None
     seams: Callable[[tuple[int, int], int], Seams] | None = None
     slow: bool = False
 
     def __call__(self, image: Image, n_segments: int) -> Labels:
         """Segment the image into about `n_segments` superpixels."""
         return self.segment(image, n_segments)
-
-    def cut(self, image: Image, max_segments: int) -> Cut:
-        """Return `labels = cut(n_segments)` for one image and any count up to `max_segments`."""
-        if self.prepare is None:
-            return partial(self.segment, image)
-        return self.prepare(image, max_segments)
 
     def missing(self) -> str:
         """Say what is not installed, in a sentence; empty if the method can run."""

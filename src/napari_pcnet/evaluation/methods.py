@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from napari_pcnet import weights
-from napari_pcnet.evaluation.method import Cut, Image, Labels, Method, Seams
+from napari_pcnet.evaluation.method import Image, Labels, Method, Seams
 from napari_pcnet.evaluation.peers import PEERS
 from napari_pcnet.grid import CELL, Grid, whole_strides
 
@@ -85,15 +85,13 @@ def ours(asked: OurMethod) -> Method:
 
 
 def _hierarchy(asked: OurMethod) -> Method:
-    """One tree for an image, cut at every count asked for."""
+    """What `pcnet_superpixels` does by default, a call for each count."""
     weight = _default_compactness() if asked.compactness is None else asked.compactness
-    options: dict[str, Any] = {"model": asked.model, "compactness": weight}
     return Method(
         name=asked.heading,
-        segment=partial(_pcnet, method="hierarchy", **options),
+        segment=partial(_pcnet, method="hierarchy", model=asked.model, compactness=weight),
         imports=("napari_pcnet.superpixels", "torch"),
-        settings=f"hierarchy, {_weights_described(asked.model)}, compactness {weight:g}",
-        prepare=partial(_tree, **options),
+        settings=f"hierarchy of each count, {_weights_described(asked.model)}, compactness {weight:g}",
     )
 
 
@@ -126,14 +124,6 @@ def _pcnet(image: Image, n_segments: int, **options: Any) -> Labels:
 
     labels: Labels = pcnet_superpixels(image, n_segments, **options)
     return labels
-
-
-def _tree(image: Image, max_segments: int, model: str, compactness: float) -> Cut:
-    from napari_pcnet.superpixels import pcnet_hierarchy
-
-    tree = pcnet_hierarchy(image, max_segments, model=model, compactness=compactness)
-    cut: Cut = tree.labels
-    return cut
 
 
 def _windowed(image: Image, n_segments: int, model: str, windows: int) -> Labels:

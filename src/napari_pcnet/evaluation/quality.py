@@ -28,7 +28,7 @@ from napari_pcnet.evaluation.curves import (
     next_requests,
 )
 from napari_pcnet.evaluation.folder import RESULTS, write_table
-from napari_pcnet.evaluation.method import Labels, Method
+from napari_pcnet.evaluation.method import Image, Labels, Method
 from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
 from napari_pcnet.evaluation.results import SEAM_RATE, Key, ResultsFile, Row
 from napari_pcnet.evaluation.tally import Progress, Tally
@@ -210,7 +210,6 @@ class _Task(NamedTuple):
     method: Method
     pair: Pair
     keys: Sequence[Key]
-    max_segments: int
     tolerance_px: int | None
 
 
@@ -250,9 +249,7 @@ class _Campaign:
             missing = [key for key in of_pair if key not in self.results]
             keys += of_pair
             if missing:
-                # The whole round's largest request, so that a resumed run makes the same tree.
-                tolerance_px = self.options.tolerance_px
-                tasks.append(_Task(self.method, pair, missing, max(requests), tolerance_px))
+                tasks.append(_Task(self.method, pair, missing, self.options.tolerance_px))
             for _ in range(len(of_pair) - len(missing)):
                 self.tally.skip()
         for row in results_of(_measure, tasks, self.options.workers):
@@ -279,19 +276,22 @@ def _set_name(folder: Path) -> str:
 def _measure(task: _Task) -> Iterator[Row]:
     """Segment and score; one row for each key."""
     image, truths = task.pair.read_image(), task.pair.read_annotations()
-    count = task.max_segments
+    for key in task.keys:
+        labels = _segment(task, image, key.request)
+        scores = score_annotations(labels, truths, image, task.tolerance_px)
+        yield Row.of(key, scores, _seam_rate_of(task.method, labels, key.request))
+
+
+def _segment(task: _Task, image: Image, count: int) -> Labels:
+    failure = f"{task.method.name} failed on {task.pair.image} at n = {count}"
+    remedy = "leave the method out, or go on by the same command once it is cured"
     try:
-        cut = task.method.cut(image, count)
-        for key in task.keys:
-            count = key.request
-            labels = cut(count)
-            scores = score_annotations(labels, truths, image, task.tolerance_px)
-            yield Row.of(key, scores, _seam_rate_of(task.method, labels, count))
+        labels = task.method(image, count)
     except Exception as error:  # whatever a peer may raise
-        raise ValueError(
-            f"{task.method.name} failed on {task.pair.image} at n = {count} ({error}); leave the method out, "
-            "or go on by the same command once it is cured"
-        ) from error
+        raise ValueError(f"{failure} ({error}); {remedy}") from error
+    if labels.shape != image.shape[:2]:
+        raise ValueError(f"{failure} (labels of shape {labels.shape} for {image.shape[:2]} pixels); {remedy}")
+    return labels
 
 
 def _seam_rate_of(method: Method, labels: Labels, request: int) -> float:
