@@ -45,11 +45,23 @@ def test_a_line_cut_off_in_the_middle_is_dropped_and_the_others_kept(path):
     assert path.read_text().endswith("y,0.5,9\n")
 
 
-def test_a_file_of_something_else_is_refused(path):
-    path.write_text("x,y\n1,2\n")
-    message = f"{path} is no results file of this version: its first columns are x, y; name another output"
+@pytest.mark.parametrize("text", ["x,y\n1,2\n", "x,y\n1,2", "mine, without an end"])
+def test_a_file_of_something_else_is_refused_and_left_as_it_is(path, text):
+    path.write_text(text)
+    message = (
+        f"{path} is no results file of this version: it begins with {text.splitlines()[0]!r}; "
+        "name another output"
+    )
     with refuses(ValueError, message):
         journal_of(path)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("text", ["", "meth", "method,image,ASA,K\n", "method,image,ASA,K\n\n"])
+def test_a_file_with_no_row_yet_is_begun_again(path, text):
+    path.write_text(text)
+    journal_of(path).append(("a", "x"), {"ASA": 0.5, "K": 9})
+    assert list(journal_of(path).rows) == [("a", "x")]
 
 
 def test_a_line_that_cannot_be_read_is_named(path):

@@ -345,7 +345,8 @@ def test_our_methods_are_measured_under_the_names_they_are_given(options):
     table = main_quality(replace(options, counts=(4,), ours=(asked,)), ignore)
     assert re.search(r"\n  mine +0\.\d{4}\n", table)
     assert re.search(
-        r"\nmine: .*hierarchy of each count, pcnet-bsds500-v1 \(sha256 [0-9a-f]{12}\), compactness 2\.5$", table
+        r"\nmine: .*hierarchy of each count, pcnet-bsds500-v1 \(sha256 [0-9a-f]{12}\), compactness 2\.5$",
+        table,
     )
 
 

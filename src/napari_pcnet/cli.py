@@ -34,7 +34,13 @@ SELF_TEST_SEGMENTS = 500
 SELF_TEST_LIMIT = 0.001
 """Largest share of pixels that may change superpixel from float64 on the CPU to the device's own way."""
 
-_EXTRAS = {"cv2": "benchmark", "tensorboard": "train", "tqdm": "train"}
+_EXTRAS = {
+    "cv2": "benchmark",
+    "matplotlib": "benchmark",
+    "pysnic": "benchmark",
+    "tensorboard": "train",
+    "tqdm": "train",
+}
 """Modules that only some commands need, and the extra that installs each."""
 
 Options = TypeVar("Options")

@@ -44,6 +44,7 @@ class Journal:
         self._path, self._names, self._numbers = path, tuple(names), tuple(numbers)
         self._rows: dict[Key, Mapping[str, float]] = {}
         if path.exists():
+            self._check_header()
             _drop_cut_off_line(path)
             self._rows = self._read()
 
@@ -68,17 +69,22 @@ class Journal:
         # As read again, so that a resumed run goes on with the very same numbers.
         self._rows[key] = self._parse(cells)[1]
 
+    def _check_header(self) -> None:
+        """Refuse a file of something else, before it is touched; the header may be cut off."""
+        header = _as_csv([[*self._names, *self._numbers]]).encode()
+        with self._path.open("rb") as file:
+            first = file.readline()
+        if first != header and not (header.startswith(first) and not first.endswith(b"\n")):
+            raise ValueError(
+                f"{self._path} is no results file of this version: it begins with "
+                f"{first[:40].decode(errors='replace').rstrip()!r}; name another output"
+            )
+
     def _read(self) -> dict[Key, Mapping[str, float]]:
         with self._path.open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file)
-            header = (*self._names, *self._numbers)
-            found = tuple(next(lines, header))
-            if found != header:
-                raise ValueError(
-                    f"{self._path} is no results file of this version: its first columns are "
-                    f"{', '.join(found[:3])}; name another output"
-                )
-            return dict(self._parse(line) for line in lines)
+            next(lines, None)
+            return dict(self._parse(line) for line in lines if line)
 
     def _parse(self, cells: Sequence[str]) -> tuple[Key, Mapping[str, float]]:
         try:

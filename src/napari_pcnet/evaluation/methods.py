@@ -157,6 +157,8 @@ def _seams(cut: list[set[int]], lattice: list[set[int]]) -> Seams:
 
 
 def _divide_and_conquer(image: Image, n_segments: int, method: Method, divide: int) -> Labels:
+    if divide > min(image.shape[:2]):
+        raise ValueError(f"divide must be at most the image's shorter side, {min(image.shape[:2])}")
     labels = np.empty(image.shape[:2], np.int64)
     taken = 0
     rows, columns = ([0, *_inner_edges(int(side), divide), int(side)] for side in image.shape[:2])
@@ -170,11 +172,14 @@ def _divide_and_conquer(image: Image, n_segments: int, method: Method, divide: i
 
 
 def _division_seams(shape: tuple[int, int], n_segments: int, divide: int) -> Seams:
-    part = Grid.of_count((shape[0] // divide, shape[1] // divide), _share(n_segments, divide))
-    cut = [set(_inner_edges(side, divide)) for side in shape]
-    lattice = [
-        {start + line for start in (0, *cut[axis]) for line in _lines_of(part, axis, CELL)} for axis in (0, 1)
-    ]
+    edges = [[0, *_inner_edges(side, divide), side] for side in shape]
+    cut = [set(own[1:-1]) for own in edges]
+    lattice: list[set[int]] = [set(), set()]
+    for top, bottom in pairwise(edges[0]):
+        for left, right in pairwise(edges[1]):
+            part = Grid.of_count((bottom - top, right - left), _share(n_segments, divide))
+            lattice[0].update(top + line for line in _lines_of(part, 0, CELL))
+            lattice[1].update(left + line for line in _lines_of(part, 1, CELL))
     return _seams(cut, lattice)
 
 
@@ -234,7 +239,7 @@ def choose(names: Sequence[str], asked: Sequence[OurMethod] = ()) -> Choice:
     Raises
     ------
     ValueError, FileNotFoundError
-        If a name or weights are unknown, or one name is there twice.
+        If a name or weights are unknown, one name is there twice, or none can run.
     """
     if not names and not asked:
         names = usual()
@@ -243,7 +248,10 @@ def choose(names: Sequence[str], asked: Sequence[OurMethod] = ()) -> Choice:
     twice = next((name for name in headings if headings.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"two methods are called {twice!r}; give one of them another name")
-    return available(chosen)
+    choice = available(chosen)
+    if not choice.methods:
+        raise ValueError(f"no method is left: {'; '.join(choice.skipped)}")
+    return choice
 
 
 def _named(name: str) -> Method:

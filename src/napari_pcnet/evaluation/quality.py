@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -173,6 +174,8 @@ def compare(choice: Choice, options: QualityOptions, progress: Progress) -> str:
     _refuse_equal_names([_set_name(options.data / name) for name in options.sets])
     sets = {name: _pairs_of(options.data / name, options.every) for name in options.sets}
     crops = [_crop_of(crop, sets) for crop in options.panel]
+    if options.plots:  # a missing matplotlib is said before the work, not after it
+        import_module("napari_pcnet.evaluation.plots")
     options.output.mkdir(parents=True, exist_ok=True)
     results = ResultsFile(options.output / RESULTS)
     tally = Tally(progress, len(choice.methods) * sum(map(len, sets.values())) * len(options.counts))
