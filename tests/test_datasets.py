@@ -163,6 +163,24 @@ def test_plain_labels_may_be_tif_and_names_may_hold_dashes(tmp_path):
     check(read_pairs(tmp_path, "plain"), ("a-1", LEFT * np.int32(100_000), TOP))
 
 
+def test_labels_of_an_image_of_their_own_are_no_further_annotation(tmp_path):
+    for name in ("img", "img-2"):
+        photograph(tmp_path / "images" / f"{name}.png")
+    write(tmp_path / "labels" / "img.png", LEFT)
+    write(tmp_path / "labels" / "img-2.png", TOP)
+    write(tmp_path / "labels" / "img-3.png", LEFT)
+    check(read_pairs(tmp_path), ("img", LEFT, LEFT), ("img-2", TOP))
+
+
+def test_two_images_of_one_name_are_refused(tmp_path):
+    for ending in ("jpg", "png"):
+        photograph(tmp_path / "images" / f"a.{ending}")
+    write(tmp_path / "labels" / "a.png", LEFT)
+    message = f"{tmp_path / 'images' / 'a.jpg'} and a.png have one name; rename one of them"
+    with refuses(ValueError, message):
+        read_pairs(tmp_path)
+
+
 def test_a_split_without_an_image_is_refused(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "labels").mkdir()

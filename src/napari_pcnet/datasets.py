@@ -43,7 +43,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -194,28 +194,47 @@ def read_pairs(folder: Path, layout: str = "auto") -> list[Pair]:
     return sorted(LAYOUTS[layout].read(folder), key=lambda pair: pair.name)
 
 
-def annotation_files(folder: Path, endings: tuple[str, ...] = TRUTH_ENDINGS) -> dict[str, list[Path]]:
+def annotation_files(
+    folder: Path, names: Collection[str], endings: tuple[str, ...] = TRUTH_ENDINGS
+) -> dict[str, list[Path]]:
     """Collect the files of a folder under the name of their image, sorted.
 
     Parameters
     ----------
     folder : Path
+    names : collection of str
+        Names of the images.
     endings : tuple of str
         Of the files to take, in small letters.
 
     Returns
     -------
     dict
-        From name to files. ``ID-A`` counts for ``ID-A`` and for ``ID``.
+        From name to files. ``ID-A`` counts for ``ID``, unless there is an image ``ID-A``.
     """
     by_name: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in endings:
-            by_name[path.stem].append(path)
             stem, dash, annotator = path.stem.rpartition("-")
-            if dash and annotator.isdigit():
-                by_name[stem].append(path)
+            is_one_of_several = dash and annotator.isdigit() and path.stem not in names
+            by_name[stem if is_one_of_several else path.stem].append(path)
     return dict(by_name)
+
+
+def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return files by their name without ending; two of one name are refused.
+
+    Raises
+    ------
+    ValueError
+        If two have one name.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        other = found.setdefault(path.stem, path)
+        if other != path:
+            raise ValueError(f"{other} and {path.name} have one name; rename one of them")
+    return found
 
 
 def annotations_of(path: Path) -> tuple[Annotation, ...]:
@@ -378,12 +397,12 @@ def _images_in(folder: Path) -> list[Path]:
     found = sorted(path for path in there if path.suffix.lower() in IMAGE_ENDINGS)
     if not found:
         raise FileNotFoundError(f"{folder} holds no image ({', '.join(IMAGE_ENDINGS)})")
-    return found
+    return list(by_stem(found).values())
 
 
 def _match(found: list[Path], folder: Path, endings: tuple[str, ...]) -> list[Pair]:
     """Give every image the annotations of its name in a folder."""
-    files, first = annotation_files(folder, endings), endings[0]
+    files, first = annotation_files(folder, {path.stem for path in found}, endings), endings[0]
     for path in found:
         if path.stem not in files:
             raise FileNotFoundError(

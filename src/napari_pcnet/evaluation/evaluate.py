@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet import images
-from napari_pcnet.datasets import TRUTH_ENDINGS, Annotation, annotation_files, annotations_of
+from napari_pcnet.datasets import TRUTH_ENDINGS, Annotation, annotation_files, annotations_of, by_stem
 from napari_pcnet.evaluation.journal import DIGITS
 from napari_pcnet.evaluation.tally import Progress
 from napari_pcnet.files import write_atomically
@@ -172,8 +172,8 @@ def _cases_of_folders(labels: Path, truth: Path, image: Path | None) -> list[_Ca
     found = sorted(path for path in labels.iterdir() if path.suffix.lower() in images.LABEL_SUFFIXES)
     if not found:
         raise FileNotFoundError(f"{labels} holds no labels ({', '.join(images.LABEL_SUFFIXES)})")
-    truths = annotation_files(truth, TRUTHS)
-    pictures = {} if image is None else _by_stem(image)
+    truths = annotation_files(truth, by_stem(found), TRUTHS)
+    pictures = {} if image is None else _pictures_in(image)
     for path in found:
         if path.stem not in truths:
             looked_for = f"{truth / path.stem} and {truth / path.stem}-* ({', '.join(TRUTHS)})"
@@ -184,8 +184,8 @@ def _cases_of_folders(labels: Path, truth: Path, image: Path | None) -> list[_Ca
     return [_Case(path, tuple(truths[path.stem]), pictures.get(path.stem)) for path in found]
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS}
+def _pictures_in(folder: Path) -> dict[str, Path]:
+    return by_stem(path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_ENDINGS)
 
 
 def _is_folder(path: Path) -> bool:
