@@ -7,6 +7,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
@@ -34,11 +36,37 @@ def results_of(
         return
     threads = max(1, (os.cpu_count() or 1) // workers)
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _prepare, (threads,))
+    with _interrupts_ignored():  # as the processes that start here then do from their first moment
+        waiting = {pool.submit(_listed, function, task) for task in tasks}
     try:
-        for done in as_completed([pool.submit(_listed, function, task) for task in tasks]):
+        for done in as_completed(waiting.copy()):
+            waiting.remove(done)
             yield from done.result()
+    except KeyboardInterrupt:
+        pool.shutdown(cancel_futures=True)
+        for finished in waiting:  # their results are there, and would be worked out again
+            if not finished.cancelled():
+                yield from finished.result()
+        raise
+    except BrokenProcessPool as error:
+        raise ValueError(
+            "a process was killed, as when memory runs out; ask for fewer workers: the same command goes on "
+            "from here"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # where Python has no signals
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _listed(function: Callable[[Task], Iterable[Result]], task: Task) -> list[Result]:
@@ -47,10 +75,10 @@ def _listed(function: Callable[[Task], Iterable[Result]], task: Task) -> list[Re
 
 def _prepare(threads: int) -> None:
     """Make a process one of several: few threads, no interrupt of its own, no life after its parent's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
     torch.set_num_threads(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
