@@ -55,6 +55,11 @@ def test_an_image_counts_as_often_as_it_has_annotations():
     ]
 
 
+def test_no_request_exceeds_what_there_is_to_have():
+    assert next_requests([point(200, 100)], (400,), 500) == [500]
+    assert next_requests([point(200, 100), point(500, 150)], (400,), 500) == []
+
+
 @pytest.mark.parametrize(
     ("measured", "wanted", "requests"),
     [
@@ -71,7 +76,7 @@ def test_an_image_counts_as_often_as_it_has_annotations():
 )
 def test_requests_are_steered_towards_the_count_wanted(measured, wanted, requests):
     points = [point(request, superpixels) for request, superpixels in measured.items()]
-    assert next_requests(points, wanted) == requests
+    assert next_requests(points, wanted, 10_000) == requests
 
 
 def test_the_worst_annotations_are_averaged_over_images():

@@ -11,6 +11,7 @@ from napari_pcnet.grid import CELL, Grid, Window, raw_ids
 from napari_pcnet.inference import (
     InferenceOptions,
     Predictor,
+    SmallerWindowsWarning,
     _fused,
     choose_device,
     look_up,
@@ -96,11 +97,13 @@ def test_windows_are_halved_when_the_device_is_out_of_memory(
         return trunk(self, picture, grid, read)
 
     monkeypatch.setattr(Predictor, "_trunk", once)
-    base = segment_base(picture, grid, model, options)
+    with pytest.warns(SmallerWindowsWarning, match="beginning anew in windows of 160 x 320 work pixels"):
+        base = segment_base(picture, grid, model, options)
     assert base.core_shape == (160, 320)
     np.testing.assert_array_equal(base.ids, expected.ids)
 
 
+@pytest.mark.filterwarnings("ignore::napari_pcnet.inference.SmallerWindowsWarning")
 def test_a_device_with_no_room_at_all_is_named(model: PCNet, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("no room")

@@ -5,10 +5,12 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 from napari_pcnet import metrics, pcnet_superpixels, weights
 from napari_pcnet.evaluation import methods
 from napari_pcnet.evaluation.methods import OurMethod, choose, ours
+from napari_pcnet.inference import Predictor
 
 FAITHFUL = "pcnet-faithful-bsds500-v1"
 
@@ -82,6 +84,15 @@ def test_a_method_can_be_sent_to_another_process(asked):
     method = ours(asked)
     again = pickle.loads(pickle.dumps(method))
     assert (again.name, again.described()) == (method.name, method.described())
+
+
+def test_windows_that_do_not_fit_are_not_measured_as_smaller_ones(picture, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(Predictor, "_trunk", full)
+    with pytest.raises(MemoryError, match="memory ran out; beginning anew"):
+        ours(OurMethod(FAITHFUL, "lattice", windows=1))(picture, 80)
 
 
 def test_other_settings_are_described_otherwise():

@@ -48,6 +48,12 @@ def test_a_peer_can_be_sent_to_another_process(peer):
     assert pickle.loads(pickle.dumps(peer)).settings == peer.settings
 
 
+@pytest.mark.parametrize(("shape", "count"), [((17, 200), 4), ((1, 1), 1), ((10, 40), 4), ((10, 10), 100)])
+def test_seeds_refuses_an_image_that_would_take_the_process_with_it(shape, count):
+    with pytest.raises(ValueError, match=f"^{shape[0]} x {shape[1]} pixels do not hold superpixels of"):
+        BY_NAME["opencv-seeds"](np.zeros((*shape, 3), np.uint8), count)
+
+
 def test_the_scale_of_felzenszwalb_is_steered_to_the_count(image):
     counts = [np.unique(BY_NAME["skimage-felzenszwalb"](image, n)).size for n in (20, 40, 80)]
     assert np.all(np.abs(np.subtract(counts, (20, 40, 80))) <= (2, 4, 8))

@@ -5,6 +5,7 @@ import platform
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,23 @@ def test_a_commit_is_the_one_git_describes(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", described)
     assert source_commit() == "a" * 40 + "-dirty"
+
+
+def test_a_checkout_of_something_else_around_the_package_is_not_its_commit(monkeypatch, tmp_path):
+    package = tmp_path / "site-packages" / "napari_pcnet"
+    package.mkdir(parents=True)
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for words in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "theirs"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    (package / "provenance.py").touch()
+    monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
+    assert source_commit() == ""
+
+
+def test_another_commit_machine_or_version_is_another_environment():
+    others = [replace(MADE_UP, commit="1"), replace(MADE_UP, machine="x"), replace(MADE_UP, versions={})]
+    assert len({each.environment for each in (MADE_UP, *others)}) == 4
+    assert replace(MADE_UP, command="x", date="y").environment == MADE_UP.environment
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.CalledProcessError(128, "git")])

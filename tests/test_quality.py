@@ -214,7 +214,7 @@ def test_a_killed_benchmark_goes_on_and_repeats_nothing(options, tmp_path, worke
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
     there = rows.read_text().splitlines()[:-1]  # the last one may have been cut off
     tables = [
         subprocess.run([*command, str(folder)], capture_output=True, text=True, check=True).stdout
@@ -222,6 +222,7 @@ def test_a_killed_benchmark_goes_on_and_repeats_nothing(options, tmp_path, worke
     ]
     after = rows.read_text().splitlines()
     assert after[: len(there)] == there
+    assert len(there) < len(after), "it was killed when all was measured"
     assert len(set(after)) == len(after)
     assert sorted(after) == sorted((whole / "results.csv").read_text().splitlines())
     assert tables[0] == tables[1]
@@ -254,8 +255,8 @@ def test_labels_of_another_shape_are_refused(options):
         return grid(image, n_segments)[1:]
 
     message = (
-        f"smaller failed on {options.data / 'images' / 'p1.png'} at n = 4 (labels of shape (47, 48) for "
-        "(48, 48) pixels); leave the method out, or go on by the same command once it is cured"
+        f"smaller left out: it failed on {options.data / 'images' / 'p1.png'} at n = 4 "
+        "(labels of shape (47, 48) for (48, 48) pixels)"
     )
     with refuses(ValueError, message):
         quality.compare(choice_of(smaller), options, ignore)
@@ -285,19 +286,56 @@ def test_sets_that_cannot_be_told_apart_are_refused(options):
         quality.compare(choice_of(grid), options, ignore)
 
 
-def test_a_method_that_fails_is_named_with_the_image_and_the_count(options):
+def test_a_method_that_fails_is_left_out_and_named_with_the_image_and_the_count(options):
     def failing(image, n_segments):
         if n_segments == 16:
             raise RuntimeError("no such luck")
         return grid(image, n_segments)
 
-    message = (
-        f"failing failed on {options.data / 'images' / 'p1.png'} at n = 16 (no such luck); leave the method "
-        "out, or go on by the same command once it is cured"
-    )
+    message = f"failing left out: it failed on {options.data / 'images' / 'p1.png'} at n = 16 (no such luck)"
     with refuses(ValueError, message):
         quality.compare(choice_of(failing), options, ignore)
     assert [row.request for row in rows_of(options)] == [4]
+    table = quality.compare(choice_of(failing, grid), options, ignore)
+    assert table.endswith(f"\n{message}")
+    assert re.search(r"\n  grid +0", table)
+    assert not re.search(r"\n  failing +0", table)
+
+
+def test_the_table_says_which_run_measured_which_rows(options):
+    once = quality.compare(choice_of(grid), options, ignore)
+    table = options.output / "table.txt"
+    assert "rows from" not in table.read_text()
+    quality.compare(choice_of(grid), replace(options, counts=(4, 9, 16, 64)), ignore)
+    assert re.search(r"\nrows from 1 on: .*\nrows from 10 on: ", table.read_text())
+    assert "rows from" not in once
+
+
+def test_one_folder_takes_one_benchmark_at_a_time(options):
+    def within(image, n_segments):
+        return quality.compare(choice_of(grid), options, ignore)
+
+    message = f"another benchmark is at work in {options.output}; wait for it or name another output"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        quality.compare(choice_of(within), options, ignore)
+
+
+def test_an_output_that_is_a_file_is_refused(options):
+    options.output.write_text("mine")
+    with refuses(ValueError, f"output must be a folder, but {options.output} is a file"):
+        quality.compare(choice_of(grid), options, ignore)
+    assert options.output.read_text() == "mine"
+
+
+def test_no_more_superpixels_are_asked_for_than_there_are_pixels(options):
+    asked = []
+
+    def one(image, n_segments):
+        asked.append(n_segments)
+        return np.zeros(image.shape[:2], int)
+
+    quality.compare(choice_of(one), replace(options, counts=(9000,)), ignore)
+    assert max(asked) == SIDE**2
 
 
 def test_borders_on_the_lines_between_windows_are_counted(options):
@@ -356,6 +394,8 @@ def test_our_methods_are_measured_under_the_names_they_are_given(options):
         ({"every": 0}, "every must be a whole number of at least 1, got 0"),
         ({"workers": 0}, "workers must be a whole number of at least 1, got 0"),
         ({"counts": ()}, "counts must be whole numbers of at least 1, got []"),
+        ({"counts": (5, 5)}, "counts must differ from each other, got [5, 5]"),
+        ({"tolerance_px": -1}, "tolerance_px must be a whole number of at least 0, got -1"),
         ({"counts": (5, 0)}, "counts must be whole numbers of at least 1, got [5, 0]"),
         ({"sets": ()}, "sets must name at least one folder, got none"),
         ({"headlines": ("BB",)}, f"no score is called 'BB'; there are {', '.join(quality.HEADLINES)}"),

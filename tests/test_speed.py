@@ -8,6 +8,7 @@ import pytest
 
 from napari_pcnet.evaluation import scale, speed
 from napari_pcnet.evaluation.benchmark import ScaleOptions, SpeedOptions, main_scale, main_speed
+from napari_pcnet.evaluation.fresh import run_afresh
 from napari_pcnet.evaluation.method import Method
 from napari_pcnet.evaluation.methods import Choice
 from napari_pcnet.evaluation.pictures import draw_photograph, shape_of
@@ -107,6 +108,31 @@ def test_a_process_that_is_killed_has_run_out_of_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(scale, "run_afresh", lambda method, image, count: None)
     table = scale.compare(BOTH, ScaleOptions(sides=(64,), output=tmp_path / "s"), ignore)
     assert table.count("out of memory") == 2
+
+
+def starved(image, n_segments):
+    raise MemoryError
+
+
+def test_a_method_that_finds_no_memory_is_said_so_not_raised():
+    assert run_afresh(Method("starved", starved), np.zeros((64, 64, 3), np.uint8), 4) is None
+
+
+def test_a_method_added_later_is_measured_beside_the_others_anew(options):
+    alone = Choice(BOTH.methods[:1], ())
+    speed.compare(alone, options, ignore)
+    calls.clear()
+    speed.compare(BOTH, options, ignore)
+    measured = [name for name, shape in calls if shape == (260, 300, 3)]
+    assert measured == ["halves", "whole"] * 3
+
+
+def test_another_machine_measures_all_anew(options, monkeypatch):
+    speed.compare(BOTH, options, ignore)
+    calls.clear()
+    monkeypatch.setattr("napari_pcnet.provenance._machine", lambda: "Abacus 3000")
+    speed.compare(BOTH, options, ignore)
+    assert len([name for name, shape in calls if shape == (260, 300, 3)]) == 6
 
 
 def test_a_drawn_photograph_follows_its_seed():

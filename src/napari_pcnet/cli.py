@@ -27,6 +27,8 @@ USER_ERROR = 2
 INTERRUPTED = 130
 """Exit statuses, as shells have them."""
 
+LOG_EVERY_S = 60
+
 DEMO_SEGMENTS = 250
 DEMO_FOLDER = Path("napari-pcnet-demo")
 
@@ -258,15 +260,22 @@ def _summary(labels: NDArray[np.integer[Any]], record: RunRecord, seconds: float
 
 
 def _progress() -> Callable[[int, int], None]:
-    """Return a progress line that counts up with the time left, where somebody watches."""
+    """Return a progress line that counts up with the time left; in a log a line a minute."""
     start = time.monotonic()
 
+    watched = sys.stderr.isatty()
+    said_at = start
+
     def show(done: int, total: int) -> None:
-        if not sys.stderr.isatty():
-            return
-        left_s = (time.monotonic() - start) / done * (total - done) if done else 0.0
-        line = f"\r{done} of {total}, {left_s // 60:.0f} min {left_s % 60:02.0f} s left "
-        print(line, end="\n" if done == total else "", file=sys.stderr, flush=True)
+        nonlocal said_at
+        now = time.monotonic()
+        left_s = (now - start) / done * (total - done) if done else 0.0
+        text = f"{done} of {total}, {left_s // 60:.0f} min {left_s % 60:02.0f} s left"
+        if watched:
+            print(f"\r{text} ", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        elif now - said_at >= LOG_EVERY_S:
+            said_at = now
+            print(text, file=sys.stderr, flush=True)
 
     return show
 
@@ -402,19 +411,19 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 def _add_benchmarks(parser: argparse.ArgumentParser) -> None:
     benchmark = import_module("napari_pcnet.evaluation.benchmark")
     kinds = parser.add_subparsers(required=True, metavar="quality|speed|scale|contract", dest="what")
-    for what, options_class in (
-        ("quality", benchmark.QualityOptions),
-        ("speed", benchmark.SpeedOptions),
-        ("scale", benchmark.ScaleOptions),
-        ("contract", benchmark.ContractOptions),
+    for what, options_class, about in (
+        ("quality", benchmark.QualityOptions, "scores against annotations, at equal measured counts"),
+        ("speed", benchmark.SpeedOptions, "time and memory, method beside method, turn by turn"),
+        ("scale", benchmark.ScaleOptions, "time and memory against the side of the image"),
+        ("contract", benchmark.ContractOptions, "counts, connectedness and sizes of superpixels"),
     ):
-        kind = kinds.add_parser(what)
+        kind = kinds.add_parser(what, help=about, description=f"Measure {about}.")
         kind.add_argument(
             "config",
             type=Path,
             metavar="CONFIG.toml",
             nargs="?",
-            help="what to measure; flags come before what it says",
+            help="what to measure; a flag overrides what it says",
         )
         _add_flags(kind, options_class, short={})
         kind.set_defaults(run=_benchmark, options_class=options_class)

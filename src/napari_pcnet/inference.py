@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -268,6 +269,10 @@ class Predictor:
         self.timings[stage] += time.perf_counter() - started
 
 
+class SmallerWindowsWarning(RuntimeWarning):
+    """Memory ran out, and the work begins anew in smaller windows: slower, with the same labels."""
+
+
 def segment_base(
     picture: Picture,
     grid: Grid,
@@ -278,8 +283,8 @@ def segment_base(
 ) -> Base:
     """Label a picture with the pieces of its lattice, and gather their table.
 
-    If the device runs out of memory, windows are halved and the work begins anew; labels do not
-    depend on it.
+    If the device runs out of memory, windows are halved and the work begins anew, with a
+    `SmallerWindowsWarning`; labels do not depend on it.
 
     Parameters
     ----------
@@ -311,6 +316,11 @@ def segment_base(
             if not _is_out_of_memory(error):
                 raise
         core_shape = _halved(core_shape, grid, predictor.device)
+        warnings.warn(
+            f"memory ran out; beginning anew in windows of {' x '.join(map(str, core_shape))} work pixels",
+            SmallerWindowsWarning,
+            stacklevel=2,
+        )
         if predictor.device.type == "cuda":
             torch.cuda.empty_cache()
 

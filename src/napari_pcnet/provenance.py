@@ -6,6 +6,7 @@ and stay out; the command keeps its paths as they were typed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -80,10 +81,21 @@ class Provenance:
             "command": self.command,
             "commit": self.commit or "unknown, the code is no checkout",
             "machine": self.machine,
-            "versions": ", ".join(f"{name} {number}" for name, number in self.versions.items()),
+            "versions": self.versions_as_text,
             "date": self.date,
         }
         return "\n".join(f"{name}: {value}" for name, value in lines.items())
+
+    @property
+    def versions_as_text(self) -> str:
+        """Return the versions in a line."""
+        return ", ".join(f"{name} {number}" for name, number in self.versions.items())
+
+    @property
+    def environment(self) -> str:
+        """Eight digits that differ where the code, the machine or a version does."""
+        facts = json.dumps([self.commit, self.machine, self.versions])
+        return hashlib.sha256(facts.encode()).hexdigest()[:8]
 
     def as_json(self) -> str:
         """Return an object with the attributes as they are."""
@@ -91,18 +103,19 @@ class Provenance:
 
 
 def source_commit() -> str:
-    """Commit of the source tree the code runs from; '' where it is no checkout."""
+    """Commit of the source tree the code runs from; '' where it is no checkout of this code."""
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        _git("ls-files", "--error-unmatch", Path(__file__).name)  # not a package within another checkout
+        return _git("describe", "--always", "--dirty", "--abbrev=40")
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return described.stdout.strip()
+
+
+def _git(*words: str) -> str:
+    run = subprocess.run(
+        ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+    )
+    return run.stdout.strip()
 
 
 def _command(argv: Sequence[str]) -> str:
@@ -124,7 +137,14 @@ def _versions(packages: Sequence[str]) -> dict[str, str]:
 def _machine() -> str:
     system = f"{platform.system()} {platform.machine()}"
     cores = _usable_cores()
-    parts = [_processor(), f"{cores} core{'s' * (cores > 1)}", _memory(), system]
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    parts = [
+        _processor(),
+        f"{cores} core{'s' * (cores > 1)}",
+        f"OMP_NUM_THREADS {threads}" if threads else "",
+        _memory(),
+        system,
+    ]
     return ", ".join(filter(None, parts))
 
 

@@ -55,10 +55,17 @@ def mean_points(rows: Iterable[Row], annotations: str = "mean") -> list[Point]:
 def _mean_point(request: int, rows: Sequence[Row], annotations: str) -> Point:
     weights = [row.annotations if annotations == "mean" else 1 for row in rows]
     means = {
-        name: float(np.average([_figure(row, name, annotations) for row in rows], weights=weights))
+        name: _mean_of_known([_figure(row, name, annotations) for row in rows], weights)
         for name in rows[0].scores
     }
     return Point(request, means["K"], means)
+
+
+def _mean_of_known(values: Sequence[float], weights: Sequence[int]) -> float:
+    """Average what is no NaN: the seam rate is one where an image has nothing to cut or to compare with."""
+    figures, shares = np.array(values), np.array(weights)
+    known = ~np.isnan(figures)
+    return float(np.average(figures[known], weights=shares[known])) if known.any() else math.nan
 
 
 def _figure(row: Row, name: str, annotations: str) -> float:
@@ -94,11 +101,12 @@ def between(points: Sequence[Point], lowest: float, highest: float) -> list[Poin
     return [point for point in points if lowest / 1.5 <= point.superpixels <= highest * 1.5]
 
 
-def next_requests(points: Sequence[Point], wanted: Collection[int]) -> list[int]:
-    """Return the requests still to make so that the curve brackets every K wanted closely."""
+def next_requests(points: Sequence[Point], wanted: Collection[int], most: int) -> list[int]:
+    """Return the requests still to make, of at most `most`, for a curve that brackets every K wanted."""
     by_count = sorted(points, key=lambda point: point.superpixels)
     proposed = {_request_for(by_count, count) for count in wanted}
-    return sorted(request for request in proposed - {point.request for point in points} if request)
+    bounded = {min(request, most) for request in proposed if request}
+    return sorted(bounded - {point.request for point in points})
 
 
 def _request_for(by_count: Sequence[Point], count: int) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_pcnet import images
 from napari_pcnet.datasets import TRUTH_ENDINGS, Annotation, annotation_files, annotations_of, by_stem
 from napari_pcnet.evaluation.journal import DIGITS
+from napari_pcnet.evaluation.results import SCORES
 from napari_pcnet.evaluation.tally import Progress
 from napari_pcnet.files import write_atomically
 from napari_pcnet.metrics import Scores, score_annotations
@@ -27,10 +28,7 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".zarr")
 TRUTHS = (*TRUTH_ENDINGS, ".zarr")
 """Endings of what may be a truth."""
 
-SCORES = {each.name: str(each.metadata["short"]) for each in fields(Scores)}
-"""Heading of each score."""
-
-COLUMNS = ("labels", "truth", "annotation", *SCORES.values())
+COLUMNS = ("labels", "truth", "annotation", *SCORES)
 """Of the file; `annotation` is the number, from 1, of the annotation within the truth's file."""
 
 
@@ -213,7 +211,7 @@ def _table(scored: Sequence[Scored]) -> str:
     if len(scored) > 1:
         every = [scores for each in scored for scores in each.scores]
         lines[f"mean over all {len(every)} annotations"] = tuple(every)
-    rows = [["", *SCORES.values()], *([name, *_means(scores)] for name, scores in lines.items())]
+    rows = [["", *SCORES], *([name, *_means(scores)] for name, scores in lines.items())]
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
     return "\n".join(
         name.ljust(first) + "".join(cell.rjust(width + 2) for cell, width in zip(cells, others, strict=True))
@@ -224,7 +222,7 @@ def _table(scored: Sequence[Scored]) -> str:
 def _means(scores: Sequence[Scores]) -> list[str]:
     """Mean of every score, as a table prints it."""
     cells = []
-    for name in SCORES:
+    for name in SCORES.values():
         values = [getattr(each, name) for each in scores]
         if None in values:
             cells.append("-")
@@ -240,7 +238,7 @@ def _as_csv(scored: Sequence[Scored]) -> str:
     writer.writerow(COLUMNS)
     for each in scored:
         for annotation, scores in zip(each.annotations, each.scores, strict=True):
-            cells = [_cell(getattr(scores, name)) for name in SCORES]
+            cells = [_cell(getattr(scores, name)) for name in SCORES.values()]
             writer.writerow([each.labels, annotation.path, annotation.index + 1, *cells])
     return text.getvalue()
 

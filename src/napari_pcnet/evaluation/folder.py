@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from napari_pcnet.evaluation.journal import earlier_runs
 from napari_pcnet.files import write_atomically
 from napari_pcnet.provenance import Provenance
 
 RESULTS = "results.csv"
 TABLE = "table.txt"
+LOCK = ".lock"
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[Path]:
+    """Make a folder if it is not there, and keep other benchmarks out of it meanwhile.
+
+    Yields
+    ------
+    Path
+        Its file of results.
+
+    Raises
+    ------
+    ValueError
+        If it is a file, or another benchmark is at work in it.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"output must be a folder, but {folder} is a file")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            yield folder / RESULTS
+    except Timeout:
+        raise ValueError(
+            f"another benchmark is at work in {folder}; wait for it or name another output"
+        ) from None
 
 
 def write_table(folder: Path, text: str) -> Provenance:
     """Write a table with what made it: command, commit, machine and versions, which are returned."""
     provenance = Provenance.of_this_run()
-    content = f"{text}\n\n{provenance.as_text()}\n".encode()
+    lines = [text, "", provenance.as_text(), *earlier_runs(folder)]
+    content = "\n".join([*lines, ""]).encode()
     write_atomically(folder / TABLE, lambda file: file.write(content))
     return provenance

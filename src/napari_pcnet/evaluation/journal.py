@@ -2,6 +2,8 @@
 
 An interrupted benchmark goes on where it stopped, without repeating or losing a row: a row is
 written at once, and a last line that was cut off in the middle is dropped when the file is opened.
+Beside it ``runs.csv`` says which run wrote which rows: from what row on, by what command, commit and
+machine.
 """
 
 from __future__ import annotations
@@ -12,10 +14,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from napari_pcnet.provenance import Provenance
+
 Key: TypeAlias = tuple[str, ...]
 
 DIGITS = 9
 """Significant digits of a number in the file."""
+
+RUNS = "runs.csv"
+RUN_COLUMNS = ("first_row", "date", "commit", "machine", "versions", "command")
 
 
 class Journal:
@@ -43,6 +50,7 @@ class Journal:
             raise FileNotFoundError(f"the folder of the results file {path} does not exist; make it first")
         self._path, self._names, self._numbers = path, tuple(names), tuple(numbers)
         self._rows: dict[Key, Mapping[str, float]] = {}
+        self._run_is_noted = False
         if path.exists():
             self._check_header()
             _drop_cut_off_line(path)
@@ -61,6 +69,9 @@ class Journal:
 
     def append(self, key: Key, numbers: Mapping[str, float]) -> None:
         """Write a row to the end of the file, at once."""
+        if not self._run_is_noted:
+            _note_run(self._path.with_name(RUNS), len(self._rows) + 1)
+            self._run_is_noted = True
         is_new = not self._path.exists() or self._path.stat().st_size == 0
         cells = [*key, *(f"{numbers[name]:.{DIGITS}g}" for name in self._numbers)]
         header = [*self._names, *self._numbers]
@@ -95,6 +106,27 @@ class Journal:
                 f"{self._path} is damaged: its line {','.join(cells)!r} cannot be read; delete the line"
             ) from None
         return tuple(cells[: len(self._names)]), numbers
+
+
+def _note_run(path: Path, first_row: int) -> None:
+    run = Provenance.of_this_run()
+    cells = [str(first_row), run.date, run.commit, run.machine, run.versions_as_text, run.command]
+    is_new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        file.write(_as_csv([RUN_COLUMNS, cells] if is_new else [cells]))
+
+
+def earlier_runs(folder: Path) -> list[str]:
+    """Say which rows of a folder's results are of which run; nothing where all are of one."""
+    path = folder / RUNS
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        runs = [run for run in csv.DictReader(file) if None not in run.values()]  # a cut off line is none
+    if len(runs) < 2:
+        return []
+    facts = [(run["first_row"], ", ".join(run[name] for name in RUN_COLUMNS[1:])) for run in runs]
+    return [f"rows from {first_row} on: {text}" for first_row, text in facts]
 
 
 def _as_csv(lines: Sequence[Sequence[str]]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -127,9 +128,17 @@ def _pcnet(image: Image, n_segments: int, **options: Any) -> Labels:
 
 
 def _windowed(image: Image, n_segments: int, model: str, windows: int) -> Labels:
+    from napari_pcnet.inference import SmallerWindowsWarning
+
     grid = Grid.of_count((image.shape[0], image.shape[1]), n_segments)
     window = _window_px(grid, windows) if windows else None
-    return _pcnet(image, n_segments, method="lattice", model=model, window=window)
+    with warnings.catch_warnings():
+        if windows:  # what is measured is these windows, not the smaller ones that fit instead
+            warnings.simplefilter("error", SmallerWindowsWarning)
+        try:
+            return _pcnet(image, n_segments, method="lattice", model=model, window=window)
+        except SmallerWindowsWarning as warning:
+            raise MemoryError(str(warning)) from None
 
 
 def _window_px(grid: Grid, windows: int) -> int:

@@ -113,6 +113,9 @@ def _opencv_seeds(image: Image, n_segments: int) -> Labels:
     import cv2
 
     height, width, channels = image.shape
+    side_px = _region_size_px(image, n_segments)
+    if side_px < 2 or min(height, width) < 2 * side_px:  # where the library may take the process with it
+        raise ValueError(f"{height} x {width} pixels do not hold superpixels of {side_px} x {side_px}")
     superpixels = cv2.ximgproc.createSuperpixelSEEDS(
         width, height, channels, n_segments, SEEDS_LEVELS, SEEDS_PRIOR, SEEDS_BINS
     )

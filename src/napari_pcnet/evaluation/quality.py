@@ -28,7 +28,7 @@ from napari_pcnet.evaluation.curves import (
     nearest_request,
     next_requests,
 )
-from napari_pcnet.evaluation.folder import RESULTS, write_table
+from napari_pcnet.evaluation.folder import held, write_table
 from napari_pcnet.evaluation.method import Image, Labels, Method
 from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
 from napari_pcnet.evaluation.results import SEAM_RATE, Key, ResultsFile, Row
@@ -74,6 +74,10 @@ class Crop:
     top: int
     left: int
     side_px: int = 160
+
+    def __post_init__(self) -> None:
+        if self.side_px < 1:
+            raise ValueError(f"side_px must be a whole number of at least 1, got {self.side_px}")
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,10 @@ class QualityOptions:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {getattr(self, name)}")
         if not self.counts or min(self.counts) < 1:
             raise ValueError(f"counts must be whole numbers of at least 1, got {list(self.counts)}")
+        if len(set(self.counts)) < len(self.counts):
+            raise ValueError(f"counts must differ from each other, got {list(self.counts)}")
+        if self.tolerance_px is not None and self.tolerance_px < 0:
+            raise ValueError(f"tolerance_px must be a whole number of at least 0, got {self.tolerance_px}")
         if not self.sets:
             raise ValueError("sets must name at least one folder, got none")
         unknown = [each for each in self.headlines if each not in HEADLINES]
@@ -135,12 +143,16 @@ class QualityOptions:
             raise ValueError(f"no score is called {unknown[0]!r}; there are {', '.join(HEADLINES)}")
 
 
+class MethodFailedError(ValueError):
+    """A method that raises an error, or returns no labels of the image."""
+
+
 class Curves(NamedTuple):
     """What was measured on one set."""
 
     folder: Path
     pairs: Sequence[Pair]
-    by_method: Mapping[str, list[Point]]
+    by_method: dict[str, list[Point]]
 
 
 def main_quality(options: QualityOptions, progress: Progress) -> str:
@@ -164,7 +176,8 @@ def main_quality(options: QualityOptions, progress: Progress) -> str:
     FileNotFoundError
         If the data are not there.
     ValueError
-        If a method, a model or a layout is unknown.
+        If a method, a model or a layout is unknown, or every method fails. One that fails beside
+        others is left out and named.
     """
     return compare(choose(options.methods, options.ours), options, progress)
 
@@ -174,22 +187,55 @@ def compare(choice: Choice, options: QualityOptions, progress: Progress) -> str:
     _refuse_equal_names([_set_name(options.data / name) for name in options.sets])
     sets = {name: _pairs_of(options.data / name, options.every) for name in options.sets}
     crops = [_crop_of(crop, sets) for crop in options.panel]
+    _refuse_unknown([*options.panel_methods], [each.name for each in choice.methods])
     if options.plots:  # a missing matplotlib is said before the work, not after it
         import_module("napari_pcnet.evaluation.plots")
-    options.output.mkdir(parents=True, exist_ok=True)
-    results = ResultsFile(options.output / RESULTS)
-    tally = Tally(progress, len(choice.methods) * sum(map(len, sets.values())) * len(options.counts))
-    measured = []
-    for name, pairs in sets.items():
-        folder = options.data / name
-        campaigns = [_Campaign(each, folder, pairs, options, results, tally) for each in choice.methods]
-        curves = {each.method.name: each.curve() for each in campaigns}
-        measured.append(Curves(folder, pairs, curves))
-    text = _text(choice, measured, options)
-    provenance = write_table(options.output, text)
-    if options.plots:
-        _draw(choice, measured, crops, options, provenance)
+    with held(options.output) as results_file:
+        tally = Tally(progress, len(choice.methods) * sum(map(len, sets.values())) * len(options.counts))
+        choice, measured = _measured(choice, sets, options, ResultsFile(results_file), tally)
+        text = _text(choice, measured, options)
+        provenance = write_table(options.output, text)
+        if options.plots:
+            _draw(choice, measured, crops, options, provenance)
     return text
+
+
+def _measured(
+    choice: Choice,
+    sets: Mapping[str, Sequence[Pair]],
+    options: QualityOptions,
+    results: ResultsFile,
+    tally: Tally,
+) -> tuple[Choice, Sequence[Curves]]:
+    """Measure set by set; a method that fails is left out of all, and its failure said."""
+    measured, failures = [], dict[str, str]()
+    for name, pairs in sets.items():
+        folder, curves = options.data / name, dict[str, list[Point]]()
+        most = min(math.prod(pair.read_image().shape[:2]) for pair in pairs)
+        for method in choice.methods:
+            if method.name in failures:
+                continue
+            try:
+                campaign = _Campaign(method, folder, pairs, most, options, results, tally)
+                curves[method.name] = campaign.curve()
+            except MethodFailedError as failure:
+                failures[method.name] = str(failure)
+        measured.append(Curves(folder, pairs, curves))
+    left = tuple(each for each in choice.methods if each.name not in failures)
+    if not left:
+        raise ValueError("; ".join(failures.values()))
+    for curves_of_set in measured:
+        for name in failures:
+            curves_of_set.by_method.pop(name, None)
+    return Choice(left, (*choice.skipped, *failures.values())), measured
+
+
+def _refuse_unknown(panel_methods: Sequence[str], names: Sequence[str]) -> None:
+    unknown = [each for each in panel_methods if each not in names]
+    if unknown:
+        raise ValueError(
+            f"panel_methods names {unknown[0]!r}, which is not measured; there are {', '.join(names)}"
+        )
 
 
 def _refuse_equal_names(names: Sequence[str]) -> None:
@@ -223,6 +269,7 @@ class _Campaign:
     method: Method
     folder: Path
     pairs: Sequence[Pair]
+    most: int  # superpixels that can be asked of every image
     options: QualityOptions
     results: ResultsFile
     tally: Tally
@@ -233,13 +280,14 @@ class _Campaign:
         A resumed run goes through the same rounds, since each follows from the ones before alone.
         """
         described = self.method.described()
-        requests = sorted(set(self.options.counts))
+        requests = sorted({min(count, self.most) for count in self.options.counts})
         rows: list[Row] = []
         for round_number in range(MAX_ROUNDS):
             if round_number:
                 self.tally.expect(len(requests) * len(self.pairs))
             rows += self._round(requests, described)
-            requests = next_requests(mean_points(rows), self.options.counts)
+            points = mean_points(rows, self.options.annotations)
+            requests = next_requests(points, self.options.counts, self.most)
             if not requests:
                 break
         return mean_points(rows, self.options.annotations)
@@ -286,14 +334,13 @@ def _measure(task: _Task) -> Iterator[Row]:
 
 
 def _segment(task: _Task, image: Image, count: int) -> Labels:
-    failure = f"{task.method.name} failed on {task.pair.image} at n = {count}"
-    remedy = "leave the method out, or go on by the same command once it is cured"
+    failure = f"{task.method.name} left out: it failed on {task.pair.image} at n = {count}"
     try:
         labels = task.method(image, count)
     except Exception as error:  # whatever a peer may raise
-        raise ValueError(f"{failure} ({error}); {remedy}") from error
+        raise MethodFailedError(f"{failure} ({error})") from error
     if labels.shape != image.shape[:2]:
-        raise ValueError(f"{failure} (labels of shape {labels.shape} for {image.shape[:2]} pixels); {remedy}")
+        raise MethodFailedError(f"{failure} (labels of shape {labels.shape} for {image.shape[:2]} pixels)")
     return labels
 
 
@@ -301,7 +348,10 @@ def _seam_rate_of(method: Method, labels: Labels, request: int) -> float:
     if method.seams is None:
         return math.nan
     seams = method.seams((labels.shape[0], labels.shape[1]), request)
-    return seam_rate(labels, *seams) if any(seams.cut) and any(seams.lattice) else math.nan
+    if not any(seams.cut) or not any(seams.lattice):
+        return math.nan
+    rate = seam_rate(labels, *seams)
+    return rate if math.isfinite(rate) else math.nan  # no borders to hold the seams against
 
 
 # ------------------------------------------------------------------------------ the table

@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
-from napari_pcnet.evaluation.folder import RESULTS, write_table
+from napari_pcnet.evaluation.costs import Case, Log
+from napari_pcnet.evaluation.folder import held, write_table
+from napari_pcnet.evaluation.fresh import Run, run_afresh
 from napari_pcnet.evaluation.method import Method
 from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
 from napari_pcnet.evaluation.pictures import draw_photograph
-from napari_pcnet.evaluation.speed import Case, Log, Run, run_afresh
 from napari_pcnet.evaluation.tally import Progress, Tally
 from napari_pcnet.grid import CELL
 
@@ -85,13 +87,20 @@ def main_scale(options: ScaleOptions, progress: Progress) -> str:
 
 def compare(choice: Choice, options: ScaleOptions, progress: Progress) -> str:
     """Measure these methods, write and return their table, and draw it."""
+    import_module("napari_pcnet.evaluation.plots")  # a missing matplotlib is said before the work
+
+    tally = Tally(progress, len(choice.methods) * len(options.sides))
+    with held(options.output) as results_file:
+        log = Log(results_file, choice.methods)
+        for side in options.sides:
+            _measure(choice.methods, side, options, log, tally)
+        return _written(choice, options, log)
+
+
+def _written(choice: Choice, options: ScaleOptions, log: Log) -> str:
+    """Write the table and the plot of what was measured, and return the table."""
     from napari_pcnet.evaluation.plots import ScalePoint, draw_scale
 
-    options.output.mkdir(parents=True, exist_ok=True)
-    log = Log(options.output / RESULTS)
-    tally = Tally(progress, len(choice.methods) * len(options.sides))
-    for side in options.sides:
-        _measure(choice.methods, side, options, log, tally)
     runs = {
         method.name: [_found(method, side, options, log) for side in options.sides]
         for method in choice.methods

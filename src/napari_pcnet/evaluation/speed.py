@@ -11,40 +11,26 @@ what a run resumes from) and ``table.txt``.
 from __future__ import annotations
 
 import math
-import re
 import statistics
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
-from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from napari_pcnet.evaluation.folder import RESULTS, write_table
-from napari_pcnet.evaluation.journal import Journal
+from napari_pcnet.evaluation.costs import Case, Log
+from napari_pcnet.evaluation.folder import held, write_table
+from napari_pcnet.evaluation.fresh import run_afresh, warm_up
 from napari_pcnet.evaluation.method import Image, Method
 from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
 from napari_pcnet.evaluation.pictures import draw_photograph, shape_of
 from napari_pcnet.evaluation.tally import Progress, Tally
 
-WARM_UP_PX = 256
-WARM_UP_SEGMENTS = 16
-KIBIBYTE = 2**10
 MEBIBYTE = 2**20
 
 MEMORY = "memory"
 """Stands for the turn in the row of a method's memory."""
-
-STATUS = Path("/proc/self/status")
-CLEAR_REFS = Path("/proc/self/clear_refs")
-"""Linux: writing 5 here sets the peak to the memory held now."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +65,6 @@ class SpeedOptions:
             raise ValueError(f"counts must be whole numbers of at least 1, got {list(self.counts)}")
         for size in self.sizes:
             shape_of(size)
-
-
-class Case(NamedTuple):
-    """What all methods are given in turn."""
-
-    size: str
-    seed: int
-    request: int
 
 
 @dataclass(frozen=True)
@@ -129,47 +107,23 @@ def main_speed(options: SpeedOptions, progress: Progress) -> str:
 
 def compare(choice: Choice, options: SpeedOptions, progress: Progress) -> str:
     """Measure these methods and return their table; the first is held against the others."""
-    options.output.mkdir(parents=True, exist_ok=True)
     turns = options.repetitions + options.memory
     cases = [Case(size, options.seed, count) for size in options.sizes for count in options.counts]
     tally = Tally(progress, len(cases) * len(choice.methods) * turns)
-    clock = _Clock(choice.methods, Log(options.output / RESULTS), tally)
-    blocks = []
-    for case in cases:
-        costs = clock.measure(case, options.repetitions, options.memory)
-        title = f"{case.size}, n = {case.request}, median of {options.repetitions} turns"
-        blocks.append("\n".join([title, *_table(costs)]))
-    described = [f"{each.name}: {each.described()}" for each in choice.methods]
-    text = "\n\n".join([*blocks, "\n".join([*described, *choice.skipped])])
-    write_table(options.output, text)
+    with held(options.output) as results_file:
+        clock = _Clock(choice.methods, Log(results_file, choice.methods), tally)
+        blocks = []
+        for case in cases:
+            costs = clock.measure(case, options.repetitions, options.memory)
+            title = f"{case.size}, n = {case.request}, median of {options.repetitions} turns"
+            blocks.append("\n".join([title, *_table(costs)]))
+        described = [f"{each.name}: {each.described()}" for each in choice.methods]
+        text = "\n\n".join([*blocks, "\n".join([*described, *choice.skipped])])
+        write_table(options.output, text)
     return text
 
 
 # ------------------------------------------------------------------------------ measuring
-
-
-class Log:
-    """The file of results: what one run of a method took, by method, case and turn."""
-
-    NAMES = ("method", "settings", "size", "seed", "request", "turn")
-    NUMBERS = ("seconds", "K", "peak_bytes")
-
-    def __init__(self, path: Path) -> None:
-        self._journal = Journal(path, self.NAMES, self.NUMBERS)
-
-    def find(self, method: Method, case: Case, turn: str) -> Mapping[str, float] | None:
-        """Return the numbers of one run, or None if it was not measured yet."""
-        key = self._key(method, case, turn)
-        return self._journal.rows.get(key)
-
-    def write(self, method: Method, case: Case, turn: str, **numbers: float) -> None:
-        """Append the numbers of one run."""
-        nothing = dict.fromkeys(self.NUMBERS, math.nan)
-        self._journal.append(self._key(method, case, turn), nothing | numbers)
-
-    @staticmethod
-    def _key(method: Method, case: Case, turn: str) -> tuple[str, ...]:
-        return (method.name, method.described(), *map(str, case), turn)
 
 
 class _Clock:
@@ -216,64 +170,6 @@ class _Clock:
             tuple(run["seconds"] for run in runs),
             math.nan if peak is None else peak["peak_bytes"],
         )
-
-
-class Run(NamedTuple):
-    """One run of a method in a process of its own."""
-
-    superpixels: int
-    seconds: float
-    peak_bytes: int
-
-
-def run_afresh(method: Method, image: Image, count: int) -> Run | None:
-    """Run a method once in a fresh process; None if that was killed, as when memory runs out."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "image.npy")
-        np.save(file, image)
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            try:
-                return process.submit(_run_and_watch, method, file, count).result()
-            except BrokenProcessPool:
-                return None
-
-
-def _run_and_watch(method: Method, image_file: Path, count: int) -> Run:
-    """Time a run, and take its peak of memory beyond this process with its imports and the image."""
-    for module in method.imports:
-        import_module(module)
-    image = np.load(image_file)
-    before = _reset_peak()
-    warm_up(method, image)
-    start = time.perf_counter()
-    labels = method(image, count)
-    seconds = time.perf_counter() - start
-    peak = _peak_rss() - before
-    return Run(np.unique(labels).size, seconds, peak)
-
-
-def warm_up(method: Method, image: Image) -> None:
-    """Run a method on a small part, so that the next run pays for no imports and no weights."""
-    method(np.ascontiguousarray(image[:WARM_UP_PX, :WARM_UP_PX]), WARM_UP_SEGMENTS)
-
-
-def _reset_peak() -> int:
-    """Forget the peak so far where the system can, and return the memory held now, in bytes."""
-    if CLEAR_REFS.exists():
-        CLEAR_REFS.write_text("5")
-    return _peak_rss()
-
-
-def _peak_rss() -> int:
-    if STATUS.exists():
-        # On Linux ru_maxrss would do only nearly: a process inherits the peak of its parent.
-        found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
-        if found:
-            return int(found[1]) * KIBIBYTE
-    import resource  # not on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * KIBIBYTE
 
 
 # ------------------------------------------------------------------------------ the table

@@ -1,0 +1,56 @@
+"""The file of what runs of methods cost: what a benchmark of speed or scale resumes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from napari_pcnet.evaluation.journal import Journal
+from napari_pcnet.evaluation.method import Method
+from napari_pcnet.provenance import Provenance
+
+
+class Case(NamedTuple):
+    """What all methods are given in turn."""
+
+    size: str
+    seed: int
+    request: int
+
+
+class Log:
+    """What one run of a method took, by method, case and turn.
+
+    Ratios are of runs beside each other in one environment. A run is therefore found again only
+    beside the same methods, by the same code on the same machine.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    methods : sequence of Method
+        All that take part.
+    """
+
+    NAMES = ("environment", "beside", "method", "settings", "size", "seed", "request", "turn")
+    NUMBERS = ("seconds", "K", "peak_bytes")
+
+    def __init__(self, path: Path, methods: Sequence[Method]) -> None:
+        self._journal = Journal(path, self.NAMES, self.NUMBERS)
+        self._environment = Provenance.of_this_run().environment
+        self._beside = " ".join(sorted(method.name for method in methods))
+
+    def find(self, method: Method, case: Case, turn: str) -> Mapping[str, float] | None:
+        """Return the numbers of one run, or None if it was not measured yet."""
+        key = self._key(method, case, turn)
+        return self._journal.rows.get(key)
+
+    def write(self, method: Method, case: Case, turn: str, **numbers: float) -> None:
+        """Append the numbers of one run."""
+        nothing = dict.fromkeys(self.NUMBERS, math.nan)
+        self._journal.append(self._key(method, case, turn), nothing | numbers)
+
+    def _key(self, method: Method, case: Case, turn: str) -> tuple[str, ...]:
+        return (self._environment, self._beside, method.name, method.described(), *map(str, case), turn)
