@@ -67,7 +67,7 @@ def test_no_request_exceeds_what_there_is_to_have():
         ({200: 100, 400: 200}, (400,), [880]),  # too few: twice as many and a tenth
         ({200: 400, 400: 800}, (200,), [90]),  # too many: half of it less a tenth
         ({200: 100, 400: 300}, (200,), [300]),  # bracketed too widely: on the line between
-        ({200: 180, 400: 220}, (200,), []),  # bracketed closely
+        ({200: 185, 400: 220}, (200,), []),  # bracketed closely
         ({200: 195, 400: 800}, (200,), []),  # near enough to one of the two
         ({300: 100, 400: 300, 301: 101}, (200,), [350]),
         ({200: 9, 4000: 9}, (18,), [8800]),  # no more to be had, as far as one can see

@@ -17,7 +17,7 @@ from napari_pcnet.evaluation.results import Row
 OVERSHOOT = 1.1
 """How far beyond a K not reached the next request aims, as a factor."""
 
-WIDEST_BRACKET = 1.3
+WIDEST_BRACKET = 1.2
 """Two measured K with a K wanted between them are near enough if their ratio is at most this."""
 
 LONGEST_LINE = 2.5
