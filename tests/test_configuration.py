@@ -19,6 +19,13 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Corner:
+    top: int
+    left: int
+    colour: str = ""
+
+
+@dataclass(frozen=True)
 class Options:
     part: Part = Part()
     parts: tuple[Part, ...] = ()
@@ -26,6 +33,7 @@ class Options:
     limit: float | None = None
     steps: int = 1
     seed: int = 0
+    corners: tuple[Corner, ...] = ()
 
 
 def read(folder: Path, **files: str) -> Options:
@@ -56,7 +64,7 @@ def test_a_file_says_only_what_differs_from_the_one_it_extends(tmp_path: Path) -
         ('extends = "none.toml"', r"there is no configuration .*none\.toml$"),
         ("extends = 3", r"c\.toml: extends must be the name of a file, got 3$"),
         ('extends = "c.toml"', r"c\.toml: extends 'c\.toml', which extends this file in turn$"),
-        ("step = 3", r"c\.toml: unknown step; known are limit, part, parts, seed, steps, where$"),
+        ("step = 3", r"c\.toml: unknown step; known are corners, limit, part, parts, seed, steps, where$"),
         ("[[parts]]\nsize = 3", r"c\.toml \[parts\]: unknown size; known are name, side$"),
         ("parts = [3]", r"c\.toml: parts must be a table, got 3$"),
         ("[parts]", r"c\.toml: parts must be a list, got \{\}$"),
@@ -67,6 +75,12 @@ def test_a_file_says_only_what_differs_from_the_one_it_extends(tmp_path: Path) -
 def test_what_cannot_be_used_is_said_in_a_sentence(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises((FileNotFoundError, ValueError), match=message):
         read(tmp_path, c=text)
+
+
+def test_what_has_no_default_must_be_given(tmp_path: Path) -> None:
+    message = f"{tmp_path / 'c.toml'} [corners]: top, left must be given"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        read(tmp_path, c='[[corners]]\ncolour = "red"\n')
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -65,11 +65,18 @@ def _fill(kind: type[Table], table: dict[str, Any], place: str) -> Table:
     unknown = sorted(set(table) - set(hints))
     if unknown:
         raise ValueError(f"{place}: unknown {', '.join(unknown)}; known are {', '.join(sorted(hints))}")
+    missing = [name for name in _required(kind) if name not in table]
+    if missing:
+        raise ValueError(f"{place}: {', '.join(missing)} must be given")
     values = {name: _checked(hints[name], value, place, name) for name, value in table.items()}
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{place}: {error}") from None
+
+
+def _required(kind: type[Any]) -> list[str]:
+    return [each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING]
 
 
 def _checked(hint: Any, value: Any, place: str, name: str) -> Any:  # Any: a field's type, a TOML value
