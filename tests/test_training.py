@@ -228,7 +228,7 @@ def test_a_configuration_is_read_from_toml(tmp_path: Path) -> None:
             '[data]\ntrain = ["x"]\n[loss]\nposition_power = 3',
             r"\[loss\]: position_power must be 1 or 2, got 3$",
         ),
-        ("[run]\nsteps = 5", "missing 1 required positional argument: 'data'"),
+        ("[run]\nsteps = 5", ": data must be given$"),
         ('[data]\ntrain = ["x"]\n[samples]\ncrop_px = 100', "crop_px must be a multiple of 64, got 100"),
     ],
 )
