@@ -6,6 +6,7 @@ from the dataclasses that hold the options. What needs torch is imported inside 
 """
 
 import argparse
+import os
 import platform
 import sys
 import time
@@ -25,6 +26,7 @@ from napari_pcnet.record import Origin, RunRecord, needs_no_fourth, notes_of
 FAILED = 1
 USER_ERROR = 2
 INTERRUPTED = 130
+CLOSED_PIPE = 141
 """Exit statuses, as shells have them."""
 
 LOG_EVERY_S = 60
@@ -54,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         namespace = _parser(words).parse_args(words)
         status: int = namespace.run(namespace)
+    except BrokenPipeError:  # whoever reads, as head does, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
         return _refuse(str(error))
     except MemoryError as error:
