@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         namespace = _parser(words).parse_args(words)
         status: int = namespace.run(namespace)
+        sys.stdout.flush()  # a reader that is gone is noticed here, not when Python ends
     except BrokenPipeError:  # whoever reads, as head does, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE

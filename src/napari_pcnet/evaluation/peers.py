@@ -103,10 +103,15 @@ def _opencv_lsc(image: Image, n_segments: int) -> Labels:
     import cv2
 
     region_size_px = _region_size_px(image, n_segments)
-    superpixels = cv2.ximgproc.createSuperpixelLSC(_lab8(image), region_size_px, LSC_RATIO)
-    superpixels.iterate(OPENCV_ITERATIONS)
-    superpixels.enforceLabelConnectivity(OPENCV_MIN_ELEMENT_PERCENT)
-    return np.asarray(superpixels.getLabels())
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # several add up in any order, and labels differ from run to run
+    try:
+        superpixels = cv2.ximgproc.createSuperpixelLSC(_lab8(image), region_size_px, LSC_RATIO)
+        superpixels.iterate(OPENCV_ITERATIONS)
+        superpixels.enforceLabelConnectivity(OPENCV_MIN_ELEMENT_PERCENT)
+        return np.asarray(superpixels.getLabels())
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _opencv_seeds(image: Image, n_segments: int) -> Labels:
