@@ -2,11 +2,13 @@
 
 Two regions of ``a`` and ``b`` pixels cost ::
 
-    a b / (a + b) * (|colour difference|^2 + m^2 (P^2 / (16 (a + b)) + EVENNESS))
+    a b / (a + b) * (|colour difference|^2 + BOUNDARY s + m^2 (P^2 / (16 (a + b)) + EVENNESS))
 
-with the colour of a region its mean (CIELAB for RGB), ``m`` the compactness, and ``P`` the
-perimeter of the two together. The first term is Ward's, the growth of the summed squared colour error.
-The second is free of scale: ``P^2 / 16 area`` is 1 for a square of any size and grows as a region gets
+with the colour of a region its mean (CIELAB for RGB), ``s`` the mean over the border between the two
+of how likely the network says that a boundary runs there (0 if it says nothing), ``m`` the
+compactness, and ``P`` the perimeter of the two together. The first term is Ward's, the growth of the
+summed squared colour error.
+The last is free of scale: ``P^2 / 16 area`` is 1 for a square of any size and grows as a region gets
 longer or more ragged. So one tree serves every count, where with a fixed scale fine cuts would
 ignore shape and coarse ones become a grid. `EVENNESS` weighs size alone, so that uniform pictures
 merge their smallest regions first.
@@ -28,6 +30,10 @@ from napari_pcnet.connectivity import number_by_first
 
 STEPS_PER_OCTAVE = 8
 """Fineness in which costs are compared."""
+
+BOUNDARY = 400.0
+"""Weight of a boundary that is certain along the whole border, as a squared difference of colour: two
+colours 20 apart in CIELAB."""
 
 EVENNESS = 3.0
 """Weight of size alone beside shape (1 for a square): Ward's cost of a feature in which all regions
@@ -124,6 +130,7 @@ def build(
     edges: NDArray[np.int64],
     border: NDArray[np.float64],
     compactness: float,
+    strength: NDArray[np.float64] | None = None,
 ) -> Tree:
     """Merge neighbouring regions, cheapest first, until none are left to merge.
 
@@ -136,6 +143,8 @@ def build(
         Length of the border that they share, as `Features.perimeter`.
     compactness : float
         The weight ``m`` of shape against colour.
+    strength : (e,) float64 array, optional
+        Integral along each border of how likely a boundary runs there, from 0 to its length.
 
     Returns
     -------
@@ -146,15 +155,18 @@ def build(
     merges: list[NDArray[np.int64]] = []
     costs: list[NDArray[np.float64]] = []
     made = leaves
+    # What is summed along the border between two regions: its length, how likely a boundary runs there.
+    lines = np.column_stack([border, np.zeros_like(border) if strength is None else strength])
     while len(edges):
-        cost = state.cost(edges, border, compactness)
+        border, strength = lines.T
+        cost = state.cost(edges, border, strength, compactness)
         chosen = _cheapest_of_both(edges, cost, len(state.area))
         pairs = edges[chosen]
         merges.append(state.node[pairs])
         costs.append(np.maximum(cost[chosen], state.height[pairs].max(axis=1)))
         target = state.merge(pairs, border[chosen], costs[-1], made)
         made += len(pairs)
-        edges, border = _relabel(edges, border, target)
+        edges, lines = _relabel(edges, lines, target)
     if not merges:
         return Tree(leaves, np.empty((0, 2), np.int64), np.empty(0))
     return _sorted_tree(leaves, np.concatenate(merges), np.concatenate(costs))
@@ -182,7 +194,11 @@ class _State:
         )
 
     def cost(
-        self, edges: NDArray[np.int64], border: NDArray[np.float64], compactness: float
+        self,
+        edges: NDArray[np.int64],
+        border: NDArray[np.float64],
+        strength: NDArray[np.float64],
+        compactness: float,
     ) -> NDArray[np.float64]:
         u, v = edges.T
         together = self.area[u] + self.area[v]
@@ -190,7 +206,8 @@ class _State:
         outline = self.perimeter[u] + self.perimeter[v] - 2 * border
         shape = outline * outline / (SQUARE * together) + EVENNESS
         colour = _squared_distance(self.colour, u, v)
-        result: NDArray[np.float64] = weight * (colour + compactness**2 * shape)
+        boundary = BOUNDARY * strength / border
+        result: NDArray[np.float64] = weight * (colour + boundary + compactness**2 * shape)
         return result
 
     def merge(
@@ -252,19 +269,19 @@ def _hash(edges: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def _relabel(
-    edges: NDArray[np.int64], border: NDArray[np.float64], target: NDArray[np.int64]
+    edges: NDArray[np.int64], lines: NDArray[np.float64], target: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rename the ends of edges; drop those inside a region, join those between the same two."""
+    """Rename the ends of edges; drop those inside a region, sum up those between the same two."""
     moved = target[edges]
     low, high = moved.min(axis=1), moved.max(axis=1)
     apart = low != high
     number = int(target.max()) + 1
-    codes, length = low[apart] * number + high[apart], border[apart]
+    codes, lines = low[apart] * number + high[apart], lines[apart]
     order = np.argsort(codes, kind="stable")
-    codes, length = codes[order], length[order]
+    codes, lines = codes[order], lines[order]
     first = np.flatnonzero(np.diff(codes, prepend=-1))
     pairs: NDArray[np.int64] = np.column_stack(np.divmod(codes[first], number))
-    return pairs, np.add.reduceat(length, first) if len(first) else length[:0]
+    return pairs, np.add.reduceat(lines, first) if len(first) else lines[:0]
 
 
 def _sorted_tree(leaves: int, children: NDArray[np.int64], height: NDArray[np.float64]) -> Tree:

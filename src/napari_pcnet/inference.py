@@ -11,7 +11,7 @@ import copy
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -138,6 +138,7 @@ class Labelled(NamedTuple):
 
     raw: NDArray[np.int32]  # (h, w) raw ids, `connectivity.OUTSIDE` outside the mask
     confidence: NDArray[np.float32] | None  # (h, w) in whole steps, 0 to COLOUR_STEPS
+    boundary: NDArray[np.float32] | None  # as confidence, how likely a boundary runs along the pixel
 
 
 def device_names() -> tuple[str, ...]:
@@ -181,11 +182,12 @@ class Predictor:
                 features = self._trunk(picture, grid, tile.read)
             ids = np.empty(tile.labelled.shape, np.int32)
             sure = np.empty(tile.labelled.shape, np.float32) if self.with_confidence else None
+            edge = np.empty(tile.labelled.shape, np.float32) if self.model.boundary is not None else None
             rows, columns = (grid.work_position(axis) for axis in (0, 1))
             columns = columns[tile.labelled.left : tile.labelled.right]
             for strip in _strips(tile.tail):
                 with self._timed("tail"):
-                    logits = self._logits(features, tile, strip, grid)
+                    logits, boundary = self._tail(picture, features, tile, strip, grid)
                     neighbour = neighbour_argmax(logits)[0].to(torch.uint8).cpu().numpy()
                 first, last = np.searchsorted(rows, [strip.top, strip.bottom])
                 first, last = max(first, tile.labelled.top), min(last, tile.labelled.bottom)
@@ -195,12 +197,14 @@ class Predictor:
                     place = slice(first - tile.labelled.top, last - tile.labelled.top)
                     ids[place] = raw_ids(_pick(neighbour, *inside), at, columns, grid)
                     if sure is not None:
-                        sure[place] = _pick(_confidence_steps(logits), *inside)
+                        sure[place] = _pick(_in_steps(confidence(logits)[0]), *inside)
+                    if edge is not None and boundary is not None:
+                        edge[place] = _pick(_in_steps(boundary[0, 0].sigmoid()), *inside)
                 strip_done()
         mask = picture.read_mask(tile.labelled)
         if mask is not None:
             ids[~mask] = connectivity.OUTSIDE
-        return Labelled(ids, sure)
+        return Labelled(ids, sure, edge)
 
     def _trunk(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
         """Features of a window, ``(1, 16, h / 4, w / 4)``."""
@@ -217,8 +221,7 @@ class Predictor:
                 min(read.bottom, strip.bottom + ratio),
                 read.right,
             )
-            pixels = picture.read_work(grid, wide, self.reads)
-            image = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device, self.dtype)
+            image = self._pixels(picture, grid, wide)
             reduced = self.model.first(self.model.stem(image - self.model.mean))
             if first is None:
                 height, width = (side // ratio for side in read.shape)
@@ -231,8 +234,10 @@ class Predictor:
         assert first is not None, "a window has rows"
         return first
 
-    def _logits(self, features: Tensor, tile: Tile, strip: Window, grid: Grid) -> Tensor:
-        """Logits of every work pixel of a strip, ``(1, 9, h, w)``.
+    def _tail(
+        self, picture: Picture, features: Tensor, tile: Tile, strip: Window, grid: Grid
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits of every work pixel of a strip: of its association ``(1, 9, h, w)``, of a boundary.
 
         Each layer of the tail is computed on no more than the next one needs.
         """
@@ -249,18 +254,26 @@ class Predictor:
             for span, side in zip(inside, sides, strict=True)
         ]
         have = [slice(span.start * ratio, span.stop * ratio) for span in low]
-        values: Tensor = self.model.subpixel(features[:, :, low[0], low[1]])
-        for reach, layer in ((2, self.model.embed), (1, self.model.head), (0, None)):
-            need = [
-                slice(max(0, span.start - reach), min(side, span.stop + reach))
-                for span, side in zip(inside, sides, strict=True)
-            ]
-            crop = [slice(n.start - h.start, n.stop - h.start) for n, h in zip(need, have, strict=True)]
-            values, have = values[:, :, crop[0], crop[1]], need
-            if layer is not None:
-                values = layer(values)
-        _mask_rim(values, grid.lattice, (strip.top // CELL, strip.left // CELL))
-        return values
+        near, nearer = (_grown(inside, sides, reach) for reach in (2, 1))
+        detail = _crop(self.model.subpixel(features[:, :, low[0], low[1]]), have, near)
+        if self.model.guide is not None:
+            seen = _grown(inside, sides, 3)
+            rows, columns = seen
+            top, left = tile.read.top, tile.read.left
+            window = Window(top + rows.start, left + columns.start, top + rows.stop, left + columns.stop)
+            guide = self.model.guide(self._pixels(picture, grid, window) - self.model.mean)
+            detail = torch.cat([detail, _crop(guide, seen, near)], dim=1)
+        embedding = _crop(self.model.embed(detail), near, nearer)
+        logits = _crop(self.model.head(embedding), nearer, inside)
+        _mask_rim(logits, grid.lattice, (strip.top // CELL, strip.left // CELL))
+        if self.model.boundary is None:
+            return logits, None
+        return logits, _crop(self.model.boundary(embedding), nearer, inside)
+
+    def _pixels(self, picture: Picture, grid: Grid, window: Window) -> Tensor:
+        """A window of the work frame, ``(1, 3, h, w)``."""
+        pixels = picture.read_work(grid, window, self.reads)
+        return torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device, self.dtype)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -352,9 +365,9 @@ def _segment(
         pieces = connectivity.find_pieces(labelled.raw, tile.labelled, picture.shape[1])
         found = time.perf_counter()
         core = tile.core.inside(tile.labelled)
-        read = _reading(picture, tile, labelled.confidence)
+        read, boundary = _reading(picture, tile, labelled.confidence), labelled.boundary
         del labelled  # its memory serves the next window
-        parts.append(regions.gather(pieces.ids, core, tile.core, read, pieces.names, pieces.cells))
+        parts.append(regions.gather(pieces.ids, core, tile.core, read, pieces.names, pieces.cells, boundary))
         predictor.timings["pieces"] += found - started
         predictor.timings["table"] += time.perf_counter() - found
         mine = pieces.ids[core]
@@ -402,9 +415,22 @@ def _reading(
     return read
 
 
-def _confidence_steps(logits: Tensor) -> NDArray[np.float32]:
-    steps = (confidence(logits)[0] * COLOUR_STEPS).round()
+def _in_steps(shares: Tensor) -> NDArray[np.float32]:
+    steps = (shares * COLOUR_STEPS).round()
     return steps.to(torch.float32).cpu().numpy()
+
+
+def _grown(inside: Sequence[slice], sides: Sequence[int], reach: int) -> list[slice]:
+    """The rows and columns that a strip needs of a layer, as far as there are any."""
+    return [
+        slice(max(0, span.start - reach), min(side, span.stop + reach))
+        for span, side in zip(inside, sides, strict=True)
+    ]
+
+
+def _crop(values: Tensor, have: Sequence[slice], need: Sequence[slice]) -> Tensor:
+    rows, columns = (slice(n.start - h.start, n.stop - h.start) for n, h in zip(need, have, strict=True))
+    return values[:, :, rows, columns]
 
 
 def look_up(

@@ -52,6 +52,12 @@ class PCNetConfig:
         four times, so it is 16.
     mean : tuple of float
         Mean RGB of the training pictures, subtracted from the input.
+    guide : int
+        Channels of a 3 x 3 convolution of the picture at its full resolution, which the last
+        convolutions see beside the restored features; 0 for none, as in the paper.
+    boundary : bool
+        Whether the network says, too, how likely a boundary runs along each pixel, which merging
+        heeds; not in the paper.
     """
 
     stem: Stem = "nearest"
@@ -59,6 +65,8 @@ class PCNetConfig:
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
     cell: int = CELL
     mean: tuple[float, float, float] = BSDS500_MEAN
+    guide: int = 0
+    boundary: bool = False
 
     def __post_init__(self) -> None:
         if self.stem not in get_args(Stem):
@@ -67,6 +75,10 @@ class PCNetConfig:
             raise ValueError(f"reduction must be 4 (PCNet) or 1 (SCN), got {self.reduction!r}")
         if self.cell != CELL:
             raise ValueError(f"cell must be {CELL}, got {self.cell!r}")
+        if self.guide < 0 or (self.guide and self.reduction == 1):
+            raise ValueError(
+                f"guide must be at least 0, and 0 where nothing is reduced, got {self.guide!r}"
+            )
         if len(self.widths) != 5:
             raise ValueError(f"widths must have five entries, got {self.widths!r}")
 
@@ -77,6 +89,7 @@ class Output(NamedTuple):
     logits: Tensor  # (B, 9, H, W)
     embedding: Tensor  # (B, 16, H, W), after the convolution that follows the sub-pixel layer
     detail: Tensor  # (B, 16, H, W), the sub-pixel layer itself: what `reconstruct` reads
+    boundary: Tensor | None = None  # (B, 1, H, W), logits that a boundary runs along the pixel
 
 
 class ConvBlock(nn.Sequential):
@@ -149,12 +162,14 @@ class PCNet(nn.Module):
             self.subpixel = nn.Sequential(
                 ConvBlock(base, base * config.reduction**2), nn.PixelShuffle(config.reduction)
             )
-            self.embed: nn.Module = ConvBlock(base, base)
+            self.embed: nn.Module = ConvBlock(base + config.guide, base)
         else:
             self.subpixel = nn.Sequential()
             self.embed = nn.Identity()
         self.head = nn.Conv2d(base, NEIGHBOURS, 3, padding=1)
         self.super_resolution = nn.Conv2d(base, 3, 1, bias=False)  # training only
+        self.guide = ConvBlock(3, config.guide) if config.guide else None
+        self.boundary = nn.Conv2d(base, 1, 3, padding=1) if config.boundary else None
         self.apply(_initialise)
 
     @property
@@ -180,15 +195,22 @@ class PCNet(nn.Module):
             features = fuse(torch.cat([skips.pop(), up(features)], dim=1))
         return features
 
-    def tail(self, features: Tensor) -> Output:
+    def tail(self, features: Tensor, image: Tensor) -> Output:
         """Restore the resolution and associate: ``(B, 16, H / 4, W / 4)`` to ``(B, ., H, W)``."""
         detail = self.subpixel(features)
-        embedding = self.embed(detail)
-        return Output(self.head(embedding), embedding, detail)
+        embedding = self.embed(self.guided(detail, image))
+        boundary = self.boundary(embedding) if self.boundary is not None else None
+        return Output(self.head(embedding), embedding, detail, boundary)
+
+    def guided(self, detail: Tensor, image: Tensor) -> Tensor:
+        """Put what the guide sees of the picture ``(B, 3, H, W)`` beside the restored features."""
+        if self.guide is None:
+            return detail
+        return torch.cat([detail, self.guide(image - self.mean)], dim=1)
 
     def forward(self, image: Tensor) -> Output:
         """Associate every pixel of ``(B, 3, H, W)`` pictures in 0..1."""
-        return self.tail(self.trunk(image))
+        return self.tail(self.trunk(image), image)
 
     def reconstruct(self, detail: Tensor) -> Tensor:
         """Super-resolved picture less its mean, ``(B, 3, H, W)`` in -1..1; training only."""

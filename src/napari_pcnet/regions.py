@@ -40,6 +40,8 @@ class Regions:
         Pairs of regions that touch, the smaller first, sorted.
     border : (e, 2) int64 array
         Pixel sides that they share: horizontal sides, vertical sides.
+    strength : (e, 2) int64 array, or (e, 0) if nothing was said of boundaries
+        Sums over these sides of what both pixels say, in whole steps: horizontal, vertical.
     """
 
     names: NDArray[np.int64]
@@ -49,6 +51,7 @@ class Regions:
     rim: NDArray[np.int64]
     edges: NDArray[np.int64]
     border: NDArray[np.int64]
+    strength: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -61,6 +64,7 @@ def gather(
     read: Callable[[Window], NDArray[np.floating]],
     names: NDArray[np.int64],
     cells: NDArray[np.int32],
+    boundary: NDArray[np.floating] | None = None,
 ) -> Regions:
     """Gather what one window contributes.
 
@@ -78,6 +82,8 @@ def gather(
         ``read(window)`` gives the image in a window, ``(h, w, C)`` in whole steps.
     names, cells : (n,) array
         Of all pieces in `ids`.
+    boundary : (h, w) array, optional
+        How likely a boundary runs along each pixel of the window, in whole steps.
 
     Returns
     -------
@@ -86,7 +92,7 @@ def gather(
     """
     number, inner = len(names), ids[core]
     with ThreadPoolExecutor(1) as beside:  # sorting sides and summing pixels take as long, and no GIL
-        outlines = beside.submit(_outlines, ids, core, number)
+        outlines = beside.submit(_outlines, ids, core, number, boundary)
         area = np.zeros(number + 1, np.int64)  # the last one takes what is outside the mask
         colour = np.zeros((number + 1, 0), np.int64)
         for top in range(origin.top, origin.bottom, STRIP_ROWS):
@@ -94,8 +100,8 @@ def gather(
             counts, sums = _sums(inner[strip.inside(origin)], read(strip), number + 1)
             area += counts
             colour = sums if top == origin.top else colour + sums
-        rim, edges, border = outlines.result()
-    return Regions(names, cells, area[:-1], colour[:-1], rim, edges, border)
+        rim, edges, border, strength = outlines.result()
+    return Regions(names, cells, area[:-1], colour[:-1], rim, edges, border, strength)
 
 
 def merge(parts: Sequence[Regions]) -> tuple[Regions, list[NDArray[np.int64]]]:
@@ -127,13 +133,12 @@ def merge(parts: Sequence[Regions]) -> tuple[Regions, list[NDArray[np.int64]]]:
         table[lookup[here]] += mine[here]  # a name stands once in each window
     pairs = np.concatenate([lookup[part.edges] for part, lookup in zip(parts, lookups, strict=True)])
     codes, which = np.unique(_codes(pairs[:, 0], pairs[:, 1], len(names)), return_inverse=True)
-    border = np.zeros((len(codes), 2), np.int64)
-    np.add.at(border, which, np.concatenate([part.border for part in parts]))
+    lines = np.concatenate([np.column_stack([part.border, part.strength]) for part in parts])
+    sums = np.zeros((len(codes), lines.shape[1]), np.int64)
+    np.add.at(sums, which, lines)
     edges = np.column_stack(np.divmod(codes, len(names)))
-    return (
-        Regions(names, cells, table[:, 0], table[:, 3:], table[:, 1:3], edges, border),
-        lookups,
-    )
+    area, rim, colour = table[:, 0], table[:, 1:3], table[:, 3:]
+    return Regions(names, cells, area, colour, rim, edges, sums[:, :2], sums[:, 2:]), lookups
 
 
 def _sums(
@@ -150,11 +155,14 @@ def _sums(
 
 
 def _outlines(
-    ids: NDArray[np.int32], core: tuple[slice, slice], number: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Sides on the rim of each piece, pairs that touch, and the sides that these share."""
+    ids: NDArray[np.int32],
+    core: tuple[slice, slice],
+    number: int,
+    boundary: NDArray[np.floating] | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Sides on the rim of each piece, pairs that touch, the sides that these share, their strength."""
     rows, columns = (_with_frame(span) for span in core)
-    slots, codes = number + 1, []
+    slots, codes, said = number + 1, [], []
     for top in range(rows.start, rows.stop, STRIP_ROWS):
         framed = _framed(ids, top, min(top + STRIP_ROWS, rows.stop) + 1, number)
         here = framed[:-1, columns]
@@ -163,15 +171,49 @@ def _outlines(
         for direction, other in enumerate((below, right)):  # sides below pixels are horizontal
             differ = here != other
             codes.append(2 * _codes(here[differ], other[differ], slots) + direction)
-    found, count = np.unique(np.concatenate(codes), return_counts=True)
+            if boundary is not None:
+                said.append(_of_both(boundary, top, columns, direction, differ))
+    found, count, strength = _summed(np.concatenate(codes), said)
     pairs, which = np.unique(found // 2, return_inverse=True)
     sides = np.zeros((len(pairs), 2), np.int64)
     sides[which, found % 2] = count
+    strengths = np.zeros((len(pairs), 2 if said else 0), np.int64)
+    if said:
+        strengths[which, found % 2] = strength
     edges = np.column_stack(np.divmod(pairs, slots))
     outside = edges[:, 1] == number
     rim = np.zeros((slots, 2), np.int64)
     rim[edges[outside, 0]] = sides[outside]
-    return rim[:-1], edges[~outside], sides[~outside]
+    return rim[:-1], edges[~outside], sides[~outside], strengths[~outside]
+
+
+def _summed(
+    codes: NDArray[np.int64], said: list[NDArray[np.floating]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Codes that occur, how often, and the sums of what was said at them."""
+    if not said:
+        found, count = np.unique(codes, return_counts=True)
+        return found, count, np.zeros_like(count)
+    found, which, count = np.unique(codes, return_inverse=True, return_counts=True)
+    # of whole numbers below 2**53: exact in float64
+    sums = np.bincount(which, weights=np.concatenate(said), minlength=len(found))
+    return found, count, sums.astype(np.int64)
+
+
+def _of_both(
+    boundary: NDArray[np.floating], top: int, columns: slice, direction: int, differ: NDArray[np.bool_]
+) -> NDArray[np.floating]:
+    """Sum of what the two pixels of each side say; beyond the frame there is nothing."""
+    height, width = boundary.shape
+    # rows and columns count from the frame, one before the picture
+    row, column = (index - 1 for index in np.nonzero(differ))
+    row, column = row + top, column + columns.start
+    beside = (row + 1, column) if direction == 0 else (row, column + 1)
+    both = np.zeros(len(row))
+    for y, x in ((row, column), beside):
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        both[inside] += boundary[y[inside], x[inside]]
+    return both
 
 
 def _framed(ids: NDArray[np.int32], start: int, stop: int, outside: int) -> NDArray[np.int32]:

@@ -494,7 +494,8 @@ def _tree(table: Regions, spacing: tuple[float, float], compactness: float) -> h
     for end in table.edges.T:
         perimeter += np.bincount(end, weights=border, minlength=len(area))
     features = hierarchy.Features(area, colour, perimeter)
-    return hierarchy.build(features, table.edges, border, compactness)
+    strength = table.strength @ side / (2 * COLOUR_STEPS) if table.strength.shape[1] else None
+    return hierarchy.build(features, table.edges, border, compactness, strength)
 
 
 def _load(model: str | os.PathLike[str]) -> PCNet:

@@ -53,6 +53,8 @@ class LossConfig:
         Side of the windows of Eq. 6, K in the paper.
     windows : int
         At most so many windows in a batch.
+    boundary : float
+        Weight of the cross entropy of boundaries, for a network that tells them; not in the paper.
     """
 
     position: float = 0.003 / CELL
@@ -63,6 +65,7 @@ class LossConfig:
     bounded: bool = False
     window_px: int = 5
     windows: int = 500
+    boundary: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class LossTerms:
     position_local: Tensor
     reconstruction_local: Tensor
     discrimination: Tensor
+    boundary: Tensor
 
     def total(self, config: LossConfig) -> Tensor:
         """The full loss, Eq. 8."""
@@ -89,7 +93,8 @@ class LossTerms:
             + config.position * self.position_local
             + config.reconstruction * self.reconstruction_local
         )
-        return whole + config.local * patch + config.discrimination * self.discrimination
+        own = config.discrimination * self.discrimination + config.boundary * self.boundary
+        return whole + config.local * patch + own
 
     def as_record(self) -> dict[str, float]:
         """The terms as numbers, by name."""
@@ -117,6 +122,7 @@ def loss_terms(
         whole = model(batch.whole.image)
     global_loss = superpixel_loss(whole.logits, batch.whole.labels, config.position_power)
     reconstruction = _reconstruction(model, whole, batch.whole, config)
+    boundary = boundary_loss(whole, batch.whole.labels) if config.boundary else zero
     discrimination = zero
     if config.discrimination:
         discrimination = discrimination_loss(whole.embedding, batch.whole.labels, config, random)
@@ -134,6 +140,7 @@ def loss_terms(
         local_loss.position,
         local_reconstruction,
         discrimination,
+        boundary,
     )
 
 
@@ -190,6 +197,23 @@ def reconstruction_loss(rebuilt: Tensor, picture: Tensor, labels: Tensor) -> Ten
     band = _dilate(boundary_pixels(labels)[:, None].to(rebuilt.dtype))
     error = (rebuilt - picture).abs().mean(dim=1, keepdim=True)
     return (error * band).sum() / band.sum().clamp_min(1)
+
+
+def boundary_loss(output: Output, labels: Tensor) -> Tensor:
+    """Mean cross entropy of what the network says of boundaries, in nats.
+
+    Not weighted for how rare they are: what is learnt is the share of annotators who draw a boundary
+    along a pixel, since every annotation of an image is a sample of its own.
+
+    Raises
+    ------
+    ValueError
+        If the network says nothing of boundaries.
+    """
+    if output.boundary is None:
+        raise ValueError("the loss of boundaries needs a network that tells them: set model.boundary = true")
+    truth = boundary_pixels(labels)[:, None].float()
+    return F.binary_cross_entropy_with_logits(output.boundary.float(), truth)
 
 
 def discrimination_loss(
