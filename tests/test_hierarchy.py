@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_pcnet.hierarchy import EVENNESS, Features, Tree, build
+from napari_pcnet.hierarchy import BOUNDARY, EVENNESS, Features, Tree, build
 
 
 def lattice(colour: np.ndarray) -> tuple[Features, np.ndarray, np.ndarray]:
@@ -21,6 +21,28 @@ def lattice(colour: np.ndarray) -> tuple[Features, np.ndarray, np.ndarray]:
 def test_the_cost_of_two_cells_is_the_formula() -> None:
     tree = build(*lattice(np.array([[0.0, 3.0]])), compactness=2.0)
     assert tree.height == pytest.approx([128 * (9 + 4 * (96**2 / (16 * 512) + EVENNESS))])
+
+
+def test_a_boundary_costs_its_mean_along_the_border() -> None:
+    features, edges, border = lattice(np.zeros((1, 2)))
+    without = build(features, edges, border, compactness=2.0)
+    half = build(features, edges, border, compactness=2.0, strength=border / 2)
+    assert half.height - without.height == pytest.approx([128 * BOUNDARY / 2])
+
+
+def test_the_boundary_of_two_borders_joined_is_their_mean() -> None:
+    # a square of four cells: once both pairs are merged, a quarter of the border between them is certain
+    features, edges, border = lattice(np.array([[0.0, 0.0], [9.0, 9.0]]))
+    strength = np.where((edges == (0, 2)).all(axis=1), border / 2, 0.0)
+    tree = build(features, edges, border, 1.0, strength)
+    assert tree.cut(2).tolist() == [0, 0, 1, 1]
+    assert tree.height[-1] == pytest.approx(256 * (81 + BOUNDARY / 4 + 1 + EVENNESS))
+
+
+def test_what_a_boundary_parts_merges_last() -> None:
+    features, edges, border = lattice(np.zeros((1, 6)))
+    strength = np.where((edges == (3, 4)).all(axis=1), border, 0.0)
+    assert build(features, edges, border, 5.0, strength).cut(2).tolist() == [0, 0, 0, 0, 1, 1]
 
 
 def test_a_merge_shortens_the_outline_by_the_whole_border() -> None:

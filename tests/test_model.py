@@ -70,6 +70,20 @@ def test_every_stem_answers_for_every_work_pixel(stem: str) -> None:
     assert output.embedding.shape == (2, 16, 64, 128)
 
 
+def test_a_boundary_is_told_of_every_pixel_where_it_is_asked_for() -> None:
+    image = torch.rand(2, 3, 64, 128)
+    assert PCNet(PCNetConfig(boundary=True)).eval()(image).boundary.shape == (2, 1, 64, 128)
+    assert PCNet().eval()(image).boundary is None
+
+
+def test_the_guide_sees_the_pixels_that_the_stem_leaves_out() -> None:
+    model = PCNet(PCNetConfig(guide=4)).eval()
+    image = torch.rand(1, 3, 64, 64)
+    changed = torch.rand(1, 3, 64, 64)
+    changed[..., ::4, ::4] = image[..., ::4, ::4]
+    assert not torch.equal(model(image).logits, model(changed).logits)
+
+
 def test_the_nearest_stem_never_sees_fifteen_of_sixteen_pixels() -> None:
     model = PCNet().eval()
     image = torch.rand(1, 3, 64, 64)
@@ -100,6 +114,8 @@ def test_the_reconstruction_is_the_picture_less_its_mean() -> None:
         ({"stem": "cubic"}, "stem must be one of ('nearest', 'area', 'unshuffle'), got 'cubic'"),
         ({"reduction": 2}, "reduction must be 4 (PCNet) or 1 (SCN), got 2"),
         ({"cell": 8}, "cell must be 16, got 8"),
+        ({"guide": -1}, "guide must be at least 0, and 0 where nothing is reduced, got -1"),
+        ({"guide": 8, "reduction": 1}, "guide must be at least 0, and 0 where nothing is reduced, got 8"),
         ({"widths": (16, 32)}, "widths must have five entries, got (16, 32)"),
     ],
 )

@@ -7,11 +7,21 @@ from napari_pcnet.grid import Window
 from napari_pcnet.regions import Regions, gather, merge
 
 
-def whole_table(raw: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, Regions]:
+def whole_table(
+    raw: np.ndarray, pixels: np.ndarray, boundary: np.ndarray | None = None
+) -> tuple[np.ndarray, Regions]:
     height, width = raw.shape
     window = Window(0, 0, height, width)
     pieces = find_pieces(raw.copy(), window, width)
-    table = gather(pieces.ids, window.slices, window, lambda w: pixels[w.slices], pieces.names, pieces.cells)
+    table = gather(
+        pieces.ids,
+        window.slices,
+        window,
+        lambda w: pixels[w.slices],
+        pieces.names,
+        pieces.cells,
+        boundary,
+    )
     return pieces.ids, table
 
 
@@ -24,6 +34,16 @@ def test_a_drawn_picture_has_the_sums_one_can_count() -> None:
     assert table.colour.tolist() == [[2 * 65535], [32768]]
     assert table.edges.tolist() == [[0, 1]]
     assert table.border.tolist() == [[1, 2]]
+
+
+def test_the_strength_of_a_border_is_what_both_its_pixels_say() -> None:
+    raw = np.array([[0, 0, 1], [0, 1, 1]], np.int32)
+    boundary = np.array([[1, 20, 300], [4000, 50000, 7]], np.float32)
+    _, table = whole_table(raw, np.ones((2, 3, 1)), boundary)
+    assert table.border.tolist() == [[1, 2]]
+    assert table.strength.tolist() == [[20 + 50000, 20 + 300 + 4000 + 50000]]
+    _, silent = whole_table(raw, np.ones((2, 3, 1)))
+    assert silent.strength.shape == (1, 0)
 
 
 def test_pixels_outside_the_mask_belong_to_no_region_and_part_them() -> None:
@@ -39,7 +59,8 @@ def test_windows_merge_to_the_whole_table() -> None:
     raw = np.repeat(np.repeat(random.integers(0, 4, (10, 12)), 3, 0), 3, 1).astype(np.int32)
     raw[random.random(raw.shape) < 0.1] = -1
     pixels = random.integers(0, 65536, (*raw.shape, 2)).astype(np.float64)
-    ids, whole = whole_table(raw, pixels)
+    boundary = random.integers(0, 65536, raw.shape).astype(np.float32)
+    ids, whole = whole_table(raw, pixels, boundary)
     height, width = raw.shape
     parts, cores = [], []
     for top in range(0, height, 13):
@@ -55,11 +76,12 @@ def test_windows_merge_to_the_whole_table() -> None:
                     lambda w: pixels[w.slices],
                     pieces.names,
                     pieces.cells,
+                    boundary,
                 )
             )
             cores.append((core, pieces.ids[core.inside(window)]))
     table, lookups = merge(parts)
-    for name in ("names", "cells", "area", "colour", "rim", "edges", "border"):
+    for name in ("names", "cells", "area", "colour", "rim", "edges", "border", "strength"):
         np.testing.assert_array_equal(getattr(table, name), getattr(whole, name), err_msg=name)
     for (core, mine), lookup in zip(cores, lookups, strict=True):
         expected = ids[core.slices]

@@ -22,14 +22,14 @@ def drawn(shape: tuple[int, int]) -> Picture:
     return Picture(pixels, 2, mask, np.full(3, -2.0), np.full(3, 2.0))
 
 
-@pytest.fixture(params=["nearest", "unshuffle", "scn"], scope="module")
+@pytest.fixture(params=["nearest", "unshuffle", "scn", "boundary"], scope="module")
 def model(request: pytest.FixtureRequest) -> PCNet:
     torch.manual_seed(1)
-    scn = request.param == "scn"
-    config = PCNetConfig(
-        "nearest" if scn else request.param, reduction=1 if scn else 4, widths=(8, 4, 4, 4, 4)
-    )  # thin, but of full reach
-    network = PCNet(config).double()
+    options = {
+        "scn": {"reduction": 1},
+        "boundary": {"stem": "unshuffle", "guide": 3, "boundary": True},
+    }.get(request.param, {"stem": request.param})
+    network = PCNet(PCNetConfig(widths=(8, 4, 4, 4, 4), **options)).double()  # thin, but of full reach
     network.train()(torch.rand(2, 3, 64, 64, dtype=torch.float64))  # lively normalisation
     return network.eval()
 
@@ -50,7 +50,7 @@ def test_the_base_of_windows_is_the_base_of_one_window(model: PCNet, window: int
     np.testing.assert_array_equal(tiled.ids, whole.ids)
     np.testing.assert_array_equal(tiled.confidence, whole.confidence)
     np.testing.assert_array_equal(shown == -1, whole.ids == -1)  # every window was told of
-    for name in ("names", "cells", "area", "colour", "rim", "edges", "border"):
+    for name in ("names", "cells", "area", "colour", "rim", "edges", "border", "strength"):
         np.testing.assert_array_equal(
             getattr(tiled.regions, name), getattr(whole.regions, name), err_msg=name
         )
@@ -78,3 +78,5 @@ def test_strips_of_the_tail_do_not_show(model: PCNet, monkeypatch: pytest.Monkey
     monkeypatch.setattr(inference, "STRIP_PX", 1)
     many = segment_base(picture, grid, model, options)
     np.testing.assert_array_equal(many.ids, one.ids)
+    np.testing.assert_array_equal(many.regions.strength, one.regions.strength)
+    assert one.regions.strength.shape[1] == (2 if model.config.boundary else 0)

@@ -76,9 +76,7 @@ class PCNetConfig:
         if self.cell != CELL:
             raise ValueError(f"cell must be {CELL}, got {self.cell!r}")
         if self.guide < 0 or (self.guide and self.reduction == 1):
-            raise ValueError(
-                f"guide must be at least 0, and 0 where nothing is reduced, got {self.guide!r}"
-            )
+            raise ValueError(f"guide must be at least 0, and 0 where nothing is reduced, got {self.guide!r}")
         if len(self.widths) != 5:
             raise ValueError(f"widths must have five entries, got {self.widths!r}")
 
