@@ -12,7 +12,7 @@ narrow as the crop allows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from napari_pcnet.datasets import Pair
 from napari_pcnet.grid import STRIDE
+from napari_pcnet.training.augment import AugmentConfig, augment
 
 CACHE_BYTES = 2 << 30
 """Room for decoded pictures and their labels; BSDS500 takes a third of it."""
@@ -45,8 +46,12 @@ class SampleConfig:
         Smallest and largest enlargement of the picture, drawn evenly in its logarithm.
     mirror : bool
         Mirror half of the crops left to right.
+    rotate : bool
+        Turn crops by a multiple of 90 degrees, drawn evenly: for pictures that have no up.
     dynamic_mask : bool
         Guide local patches by the dynamic mask of Eq. 4; otherwise by all their classes.
+    augment : AugmentConfig
+        What is done to the colours.
     """
 
     crop_px: int = 256
@@ -55,7 +60,9 @@ class SampleConfig:
     global_scale: tuple[float, float] = (0.5, 1.5)
     local_scale: tuple[float, float] = (1.0, 1.0)
     mirror: bool = True
+    rotate: bool = False
     dynamic_mask: bool = True
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
         if self.crop_px < STRIDE or self.crop_px % STRIDE:
@@ -183,6 +190,7 @@ class Sampler:
         columns = _mirrored(region.left, region.width, image.shape[1])
         if self.config.mirror and random.random() < 0.5:
             columns = columns[::-1]
+        turns = int(random.integers(4)) if self.config.rotate else 0
         pixels = torch.from_numpy(np.ascontiguousarray(image[rows[:, None], columns].transpose(2, 0, 1)))
         picture = F.interpolate(
             pixels[None].float() / 255, size=(crop, crop), mode="bicubic", antialias=True
@@ -192,7 +200,8 @@ class Sampler:
         dense = dense.reshape(cut.shape)
         if guided:
             dense = guiding_mask(dense)
-        return picture, torch.from_numpy(dense.astype(np.int64))
+        picture = torch.rot90(augment(picture, self.config.augment, random), turns, (1, 2))
+        return picture, torch.from_numpy(np.rot90(dense, turns).astype(np.int64))
 
 
 @overload
