@@ -40,12 +40,15 @@ SELF_TEST_LIMIT = 0.001
 
 _EXTRAS = {
     "cv2": "benchmark",
-    "matplotlib": "benchmark",
+    "matplotlib": "train,benchmark",
     "pysnic": "benchmark",
     "tensorboard": "train",
     "tqdm": "train",
 }
 """Modules that only some commands need, and the extra that installs each."""
+
+_FLAGS = {"start": "from"}
+"""Fields whose flag is a word that Python keeps for itself."""
 
 Options = TypeVar("Options")
 
@@ -166,15 +169,26 @@ def _doctor(_namespace: argparse.Namespace) -> int:
 
 
 def _train(namespace: argparse.Namespace) -> int:
-    from napari_pcnet.training import loop
+    from napari_pcnet.training import finetune, loop
 
-    config = loop.read_config(namespace.config)
-    folder = namespace.output or Path("runs") / namespace.config.stem
+    if namespace.what.suffix != ".toml":
+        if "base" in namespace:
+            raise ValueError("--data goes with a configuration; the folder itself holds the pictures")
+        namespace.data = namespace.what
+        print(finetune.main_finetune(_options_from(namespace, finetune.FinetuneOptions), _report))
+        return 0
+    told = [each.name for each in fields(finetune.FinetuneOptions) if each.name in namespace]
+    others = sorted({_FLAGS.get(name, name) for name in told} - {"output", "resume"})
+    if others:
+        raise ValueError(
+            f"--{others[0].replace('_', '-')} goes with a folder; {namespace.what} says it itself"
+        )
+    config = loop.read_config(namespace.what)
     weights_file = loop.train(
         config,
-        folder,
-        base=namespace.data,
-        resume=namespace.resume,
+        getattr(namespace, "output", None) or Path("runs") / namespace.what.stem,
+        base=getattr(namespace, "base", Path()),
+        resume=getattr(namespace, "resume", False),
         report=_report(config.run.steps),
     )
     print(f"weights: {weights_file}")
@@ -384,18 +398,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="versions, devices, weights, self-test: for a report")
     doctor.set_defaults(run=_doctor)
 
-    train = commands.add_parser("train", help="train a network as a configuration file says")
-    train.add_argument("config", type=Path, metavar="CONFIG.toml")
-    train.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        default=Path(),
-        help="what paths in CONFIG are relative to",
-    )
-    train.add_argument("--output", type=Path, metavar="DIR", help="folder of the run (default: runs/CONFIG)")
-    train.add_argument("--resume", action="store_true", help="go on from the state in that folder")
-    train.set_defaults(run=_train)
+    train = commands.add_parser("train", help="train a network on a folder of pictures and labels")
+    if words[:1] == ["train"]:  # as below
+        _add_train(train)
 
     evaluate = commands.add_parser("evaluate", help="score labels against annotations")
     if words[:1] == ["evaluate"]:  # as below
@@ -405,6 +410,27 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     if words[:1] == ["benchmark"]:  # its flags are the only ones that need heavy imports
         _add_benchmarks(benchmark)
     return parser
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    from napari_pcnet.training.finetune import FinetuneOptions
+
+    parser.add_argument(
+        "what",
+        type=Path,
+        metavar="FOLDER",
+        help="folder with images/ and labels/ of the same names; or a configuration, CONFIG.toml",
+    )
+    parser.add_argument(
+        "--data",
+        dest="base",
+        type=Path,
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="what paths in a configuration are relative to",
+    )
+    _add_flags(parser, FinetuneOptions, short={})
+    parser.set_defaults(run=_train)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -441,7 +467,7 @@ def _add_flags(parser: argparse.ArgumentParser, options_class: type, short: dict
     for each in fields(options_class):
         if not each.metadata.get("flag", True):
             continue
-        flag = f"--{each.name.replace('_', '-')}"
+        flag = f"--{_FLAGS.get(each.name, each.name).replace('_', '-')}"
         reading = _how_to_read(hints[each.name])
         if each.metadata.get("positional"):
             parser.add_argument(each.name, help=_help(each), **reading | {"metavar": each.name.upper()})

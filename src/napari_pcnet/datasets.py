@@ -138,7 +138,7 @@ class Pair:
         ValueError
             If one has not the size of the image; the message names both files.
         """
-        return [self._read(each) for each in self.annotations]
+        return [self.read_annotation(each) for each in self.annotations]
 
     @cached_property
     def image_shape(self) -> tuple[int, ...]:
@@ -153,7 +153,8 @@ class Pair:
             return np.asarray(image.pixels)
         return np.moveaxis(image.pixels, image.channel_axis, -1)
 
-    def _read(self, annotation: Annotation | Path) -> Labels:
+    def read_annotation(self, annotation: Annotation | Path) -> Labels:
+        """Read one annotation as ``(H, W)`` integers; errors as `read_annotations`."""
         if isinstance(annotation, Path):
             annotation = Annotation(annotation)
         labels = annotation.read()
@@ -192,6 +193,62 @@ def read_pairs(folder: Path, layout: str = "auto") -> list[Pair]:
         looked_for = ", ".join(map(str, markers))
         raise FileNotFoundError(f"{folder} is no split of {layout}: looked for {looked_for}, found none")
     return sorted(LAYOUTS[layout].read(folder), key=lambda pair: pair.name)
+
+
+def sound_pairs(folder: Path) -> tuple[list[Pair], list[str]]:
+    """Read every file of a split once, and part what can be learnt from from what can't.
+
+    Parameters
+    ----------
+    folder : Path
+        As `read_pairs` takes it.
+
+    Returns
+    -------
+    list of Pair
+        Those of which every file can be read and has a boundary in it.
+    list of str
+        A sentence for each file that is missing, unreadable, of another size, in colours, or of a
+        single class.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no split at all.
+    """
+    pairs, missing = _pairs_and_gaps(Path(os.path.abspath(folder)))
+    damage = {pair.name: damage_of(pair) for pair in pairs}
+    sound = [pair for pair in pairs if not damage[pair.name]]
+    return sound, [*missing, *(each for of_pair in damage.values() for each in of_pair)]
+
+
+def damage_of(pair: Pair) -> list[str]:
+    """Say in a sentence each what of a pair cannot be learnt from; nothing if all of it can."""
+    try:
+        shape = pair.read_image().shape[:2]
+    except (OSError, ValueError) as error:
+        return [str(error)]
+    vars(pair)["image_shape"] = shape
+    found = []
+    for each in pair.annotations:
+        path = each if isinstance(each, Path) else each.path
+        try:
+            labels = pair.read_annotation(each)
+        except (OSError, ValueError) as error:
+            found.append(str(error))
+            continue
+        if (labels == labels.flat[0]).all():
+            found.append(f"{path} has a single class, so there is no boundary to learn from")
+    return found
+
+
+def _pairs_and_gaps(folder: Path) -> tuple[list[Pair], list[str]]:
+    """Pairs of a split; images without labels are named where the layout is plain."""
+    if _detect(folder) != "plain":
+        return read_pairs(folder), []
+    missing: list[str] = []
+    found = _images_in(folder / "images")
+    return _match(found, folder / "labels", LABEL_ENDINGS, missing), missing
 
 
 def annotation_files(
@@ -400,18 +457,24 @@ def _images_in(folder: Path) -> list[Path]:
     return list(by_stem(found).values())
 
 
-def _match(found: list[Path], folder: Path, endings: tuple[str, ...]) -> list[Pair]:
-    """Give every image the annotations of its name in a folder."""
+def _match(
+    found: list[Path], folder: Path, endings: tuple[str, ...], missing: list[str] | None = None
+) -> list[Pair]:
+    """Give every image the annotations of its name; one without is an error, or put down in `missing`."""
     files, first = annotation_files(folder, {path.stem for path in found}, endings), endings[0]
     for path in found:
         if path.stem not in files:
-            raise FileNotFoundError(
+            lack = (
                 f"{path} has no labels: looked for {folder / path.stem}{first} and {path.stem}-*{first} "
                 f"(or {', '.join(endings[1:])})"
             )
+            if missing is None:
+                raise FileNotFoundError(lack)
+            missing.append(lack)
     return [
         Pair(path.stem, path, tuple(each for file in files[path.stem] for each in annotations_of(file)))
         for path in found
+        if path.stem in files
     ]
 
 

@@ -14,9 +14,9 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,14 +24,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from napari_pcnet import checkpoint
+from napari_pcnet import checkpoint, weights
 from napari_pcnet.association import mask_outside, neighbour_argmax
 from napari_pcnet.configuration import read_toml
-from napari_pcnet.datasets import Pair, read_pairs
+from napari_pcnet.datasets import Pair, read_pairs, sound_pairs
 from napari_pcnet.files import write_atomically
 from napari_pcnet.grid import STRIDE, Grid, raw_ids
 from napari_pcnet.inference import choose_device
-from napari_pcnet.metrics import achievable_segmentation_accuracy
+from napari_pcnet.metrics import achievable_segmentation_accuracy, boundary_recall
 from napari_pcnet.model import PCNet, PCNetConfig, channels_last
 from napari_pcnet.provenance import source_commit
 from napari_pcnet.training.losses import LossConfig, LossTerms, loss_terms
@@ -52,13 +52,24 @@ class DataConfig:
     ----------
     train, validation : tuple of str
         Folders with ``images/`` and ``labels/``, relative to the folder given by ``--data``.
+    holdout : float
+        Share of the training images, evenly spread by name, to be validated on instead; for sets
+        without a validation split. At least one image if it is not 0.
+    only : tuple of str
+        Names of the training images to take; all if there are none.
     licence : str
         Terms of the training data, for the model card.
     """
 
     train: tuple[str, ...]
     validation: tuple[str, ...] = ()
+    holdout: float = 0.0
+    only: tuple[str, ...] = ()
     licence: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.holdout < 1:
+            raise ValueError(f"holdout must be a share from 0 to below 1, got {self.holdout!r}")
 
 
 @dataclass(frozen=True)
@@ -105,14 +116,17 @@ class RunConfig:
         Type of autocast. With float16 the loss is scaled so that gradients neither vanish nor
         overflow, and steps that overflow are left out.
     start_from : str
-        A weights file to start from, relative to the folder that holds the run; '' for random
-        weights.
+        Weights to start from: a name, or a file relative to the folder that holds the run; '' for
+        random weights.
     save_every_s : float
         Seconds between saved states.
     validate_every : int
         Steps between validations; 0 for the end only.
     validate_images : int
         Number of validation images to look at, evenly spread.
+    patience : int
+        Stop after so many validations without a better one, and keep the weights of the best; 0 to
+        take all steps and keep the last.
     """
 
     steps: int = 1600
@@ -123,6 +137,7 @@ class RunConfig:
     save_every_s: float = 60.0
     validate_every: int = 200
     validate_images: int = 20
+    patience: int = 0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -152,7 +167,21 @@ class TrainingState:
     average: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
     elapsed_s: float = 0.0
+    best: float = -math.inf  # validation score
+    worse: int = 0  # validations since then
 
+
+COLUMNS = (
+    "step",
+    "elapsed_s",
+    "learning_rate",
+    "total",
+    "gradient_norm",
+    *(each.name for each in fields(LossTerms)),
+    "validation_asa",
+    "validation_br",
+)
+"""Of ``log.csv``; NaN where a step has none. Step 0 holds the validation of the weights it started from."""
 
 Report = Callable[[dict[str, float], float], None]
 """Called after each step with its record and the seconds left."""
@@ -195,8 +224,9 @@ def train(
     if state_file.exists() and not resume:
         raise FileExistsError(f"{folder} holds a training already: pass --resume or another folder")
     device = choose_device(config.run.device).device
-    sampler = Sampler(_pairs(config.data.train, base), config.samples, config.run.seed)
-    validation = _spread(_pairs(config.data.validation, base), config.run.validate_images)
+    split = split_pairs(config.data, base)
+    sampler = Sampler(split.train, config.samples, config.run.seed)
+    validation = _spread(split.validation, config.run.validate_images)
     state = _initial_state(config, folder.parent, device)
     if state_file.exists():
         _load_state(state, config, state_file)
@@ -217,31 +247,77 @@ def _go_on(
     log = _Log(folder, state.step)
     started, saved = time.monotonic() - state.elapsed_s, time.monotonic()
     steps = config.run.steps
-    for batch in _prefetch(sampler, state.step, steps):
+    if validation and state.step == 0 and config.run.start_from:
+        log.write({"step": 0, **_validate(state, config, validation)})
+        _save_weights(state, config, folder)
+    for batch in _prefetch(sampler, steps if _is_over(state, config) else state.step, steps):
         record = _take_step(state, batch, config)
         state.elapsed_s = record["elapsed_s"] = time.monotonic() - started
         last = state.step == steps
+        better = False
         if validation and (last or _due(state.step, config.run.validate_every)):
-            record["validation_asa"] = validate(_averaged(state, config), validation)
+            record |= _validate(state, config, validation)
+            better = state.worse == 0
+            last = last or _is_over(state, config)
         log.write(record)
         if report is not None:
             report(record, state.elapsed_s / state.step * (steps - state.step))
-        if last or time.monotonic() - saved > config.run.save_every_s:
+        if last or better or time.monotonic() - saved > config.run.save_every_s:
+            if better or not (config.run.patience and validation):
+                _save_weights(state, config, folder)
             _save_state(state, config, folder / "state.safetensors")
-            _save_weights(state, config, folder)
             saved = time.monotonic()
+        if last:
+            break
     log.close()
 
 
-def validate(model: PCNet, pairs: list[Pair]) -> float:
-    """Mean achievable segmentation accuracy of the raw lattice at the pictures' own pixels."""
+def _validate(state: TrainingState, config: TrainingConfig, pairs: list[Pair]) -> dict[str, float]:
+    """Score the model, and remember whether it was ever better."""
+    accuracy, recall = validate(_averaged(state, config), pairs)
+    state.worse = 0 if accuracy > state.best else state.worse + 1
+    state.best = max(state.best, accuracy)
+    return {"validation_asa": accuracy, "validation_br": recall}
+
+
+def _is_over(state: TrainingState, config: TrainingConfig) -> bool:
+    """Whether patience has run out."""
+    return 0 < config.run.patience <= state.worse
+
+
+class Split(NamedTuple):
+    """What is learnt from, and what is only looked at."""
+
+    train: list[Pair]
+    validation: list[Pair]
+
+
+def split_pairs(config: DataConfig, base: Path) -> Split:
+    """List the pairs of a training, and those it is validated on."""
+    train = _pairs(config.train, base, config.only)
+    validation = _pairs(config.validation, base)
+    if config.holdout and len(train) > 1:
+        number = min(len(train) - 1, max(1, round(config.holdout * len(train))))
+        held = _spread(train, number)
+        train, validation = [pair for pair in train if pair not in held], [*validation, *held]
+    return Split(train, validation)
+
+
+def validate(model: PCNet, pairs: list[Pair]) -> tuple[float, float]:
+    """Mean accuracy and boundary recall of the raw lattice at the pictures' own pixels."""
     device = next(model.parameters()).device
     scores = []
     for pair in pairs:
         labels = raw_lattice(model, pair.read_image(), device)
         truths = pair.read_annotations()
-        scores.append(np.mean([achievable_segmentation_accuracy(labels, t) for t in truths]))
-    return float(np.mean(scores))
+        scores.append(
+            np.mean(
+                [(achievable_segmentation_accuracy(labels, t), boundary_recall(labels, t)) for t in truths],
+                axis=0,
+            )
+        )
+    accuracy, recall = np.mean(scores, axis=0)
+    return float(accuracy), float(recall)
 
 
 @torch.no_grad()
@@ -343,7 +419,7 @@ def _initial_state(config: TrainingConfig, runs: Path, device: torch.device) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.run.seed)
         model = PCNet(config.model)
-    record = _start(model, runs / config.run.start_from) if config.run.start_from else {}
+    record = _start(model, _start_file(config.run.start_from, runs)) if config.run.start_from else {}
     model = channels_last(model).to(device)
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
@@ -354,6 +430,10 @@ def _initial_state(config: TrainingConfig, runs: Path, device: torch.device) -> 
     adam = torch.optim.Adam(groups, lr=config.optimizer.learning_rate)
     scaler = torch.amp.GradScaler(device.type, enabled=config.run.precision == "float16")
     return TrainingState(model, adam, scaler, record)
+
+
+def _start_file(start_from: str, runs: Path) -> Path:
+    return weights.locate(start_from) if start_from in weights.names() else runs / start_from
 
 
 def _start(model: PCNet, path: Path) -> dict[str, Any]:
@@ -374,6 +454,8 @@ def _save_state(state: TrainingState, config: TrainingConfig, path: Path) -> Non
     header = {
         "step": str(state.step),
         "elapsed_s": str(state.elapsed_s),
+        "best": str(state.best),
+        "worse": str(state.worse),
         "config": json.dumps(asdict(config)),
         "scaler": json.dumps(state.scaler.state_dict()),
     }
@@ -411,6 +493,7 @@ def _difference(stored: dict[str, Any], asked: dict[str, Any]) -> str:
 
 def _fill(state: TrainingState, header: dict[str, str], tensors: dict[str, Tensor]) -> None:
     state.step, state.elapsed_s = int(header["step"]), float(header["elapsed_s"])
+    state.best, state.worse = float(header["best"]), int(header["worse"])
     state.scaler.load_state_dict(json.loads(header["scaler"]))
     device = state.model.mean.device
     state.model.load_state_dict(_below(tensors, "model."))
@@ -465,10 +548,10 @@ class _Log:
 
     def write(self, record: dict[str, float]) -> None:
         """Append one record."""
-        row = {"validation_asa": math.nan, **record}
+        row = dict.fromkeys(COLUMNS, math.nan) | record
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, sorted(row))
+            writer = csv.DictWriter(file, sorted(COLUMNS))
             if new:
                 writer.writeheader()
             writer.writerow(row)
@@ -497,8 +580,11 @@ class _Log:
                 writer.writerows(kept)
 
 
-def _pairs(folders: tuple[str, ...], base: Path) -> list[Pair]:
-    return [pair for folder in folders for pair in read_pairs(base / folder)]
+def _pairs(folders: tuple[str, ...], base: Path, only: tuple[str, ...] = ()) -> list[Pair]:
+    if not only:
+        return [pair for folder in folders for pair in read_pairs(base / folder)]
+    sound = [pair for folder in folders for pair in sound_pairs(base / folder)[0]]
+    return [pair for pair in sound if pair.name in only]
 
 
 def _spread(pairs: list[Pair], number: int) -> list[Pair]:

@@ -1,0 +1,207 @@
+"""Training without a configuration: files are checked, pictures held out, the report written."""
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from napari_pcnet import checkpoint
+from napari_pcnet.cli import USER_ERROR, main
+from napari_pcnet.datasets import sound_pairs
+from napari_pcnet.model import PCNet, PCNetConfig
+from napari_pcnet.training import finetune, loop
+from napari_pcnet.training.finetune import FinetuneOptions, main_finetune
+from napari_pcnet.training.loop import DataConfig, split_pairs
+
+NAMES = ("a", "b", "c", "d", "e")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Five pictures of two halves."""
+    folder = tmp_path / "cells"
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    random = np.random.default_rng(0)
+    for name in NAMES:
+        labels = np.zeros((80, 96), np.uint8)
+        labels[:, random.integers(30, 60) :] = 1
+        colours = random.integers(0, 255, (2, 3)).astype(np.uint8)
+        Image.fromarray(colours[labels]).save(folder / "images" / f"{name}.png")
+        Image.fromarray(labels).save(folder / "labels" / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    """A thin model to start from."""
+    torch.manual_seed(0)
+    path = tmp_path / "thin.safetensors"
+    checkpoint.save_model(path, PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))), {})
+    return path
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small crops, and a look after every step."""
+    whole = finetune._config
+
+    def smaller(options: FinetuneOptions, *others: object) -> loop.TrainingConfig:
+        config = whole(options, *others)
+        return replace(
+            config,
+            samples=replace(config.samples, crop_px=64, batch=2),
+            run=replace(config.run, validate_every=1, precision="float32"),
+        )
+
+    monkeypatch.setattr(finetune, "_config", smaller)
+
+
+def silent(steps: int) -> loop.Report:
+    return lambda record, left_s: None
+
+
+def options_of(folder: Path, start: Path, **options: object) -> FinetuneOptions:
+    return FinetuneOptions(folder, str(start), folder.parent / "run", device="cpu", **options)
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def spoil(folder: Path) -> None:
+    """One mistake of each kind."""
+    Image.fromarray(np.zeros((10, 10), np.uint8)).save(folder / "labels" / "a.png")
+    Image.fromarray(np.zeros((80, 96, 3), np.uint8) + np.arange(96, dtype=np.uint8)[:, None]).save(
+        folder / "labels" / "b.png"
+    )
+    Image.fromarray(np.zeros((80, 96), np.uint8)).save(folder / "labels" / "c.png")
+    (folder / "images" / "d.png").write_bytes(b"not a picture")
+    (folder / "labels" / "e.png").unlink()
+
+
+def test_every_bad_file_is_named_in_one_go(folder: Path) -> None:
+    spoil(folder)
+    pairs, problems = sound_pairs(folder)
+    assert pairs == []
+    text = "\n".join(problems)
+    assert len(problems) == 5
+    assert re.search(r"e\.png has no labels: looked for ", text)
+    assert re.search(r"labels/a\.png is 10 x 10 pixels, but its image .*a\.png is 80 x 96", text)
+    assert re.search(r"labels/b\.png", text)
+    assert re.search(r"labels/c\.png has a single class, so there is no boundary to learn from", text)
+    assert re.search(r"images/d\.png", text)
+
+
+def test_a_dry_run_says_what_is_wrong_and_leaves_nothing_behind(folder: Path, start: Path) -> None:
+    options = options_of(folder, start, dry_run=True)
+    assert main_finetune(options, silent) == "5 pictures with 5 annotations, nothing wrong"
+    Image.fromarray(np.zeros((80, 96), np.uint8)).save(folder / "labels" / "c.png")
+    lines = main_finetune(options, silent).splitlines()
+    assert lines[0] == "4 pictures with 4 annotations, 1 problem"
+    assert lines[1].endswith("c.png has a single class, so there is no boundary to learn from")
+    assert not (folder.parent / "run").exists()
+
+
+def test_bad_files_stop_a_training_unless_they_are_to_be_left_out(
+    folder: Path, start: Path, small: None
+) -> None:
+    (folder / "images" / "d.png").write_bytes(b"not a picture")
+    with pytest.raises(ValueError, match=r"1 problem: .*d\.png.* Cure them, or pass --skip-bad"):
+        main_finetune(options_of(folder, start, steps=1), silent)
+    assert not (folder.parent / "run").exists()
+    main_finetune(options_of(folder, start, steps=1, skip_bad=True), silent)
+    assert (folder.parent / "run" / "weights.safetensors").exists()
+
+
+def test_one_picture_is_not_enough(folder: Path, start: Path) -> None:
+    for name in NAMES[1:]:
+        (folder / "images" / f"{name}.png").unlink()
+    message = f"{folder} needs at least 2 pictures with labels, one to look at; 1 pictures with 1 annotations"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        main_finetune(options_of(folder, start), silent)
+
+
+def test_the_report_has_scores_before_and_after_with_curves_and_pictures(
+    folder: Path, start: Path, small: None
+) -> None:
+    run = folder.parent / "run"
+    text = main_finetune(options_of(folder, start, steps=2), silent)
+    assert re.search(r"ASA before   after.*BR before   after.*CO before   after\n", text)
+    assert re.search(r"\na +0\.\d{4} +0\.\d{4} ", text)
+    assert re.search(r"\nmean +0\.\d{4} ", text)
+    report = (run / "report.md").read_text()
+    assert "On 1 pictures that were held out" in report
+    assert "commit: " in report
+    for name in ("curves.png", "pictures.png"):
+        assert name in report
+        with Image.open(run / name) as picture:
+            assert picture.size[0] > 500
+    rows = rows_of(run)
+    assert [row["step"] for row in rows] == ["0", "1", "2"]
+    assert all(float(row["validation_asa"]) > 0.5 for row in rows)
+
+
+def test_the_weights_kept_are_those_of_the_best_validation(
+    folder: Path, start: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.5, 0.6, 0.7, 0.1, 0.2, 0.3, 0.4, 0.9])
+    monkeypatch.setattr(loop, "validate", lambda model, pairs: (next(scores), 0.0))
+    run = folder.parent / "run"
+    main_finetune(options_of(folder, start, steps=20), silent)
+    assert [row["step"] for row in rows_of(run)] == [str(step) for step in range(7)]  # 4 without a better
+    assert checkpoint.read_record(run / "weights.safetensors")["step"] == 2
+    before = (run / "weights.safetensors").read_bytes()
+    main_finetune(options_of(folder, start, steps=20, resume=True), silent)  # it is over: nothing to do
+    assert len(rows_of(run)) == 7
+    assert (run / "weights.safetensors").read_bytes() == before
+
+
+def test_a_start_that_is_never_bettered_is_kept(
+    folder: Path, start: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.9, *([0.1] * 9)])
+    monkeypatch.setattr(loop, "validate", lambda model, pairs: (next(scores), 0.0))
+    main_finetune(options_of(folder, start, steps=9), silent)
+    kept = checkpoint.load_model(folder.parent / "run" / "weights.safetensors").state_dict()
+    for name, value in checkpoint.load_model(start).state_dict().items():
+        assert torch.equal(kept[name], value), name
+
+
+@pytest.mark.parametrize(("share", "held"), [(0.2, ["a"]), (0.4, ["a", "c"]), (0.9, ["a", "b", "c", "d"])])
+def test_held_out_pictures_are_spread_over_the_names(folder: Path, share: float, held: list[str]) -> None:
+    split = split_pairs(DataConfig(train=(str(folder),), holdout=share), Path())
+    assert [pair.name for pair in split.validation] == held
+    assert [pair.name for pair in split.train] == [name for name in NAMES if name not in held]
+
+
+def test_a_share_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^holdout must be a share from 0 to below 1, got 1\.0$"):
+        DataConfig(train=("x",), holdout=1.0)
+
+
+def test_the_command_takes_a_folder(
+    folder: Path, start: Path, small: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", str(folder), "--from", str(start), "--output", str(folder.parent / "run")]
+    assert main([*words, "--dry-run"]) == 0
+    assert capsys.readouterr().out == "5 pictures with 5 annotations, nothing wrong\n"
+    assert main([*words, "--steps", "1", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.endswith("weights.safetensors\n")
+    assert main([*words, "--steps", "1"]) == USER_ERROR
+    assert "holds a training already: pass --resume or another folder" in capsys.readouterr().err
+
+
+def test_what_a_configuration_says_is_not_told_by_flags(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "c.toml", "--steps", "3"]) == USER_ERROR
+    assert capsys.readouterr().err == "napari-pcnet: --steps goes with a folder; c.toml says it itself\n"
+    assert main(["train", str(tmp_path), "--data", "x"]) == USER_ERROR
+    assert "--data goes with a configuration" in capsys.readouterr().err
