@@ -196,7 +196,7 @@ def test_a_configuration_is_read_from_toml(tmp_path: Path) -> None:
     [
         ("[data", "is not valid TOML"),
         ('[data]\ntrain = ["x"]\n[runs]\nsteps = 5', r"unknown runs; known are data, loss, model"),
-        ('[data]\ntrain = ["x"]\n[run]\nstep = 5', r"\[run\]: unknown step; known are device"),
+        ('[data]\ntrain = ["x"]\n[run]\nstep = 5', r"\[run\]: unknown step; known are accumulate, device"),
         ('[data]\ntrain = "x"', r"\[data\]: train must be a list, got 'x'$"),
         ("[data]\ntrain = [1]", r"\[data\]: train must be text, got 1$"),
         (
@@ -317,7 +317,8 @@ def test_a_batch_larger_than_the_data_is_refused_at_the_start(pairs_folder: Path
     config = replace(config_of(pairs_folder), samples=SampleConfig(crop_px=64, batch=4))
     with pytest.raises(ValueError, match="batch") as caught:
         train(config, tmp_path / "run")
-    assert str(caught.value) == "batch must be at most 3, the annotations there are, got 4"
+    message = "batch must be at most 3, the annotations there are for each process, got 4"
+    assert str(caught.value) == message
     assert not (tmp_path / "run").exists()
 
 
@@ -358,8 +359,10 @@ def test_a_step_of_float16_that_overflows_is_left_out_and_the_scale_halved() -> 
     model = PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4)))
     before = model.head.weight.detach().clone()
     scaler = torch.amp.GradScaler("cpu", enabled=True)
-    state = TrainingState(model, torch.optim.Adam(model.parameters()), scaler, {})
-    norm = _descend(state, (model.head.weight * 1e36).sum(), 1.0)  # finite, but not times 65,536
+    state = TrainingState(model, model, torch.optim.Adam(model.parameters()), scaler, {})
+    total = (model.head.weight * 1e36).sum()  # finite, but not times 65,536
+    scaler.scale(total).backward()
+    norm = _descend(state, float(total), 1.0)
     assert not bool(torch.isfinite(norm))
     assert torch.equal(model.head.weight, before)
     assert scaler.get_scale() == 32768

@@ -268,7 +268,8 @@ class Predictor:
         _mask_rim(logits, grid.lattice, (strip.top // CELL, strip.left // CELL))
         if self.model.boundary is None:
             return logits, None
-        return logits, _crop(self.model.boundary(embedding), nearer, inside)
+        block, last = self.model.boundary
+        return logits, _crop(last(_crop(block(detail), near, nearer)), nearer, inside)
 
     def _pixels(self, picture: Picture, grid: Grid, window: Window) -> Tensor:
         """A window of the work frame, ``(1, 3, h, w)``."""

@@ -167,7 +167,11 @@ class PCNet(nn.Module):
         self.head = nn.Conv2d(base, NEIGHBOURS, 3, padding=1)
         self.super_resolution = nn.Conv2d(base, 3, 1, bias=False)  # training only
         self.guide = ConvBlock(3, config.guide) if config.guide else None
-        self.boundary = nn.Conv2d(base, 1, 3, padding=1) if config.boundary else None
+        self.boundary = (
+            nn.Sequential(ConvBlock(base + config.guide, base), nn.Conv2d(base, 1, 3, padding=1))
+            if config.boundary
+            else None
+        )
         self.apply(_initialise)
 
     @property
@@ -196,8 +200,9 @@ class PCNet(nn.Module):
     def tail(self, features: Tensor, image: Tensor) -> Output:
         """Restore the resolution and associate: ``(B, 16, H / 4, W / 4)`` to ``(B, ., H, W)``."""
         detail = self.subpixel(features)
-        embedding = self.embed(self.guided(detail, image))
-        boundary = self.boundary(embedding) if self.boundary is not None else None
+        guided = self.guided(detail, image)
+        embedding = self.embed(guided)
+        boundary = self.boundary(guided) if self.boundary is not None else None
         return Output(self.head(embedding), embedding, detail, boundary)
 
     def guided(self, detail: Tensor, image: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ import csv
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,7 +23,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from napari_pcnet import checkpoint, weights
 from napari_pcnet.association import mask_outside, neighbour_argmax
@@ -35,10 +37,13 @@ from napari_pcnet.metrics import achievable_segmentation_accuracy, boundary_reca
 from napari_pcnet.model import PCNet, PCNetConfig, channels_last
 from napari_pcnet.provenance import source_commit
 from napari_pcnet.training.losses import LossConfig, LossTerms, loss_terms
+from napari_pcnet.training.processes import ALONE, Team, average, joined, own_device
 from napari_pcnet.training.samples import Batch, SampleConfig, Sampler, View
 
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types that `RunConfig.precision` names."""
+
+STATE = "state.safetensors"
 
 FREE_TO_CHANGE = ("run.device", "run.save_every_s", "run.validate_every", "run.validate_images")
 """What a resumed run may have otherwise than the run it goes on from."""
@@ -124,6 +129,11 @@ class RunConfig:
         Steps between validations; 0 for the end only.
     validate_images : int
         Number of validation images to look at, evenly spread.
+    accumulate : int
+        Batches whose gradients are averaged before each step.
+    normalisation : {'batch', 'frozen'}
+        Normalise by each batch (of all processes on CUDA, of its own on a CPU), or by the
+        statistics of the weights that training started from.
     patience : int
         Stop after so many validations without a better one, and keep the weights of the best; 0 to
         take all steps and keep the last.
@@ -137,11 +147,16 @@ class RunConfig:
     save_every_s: float = 60.0
     validate_every: int = 200
     validate_images: int = 20
+    accumulate: int = 1
+    normalisation: Literal["batch", "frozen"] = "batch"
     patience: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps!r}")
+        for name in ("steps", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        if self.normalisation == "frozen" and not self.start_from:
+            raise ValueError("normalisation can be 'frozen' only where start_from gives statistics")
 
 
 @dataclass(frozen=True)
@@ -161,6 +176,7 @@ class TrainingState:
     """What changes from step to step."""
 
     model: PCNet
+    loss: nn.Module  # the losses of the model, of all processes together
     optimizer: torch.optim.Adam
     scaler: torch.amp.GradScaler
     start: dict[str, Any]  # record of the weights it started from
@@ -220,38 +236,40 @@ def train(
         The weights file.
     """
     folder = Path(folder)
-    state_file = folder / "state.safetensors"
+    state_file = folder / STATE
     if state_file.exists() and not resume:
         raise FileExistsError(f"{folder} holds a training already: pass --resume or another folder")
-    device = choose_device(config.run.device).device
+    device = choose_device(own_device(config.run.device)).device
     split = split_pairs(config.data, base)
-    sampler = Sampler(split.train, config.samples, config.run.seed)
-    validation = _spread(split.validation, config.run.validate_images)
-    state = _initial_state(config, folder.parent, device)
-    if state_file.exists():
-        _load_state(state, config, state_file)
-    folder.mkdir(parents=True, exist_ok=True)
-    _go_on(state, config, folder, sampler, validation, report)
+    with joined(device) as team:
+        sampler = Sampler(split.train, config.samples, config.run.seed, team)
+        validation = _spread(split.validation, config.run.validate_images)
+        state = _initial_state(config, folder.parent, device, team)
+        if state_file.exists():
+            _load_state(state, config, state_file)
+        folder.mkdir(parents=True, exist_ok=True)
+        _go_on(state, config, folder if team.leads else None, sampler, validation, report)
     return folder / "weights.safetensors"
 
 
 def _go_on(
     state: TrainingState,
     config: TrainingConfig,
-    folder: Path,
+    folder: Path | None,
     sampler: Sampler,
     validation: list[Pair],
     report: Report | None,
 ) -> None:
-    """Take the steps that are left; log, report and save."""
+    """Take the steps that are left; log, report and save, where there is a folder."""
     log = _Log(folder, state.step)
     started, saved = time.monotonic() - state.elapsed_s, time.monotonic()
     steps = config.run.steps
     if validation and state.step == 0 and config.run.start_from:
         log.write({"step": 0, **_validate(state, config, validation)})
         _save_weights(state, config, folder)
-    for batch in _prefetch(sampler, steps if _is_over(state, config) else state.step, steps):
-        record = _take_step(state, batch, config)
+    first = steps if _is_over(state, config) else state.step
+    for batches in _prefetch(sampler, first, steps, config.run.accumulate):
+        record = average(_take_step(state, batches, config))
         state.elapsed_s = record["elapsed_s"] = time.monotonic() - started
         last = state.step == steps
         better = False
@@ -260,12 +278,12 @@ def _go_on(
             better = state.worse == 0
             last = last or _is_over(state, config)
         log.write(record)
-        if report is not None:
+        if report is not None and folder is not None:
             report(record, state.elapsed_s / state.step * (steps - state.step))
         if last or better or time.monotonic() - saved > config.run.save_every_s:
             if better or not (config.run.patience and validation):
                 _save_weights(state, config, folder)
-            _save_state(state, config, folder / "state.safetensors")
+            _save_state(state, config, folder)
             saved = time.monotonic()
         if last:
             break
@@ -275,9 +293,11 @@ def _go_on(
 def _validate(state: TrainingState, config: TrainingConfig, pairs: list[Pair]) -> dict[str, float]:
     """Score the model, and remember whether it was ever better."""
     accuracy, recall = validate(_averaged(state, config), pairs)
-    state.worse = 0 if accuracy > state.best else state.worse + 1
-    state.best = max(state.best, accuracy)
-    return {"validation_asa": accuracy, "validation_br": recall}
+    # of several processes all go on, or none
+    scores = average({"validation_asa": accuracy, "validation_br": recall})
+    state.worse = 0 if scores["validation_asa"] > state.best else state.worse + 1
+    state.best = max(state.best, scores["validation_asa"])
+    return scores
 
 
 def _is_over(state: TrainingState, config: TrainingConfig) -> bool:
@@ -343,44 +363,68 @@ def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
     return config.learning_rate * warm * fall
 
 
-def _take_step(state: TrainingState, batch: Batch, config: TrainingConfig) -> dict[str, float]:
+def _take_step(state: TrainingState, batches: Sequence[Batch], config: TrainingConfig) -> dict[str, float]:
     rate = learning_rate(config.optimizer, state.step, config.run.steps)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
-    state.model.train()
+    _prepare(state.model, config.run.normalisation)
     random = torch.Generator().manual_seed(config.run.seed * 1_000_003 + state.step)
-    batch = _to(batch, state.model.mean.device)
-    terms = loss_terms(state.model, batch, config.loss, random, AUTOCAST[config.run.precision])
-    total = terms.total(config.loss)
     state.optimizer.zero_grad(set_to_none=True)
-    norm = _descend(state, total, config.optimizer.clip or math.inf)
+    records = []
+    for number, batch in enumerate(batches, 1):
+        # gradients of several processes meet once, at the last batch
+        apart = number < len(batches) and isinstance(state.loss, DistributedDataParallel)
+        with _apart(state.loss) if apart else nullcontext():
+            terms = LossTerms(**state.loss(_to(batch, state.model.mean.device), random))
+            total = terms.total(config.loss)
+            state.scaler.scale(total / len(batches)).backward()
+        records.append({"total": float(total.detach()), **terms.as_record()})
+    norm = _descend(state, records[-1]["total"], config.optimizer.clip or math.inf)
     _update_average(state, config.optimizer.ema)
     state.step += 1
-    return _record(state.step, rate, total, norm, terms)
+    means = {name: sum(each[name] for each in records) / len(records) for name in records[0]}
+    return {"step": state.step, "learning_rate": rate, "gradient_norm": float(norm), **means}
 
 
-def _descend(state: TrainingState, total: Tensor, clip: float) -> Tensor:
+def _apart(loss: nn.Module) -> AbstractContextManager[None]:
+    assert isinstance(loss, DistributedDataParallel)
+    together: AbstractContextManager[None] = loss.no_sync()
+    return together
+
+
+class _Losses(nn.Module):
+    """The losses of a model as a module, which several processes can share."""
+
+    def __init__(self, model: PCNet, config: TrainingConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def forward(self, batch: Batch, random: torch.Generator) -> dict[str, Tensor]:
+        """Return the terms by name: what holds tensors must be a plain container."""
+        run = self.config.run
+        terms = loss_terms(self.model, batch, self.config.loss, random, AUTOCAST[run.precision])
+        return {each.name: getattr(terms, each.name) for each in fields(terms)}
+
+
+def _prepare(model: PCNet, normalisation: str) -> None:
+    model.train()
+    if normalisation == "frozen":
+        for layer in model.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):  # torch has no other name
+                layer.eval()
+
+
+def _descend(state: TrainingState, total: float, clip: float) -> Tensor:
     """Step down the gradient, cut to the norm `clip`; return the norm it had."""
     scaler = state.scaler
-    scaler.scale(total).backward()
     scaler.unscale_(state.optimizer)
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), clip)
-    overflown = scaler.is_enabled() and bool(torch.isfinite(total)) and scaler.get_scale() >= 1
+    overflown = scaler.is_enabled() and math.isfinite(total) and scaler.get_scale() >= 1
     if not (bool(torch.isfinite(norm)) or overflown):  # an overflow is cured by a smaller scale
         raise FloatingPointError(f"the gradient is not finite at step {state.step}: lower the learning rate")
     scaler.step(state.optimizer)
     scaler.update()
     return norm
-
-
-def _record(step: int, rate: float, total: Tensor, norm: Tensor, terms: LossTerms) -> dict[str, float]:
-    return {
-        "step": step,
-        "learning_rate": rate,
-        "total": float(total.detach()),
-        "gradient_norm": float(norm),
-        **terms.as_record(),
-    }
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:
@@ -415,12 +459,20 @@ def _averaged(state: TrainingState, config: TrainingConfig) -> PCNet:
     return channels_last(model).to(next(state.model.parameters()).device).eval()
 
 
-def _initial_state(config: TrainingConfig, runs: Path, device: torch.device) -> TrainingState:
+def _initial_state(
+    config: TrainingConfig, runs: Path, device: torch.device, team: Team = ALONE
+) -> TrainingState:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.run.seed)
         model = PCNet(config.model)
     record = _start(model, _start_file(config.run.start_from, runs)) if config.run.start_from else {}
     model = channels_last(model).to(device)
+    loss: nn.Module = _Losses(model, config)
+    if team.size > 1:
+        if device.type == "cuda":
+            loss = nn.SyncBatchNorm.convert_sync_batchnorm(loss)
+            model = loss.get_submodule("model")  # type: ignore[assignment]  # it is one still
+        loss = DistributedDataParallel(loss, find_unused_parameters=True)
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
@@ -429,7 +481,7 @@ def _initial_state(config: TrainingConfig, runs: Path, device: torch.device) -> 
     ]
     adam = torch.optim.Adam(groups, lr=config.optimizer.learning_rate)
     scaler = torch.amp.GradScaler(device.type, enabled=config.run.precision == "float16")
-    return TrainingState(model, adam, scaler, record)
+    return TrainingState(model, loss, adam, scaler, record)
 
 
 def _start_file(start_from: str, runs: Path) -> Path:
@@ -445,7 +497,9 @@ def _start(model: PCNet, path: Path) -> dict[str, Any]:
     return {} if path.suffix == ".tar" else checkpoint.read_record(path)
 
 
-def _save_state(state: TrainingState, config: TrainingConfig, path: Path) -> None:
+def _save_state(state: TrainingState, config: TrainingConfig, folder: Path | None) -> None:
+    if folder is None:
+        return
     tensors = {f"model.{k}": v for k, v in state.model.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in state.average.items()}
     for index, slot in state.optimizer.state_dict()["state"].items():
@@ -460,7 +514,7 @@ def _save_state(state: TrainingState, config: TrainingConfig, path: Path) -> Non
         "scaler": json.dumps(state.scaler.state_dict()),
     }
     content = save(tensors, metadata=header)
-    write_atomically(path, lambda file: file.write(content))
+    write_atomically(folder / STATE, lambda file: file.write(content))
 
 
 def _load_state(state: TrainingState, config: TrainingConfig, path: Path) -> None:
@@ -510,7 +564,9 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _save_weights(state: TrainingState, config: TrainingConfig, folder: Path) -> None:
+def _save_weights(state: TrainingState, config: TrainingConfig, folder: Path | None) -> None:
+    if folder is None:
+        return
     record = {
         "training": asdict(config),
         "step": state.step,
@@ -521,25 +577,31 @@ def _save_weights(state: TrainingState, config: TrainingConfig, folder: Path) ->
     checkpoint.save_model(folder / "weights.safetensors", _averaged(state, config), record)
 
 
-def _prefetch(sampler: Sampler, first: int, end: int) -> Iterator[Batch]:
-    """Draw batches in a thread, one ahead of the step that uses it."""
+def _prefetch(sampler: Sampler, first: int, end: int, each: int) -> Iterator[list[Batch]]:
+    """Draw the batches of each step in a thread, one step ahead."""
+
+    def batches(step: int) -> list[Batch]:
+        return [sampler.batch(step * each + number) for number in range(each)]
+
     with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(sampler.batch, first) if first < end else None
+        ahead = pool.submit(batches, first) if first < end else None
         for step in range(first, end):
             assert ahead is not None
-            batch = ahead.result()
+            ready = ahead.result()
             if step + 1 < end:
-                ahead = pool.submit(sampler.batch, step + 1)
-            yield batch
+                ahead = pool.submit(batches, step + 1)
+            yield ready
 
 
 class _Log:
     """One flat record a step: ``log.csv``, and TensorBoard where it is installed."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        self.path = folder / "log.csv"
-        self._keep_until(step)
+    def __init__(self, folder: Path | None, step: int) -> None:
         self.board: Any = None  # tensorboard's writer is untyped
+        self.path = None if folder is None else folder / "log.csv"
+        if folder is None or self.path is None:
+            return
+        _keep_until(self.path, step)
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -547,7 +609,9 @@ class _Log:
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
     def write(self, record: dict[str, float]) -> None:
-        """Append one record."""
+        """Append one record, where there is a folder."""
+        if self.path is None:
+            return
         row = dict.fromkeys(COLUMNS, math.nan) | record
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
@@ -565,19 +629,20 @@ class _Log:
         if self.board is not None:
             self.board.close()
 
-    def _keep_until(self, step: int) -> None:
-        """Drop rows that a resumed run will write again."""
-        if not self.path.exists():
-            return
-        with self.path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        kept = [row for row in rows if float(row["step"]) <= step]
-        self.path.unlink()
-        if kept:
-            with self.path.open("w", newline="") as file:
-                writer = csv.DictWriter(file, list(kept[0]))
-                writer.writeheader()
-                writer.writerows(kept)
+
+def _keep_until(path: Path, step: int) -> None:
+    """Drop rows of a log that a resumed run will write again."""
+    if not path.exists():
+        return
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = [row for row in rows if float(row["step"]) <= step]
+    path.unlink()
+    if kept:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(kept[0]))
+            writer.writeheader()
+            writer.writerows(kept)
 
 
 def _pairs(folders: tuple[str, ...], base: Path, only: tuple[str, ...] = ()) -> list[Pair]:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from napari_pcnet.association import associate, mask_outside, pool, to_cells, unpool
 from napari_pcnet.grid import CELL
 from napari_pcnet.model import Output, PCNet
+from napari_pcnet.training.processes import mean_over_all
 from napari_pcnet.training.samples import Batch, View, boundary_pixels
 
 BAND_PX = 17
@@ -196,7 +197,7 @@ def reconstruction_loss(rebuilt: Tensor, picture: Tensor, labels: Tensor) -> Ten
     """
     band = _dilate(boundary_pixels(labels)[:, None].to(rebuilt.dtype))
     error = (rebuilt - picture).abs().mean(dim=1, keepdim=True)
-    return (error * band).sum() / band.sum().clamp_min(1)
+    return mean_over_all((error * band).sum(), band.sum())
 
 
 def boundary_loss(output: Output, labels: Tensor) -> Tensor:
@@ -241,13 +242,13 @@ def discrimination_loss(
     low, high = labels_seen.amin(1, keepdim=True), labels_seen.amax(1, keepdim=True)
     first, second = labels_seen == low, labels_seen == high
     two = ((first | second).all(1)) & (low != high)[:, 0]
-    if not bool(two.any()):
-        return embedding.new_zeros((), dtype=torch.float32)
+    if not bool(two.any()):  # the others of several processes may have some
+        return mean_over_all(embedding.float().sum() * 0, 0)
     features = features[two]
     mean_f, scatter_f = _mean_and_scatter(features, first[two])
     mean_g, scatter_g = _mean_and_scatter(features, second[two])
     ratio = (mean_f - mean_g).square().sum(-1) / (scatter_f + scatter_g + TINY)
-    return -(ratio.log1p() if config.bounded else ratio).mean()
+    return mean_over_all(-(ratio.log1p() if config.bounded else ratio).sum(), len(ratio))
 
 
 def _reconstruction(model: PCNet, output: Output, view: View, config: LossConfig) -> Tensor:

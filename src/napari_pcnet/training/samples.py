@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from napari_pcnet.datasets import Pair
 from napari_pcnet.grid import STRIDE
 from napari_pcnet.training.augment import AugmentConfig, augment
+from napari_pcnet.training.processes import ALONE, Team
 
 CACHE_BYTES = 2 << 30
 """Room for decoded pictures and their labels; BSDS500 takes a third of it."""
@@ -112,6 +113,8 @@ class Sampler:
         Each annotation of each image counts as one sample.
     config : SampleConfig
     seed : int
+    team : Team, optional
+        Of several processes each draws its own part of one larger batch.
 
     Raises
     ------
@@ -119,23 +122,27 @@ class Sampler:
         If there are fewer samples than a batch has.
     """
 
-    def __init__(self, pairs: Sequence[Pair], config: SampleConfig, seed: int) -> None:
-        self.config, self.seed = config, seed
+    def __init__(self, pairs: Sequence[Pair], config: SampleConfig, seed: int, team: Team = ALONE) -> None:
+        self.config, self.seed, self.team = config, seed, team
         self.rows = [(pair, k) for pair in pairs for k in range(len(pair.annotations))]
-        if config.batch > len(self.rows):
+        if config.batch * team.size > len(self.rows):
             raise ValueError(
-                f"batch must be at most {len(self.rows)}, the annotations there are, got {config.batch}"
+                f"batch must be at most {len(self.rows) // team.size}, the annotations there are for each "
+                f"process, got {config.batch}"
             )
         self._decoded: dict[Pair, _Decoded] = {}
         self._room = CACHE_BYTES
 
     def batch(self, step: int) -> Batch:
         """Draw the batch of one step."""
-        random = np.random.default_rng((self.seed, step))
-        chosen = random.choice(len(self.rows), size=self.config.batch, replace=False)
+        rank, size = self.team
+        drawn = np.random.default_rng((self.seed, step)).choice(
+            len(self.rows), size=self.config.batch * size, replace=False
+        )
         wholes, patches = [], []
-        for index in chosen:
-            pair, annotation = self.rows[index]
+        for number in range(rank, len(drawn), size):
+            random = np.random.default_rng((self.seed, step, number))  # whoever draws this sample
+            pair, annotation = self.rows[drawn[number]]
             image, annotations = self._read(pair)
             labels = annotations[annotation]
             wholes.append(self._cut(image, labels, self._whole_region(labels.shape, random), random))

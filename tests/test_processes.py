@@ -1,0 +1,135 @@
+"""Training in two processes is training in one with a batch twice as large."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from napari_pcnet import checkpoint
+from napari_pcnet.datasets import read_pairs
+from napari_pcnet.model import PCNet, PCNetConfig
+from napari_pcnet.training.processes import Team, average, mean_over_all
+from napari_pcnet.training.samples import SampleConfig, Sampler
+
+STEPS = 20
+CONFIG = """
+[data]
+train = ["drawn"]
+validation = ["drawn"]
+[model]
+stem = "unshuffle"
+widths = [4, 4, 4, 4, 4]
+guide = 2
+boundary = true
+[samples]
+crop_px = 64
+batch = {batch}
+rotate = true
+[loss]
+reconstruction = 0.5
+discrimination = 0.0
+boundary = 1.0
+[optimizer]
+learning_rate = 1e-3
+warmup = 2
+[run]
+steps = {steps}
+device = "cpu"
+precision = "float32"
+normalisation = "frozen"
+start_from = "start.safetensors"
+validate_every = 10
+accumulate = {accumulate}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six pictures whose boundaries are of very different length, and a model to start from."""
+    random = np.random.default_rng(0)
+    for part in ("images", "labels"):
+        (tmp_path / "drawn" / part).mkdir(parents=True)
+    for number in range(6):
+        y, x = np.indices((64, 80))
+        labels = (((x // (6 + 12 * number)) + (y // (5 + 9 * number))) % 2).astype(np.uint8)
+        colours = random.integers(0, 255, (2, 3))
+        pixels = (colours[labels] + random.normal(0, 9, (64, 80, 3))).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "drawn" / "images" / f"{number}.png")
+        Image.fromarray(labels).save(tmp_path / "drawn" / "labels" / f"{number}.png")
+    torch.manual_seed(0)
+    model = PCNet(PCNetConfig("unshuffle", widths=(4, 4, 4, 4, 4), guide=2, boundary=True))
+    model.train()(torch.rand(4, 3, 64, 64))  # lively statistics
+    checkpoint.save_model(tmp_path / "start.safetensors", model.eval(), {})
+    return tmp_path
+
+
+def train(folder: Path, name: str, processes: int = 1, **options: int) -> dict[str, torch.Tensor]:
+    """Train in processes of their own; return the weights."""
+    config = folder / f"{name}.toml"
+    config.write_text(CONFIG.format(**{"steps": STEPS, "accumulate": 1} | options))
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [sys.executable, *(launch if processes > 1 else []), "-m", "napari_pcnet.cli", "train"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [*command, str(config), "--data", str(folder), "--output", str(folder / name)],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("weights: ") == 1  # one process speaks
+    return checkpoint.load_model(folder / name / "weights.safetensors").state_dict()
+
+
+def log_of(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / name / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_two_processes_are_one_with_twice_the_batch(folder: Path) -> None:
+    one, two = train(folder, "one", batch=4), train(folder, "two", processes=2, batch=2)
+    moved = max(
+        float((value - before).abs().max())
+        for value, before in zip(
+            one.values(),
+            checkpoint.load_model(folder / "start.safetensors").state_dict().values(),
+            strict=True,
+        )
+    )
+    assert moved > 1e-3
+    for name, value in one.items():
+        assert torch.allclose(two[name], value, rtol=0, atol=1e-4), name
+    for mine, theirs in zip(log_of(folder, "one"), log_of(folder, "two"), strict=True):
+        for column in ("total", "reconstruction_global", "boundary", "gradient_norm", "validation_asa"):
+            assert float(theirs[column]) == pytest.approx(float(mine[column]), abs=1e-4, nan_ok=True), column
+
+
+def test_gradients_of_several_batches_are_averaged(folder: Path) -> None:
+    first = train(folder, "first", batch=3, accumulate=2, steps=3)
+    again = train(folder, "again", processes=2, batch=1, accumulate=2, steps=3)
+    assert [row["step"] for row in log_of(folder, "first")] == ["0", "1", "2", "3"]
+    assert not torch.equal(first["head.weight"], again["head.weight"])
+
+
+def test_the_parts_of_a_batch_are_the_batch(folder: Path) -> None:
+    pairs = read_pairs(folder / "drawn")
+    whole = Sampler(pairs, SampleConfig(crop_px=64, batch=4), seed=3).batch(7)
+    parts = [
+        Sampler(pairs, SampleConfig(crop_px=64, batch=2), seed=3, team=Team(rank, 2)).batch(7)
+        for rank in (0, 1)
+    ]
+    for rank, part in enumerate(parts):
+        assert torch.equal(part.whole.image, whole.whole.image[rank::2])
+        assert torch.equal(part.patch.labels, whole.patch.labels[rank::2])
+
+
+def test_alone_a_mean_is_a_mean() -> None:
+    assert float(mean_over_all(torch.tensor(6.0), 4)) == 1.5
+    assert float(mean_over_all(torch.tensor(0.0), 0)) == 0
+    assert average({"a": 2.0}) == {"a": 2.0}
