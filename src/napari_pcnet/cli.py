@@ -191,7 +191,8 @@ def _train(namespace: argparse.Namespace) -> int:
         resume=getattr(namespace, "resume", False),
         report=_report(config.run.steps),
     )
-    print(f"weights: {weights_file}")
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        print(f"weights: {weights_file}")
     return 0
 
 
