@@ -17,6 +17,7 @@ from napari_pcnet import checkpoint
 from napari_pcnet.datasets import Pair, read_pairs
 from napari_pcnet.model import PCNet, PCNetConfig
 from napari_pcnet.training import samples
+from napari_pcnet.training.augment import AugmentConfig
 from napari_pcnet.training.loop import (
     DataConfig,
     OptimizerConfig,
@@ -90,9 +91,34 @@ def test_the_guiding_mask_is_the_class_found_most_often_on_boundaries() -> None:
     assert guiding_mask(np.ones((3, 3), int)).tolist() == np.zeros((3, 3)).tolist()
 
 
+def test_crops_are_turned_all_four_ways(pairs_folder: Path) -> None:
+    pairs = read_pairs(pairs_folder)[:1]
+    config = SampleConfig(crop_px=64, batch=2, mirror=False, global_scale=(1.0, 1.0))
+    turns = set()
+    for step in range(12):
+        plain = Sampler(pairs, config, seed=0).batch(step).whole
+        turned = Sampler(pairs, replace(config, rotate=True), seed=0).batch(step).whole
+        for sample in range(2):
+            fitting = {
+                number
+                for number in range(4)
+                if torch.equal(torch.rot90(plain.image[sample], number, (1, 2)), turned.image[sample])
+                and torch.equal(torch.rot90(plain.labels[sample], number), turned.labels[sample])
+            }
+            assert fitting
+            turns |= fitting
+    assert turns == {0, 1, 2, 3}
+
+
 @pytest.mark.parametrize(
     "options",
-    [{}, {"global_resize_px": 96}, {"global_scale": (0.3, 4.0), "local_scale": (0.3, 3.0)}],
+    [
+        {},
+        {"global_resize_px": 96},
+        {"global_scale": (0.3, 4.0), "local_scale": (0.3, 3.0)},
+        {"rotate": True},
+        {"rotate": True, "augment": AugmentConfig(gamma=0.5, invert=0.5)},
+    ],
 )
 def test_views_are_aligned_crops_with_labels_from_zero(
     pairs_folder: Path, options: dict[str, object]
