@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from napari_pcnet.training.loop import (
     learning_rate,
     raw_lattice,
     read_config,
+    split_pairs,
     train,
 )
 from napari_pcnet.training.samples import SampleConfig, Sampler, boundary_pixels, guiding_mask
@@ -89,6 +91,22 @@ def test_the_guiding_mask_is_the_class_found_most_often_on_boundaries() -> None:
     assert boundary_pixels(labels).sum() == 11
     assert guiding_mask(labels).tolist() == [[1, 1, 1, 1], [1, 0, 0, 0], [1, 0, 0, 0]]
     assert guiding_mask(np.ones((3, 3), int)).tolist() == np.zeros((3, 3)).tolist()
+
+
+def test_each_set_gets_its_share_of_the_samples(pairs_folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "drawn" / "other"
+    shutil.copytree(pairs_folder, other)
+    data = DataConfig(train=(str(pairs_folder), str(other)), shares=(1.0, 3.0))
+    split = split_pairs(data, Path())
+    sampler = Sampler(split.train, SampleConfig(crop_px=64, batch=2), 0, shares=split.shares)
+    assert split.shares == pytest.approx([1 / 3, 1 / 3, 1, 1])
+    assert sampler._shares == pytest.approx([1 / 12] * 3 + [1 / 4] * 3)
+
+
+@pytest.mark.parametrize("shares", [(1.0,), (1.0, 0.0)])
+def test_shares_that_say_nothing_are_refused(shares: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"^shares must be a positive number for each folder of train, got "):
+        DataConfig(train=("a", "b"), shares=shares)
 
 
 def test_crops_are_turned_all_four_ways(pairs_folder: Path) -> None:

@@ -57,6 +57,9 @@ class DataConfig:
     ----------
     train, validation : tuple of str
         Folders with ``images/`` and ``labels/``, relative to the folder given by ``--data``.
+    shares : tuple of float
+        How much of the samples each folder of `train` gives, in any unit; as many as it has
+        annotations if not said.
     holdout : float
         Share of the training images, evenly spread by name, to be validated on instead; for sets
         without a validation split. At least one image if it is not 0.
@@ -68,6 +71,7 @@ class DataConfig:
 
     train: tuple[str, ...]
     validation: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
     holdout: float = 0.0
     only: tuple[str, ...] = ()
     licence: str = ""
@@ -75,6 +79,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.holdout < 1:
             raise ValueError(f"holdout must be a share from 0 to below 1, got {self.holdout!r}")
+        if self.shares and (len(self.shares) != len(self.train) or min(self.shares) <= 0):
+            raise ValueError(
+                f"shares must be a positive number for each folder of train, got {list(self.shares)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -242,7 +250,7 @@ def train(
     device = choose_device(own_device(config.run.device)).device
     split = split_pairs(config.data, base)
     with joined(device) as team:
-        sampler = Sampler(split.train, config.samples, config.run.seed, team)
+        sampler = Sampler(split.train, config.samples, config.run.seed, team, split.shares)
         validation = _spread(split.validation, config.run.validate_images)
         state = _initial_state(config, folder.parent, device, team)
         if state_file.exists():
@@ -310,17 +318,31 @@ class Split(NamedTuple):
 
     train: list[Pair]
     validation: list[Pair]
+    shares: list[float]  # of each training pair's annotations, how often one is drawn
 
 
 def split_pairs(config: DataConfig, base: Path) -> Split:
     """List the pairs of a training, and those it is validated on."""
-    train = _pairs(config.train, base, config.only)
+    sets = [_pairs((folder,), base, config.only) for folder in config.train]
+    train = [pair for pairs in sets for pair in pairs]
     validation = _pairs(config.validation, base)
     if config.holdout and len(train) > 1:
         number = min(len(train) - 1, max(1, round(config.holdout * len(train))))
         held = _spread(train, number)
         train, validation = [pair for pair in train if pair not in held], [*validation, *held]
-    return Split(train, validation)
+    return Split(train, validation, _shares(sets, train, config.shares))
+
+
+def _shares(sets: Sequence[list[Pair]], train: list[Pair], shares: Sequence[float]) -> list[float]:
+    """How often an annotation of each pair is drawn, so that each set gets its share of the samples."""
+    if not shares:
+        return [1.0] * len(train)
+    found: dict[Pair, float] = {}
+    for pairs, share in zip(sets, shares, strict=True):
+        left = [pair for pair in pairs if pair in train]
+        annotations = sum(len(pair.annotations) for pair in left)
+        found |= dict.fromkeys(left, share / max(annotations, 1))
+    return [found[pair] for pair in train]
 
 
 def validate(model: PCNet, pairs: list[Pair]) -> tuple[float, float]:

@@ -115,6 +115,8 @@ class Sampler:
     seed : int
     team : Team, optional
         Of several processes each draws its own part of one larger batch.
+    shares : sequence of float, optional
+        How often an annotation of each pair is drawn, in any unit; all alike if not given.
 
     Raises
     ------
@@ -122,9 +124,19 @@ class Sampler:
         If there are fewer samples than a batch has.
     """
 
-    def __init__(self, pairs: Sequence[Pair], config: SampleConfig, seed: int, team: Team = ALONE) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        config: SampleConfig,
+        seed: int,
+        team: Team = ALONE,
+        shares: Sequence[float] | None = None,
+    ) -> None:
         self.config, self.seed, self.team = config, seed, team
         self.rows = [(pair, k) for pair in pairs for k in range(len(pair.annotations))]
+        often = np.ones(len(pairs)) if shares is None else np.array(shares, np.float64)
+        of_row = np.repeat(often, [len(pair.annotations) for pair in pairs])
+        self._shares = of_row / of_row.sum()
         if config.batch * team.size > len(self.rows):
             raise ValueError(
                 f"batch must be at most {len(self.rows) // team.size}, the annotations there are for each "
@@ -137,7 +149,7 @@ class Sampler:
         """Draw the batch of one step."""
         rank, size = self.team
         drawn = np.random.default_rng((self.seed, step)).choice(
-            len(self.rows), size=self.config.batch * size, replace=False
+            len(self.rows), size=self.config.batch * size, replace=False, p=self._shares
         )
         wholes, patches = [], []
         for number in range(rank, len(drawn), size):
