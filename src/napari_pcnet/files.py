@@ -1,7 +1,8 @@
-"""Whole files or none: what is written appears under its name when it is complete."""
+"""Whole files or none: what is written appears under its name when it is complete; and a file's hash."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -69,6 +70,12 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _put_in_place(made: Path, path: Path) -> None:

@@ -1,21 +1,35 @@
-"""The weights that ship with the package: a record of each, and the way from a name to a verified file.
+"""Weights by name: a record of each that is published, and the way from a name to a verified file.
 
 A record says where a network came from: file, hash, licence, training data, figures. The records are
-in `weights_data/weights.toml`, beside the files; adding weights is adding a file there and its table in
-that list. Nothing here opens the network itself: that is `checkpoint`'s task.
+in `weights_data/weights.toml`. A record with addresses is of a remote file, which is downloaded to the
+cache folder when it is first asked for; without, the file is bundled and lies beside the list. Files
+of a user's own, imported into the cache folder, have a name and no record. Nothing here opens the
+network itself: that is `checkpoint`'s task.
 """
 
 import difflib
-import hashlib
 import os
+import re
 import tomllib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from napari_pcnet import download
+from napari_pcnet.files import sha256_of
+
 FOLDER = Path(__file__).with_name("weights_data")
 SUFFIXES = (".safetensors", ".tar")
 """Endings of weights files: ours, and the layout of the paper's authors."""
+
+_IMPORTED = "imported"
+_OURS = SUFFIXES[0]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+
+
+class DamagedWeightsWarning(UserWarning):
+    """A file in the cache folder is not the published one, and is downloaded anew."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +41,7 @@ class WeightsRecord:
     name : str
         What a user passes as ``model=``; its meaning never changes, a better network gets a new name.
     filename : str
-        The file in `FOLDER`.
+        The file in `FOLDER`, or in the cache folder if it is remote.
     sha256 : str
         The file's SHA-256, 64 hexadecimal digits.
     size_bytes : int
@@ -46,6 +60,8 @@ class WeightsRecord:
         What was measured, each name with its unit or definition.
     figures_command : str
         The command that prints the figures.
+    urls : tuple of str
+        Where a remote file is downloaded from, the first that serves it; empty if it is bundled.
     """
 
     name: str
@@ -59,46 +75,59 @@ class WeightsRecord:
     citation: str
     figures: Mapping[str, float] = field(default_factory=dict)
     figures_command: str = ""
+    urls: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
-        """Where the file lies in this installation."""
-        return FOLDER / self.filename
+        """Where the file lies on this machine, or will once it is downloaded."""
+        return (download.cache_folder() if self.urls else FOLDER) / self.filename
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it need not be downloaded first."""
+        return not self.urls or self.path.is_file()
 
 
 def records() -> tuple[WeightsRecord, ...]:
-    """Records of the bundled weights, in the order of the list, the default first."""
+    """Records of the published weights, in the order of the list, the default first."""
     tables = tomllib.loads((FOLDER / "weights.toml").read_text(encoding="utf-8"))
     return tuple(_record_of(name, table) for name, table in tables.items())
 
 
+def imported() -> dict[str, Path]:
+    """Files that a user imported, by name."""
+    return {path.name.removesuffix(_OURS): path for path in sorted(_import_folder().glob(f"*{_OURS}"))}
+
+
 def names() -> tuple[str, ...]:
-    """Names of the bundled weights, as passed to ``model=``."""
-    return tuple(record.name for record in records())
+    """Names of the published weights and then of imported ones, as passed to ``model=``."""
+    return tuple(dict.fromkeys([*_published(), *imported()]))
 
 
 def record(name: str) -> WeightsRecord:
-    """Return the record of bundled weights.
+    """Return the record of published weights.
 
     Raises
     ------
     ValueError
         If there are none of that name; the message offers near names.
     """
-    known = {each.name: each for each in records()}
+    known = _published()
     if name not in known:
-        raise ValueError(_unknown(name, tuple(known)))
+        raise ValueError(_unknown(name, names()))
     return known[name]
 
 
-def locate(name_or_path: str | os.PathLike[str]) -> Path:
-    """Return the file of bundled weights by name, or a file of one's own by path.
+def locate(name_or_path: str | os.PathLike[str], progress: download.Progress | None = None) -> Path:
+    """Return the file of weights by name, or a file of one's own by path.
 
     Parameters
     ----------
     name_or_path : str or path
         A name of `names`, or the path of a file. Text is taken as a path if it ends in
         ``.safetensors`` or ``.tar`` or contains a folder separator.
+    progress : callable, optional
+        ``progress(done, total)`` in bytes, if the file must be downloaded.
 
     Raises
     ------
@@ -106,36 +135,100 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         If the name is unknown, or the bundled file is not the one that was published.
     FileNotFoundError
         If there is no such file.
+    OSError
+        If the file must be downloaded and can't be.
+
+    Warns
+    -----
+    DamagedWeightsWarning
+        If a downloaded file was damaged since; it is downloaded anew.
     """
     if _is_path(name_or_path):
         path = Path(name_or_path)
         if not path.is_file():
             raise FileNotFoundError(f"weights file {path} does not exist")
         return path
-    found = record(os.fspath(name_or_path))
-    damage = damage_of(found)
-    if damage:
-        raise ValueError(damage)
-    return found.path
+    name = os.fspath(name_or_path)
+    if _is_imported(name):
+        return imported()[name]
+    return _verified(record(name), progress)
 
 
 def damage_of(record: WeightsRecord) -> str:
-    """Say in a sentence what is wrong with a bundled file; empty if it is the published one."""
+    """Say in a sentence what is wrong with a published file; empty if it is the one of its record."""
+    remedy = "it is downloaded when it is used" if record.urls else "install napari-pcnet again"
     if not record.path.is_file():
-        return f"weights file {record.path} is missing; install napari-pcnet again"
+        return f"weights file {record.path} is missing; {remedy}"
     digest = sha256_of(record.path)
     if digest != record.sha256:
         return (
             f"weights file {record.path} is damaged: its SHA-256 is {digest}, "
-            f"published was {record.sha256}; install napari-pcnet again"
+            f"published was {record.sha256}; {remedy}"
         )
     return ""
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def place_for(name: str) -> Path:
+    """Return where a file is imported to under a new name; its folder may not be there yet.
+
+    Raises
+    ------
+    ValueError
+        If it is no name, or taken.
+    """
+    if not _NAME.fullmatch(name) or _is_path(name):
+        raise ValueError(
+            f"a name of weights is of letters, digits, - _ and . only, begins with a letter or digit and "
+            f"does not end in {' or '.join(SUFFIXES)}, got {name!r}; choose another by --name"
+        )
+    if name in _published():
+        raise ValueError(f"the name {name} is that of published weights; choose another by --name")
+    if name in imported():
+        raise ValueError(
+            f"weights {name} are there already; choose another name by --name, "
+            f"or remove them first: napari-pcnet weights remove {name}"
+        )
+    return _import_folder() / f"{name}{_OURS}"
+
+
+def remove(name: str) -> Path:
+    """Delete a downloaded or imported file; return where it was.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the file bundled or not downloaded.
+    """
+    path = imported()[name] if _is_imported(name) else record(name).path
+    if path.parent == FOLDER:
+        raise ValueError(f"weights {name} are part of the package and can't be removed")
+    if not path.is_file():
+        raise ValueError(f"weights {name} are not downloaded; there is nothing to remove")
+    path.unlink()
+    return path
+
+
+def _published() -> dict[str, WeightsRecord]:
+    return {each.name: each for each in records()}
+
+
+def _import_folder() -> Path:
+    return download.cache_folder() / _IMPORTED
+
+
+def _is_imported(name: str) -> bool:
+    return name not in _published() and name in imported()
+
+
+def _verified(record: WeightsRecord, progress: download.Progress | None) -> Path:
+    damage = damage_of(record)
+    if damage and not record.urls:
+        raise ValueError(damage)
+    if damage and record.is_here:
+        warnings.warn(damage, DamagedWeightsWarning, stacklevel=3)
+    if damage:
+        download.fetch(record.path, record.urls, record.sha256, record.size_bytes, progress)
+    return record.path
 
 
 def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
@@ -148,7 +241,9 @@ def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
 def _record_of(name: str, table: Mapping[str, object]) -> WeightsRecord:
     wanted = {each.name for each in fields(WeightsRecord)} - {"name"}
     assert set(table) <= wanted, f"weights.toml, {name}: unknown {set(table) - wanted}"
-    return WeightsRecord(name, **table)  # type: ignore[arg-type]  # the tests read every table
+    urls = table.get("urls", ())
+    assert isinstance(urls, (list, tuple)), f"weights.toml, {name}: urls must be a list"
+    return WeightsRecord(name, **{**table, "urls": tuple(urls)})  # type: ignore[arg-type]  # the tests read every table
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:

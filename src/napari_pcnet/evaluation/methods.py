@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from napari_pcnet import weights
+from napari_pcnet import files, weights
 from napari_pcnet.evaluation.method import Image, Labels, Method, Seams
 from napari_pcnet.evaluation.peers import PEERS
 from napari_pcnet.grid import CELL, Grid, whole_strides
@@ -209,7 +209,7 @@ def _default_compactness() -> float:
 
 def _weights_described(model: str) -> str:
     # The digest, since a file of one's own may change under its name.
-    return f"{model} (sha256 {weights.sha256_of(weights.locate(model))[:12]})"
+    return f"{model} (sha256 {files.sha256_of(weights.locate(model))[:12]})"
 
 
 # ----------------------------------------------------------------------------------- choice
