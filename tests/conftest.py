@@ -1,8 +1,17 @@
-"""What all tests share: the test command does not accept viewer tests that were skipped."""
+"""What all tests share: an empty cache folder; the test command does not accept skipped viewer tests."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No weights that a user imported or downloaded are seen by a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAPARI_PCNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -17,6 +17,7 @@ from numpy.testing import assert_array_equal
 
 from napari_pcnet import __version__, images, weights
 from napari_pcnet.cli import main
+from napari_pcnet.files import sha256_of
 from napari_pcnet.record import Origin, RunRecord, from_notes
 
 Progress = Callable[[int, int], None]
@@ -368,7 +369,7 @@ def test_info_prints_every_training_of_a_chain_and_the_figures(
     record = replace(
         weights.records()[0],
         filename=str(path),
-        sha256=weights.sha256_of(path),
+        sha256=sha256_of(path),
         figures={"ASA": 0.95},
         figures_command="napari-pcnet benchmark quality",
     )

@@ -3,7 +3,20 @@
 import subprocess
 import sys
 
-HEAVY = ("torch", "napari", "qtpy", "PyQt6", "PySide6", "magicgui", "skimage", "scipy", "tifffile", "PIL")
+HEAVY = (
+    "torch",
+    "napari",
+    "qtpy",
+    "PyQt6",
+    "PySide6",
+    "magicgui",
+    "skimage",
+    "scipy",
+    "tifffile",
+    "PIL",
+    "pooch",
+    "requests",
+)
 
 
 def _loaded_by(code: str) -> list[str]:
@@ -27,6 +40,11 @@ def test_looking_at_the_names_of_the_package_loads_nothing_heavy() -> None:
 
 def test_records_pictures_and_weights_load_nothing_heavy() -> None:
     assert _loaded_by("from napari_pcnet import cli, images, record, weights") == []
+
+
+def test_bundled_weights_are_found_without_what_downloads() -> None:
+    code = "from napari_pcnet import weights\nweights.locate(weights.names()[0])"
+    assert _loaded_by(code) == []
 
 
 def test_help_loads_nothing_heavy() -> None:

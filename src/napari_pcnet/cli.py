@@ -12,7 +12,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, Field, fields, replace
+from dataclasses import MISSING, Field, asdict, fields, replace
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet import __version__, configuration, images, weights
+from napari_pcnet.files import sha256_of
 from napari_pcnet.record import Origin, RunRecord, needs_no_fourth, notes_of
 
 FAILED = 1
@@ -123,25 +124,70 @@ def _demo(namespace: argparse.Namespace) -> int:
 
 
 def _list_weights(_namespace: argparse.Namespace) -> int:
-    for record in weights.records():
-        print(f"{record.name}  {record.size_bytes / 1e6:.1f} MB  {record.architecture}")
+    published = {record.name: record for record in weights.records()}
+    for name in weights.names():
+        if name in published:
+            record = published[name]
+            about, size_bytes, place = record.architecture, record.size_bytes, _place(record)
+        else:
+            path = weights.imported()[name]
+            about, size_bytes, place = str(path), path.stat().st_size, "imported"
+        print(f"{name}  {size_bytes / 1e6:.1f} MB  {place}  {about}")
     return 0
 
 
 def _show_weights(namespace: argparse.Namespace) -> int:
+    if weights.is_imported(namespace.name):
+        return _show_imported(namespace.name)
     record = weights.record(namespace.name)
-    damage = weights.damage_of(record)
+    damage = weights.damage_of(record) if record.is_here else ""
     for each in fields(record):
-        if each.name not in ("figures", "figures_command"):
-            print(f"{each.name.replace('_', ' ')}: {getattr(record, each.name)}")
-    if not damage:
+        value = getattr(record, each.name)
+        if each.name == "urls":
+            _print_urls(value)
+        elif each.name not in ("figures", "figures_command"):
+            print(f"{each.name.replace('_', ' ')}: {value}")
+    if record.is_here and not damage:
         _print_training(record.path)
     if record.figures:
         print(f"figures: {record.figures_command}")
     for name, value in record.figures.items():
         print(f"  {name}: {value}")
-    print(f"file: {damage or f'{record.path}, SHA-256 as published'}")
+    print(f"file: {damage or _state(record)}")
     return FAILED if damage else 0
+
+
+def _download_weights(namespace: argparse.Namespace) -> int:
+    record = weights.record(namespace.name)  # a name; a path is none
+    print(f"{record.name}: {weights.locate(record.name, _progress())}")
+    return 0
+
+
+def _verify_weights(namespace: argparse.Namespace) -> int:
+    names = namespace.names or weights.names()
+    findings = [_finding(name) for name in names]
+    for name, (_is_wrong, text) in zip(names, findings, strict=True):
+        print(f"{name}: {text}")
+    return FAILED if any(is_wrong for is_wrong, _text in findings) else 0
+
+
+def _import_weights(namespace: argparse.Namespace) -> int:
+    from napari_pcnet import checkpoint
+
+    name = namespace.name or namespace.file.stem
+    path = weights.place_for(name)
+    model = checkpoint.load_model(namespace.file)
+    record = {} if namespace.file.suffix == ".tar" else checkpoint.read_record(namespace.file)
+    origin = {"file": namespace.file.name, "sha256": sha256_of(namespace.file)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.save_model(path, model, {**record, "imported": origin})
+    print(f"{name}: {path}")
+    return 0
+
+
+def _remove_weights(namespace: argparse.Namespace) -> int:
+    print(f"{namespace.name}: removed {weights.remove(namespace.name)}")
+    return 0
 
 
 def _doctor(_namespace: argparse.Namespace) -> int:
@@ -240,12 +286,60 @@ def _check_files(namespace: argparse.Namespace, record: RunRecord) -> None:
         )
 
 
+def _place(record: weights.WeightsRecord) -> str:
+    """Say in a word or two where published weights are."""
+    if not record.urls:
+        return "bundled"
+    return "in the cache" if record.is_here else "to download"
+
+
+def _state(record: weights.WeightsRecord) -> str:
+    """Say where weights are that are not damaged."""
+    return f"{record.path}, {'SHA-256 as published' if record.is_here else 'to download'}"
+
+
+def _finding(name: str) -> tuple[bool, str]:
+    """Whether something is wrong with weights, and what was found."""
+    if weights.is_imported(name):
+        from napari_pcnet import checkpoint
+
+        path = weights.imported()[name]
+        try:
+            checkpoint.load_model(path)
+        except ValueError as error:
+            return True, str(error)
+        return False, f"{path}, imported, can be read"
+    record = weights.record(name)
+    damage = weights.damage_of(record) if record.is_here else ""
+    return bool(damage), damage or _state(record)
+
+
+def _show_imported(name: str) -> int:
+    from napari_pcnet import checkpoint
+
+    path = weights.imported()[name]
+    origin = checkpoint.read_record(path).get("imported", {})
+    config = checkpoint.read_config(path)
+    print(f"name: {name}")
+    print(f"network: {', '.join(f'{field} {value}' for field, value in asdict(config).items())}")
+    if origin:
+        print(f"imported from: {origin['file']}, SHA-256 {origin['sha256']}")
+    _print_training(path)
+    print(f"file: {path}")
+    return 0
+
+
+def _print_urls(urls: Sequence[str]) -> None:
+    for url in urls:
+        print(f"url: {url}")
+
+
 def _print_training(path: Path) -> None:
     """Print how weights were trained, as their file says, and what training they started from."""
     from napari_pcnet import checkpoint
 
     made: dict[str, Any] | None = checkpoint.read_record(path)
-    while made:
+    while made and "training" in made:
         config = made.get("training", {})
         run = config.get("run", {})
         print(f"seed: {run.get('seed')}, steps: {made.get('step')}, hours: {made.get('hours')}")
@@ -334,8 +428,9 @@ def _describe_device() -> str:
 
 
 def _check_weights(record: weights.WeightsRecord) -> str:
-    damage = weights.damage_of(record)
-    print(f"weights {record.name}: {damage or f'SHA-256 as published, {record.sha256[:12]}...'}")
+    damage = weights.damage_of(record) if record.is_here else ""
+    good = f"SHA-256 as published, {record.sha256[:12]}..." if record.is_here else "to download"
+    print(f"weights {record.name}: {damage or good}")
     return damage
 
 
@@ -389,12 +484,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     demo.add_argument("--output", type=Path, metavar="DIR", default=DEMO_FOLDER, help="default: %(default)s")
     demo.set_defaults(run=_demo)
 
-    bundled = commands.add_parser("weights", help="what is known of the bundled weights")
-    actions = bundled.add_subparsers(required=True, metavar="list|info")
-    actions.add_parser("list", help="one line each").set_defaults(run=_list_weights)
-    info = actions.add_parser("info", help="the whole record of one")
-    info.add_argument("name", metavar="NAME")
-    info.set_defaults(run=_show_weights)
+    _add_weights(commands.add_parser("weights", help="networks by name: bundled, downloaded, imported"))
 
     doctor = commands.add_parser("doctor", help="versions, devices, weights, self-test: for a report")
     doctor.set_defaults(run=_doctor)
@@ -432,6 +522,26 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     _add_flags(parser, FinetuneOptions, short={})
     parser.set_defaults(run=_train)
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="list|info|download|verify|import|remove")
+    actions.add_parser("list", help="one line each, and where it is").set_defaults(run=_list_weights)
+    for word, run, about in (
+        ("info", _show_weights, "all that is known of one"),
+        ("download", _download_weights, "get one now that is not in the package"),
+        ("remove", _remove_weights, "delete one that was downloaded or imported"),
+    ):
+        action = actions.add_parser(word, help=about)
+        action.add_argument("name", metavar="NAME")
+        action.set_defaults(run=run)
+    verify = actions.add_parser("verify", help="check the hash of every file, or of those named")
+    verify.add_argument("names", metavar="NAME", nargs="*")
+    verify.set_defaults(run=_verify_weights)
+    bring = actions.add_parser("import", help="give a file of your own a name to be used as --model")
+    bring.add_argument("file", type=Path, metavar="FILE", help="safetensors of ours or the authors' tar")
+    bring.add_argument("--name", metavar="NAME", help="default: that of the file")
+    bring.set_defaults(run=_import_weights)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

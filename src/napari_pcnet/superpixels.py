@@ -264,7 +264,7 @@ def pcnet_superpixels(
     n_segments : int, optional
         How many superpixels. With ``method="hierarchy"`` exactly so many are returned.
     model : str or path, optional
-        Name of bundled weights, or a file of one's own: ``.safetensors``, or the authors' ``.tar``.
+        Name of weights, or a file of one's own: ``.safetensors``, or the authors' ``.tar``.
     method : {'hierarchy', 'lattice'}, optional
         'hierarchy' labels the picture's own pixels finely and merges neighbours, cheapest first,
         until `n_segments` are left. 'lattice' is the paper's way: the picture is resampled so

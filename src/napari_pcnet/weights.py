@@ -99,6 +99,11 @@ def imported() -> dict[str, Path]:
     return {path.name.removesuffix(_OURS): path for path in sorted(_import_folder().glob(f"*{_OURS}"))}
 
 
+def is_imported(name: str) -> bool:
+    """Whether a name stands for a file that a user imported; a published name never does."""
+    return name not in _published() and name in imported()
+
+
 def names() -> tuple[str, ...]:
     """Names of the published weights and then of imported ones, as passed to ``model=``."""
     return tuple(dict.fromkeys([*_published(), *imported()]))
@@ -113,6 +118,8 @@ def record(name: str) -> WeightsRecord:
         If there are none of that name; the message offers near names.
     """
     known = _published()
+    if is_imported(name):
+        raise ValueError(f"weights {name} are imported: a file of your own, of which nothing was published")
     if name not in known:
         raise ValueError(_unknown(name, names()))
     return known[name]
@@ -149,7 +156,7 @@ def locate(name_or_path: str | os.PathLike[str], progress: download.Progress | N
             raise FileNotFoundError(f"weights file {path} does not exist")
         return path
     name = os.fspath(name_or_path)
-    if _is_imported(name):
+    if is_imported(name):
         return imported()[name]
     return _verified(record(name), progress)
 
@@ -199,7 +206,7 @@ def remove(name: str) -> Path:
     ValueError
         If the name is unknown, or the file bundled or not downloaded.
     """
-    path = imported()[name] if _is_imported(name) else record(name).path
+    path = imported()[name] if is_imported(name) else record(name).path
     if path.parent == FOLDER:
         raise ValueError(f"weights {name} are part of the package and can't be removed")
     if not path.is_file():
@@ -214,10 +221,6 @@ def _published() -> dict[str, WeightsRecord]:
 
 def _import_folder() -> Path:
     return download.cache_folder() / _IMPORTED
-
-
-def _is_imported(name: str) -> bool:
-    return name not in _published() and name in imported()
 
 
 def _verified(record: WeightsRecord, progress: download.Progress | None) -> Path:
