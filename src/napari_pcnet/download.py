@@ -23,8 +23,8 @@ from napari_pcnet.files import sha256_of, write_atomically
 if TYPE_CHECKING:
     import requests
 
-ALLOWED = ("https://", "file://")
-"""How an address may begin, and one that it redirects to."""
+SECURE = ("https://",)
+"""How an address in the network may begin, and what it redirects to; one of this machine is ``file://``."""
 
 CACHE_VARIABLE = "NAPARI_PCNET_CACHE"
 """The environment variable that names the cache folder."""
@@ -57,7 +57,7 @@ def cache_folder() -> Path:
     """Where downloaded files are kept: what `CACHE_VARIABLE` names, or the system's place for caches."""
     given = os.environ.get(CACHE_VARIABLE)
     if given:
-        return Path(given)
+        return Path(given).expanduser()
     import platformdirs
 
     return platformdirs.user_cache_path("napari-pcnet")
@@ -189,17 +189,17 @@ def _try(url: str, path: Path, published: Callable[[BinaryIO], _Published]) -> N
 
 
 def _transfer(url: str, published: _Published) -> None:
-    _check_address(url)
     if urlsplit(url).scheme == "file":
         _copy(url, published)
-    else:
+    elif _is_secure(url):
         _get(url, published)
+    else:
+        raise _NotServed(f"cannot be used: an address must begin with {' or '.join(SECURE)} or file://")
     published.check()
 
 
-def _check_address(url: str, said: str = "cannot be used") -> None:
-    if not url.lower().startswith(ALLOWED):
-        raise _NotServed(f"{said}: an address must begin with {' or '.join(ALLOWED)}")
+def _is_secure(url: str) -> bool:
+    return url.lower().startswith(SECURE)
 
 
 def _copy(url: str, published: _Published) -> None:
@@ -227,7 +227,8 @@ def _get(url: str, published: _Published) -> None:
         answers.append(answer)
         if answer.is_redirect:  # before it is followed
             target = urljoin(answer.url, answer.headers["location"])
-            _check_address(target, f"redirects to {target}, which cannot be used")
+            if not _is_secure(target):
+                raise _NotServed(f"redirects to {target}, which does not begin with {' or '.join(SECURE)}")
 
     downloader = pooch.HTTPDownloader(
         chunk_size=CHUNK_BYTES,
