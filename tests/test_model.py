@@ -72,7 +72,7 @@ def test_every_stem_answers_for_every_work_pixel(stem: str) -> None:
 
 def test_a_boundary_is_told_of_every_pixel_where_it_is_asked_for() -> None:
     image = torch.rand(2, 3, 64, 128)
-    assert PCNet(PCNetConfig(boundary=True)).eval()(image).boundary.shape == (2, 1, 64, 128)
+    assert PCNet(PCNetConfig(boundary=4)).eval()(image).boundary.shape == (2, 1, 64, 128)
     assert PCNet().eval()(image).boundary is None
 
 

@@ -26,7 +26,7 @@ validation = ["drawn"]
 stem = "unshuffle"
 widths = [4, 4, 4, 4, 4]
 guide = 2
-boundary = true
+boundary = 4
 [samples]
 crop_px = 64
 batch = {batch}
@@ -63,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
         Image.fromarray(pixels).save(tmp_path / "drawn" / "images" / f"{number}.png")
         Image.fromarray(labels).save(tmp_path / "drawn" / "labels" / f"{number}.png")
     torch.manual_seed(0)
-    model = PCNet(PCNetConfig("unshuffle", widths=(4, 4, 4, 4, 4), guide=2, boundary=True))
+    model = PCNet(PCNetConfig("unshuffle", widths=(4, 4, 4, 4, 4), guide=2, boundary=4))
     model.train()(torch.rand(4, 3, 64, 64))  # lively statistics
     checkpoint.save_model(tmp_path / "start.safetensors", model.eval(), {})
     return tmp_path

@@ -27,7 +27,7 @@ def model(request: pytest.FixtureRequest) -> PCNet:
     torch.manual_seed(1)
     options = {
         "scn": {"reduction": 1},
-        "boundary": {"stem": "unshuffle", "guide": 3, "boundary": True},
+        "boundary": {"stem": "unshuffle", "guide": 3, "boundary": 4},
     }.get(request.param, {"stem": request.param})
     network = PCNet(PCNetConfig(widths=(8, 4, 4, 4, 4), **options)).double()  # thin, but of full reach
     network.train()(torch.rand(2, 3, 64, 64, dtype=torch.float64))  # lively normalisation

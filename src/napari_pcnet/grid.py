@@ -82,6 +82,12 @@ class Grid:
         return self.lattice[0] * self.lattice[1]
 
     @property
+    def cell_area(self) -> float:
+        """Image pixels that a whole cell covers."""
+        image, work = math.prod(self.image_shape), math.prod(self.work_shape)
+        return CELL * CELL * image / work
+
+    @property
     def padded_shape(self) -> tuple[int, int]:
         """Rows and columns of the work frame, padded at its end to whole strides."""
         return whole_strides(self.work_shape[0]), whole_strides(self.work_shape[1])

@@ -2,16 +2,20 @@
 
 Two regions of ``a`` and ``b`` pixels cost ::
 
-    a b / (a + b) * (|colour difference|^2 + BOUNDARY s + m^2 (P^2 / (16 (a + b)) + EVENNESS))
+    a b / (a + b) * (|colour difference|^2 + m^2 (P^2 / (16 (a + b)) + EVENNESS))
 
-with the colour of a region its mean (CIELAB for RGB), ``s`` the mean over the border between the two
-of how likely the network says that a boundary runs there (0 if it says nothing), ``m`` the
-compactness, and ``P`` the perimeter of the two together. The first term is Ward's, the growth of the
-summed squared colour error.
+with the colour of a region its mean (CIELAB for RGB), ``m`` the compactness, and ``P`` the perimeter
+of the two together. The first term is Ward's, the growth of the summed squared colour error.
 The last is free of scale: ``P^2 / 16 area`` is 1 for a square of any size and grows as a region gets
 longer or more ragged. So one tree serves every count, where with a fixed scale fine cuts would
 ignore shape and coarse ones become a grid. `EVENNESS` weighs size alone, so that uniform pictures
 merge their smallest regions first.
+
+A network that tells boundaries adds ``BOUNDARY s``, with ``s`` the mean over the border between the
+two of how likely a boundary runs there. A network with a `Judge` adds ``JUDGED p`` instead and halves
+the colour's weight (`COLOUR_SHARE`), with ``p`` the share of the smaller that is likely lost to
+another object. Merging the likely lost pixels alone, cheapest first, would be greedy for accuracy;
+what is left of Ward's term holds on pictures unlike those that the judge has seen.
 
 Merging goes in rounds. In each, every edge that is the cheapest of both its ends is merged. Costs
 in one step of an eighth of an octave count as equal, and among equals a hash of the two regions'
@@ -22,6 +26,7 @@ Heights are the exact costs, made monotone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +36,20 @@ from napari_pcnet.connectivity import number_by_first
 STEPS_PER_OCTAVE = 8
 """Fineness in which costs are compared."""
 
-BOUNDARY = 400.0
-"""Weight of a boundary that is certain along the whole border, as a squared difference of colour: two
-colours 20 apart in CIELAB."""
+BOUNDARY = 1500.0
+"""Weight of a boundary that is certain along the whole border, as a squared difference of colour."""
+
+JUDGED = 5000.0
+"""Weight of a loss that is certain, as a squared difference of colour."""
+
+COLOUR_SHARE = 0.5
+"""What is left of the weight of colour beside a judge."""
+
+JUDGED_ROWS = 1 << 16
+"""Edges that are judged at once, which bounds memory."""
+
+LEAK = 0.1
+"""Slope of a judge's LeakyReLU below zero."""
 
 EVENNESS = 3.0
 """Weight of size alone beside shape (1 for a square): Ward's cost of a feature in which all regions
@@ -56,11 +72,106 @@ class Features:
         Mean colour, in units where a difference of 1 is just visible (CIELAB).
     perimeter : (n,) float64 array
         Of the outline, the image's frame included, in sides of a square pixel.
+    cell_area : float
+        Pixels of a cell of the lattice, to which a judge compares areas.
     """
 
     area: NDArray[np.float64]
     colour: NDArray[np.float64]
     perimeter: NDArray[np.float64]
+    cell_area: float = 1.0
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A small network that says what merging two regions loses, as `model.JudgeNetwork` was trained.
+
+    Attributes
+    ----------
+    layers : tuple of (weight (n_out, n_in), bias (n_out,)) float32 arrays
+        The first takes `Round.evidence`, the last has one output.
+    """
+
+    layers: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
+
+    def __call__(self, evidence: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Share of the smaller region's pixels that is likely lost, ``(e,)``, from ``(e, EVIDENCE)``."""
+        shares = np.empty(len(evidence))
+        for start in range(0, len(evidence), JUDGED_ROWS):
+            values = evidence[start : start + JUDGED_ROWS]
+            for number, (weight, bias) in enumerate(self.layers):
+                if number:
+                    values = np.maximum(values, LEAK * values)
+                values = values @ weight.T + bias
+            shares[start : start + JUDGED_ROWS] = 1 / (1 + np.exp(-values[:, 0].astype(np.float64)))
+        return shares
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round of merging knows of the ``e`` pairs of regions that touch.
+
+    Attributes
+    ----------
+    edges : (e, 2) int64 array
+    smaller, larger : (e,) float64 array
+        Areas in pixels.
+    colour : (e,) float64 array
+        Squared difference of mean colours.
+    lightness : (e,) float64 array
+        Difference of mean lightness; of the colours, where there are not three channels.
+    border : (e,) float64 array
+        Length of the common border.
+    boundary : (e,) float64 array
+        Mean along it of how likely a boundary runs there.
+    shape : (e,) float64 array
+        ``P^2 / 16 area`` of the two together.
+    cell_area : float
+    """
+
+    edges: NDArray[np.int64]
+    smaller: NDArray[np.float64]
+    larger: NDArray[np.float64]
+    colour: NDArray[np.float64]
+    lightness: NDArray[np.float64]
+    border: NDArray[np.float64]
+    boundary: NDArray[np.float64]
+    shape: NDArray[np.float64]
+    cell_area: float
+
+    @property
+    def evidence(self) -> NDArray[np.float32]:
+        """What a judge looks at, ``(e, EVIDENCE)``: sizes in cells, logarithms of long tails."""
+        columns = (
+            np.log(self.smaller / self.cell_area + 0.1),
+            np.log(self.larger / self.cell_area + 0.1),
+            np.log1p(np.sqrt(self.colour)),
+            np.log1p(self.lightness),
+            self.boundary,
+            np.log(self.border / np.sqrt(self.smaller) + 0.05),
+            self.shape,
+        )
+        return np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")
+
+    def cost(self, compactness: float, judge: Judge | None) -> NDArray[np.float64]:
+        """What merging each pair costs."""
+        weight = self.smaller * self.larger / (self.smaller + self.larger)
+        if judge is None:
+            apart = self.colour + BOUNDARY * self.boundary
+        else:
+            apart = COLOUR_SHARE * self.colour + JUDGED * judge(self.evidence)
+        result: NDArray[np.float64] = weight * (apart + compactness**2 * (self.shape + EVENNESS))
+        return result
+
+
+class Observer(Protocol):
+    """Who looks on while regions are merged, to learn."""
+
+    def before(self, here: Round) -> None:
+        """Look at the pairs of a round before it merges some."""
+
+    def after(self, target: NDArray[np.int64]) -> None:
+        """Learn at which place each region of the round is now."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +242,8 @@ def build(
     border: NDArray[np.float64],
     compactness: float,
     strength: NDArray[np.float64] | None = None,
+    judge: Judge | None = None,
+    observer: Observer | None = None,
 ) -> Tree:
     """Merge neighbouring regions, cheapest first, until none are left to merge.
 
@@ -145,6 +258,9 @@ def build(
         The weight ``m`` of shape against colour.
     strength : (e,) float64 array, optional
         Integral along each border of how likely a boundary runs there, from 0 to its length.
+    judge : Judge, optional
+        Says what each merge loses.
+    observer : Observer, optional
 
     Returns
     -------
@@ -159,13 +275,18 @@ def build(
     lines = np.column_stack([border, np.zeros_like(border) if strength is None else strength])
     while len(edges):
         border, strength = lines.T
-        cost = state.cost(edges, border, strength, compactness)
+        here = state.compare(edges, border, strength)
+        if observer is not None:
+            observer.before(here)
+        cost = here.cost(compactness, judge)
         chosen = _cheapest_of_both(edges, cost, len(state.area))
         pairs = edges[chosen]
         merges.append(state.node[pairs])
         costs.append(np.maximum(cost[chosen], state.height[pairs].max(axis=1)))
         target = state.merge(pairs, border[chosen], costs[-1], made)
         made += len(pairs)
+        if observer is not None:
+            observer.after(target)
         edges, lines = _relabel(edges, lines, target)
     if not merges:
         return Tree(leaves, np.empty((0, 2), np.int64), np.empty(0))
@@ -181,6 +302,7 @@ class _State:
     perimeter: NDArray[np.float64]
     node: NDArray[np.int64]
     height: NDArray[np.float64]
+    cell_area: float
 
     @classmethod
     def start(cls, features: Features) -> _State:
@@ -191,24 +313,30 @@ class _State:
             features.perimeter.copy(),
             np.arange(number),
             np.zeros(number),
+            features.cell_area,
         )
 
-    def cost(
-        self,
-        edges: NDArray[np.int64],
-        border: NDArray[np.float64],
-        strength: NDArray[np.float64],
-        compactness: float,
-    ) -> NDArray[np.float64]:
+    def compare(
+        self, edges: NDArray[np.int64], border: NDArray[np.float64], strength: NDArray[np.float64]
+    ) -> Round:
+        """Hold the regions that touch against each other."""
         u, v = edges.T
-        together = self.area[u] + self.area[v]
-        weight = self.area[u] * self.area[v] / together
+        a, b = self.area[u], self.area[v]
         outline = self.perimeter[u] + self.perimeter[v] - 2 * border
-        shape = outline * outline / (SQUARE * together) + EVENNESS
         colour = _squared_distance(self.colour, u, v)
-        boundary = BOUNDARY * strength / border
-        result: NDArray[np.float64] = weight * (colour + boundary + compactness**2 * shape)
-        return result
+        in_colour = self.colour.shape[1] == 3
+        lightness = np.abs(self.colour[u, 0] - self.colour[v, 0]) if in_colour else np.sqrt(colour)
+        return Round(
+            edges,
+            np.minimum(a, b),
+            np.maximum(a, b),
+            colour,
+            lightness,
+            border,
+            strength / border,
+            outline * outline / (SQUARE * (a + b)),
+            self.cell_area,
+        )
 
     def merge(
         self,

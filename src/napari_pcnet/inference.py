@@ -25,7 +25,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from napari_pcnet import connectivity, regions
 from napari_pcnet.association import confidence, mask_outside, neighbour_argmax
 from napari_pcnet.grid import CELL, STRIDE, Grid, Window, raw_ids
-from napari_pcnet.model import ConvBlock, PCNet, channels_last
+from napari_pcnet.model import ConvBlock, PCNet, Trunk, channels_last
 from napari_pcnet.picture import COLOUR_STEPS, Picture
 from napari_pcnet.tiling import Tile, default_core, plan
 
@@ -179,15 +179,15 @@ class Predictor:
         """Label the labelled window of a tile."""
         with torch.inference_mode(), _own_arithmetic(self.device):
             with self._timed("trunk"):
-                features = self._trunk(picture, grid, tile.read)
+                trunk = self._trunk(picture, grid, tile.read)
             ids = np.empty(tile.labelled.shape, np.int32)
             sure = np.empty(tile.labelled.shape, np.float32) if self.with_confidence else None
-            edge = np.empty(tile.labelled.shape, np.float32) if self.model.boundary is not None else None
+            edge = np.empty(tile.labelled.shape, np.float32) if trunk.boundary is not None else None
             rows, columns = (grid.work_position(axis) for axis in (0, 1))
             columns = columns[tile.labelled.left : tile.labelled.right]
             for strip in _strips(tile.tail):
                 with self._timed("tail"):
-                    logits, boundary = self._tail(picture, features, tile, strip, grid)
+                    logits = self._tail(picture, trunk.features, tile, strip, grid)
                     neighbour = neighbour_argmax(logits)[0].to(torch.uint8).cpu().numpy()
                 first, last = np.searchsorted(rows, [strip.top, strip.bottom])
                 first, last = max(first, tile.labelled.top), min(last, tile.labelled.bottom)
@@ -198,16 +198,25 @@ class Predictor:
                     ids[place] = raw_ids(_pick(neighbour, *inside), at, columns, grid)
                     if sure is not None:
                         sure[place] = _pick(_in_steps(confidence(logits)[0]), *inside)
-                    if edge is not None and boundary is not None:
-                        edge[place] = _pick(_in_steps(boundary[0, 0].sigmoid()), *inside)
+                    if edge is not None:
+                        edge[place] = _pick(self._boundary(trunk, tile, strip), *inside)
                 strip_done()
         mask = picture.read_mask(tile.labelled)
         if mask is not None:
             ids[~mask] = connectivity.OUTSIDE
         return Labelled(ids, sure, edge)
 
-    def _trunk(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
-        """Features of a window, ``(1, 16, h / 4, w / 4)``."""
+    def _boundary(self, trunk: Trunk, tile: Tile, strip: Window) -> NDArray[np.float32]:
+        """How likely a boundary runs along each work pixel of a strip, in whole steps."""
+        assert trunk.boundary is not None
+        ratio = self.reduction
+        rows, columns = (slice(s.start // ratio, s.stop // ratio) for s in strip.inside(tile.read))
+        mine = self.model.boundary_map(trunk._replace(boundary=trunk.boundary[:, :, rows, columns]))
+        assert mine is not None
+        return _in_steps(mine[0, 0].sigmoid())
+
+    def _trunk(self, picture: Picture, grid: Grid, read: Window) -> Trunk:
+        """What the trunk says of a window."""
         return self.model.trunk_from_first(self._first(picture, grid, read))
 
     def _first(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
@@ -234,10 +243,8 @@ class Predictor:
         assert first is not None, "a window has rows"
         return first
 
-    def _tail(
-        self, picture: Picture, features: Tensor, tile: Tile, strip: Window, grid: Grid
-    ) -> tuple[Tensor, Tensor | None]:
-        """Logits of every work pixel of a strip: of its association ``(1, 9, h, w)``, of a boundary.
+    def _tail(self, picture: Picture, features: Tensor, tile: Tile, strip: Window, grid: Grid) -> Tensor:
+        """Logits of the association of every work pixel of a strip, ``(1, 9, h, w)``.
 
         Each layer of the tail is computed on no more than the next one needs.
         """
@@ -266,10 +273,7 @@ class Predictor:
         embedding = _crop(self.model.embed(detail), near, nearer)
         logits = _crop(self.model.head(embedding), nearer, inside)
         _mask_rim(logits, grid.lattice, (strip.top // CELL, strip.left // CELL))
-        if self.model.boundary is None:
-            return logits, None
-        block, last = self.model.boundary
-        return logits, _crop(last(_crop(block(detail), near, nearer)), nearer, inside)
+        return logits
 
     def _pixels(self, picture: Picture, grid: Grid, window: Window) -> Tensor:
         """A window of the work frame, ``(1, 3, h, w)``."""

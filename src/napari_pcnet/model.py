@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_pcnet.association import NEIGHBOURS
@@ -29,6 +31,9 @@ LEAK = 0.1
 
 REACH_PX = 377
 """No output of PCNet depends on an input further away than this, in work pixels, to one side."""
+
+EVIDENCE = 7
+"""What is known of two regions that touch, in numbers: see `hierarchy.Round.evidence`."""
 
 BSDS500_MEAN = (0.411, 0.432, 0.45)
 """Mean RGB of the BSDS500 training images as the authors give it."""
@@ -55,9 +60,12 @@ class PCNetConfig:
     guide : int
         Channels of a 3 x 3 convolution of the picture at its full resolution, which the last
         convolutions see beside the restored features; 0 for none, as in the paper.
-    boundary : bool
-        Whether the network says, too, how likely a boundary runs along each pixel, which merging
-        heeds; not in the paper.
+    boundary : int
+        Channels of a decoder that says, too, how likely a boundary runs along each pixel, which
+        merging heeds; 0 for none, as in the paper.
+    judge : int
+        Hidden units of a small network that says, of two regions that touch, how much would be lost if
+        they were merged; 0 for none.
     """
 
     stem: Stem = "nearest"
@@ -66,7 +74,8 @@ class PCNetConfig:
     cell: int = CELL
     mean: tuple[float, float, float] = BSDS500_MEAN
     guide: int = 0
-    boundary: bool = False
+    boundary: int = 0
+    judge: int = 0
 
     def __post_init__(self) -> None:
         if self.stem not in get_args(Stem):
@@ -77,12 +86,24 @@ class PCNetConfig:
             raise ValueError(f"cell must be {CELL}, got {self.cell!r}")
         if self.guide < 0 or (self.guide and self.reduction == 1):
             raise ValueError(f"guide must be at least 0, and 0 where nothing is reduced, got {self.guide!r}")
+        for name in ("boundary", "judge"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)!r}")
+        if self.judge and not self.boundary:
+            raise ValueError("a judge needs a boundary decoder: set boundary, too")
         if len(self.widths) != 5:
             raise ValueError(f"widths must have five entries, got {self.widths!r}")
 
 
+class Trunk(NamedTuple):
+    """What the trunk says of every block of 4 x 4 work pixels."""
+
+    features: Tensor  # (B, 16, H / 4, W / 4)
+    boundary: Tensor | None  # (B, 16, H / 4, W / 4), the block's pixels row by row: see `Output.boundary`
+
+
 class Output(NamedTuple):
-    """What the tail says of every work pixel."""
+    """What the network says of every work pixel."""
 
     logits: Tensor  # (B, 9, H, W)
     embedding: Tensor  # (B, 16, H, W), after the convolution that follows the sub-pixel layer
@@ -106,6 +127,75 @@ class UpBlock(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(LEAK))
+
+
+class BoundaryDecoder(nn.Module):
+    """From the features of every level to boundaries: a sum of projections, coarse to fine, refined.
+
+    A feature pyramid as of Lin et al. 2017, on 1/16 of the pixels. It costs a hundredth of the network,
+    and can be trained behind one that stays as it is.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Channels of the encoder's stages.
+    channels : int
+    reduction : int
+        Side of the block of work pixels that a pixel of the first stage stands for.
+    """
+
+    def __init__(self, widths: tuple[int, ...], channels: int, reduction: int) -> None:
+        super().__init__()
+        self.deepest = nn.Conv2d(widths[-1], channels, 1)
+        self.lateral = nn.ModuleList(nn.Conv2d(2 * here, channels, 1) for here in widths[-2::-1])
+        self.refine = nn.Sequential(
+            nn.LeakyReLU(LEAK),
+            ConvBlock(channels, channels),  # one more would reach further than the head does
+            nn.Conv2d(channels, reduction**2, 3, padding=1),
+        )
+
+    def finer(self, level: int, context: Tensor, skip: Tensor, features: Tensor) -> Tensor:
+        """Enlarge what coarser levels said and add what the encoder and the decoder see here."""
+        context = nn.functional.interpolate(context, scale_factor=2.0, mode="nearest")
+        added: Tensor = context + self.lateral[level](torch.cat([skip, features], dim=1))
+        return added
+
+
+class JudgeNetwork(nn.Module):
+    """Two regions' evidence ``(n, EVIDENCE)`` to the logit of the share of the smaller that merging loses."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(EVIDENCE, units),
+            nn.LeakyReLU(LEAK),
+            nn.Linear(units, units),
+            nn.LeakyReLU(LEAK),
+            nn.Linear(units, 1),
+        )
+        self.register_buffer("mean", torch.zeros(EVIDENCE))
+        self.register_buffer("deviation", torch.ones(EVIDENCE))
+
+    def forward(self, evidence: Tensor) -> Tensor:
+        """Judge ``(n, EVIDENCE)`` to ``(n,)``."""
+        logits: Tensor = self.layers((evidence - self.mean) / self.deviation)
+        return logits[:, 0]
+
+    @torch.no_grad()
+    def as_layers(self) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
+        """Weights and biases as `hierarchy.Judge` takes them, with the normalisation in the first."""
+        layers = [
+            [each.detach().cpu().double().numpy() for each in (layer.weight, layer.bias)]
+            for layer in self.layers
+            if isinstance(layer, nn.Linear)
+        ]
+        mean, deviation = (each.cpu().double().numpy() for each in (self.mean, self.deviation))
+        weight, bias = layers[0]
+        layers[0] = [weight / deviation, bias - weight @ (mean / deviation)]
+        return tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in layers)
 
 
 class Reduce(nn.Module):
@@ -168,10 +258,9 @@ class PCNet(nn.Module):
         self.super_resolution = nn.Conv2d(base, 3, 1, bias=False)  # training only
         self.guide = ConvBlock(3, config.guide) if config.guide else None
         self.boundary = (
-            nn.Sequential(ConvBlock(base + config.guide, base), nn.Conv2d(base, 1, 3, padding=1))
-            if config.boundary
-            else None
+            BoundaryDecoder(widths, config.boundary, config.reduction) if config.boundary else None
         )
+        self.judge = JudgeNetwork(config.judge) if config.judge else None
         self.apply(_initialise)
 
     @property
@@ -179,31 +268,37 @@ class PCNet(nn.Module):
         """The first convolution, behind the stem."""
         return self.get_submodule("encoder.0.0")
 
-    def trunk(self, image: Tensor) -> Tensor:
-        """Encode and decode: ``(B, 3, H, W)`` in 0..1 to ``(B, 16, H / 4, W / 4)``.
-
-        H and W are multiples of 64 (16 for SCN).
-        """
+    def trunk(self, image: Tensor) -> Trunk:
+        """Encode and decode ``(B, 3, H, W)`` in 0..1, H and W multiples of 64 (16 for SCN)."""
         return self.trunk_from_first(self.first(self.stem(image - self.mean)))
 
-    def trunk_from_first(self, features: Tensor) -> Tensor:
+    def trunk_from_first(self, features: Tensor) -> Trunk:
         """Go on from the first convolution, which inference runs in strips of rows."""
         features = self.get_submodule("encoder.0.1")(features)
         skips = []
         for stage in self.encoder[1:]:
             skips.append(features)
             features = stage(features)
-        for up, fuse in zip(self.up, self.fuse, strict=True):
-            features = fuse(torch.cat([skips.pop(), up(features)], dim=1))
-        return features
+        # what boundaries teach stays in their decoder: passed on, it costs the association accuracy
+        told = None if self.boundary is None else self.boundary.deepest(features.detach())
+        for level, (up, fuse) in enumerate(zip(self.up, self.fuse, strict=True)):
+            skip = skips.pop()
+            features = fuse(torch.cat([skip, up(features)], dim=1))
+            if self.boundary is not None and told is not None:
+                told = self.boundary.finer(level, told, skip.detach(), features.detach())
+        return Trunk(features, None if self.boundary is None else self.boundary.refine(told))
 
-    def tail(self, features: Tensor, image: Tensor) -> Output:
-        """Restore the resolution and associate: ``(B, 16, H / 4, W / 4)`` to ``(B, ., H, W)``."""
-        detail = self.subpixel(features)
-        guided = self.guided(detail, image)
-        embedding = self.embed(guided)
-        boundary = self.boundary(guided) if self.boundary is not None else None
-        return Output(self.head(embedding), embedding, detail, boundary)
+    def tail(self, trunk: Trunk, image: Tensor) -> Output:
+        """Restore the resolution and associate: to ``(B, ., H, W)``."""
+        detail = self.subpixel(trunk.features)
+        embedding = self.embed(self.guided(detail, image))
+        return Output(self.head(embedding), embedding, detail, self.boundary_map(trunk))
+
+    def boundary_map(self, trunk: Trunk) -> Tensor | None:
+        """Logits that a boundary runs along each work pixel, ``(B, 1, H, W)``, if the network tells."""
+        if trunk.boundary is None:
+            return None
+        return nn.functional.pixel_shuffle(trunk.boundary, self.config.reduction)
 
     def guided(self, detail: Tensor, image: Tensor) -> Tensor:
         """Put what the guide sees of the picture ``(B, 3, H, W)`` beside the restored features."""

@@ -32,7 +32,6 @@ from napari_pcnet.inference import (
 )
 from napari_pcnet.model import PCNet
 from napari_pcnet.picture import COLOUR_STEPS, Picture
-from napari_pcnet.regions import Regions
 
 Method = Literal["hierarchy", "lattice"]
 
@@ -432,9 +431,10 @@ precision, window, progress
     picture = arguments.picture(image, mask, channel_axis, intensity_range)
     arguments.room_for(number, picture, "n_segments")
     ranged = time.perf_counter()
-    base = _fine_base(picture, number, steps, _load(model), options, progress, window_done)
+    network = _load(model)
+    base = fine_base(picture, number, network, options, steps, progress, window_done)
     based = time.perf_counter()
-    tree = _tree(base.regions, steps, weight)
+    tree = merge_base(base, network, weight, steps)
     timings = {"range": ranged - started, **base.timings, "tree": time.perf_counter() - based}
     return PCNetHierarchy(base.ids, tree, Measures.of(base, picture), first, timings)
 
@@ -450,14 +450,14 @@ def checked_count(tree: hierarchy.Tree, number: int, name: str) -> int:
     return number
 
 
-def _fine_base(
+def fine_base(
     picture: Picture,
     number: int,
-    spacing: tuple[float, float],
     model: PCNet,
     options: InferenceOptions,
-    progress: Progress | None,
-    window_done: WindowDone | None,
+    spacing: tuple[float, float] = (1.0, 1.0),
+    progress: Progress | None = None,
+    window_done: WindowDone | None = None,
 ) -> Base:
     """Label at the smallest whole enlargement whose base is fine enough."""
     grid, scale = Grid.for_count(picture.shape, number, picture.pixels_inside, spacing)
@@ -480,8 +480,15 @@ def _lattice_labels(base: Base, start_label: int) -> NDArray[np.integer]:
     return look_up(labels, base.ids, outside=start_label - 1)
 
 
-def _tree(table: Regions, spacing: tuple[float, float], compactness: float) -> hierarchy.Tree:
-    """Merge regions by mean colour and outline, in the units that merging compares."""
+def merge_base(
+    base: Base,
+    model: PCNet,
+    compactness: float,
+    spacing: tuple[float, float] = (1.0, 1.0),
+    observer: hierarchy.Observer | None = None,
+) -> hierarchy.Tree:
+    """Merge regions by mean colour, outline and what the network says, in the units that merging compares."""
+    table, grid = base.regions, base.grid
     area = table.area.astype(np.float64)
     mean = table.colour / (area[:, None] * COLOUR_STEPS)
     channels = mean.shape[1]
@@ -493,9 +500,10 @@ def _tree(table: Regions, spacing: tuple[float, float], compactness: float) -> h
     perimeter = table.rim @ side
     for end in table.edges.T:
         perimeter += np.bincount(end, weights=border, minlength=len(area))
-    features = hierarchy.Features(area, colour, perimeter)
+    features = hierarchy.Features(area, colour, perimeter, grid.cell_area)
     strength = table.strength @ side / (2 * COLOUR_STEPS) if table.strength.shape[1] else None
-    return hierarchy.build(features, table.edges, border, compactness, strength)
+    judge = None if model.judge is None else hierarchy.Judge(model.judge.as_layers())
+    return hierarchy.build(features, table.edges, border, compactness, strength, judge, observer)
 
 
 def _load(model: str | os.PathLike[str]) -> PCNet:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -36,7 +36,8 @@ from napari_pcnet.inference import choose_device
 from napari_pcnet.metrics import achievable_segmentation_accuracy, boundary_recall
 from napari_pcnet.model import PCNet, PCNetConfig, channels_last
 from napari_pcnet.provenance import source_commit
-from napari_pcnet.training.losses import LossConfig, LossTerms, loss_terms
+from napari_pcnet.training.judge import JudgeConfig, fit_judge
+from napari_pcnet.training.losses import LossConfig, LossTerms, boundary_terms, loss_terms
 from napari_pcnet.training.processes import ALONE, Team, average, joined, own_device
 from napari_pcnet.training.samples import Batch, SampleConfig, Sampler, View
 
@@ -44,6 +45,9 @@ AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float1
 """Types that `RunConfig.precision` names."""
 
 STATE = "state.safetensors"
+
+ADDED = ("boundary", "judge")
+"""Parts of a network that weights to start from may lack."""
 
 FREE_TO_CHANGE = ("run.device", "run.save_every_s", "run.validate_every", "run.validate_images")
 """What a resumed run may have otherwise than the run it goes on from."""
@@ -142,6 +146,8 @@ class RunConfig:
     normalisation : {'batch', 'frozen'}
         Normalise by each batch (of all processes on CUDA, of its own on a CPU), or by the
         statistics of the weights that training started from.
+    trains : {'all', 'boundary'}
+        What learns: everything, or the boundary decoder alone, behind weights that stay as they are.
     patience : int
         Stop after so many validations without a better one, and keep the weights of the best; 0 to
         take all steps and keep the last.
@@ -157,6 +163,7 @@ class RunConfig:
     validate_images: int = 20
     accumulate: int = 1
     normalisation: Literal["batch", "frozen"] = "batch"
+    trains: Literal["all", "boundary"] = "all"
     patience: int = 0
 
     def __post_init__(self) -> None:
@@ -164,7 +171,9 @@ class RunConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
         if self.normalisation == "frozen" and not self.start_from:
-            raise ValueError("normalisation can be 'frozen' only where start_from gives statistics")
+            raise ValueError("normalisation can be 'frozen' only where start_from gives gives statistics")
+        if self.trains != "all" and not self.start_from:
+            raise ValueError("a boundary decoder can be trained alone only behind weights: set start_from")
 
 
 @dataclass(frozen=True)
@@ -177,6 +186,18 @@ class TrainingConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+
+    def __post_init__(self) -> None:
+        alone = self.run.trains == "boundary"
+        if alone and not self.model.boundary:
+            raise ValueError(
+                "run.trains is 'boundary', but the network has no boundary decoder: set model.boundary"
+            )
+        if self.judge.steps and not self.model.judge:
+            raise ValueError("judge.steps is set, but the network has no judge: set model.judge")
+        if not (alone or self.samples.patches) and self.loss.local:
+            raise ValueError("loss.local needs local patches: set samples.patches, or loss.local = 0")
 
 
 @dataclass
@@ -252,12 +273,37 @@ def train(
     with joined(device) as team:
         sampler = Sampler(split.train, config.samples, config.run.seed, team, split.shares)
         validation = _spread(split.validation, config.run.validate_images)
+        if config.run.trains == "boundary":
+            validation = []  # the association does not change
         state = _initial_state(config, folder.parent, device, team)
         if state_file.exists():
             _load_state(state, config, state_file)
         folder.mkdir(parents=True, exist_ok=True)
         _go_on(state, config, folder if team.leads else None, sampler, validation, report)
+        if team.leads and config.judge.steps:
+            _fit_judge(config, folder, base)
     return folder / "weights.safetensors"
+
+
+def _fit_judge(config: TrainingConfig, folder: Path, base: Path) -> None:
+    """Let the judge learn from trees of the finished network, and save it with that."""
+    path = folder / "weights.safetensors"
+    model = checkpoint.load_model(path)
+    split = split_pairs(config.data, base)
+    pairs = _spread_by_share(split, config.judge.images)
+    loss = fit_judge(model, pairs, config.judge, config.run.seed, config.run.device)
+    record = checkpoint.read_record(path) | {"judge": {"images": len(pairs), "loss": round(loss, 5)}}
+    checkpoint.save_model(path, model, record)
+
+
+def _spread_by_share(split: Split, number: int) -> list[Pair]:
+    """Take at most so many training pairs, of each set as many as its share of the samples is."""
+    weight = np.array(
+        [share * len(pair.annotations) for pair, share in zip(split.train, split.shares, strict=True)]
+    )
+    place = np.ceil(np.cumsum(weight) / weight.sum() * number - 1e-9)
+    taken = np.diff(place, prepend=0) > 0
+    return [pair for pair, is_taken in zip(split.train, taken, strict=True) if is_taken]
 
 
 def _go_on(
@@ -389,7 +435,7 @@ def _take_step(state: TrainingState, batches: Sequence[Batch], config: TrainingC
     rate = learning_rate(config.optimizer, state.step, config.run.steps)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
-    _prepare(state.model, config.run.normalisation)
+    _prepare(state.model, config.run)
     random = torch.Generator().manual_seed(config.run.seed * 1_000_003 + state.step)
     state.optimizer.zero_grad(set_to_none=True)
     records = []
@@ -424,13 +470,22 @@ class _Losses(nn.Module):
     def forward(self, batch: Batch, random: torch.Generator) -> dict[str, Tensor]:
         """Return the terms by name: what holds tensors must be a plain container."""
         run = self.config.run
-        terms = loss_terms(self.model, batch, self.config.loss, random, AUTOCAST[run.precision])
+        autocast = AUTOCAST[run.precision]
+        if run.trains == "boundary":
+            terms = boundary_terms(self.model, batch, autocast)
+        else:
+            terms = loss_terms(self.model, batch, self.config.loss, random, autocast)
         return {each.name: getattr(terms, each.name) for each in fields(terms)}
 
 
-def _prepare(model: PCNet, normalisation: str) -> None:
+def _prepare(model: PCNet, run: RunConfig) -> None:
+    """Set the layers that normalise by batches to do so."""
     model.train()
-    if normalisation == "frozen":
+    if run.trains == "boundary":
+        model.eval()
+        assert model.boundary is not None
+        model.boundary.train()
+    if run.normalisation == "frozen":
         for layer in model.modules():
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):  # torch has no other name
                 layer.eval()
@@ -450,15 +505,10 @@ def _descend(state: TrainingState, total: float, clip: float) -> Tensor:
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:
-    return Batch(
-        *(
-            View(
-                view.image.to(device, memory_format=torch.channels_last),
-                view.labels.to(device),
-            )
-            for view in batch
-        )
-    )
+    def moved(view: View) -> View:
+        return View(view.image.to(device, memory_format=torch.channels_last), view.labels.to(device))
+
+    return Batch(moved(batch.whole), None if batch.patch is None else moved(batch.patch))
 
 
 def _update_average(state: TrainingState, decay: float) -> None:
@@ -495,8 +545,13 @@ def _initial_state(
             loss = nn.SyncBatchNorm.convert_sync_batchnorm(loss)
             model = loss.get_submodule("model")  # type: ignore[assignment]  # it is one still
         loss = DistributedDataParallel(loss, find_unused_parameters=True)
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
+    if config.run.trains == "boundary":
+        assert model.boundary is not None
+        model.requires_grad_(False)
+        model.boundary.requires_grad_(True)
+    learn = [p for p in model.parameters() if p.requires_grad]
+    weights = [p for p in learn if p.ndim > 1]
+    others = [p for p in learn if p.ndim <= 1]
     groups = [
         {"params": weights, "weight_decay": config.optimizer.weight_decay},
         {"params": others, "weight_decay": 0.0},
@@ -511,11 +566,16 @@ def _start_file(start_from: str, runs: Path) -> Path:
 
 
 def _start(model: PCNet, path: Path) -> dict[str, Any]:
-    """Give a model the weights of a file; return the record of their training."""
+    """Give a model the weights of a file; return the record of their training.
+
+    The file may lack what was added to the network since: its boundary decoder, its judge.
+    """
     start = checkpoint.load_model(path)
-    if start.config != model.config:
+    added = {name: getattr(model.config, name) for name in ADDED if not getattr(start.config, name)}
+    if replace(start.config, **added) != model.config:
         raise ValueError(f"{path} holds a model of {start.config}, the configuration asks for {model.config}")
-    model.load_state_dict(start.state_dict())
+    lacks = model.load_state_dict(start.state_dict(), strict=False)
+    assert not lacks.unexpected_keys and {key.partition(".")[0] for key in lacks.missing_keys} <= set(added)
     return {} if path.suffix == ".tar" else checkpoint.read_record(path)
 
 

@@ -123,12 +123,13 @@ def loss_terms(
         whole = model(batch.whole.image)
     global_loss = superpixel_loss(whole.logits, batch.whole.labels, config.position_power)
     reconstruction = _reconstruction(model, whole, batch.whole, config)
-    boundary = boundary_loss(whole, batch.whole.labels) if config.boundary else zero
+    boundary = boundary_loss(whole.boundary, batch.whole.labels) if config.boundary else zero
     discrimination = zero
     if config.discrimination:
         discrimination = discrimination_loss(whole.embedding, batch.whole.labels, config, random)
     local_loss, local_reconstruction = SuperpixelLoss(zero, zero), zero
     if config.local:
+        assert batch.patch is not None, "TrainingConfig sees to it"
         with torch.autocast(device, autocast or torch.bfloat16, enabled=autocast is not None):
             patch = model(batch.patch.image)
         local_loss = superpixel_loss(patch.logits, batch.patch.labels, config.position_power)
@@ -143,6 +144,17 @@ def loss_terms(
         discrimination,
         boundary,
     )
+
+
+def boundary_terms(model: PCNet, batch: Batch, autocast: torch.dtype | None = None) -> LossTerms:
+    """Run the trunk alone, for what a boundary decoder can learn behind it; other terms are 0."""
+    view = batch.whole
+    device = view.image.device.type
+    with torch.autocast(device, autocast or torch.bfloat16, enabled=autocast is not None):
+        told = model.boundary_map(model.trunk(view.image))
+    zero = view.image.new_zeros(())
+    terms = {each.name: zero for each in fields(LossTerms)} | {"boundary": boundary_loss(told, view.labels)}
+    return LossTerms(**terms)
 
 
 def superpixel_loss(logits: Tensor, labels: Tensor, position_power: int = 1) -> SuperpixelLoss:
@@ -200,21 +212,26 @@ def reconstruction_loss(rebuilt: Tensor, picture: Tensor, labels: Tensor) -> Ten
     return mean_over_all((error * band).sum(), band.sum())
 
 
-def boundary_loss(output: Output, labels: Tensor) -> Tensor:
+def boundary_loss(told: Tensor | None, labels: Tensor) -> Tensor:
     """Mean cross entropy of what the network says of boundaries, in nats.
 
     Not weighted for how rare they are: what is learnt is the share of annotators who draw a boundary
     along a pixel, since every annotation of an image is a sample of its own.
+
+    Parameters
+    ----------
+    told : (B, 1, H, W) tensor or None
+        Logits, if the network tells.
+    labels : (B, H, W) int64 tensor
 
     Raises
     ------
     ValueError
         If the network says nothing of boundaries.
     """
-    if output.boundary is None:
-        raise ValueError("the loss of boundaries needs a network that tells them: set model.boundary = true")
-    truth = boundary_pixels(labels)[:, None].float()
-    return F.binary_cross_entropy_with_logits(output.boundary.float(), truth)
+    if told is None:
+        raise ValueError("the loss of boundaries needs a network that tells them: set model.boundary")
+    return F.binary_cross_entropy_with_logits(told.float(), boundary_pixels(labels)[:, None].float())
 
 
 def discrimination_loss(

@@ -49,6 +49,8 @@ class SampleConfig:
         Mirror half of the crops left to right.
     rotate : bool
         Turn crops by a multiple of 90 degrees, drawn evenly: for pictures that have no up.
+    patches : bool
+        Whether there are local patches at all; what is trained on global views alone needs none.
     dynamic_mask : bool
         Guide local patches by the dynamic mask of Eq. 4; otherwise by all their classes.
     augment : AugmentConfig
@@ -62,6 +64,7 @@ class SampleConfig:
     local_scale: tuple[float, float] = (1.0, 1.0)
     mirror: bool = True
     rotate: bool = False
+    patches: bool = True
     dynamic_mask: bool = True
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
@@ -85,7 +88,7 @@ class Batch(NamedTuple):
     """One step's food for Algorithm 1."""
 
     whole: View  # G* and S_G
-    patch: View  # L* and M of Eq. 4 (or S_L)
+    patch: View | None  # L* and M of Eq. 4 (or S_L)
 
 
 class _Decoded(NamedTuple):
@@ -158,9 +161,10 @@ class Sampler:
             image, annotations = self._read(pair)
             labels = annotations[annotation]
             wholes.append(self._cut(image, labels, self._whole_region(labels.shape, random), random))
-            region = self._patch_region(labels, random)
-            patches.append(self._cut(image, labels, region, random, self.config.dynamic_mask))
-        return Batch(_stack(wholes), _stack(patches))
+            if self.config.patches:
+                region = self._patch_region(labels, random)
+                patches.append(self._cut(image, labels, region, random, self.config.dynamic_mask))
+        return Batch(_stack(wholes), _stack(patches) if patches else None)
 
     def _read(self, pair: Pair) -> _Decoded:
         """Decode a pair, once as long as there is room: in random order any pair is as good to keep."""

@@ -1,0 +1,244 @@
+"""Learning where to merge: a small network that sees how trees of training pictures lose accuracy.
+
+Each picture is merged with the network's own base while an observer holds every pair of regions that
+touch against the annotations: merging the pair would put so many pixels with the wrong object, at
+most the smaller of the two. A judge learns that share from what is known of the pair. What it meets
+depends on how merging chooses, so the pictures are merged anew by the judge so far, and what
+it meets then is learnt, too (dataset aggregation, Ross, Gordon and Bagnell 2011; learnt
+agglomeration, Nunez-Iglesias et al. 2013).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from napari_pcnet import arguments
+from napari_pcnet.datasets import Pair
+from napari_pcnet.hierarchy import Round
+from napari_pcnet.inference import InferenceOptions
+from napari_pcnet.model import JudgeNetwork, PCNet
+from napari_pcnet.superpixels import DEFAULT_COMPACTNESS, fine_base, merge_base
+
+PAIRS_AT_ONCE = 1 << 14
+"""Pairs whose annotations are compared at once, which bounds memory."""
+
+LEAST_DEVIATION = 1e-3
+"""Of a column of the evidence, so that one that never changes does no harm."""
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """How a judge learns.
+
+    Attributes
+    ----------
+    steps : int
+        Of the optimizer, each time; 0 to leave the judge as it is.
+    images : int
+        Training images to merge at most, of each set as many as its share is.
+    counts : tuple of int
+        For each, ``max_segments`` of the trees to look at.
+    rounds : int
+        How often the pictures are merged: without a judge, then by the judge so far.
+    pairs : int
+        Pairs of regions that are kept of each tree, drawn evenly.
+    fewest : int
+        Regions at which looking on ends.
+    batch : int
+        Pairs in a step.
+    learning_rate : float
+        Adam's, falling as a cosine.
+    """
+
+    steps: int = 0
+    images: int = 200
+    counts: tuple[int, ...] = (200, 800)
+    rounds: int = 2
+    pairs: int = 6000
+    fewest: int = 100
+    batch: int = 8192
+    learning_rate: float = 3e-3
+
+    def __post_init__(self) -> None:
+        for name in ("images", "rounds", "pairs", "fewest", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        if self.steps < 0:
+            raise ValueError(f"steps must be at least 0, got {self.steps!r}")
+        if not self.counts or min(self.counts) < 1:
+            raise ValueError(f"counts must be numbers of at least 1, got {self.counts!r}")
+
+
+class Lessons(NamedTuple):
+    """Pairs of regions and what merging them would lose."""
+
+    evidence: NDArray[np.float32]  # (n, EVIDENCE)
+    lost: NDArray[np.float64]  # (n,) share of the smaller, mean over annotations
+    weight: NDArray[np.float64]  # (n,) what it counts, as in the cost of a merge
+
+
+class Witness:
+    """Looks on while a tree is built, and compares with the annotations.
+
+    Parameters
+    ----------
+    base : (H, W) int32 array
+        Leaf of each pixel.
+    annotations : sequence of (H, W) array
+    fewest : int
+    """
+
+    def __init__(
+        self, base: NDArray[np.int32], annotations: Sequence[NDArray[np.integer]], fewest: int
+    ) -> None:
+        self.fewest = fewest
+        self.counts = [_overlap(base, each) for each in annotations]
+        self._seen: list[Lessons] = []
+
+    def before(self, here: Round) -> None:
+        """Note what every pair that touches would lose."""
+        if len(self.counts[0]) <= self.fewest:
+            return
+        lost = np.mean([_lost(here.edges, counts) for counts in self.counts], axis=0)
+        weight = here.smaller * here.larger / (here.smaller + here.larger) / here.cell_area
+        self._seen.append(Lessons(here.evidence, np.clip(lost / here.smaller, 0, 1), weight))
+
+    def after(self, target: NDArray[np.int64]) -> None:
+        """Add up the regions that were merged."""
+        merged = []
+        for counts in self.counts:
+            total = np.zeros((int(target.max()) + 1, counts.shape[1]), counts.dtype)
+            np.add.at(total, target, counts)
+            merged.append(total)
+        self.counts = merged
+
+    @property
+    def saw_any(self) -> bool:
+        """Whether there was anything to learn from."""
+        return bool(self._seen)
+
+    def lessons(self, number: int, random: np.random.Generator) -> Lessons:
+        """Draw so many of all that was seen."""
+        seen = _joined(self._seen)
+        drawn = random.permutation(len(seen.lost))[:number]
+        return Lessons(seen.evidence[drawn], seen.lost[drawn], seen.weight[drawn])
+
+
+def fit_judge(
+    model: PCNet, pairs: Sequence[Pair], config: JudgeConfig, seed: int, device: str = "auto"
+) -> float:
+    """Fit the judge of a model, in place.
+
+    Parameters
+    ----------
+    model : PCNet
+        With a boundary decoder and a judge; nothing but the judge changes.
+    pairs : sequence of Pair
+    config : JudgeConfig
+    seed : int
+    device : str
+        Where the network runs; the judge is fitted on the CPU.
+
+    Returns
+    -------
+    float
+        Mean weighted cross entropy on all lessons, in nats.
+    """
+    if model.judge is None:
+        raise ValueError("the model has no judge to fit: set model.judge")
+    sofar = copy.deepcopy(model)
+    sofar.judge = judge = None
+    learnt: list[Lessons] = []
+    for turn in range(config.rounds):
+        for number, pair in enumerate(pairs):
+            random = np.random.default_rng((seed, turn, number))
+            learnt += [each.lessons(config.pairs, random) for each in _trees(sofar, pair, config, device)]
+        if not learnt:
+            raise ValueError(f"no tree has more than {config.fewest} regions: lower judge.fewest")
+        lessons = _joined(learnt)
+        sofar.judge = judge = _fitted(model.config.judge, lessons, config, seed)
+    assert judge is not None, "there is at least one round"
+    model.judge.load_state_dict(judge.state_dict())
+    return _loss(judge, *_tensors(lessons))
+
+
+def _trees(model: PCNet, pair: Pair, config: JudgeConfig, device: str) -> list[Witness]:
+    """Merge a picture at every count, before a witness."""
+    picture = arguments.picture(pair.read_image(), None, -1, None)
+    annotations = pair.read_annotations()
+    found: dict[tuple[int, int], Witness] = {}
+    for count in config.counts:
+        if count > picture.pixels_inside:
+            continue
+        base = fine_base(picture, count, model, InferenceOptions(device))
+        if base.grid.lattice not in found:
+            witness = found[base.grid.lattice] = Witness(base.ids, annotations, config.fewest)
+            merge_base(base, model, DEFAULT_COMPACTNESS, observer=witness)
+    return [witness for witness in found.values() if witness.saw_any]
+
+
+def _fitted(units: int, lessons: Lessons, config: JudgeConfig, seed: int) -> JudgeNetwork:
+    evidence, lost, weight = _tensors(lessons)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        judge = JudgeNetwork(units)
+        judge.mean.copy_(evidence.mean(0))
+        judge.deviation.copy_(evidence.std(0).clamp_min(LEAST_DEVIATION))
+        adam = torch.optim.Adam(judge.parameters(), config.learning_rate)
+        for step in range(config.steps):
+            for group in adam.param_groups:
+                group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+            drawn = torch.randint(len(lost), (config.batch,))
+            loss = _mean_loss(judge, evidence[drawn], lost[drawn], weight[drawn])
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+    return judge
+
+
+def _mean_loss(
+    judge: JudgeNetwork, evidence: torch.Tensor, lost: torch.Tensor, weight: torch.Tensor
+) -> torch.Tensor:
+    each = F.binary_cross_entropy_with_logits(judge(evidence), lost, weight=weight, reduction="sum")
+    return each / weight.sum()
+
+
+@torch.no_grad()
+def _loss(judge: JudgeNetwork, evidence: torch.Tensor, lost: torch.Tensor, weight: torch.Tensor) -> float:
+    return float(_mean_loss(judge, evidence, lost, weight))
+
+
+def _tensors(lessons: Lessons) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    evidence, lost, weight = (torch.from_numpy(column.astype(np.float32)) for column in lessons)
+    return evidence, lost, weight
+
+
+def _joined(parts: Sequence[Lessons]) -> Lessons:
+    return Lessons(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _overlap(base: NDArray[np.int32], annotation: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Pixels of each leaf in each object, ``(leaves, objects)``."""
+    names, objects = np.unique(annotation, return_inverse=True)
+    codes = base.ravel().astype(np.int64) * len(names) + objects.ravel()
+    leaves = int(base.max()) + 1
+    return np.bincount(codes, minlength=leaves * len(names)).reshape(leaves, len(names))
+
+
+def _lost(edges: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Pixels that leave the object of most of their region if a pair is merged, ``(e,)``."""
+    most = counts.max(axis=1)
+    lost = np.empty(len(edges))
+    for start in range(0, len(edges), PAIRS_AT_ONCE):
+        u, v = edges[start : start + PAIRS_AT_ONCE].T
+        lost[start : start + PAIRS_AT_ONCE] = most[u] + most[v] - (counts[u] + counts[v]).max(axis=1)
+    return lost
