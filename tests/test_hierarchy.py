@@ -1,9 +1,22 @@
 """The tree of merges."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from napari_pcnet.hierarchy import BOUNDARY, EVENNESS, Features, Tree, build
+from napari_pcnet import hierarchy
+from napari_pcnet.hierarchy import (
+    BOUNDARY,
+    COLOUR_SHARE,
+    EVENNESS,
+    JUDGED,
+    Features,
+    Judge,
+    Round,
+    Tree,
+    build,
+)
 
 
 def lattice(colour: np.ndarray) -> tuple[Features, np.ndarray, np.ndarray]:
@@ -43,6 +56,83 @@ def test_what_a_boundary_parts_merges_last() -> None:
     features, edges, border = lattice(np.zeros((1, 6)))
     strength = np.where((edges == (3, 4)).all(axis=1), border, 0.0)
     assert build(features, edges, border, 5.0, strength).cut(2).tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def always(share: float) -> Judge:
+    """A judge that says the same of all."""
+    logit = np.log(share / (1 - share))
+    return Judge(((np.zeros((1, 7), np.float32), np.array([logit], np.float32)),))
+
+
+def test_a_judge_takes_half_the_colours_place() -> None:
+    tree = build(*lattice(np.array([[0.0, 3.0]])), compactness=2.0, judge=always(0.25))
+    shape = 96**2 / (16 * 512) + EVENNESS
+    assert tree.height == pytest.approx([128 * (COLOUR_SHARE * 9 + JUDGED * 0.25 + 4 * shape)])
+
+
+def test_a_judge_looks_at_the_evidence() -> None:
+    # it says yes of pairs whose boundary, the fifth number, is likely, and no of all others
+    weight = np.zeros((1, 7), np.float32)
+    weight[0, 4] = 200
+    judge = Judge(((weight, np.array([-100], np.float32)),))
+    features, edges, border = lattice(np.zeros((1, 6)))
+    strength = np.where((edges == (3, 4)).all(axis=1), border, 0.0)
+    assert build(features, edges, border, 5.0, strength, judge).cut(2).tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_many_pairs_are_judged_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    first = random.normal(size=(5, 7)).astype(np.float32), random.normal(size=5).astype(np.float32)
+    judge = Judge((first, (random.normal(size=(1, 5)).astype(np.float32), np.zeros(1, np.float32))))
+    evidence = random.normal(size=(10, 7)).astype(np.float32)
+    expected = [judge(row[None])[0] for row in evidence]
+    monkeypatch.setattr(hierarchy, "JUDGED_ROWS", 3)
+    np.testing.assert_allclose(judge(evidence), expected, rtol=1e-6)
+
+
+class Onlooker:
+    """Keeps what it is shown."""
+
+    def __init__(self) -> None:
+        self.rounds: list[Round] = []
+        self.targets: list[list[int]] = []
+
+    def before(self, here: Round) -> None:
+        self.rounds.append(here)
+
+    def after(self, target: np.ndarray) -> None:
+        self.targets.append(target.tolist())
+
+
+def test_an_observer_sees_each_round_and_who_went_where() -> None:
+    features, edges, border = lattice(np.array([[10.0, 10.0, 13.0, 40.0]]))
+    onlooker = Onlooker()
+    build(features, edges, border, 1.0, border / 4, observer=onlooker)
+    _, second, third = onlooker.rounds
+    assert onlooker.targets == [[0, 0, 1, 2], [0, 0, 1], [0, 0]]
+    assert second.edges.tolist() == [[0, 1], [1, 2]]
+    assert second.smaller.tolist() == [256, 256]
+    assert second.larger.tolist() == [512, 256]
+    assert second.colour == pytest.approx([9, 27**2])
+    assert second.lightness == pytest.approx([3, 27])
+    assert third.colour == pytest.approx([29**2])
+
+
+def test_the_evidence_of_two_cells_is_the_formula() -> None:
+    features, edges, border = lattice(np.array([[10.0, 13.0]]))
+    onlooker = Onlooker()
+    build(replace(features, cell_area=128.0), edges, border, 1.0, border / 4, observer=onlooker)
+    shape = 96**2 / (16 * 512)
+    expected = [*[np.log(2.1)] * 2, *[np.log(4)] * 2, 0.25, np.log(1.05), shape]
+    assert onlooker.rounds[0].evidence[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_lightness_is_the_first_of_three_channels() -> None:
+    features, edges, border = lattice(np.zeros((1, 2)))
+    onlooker = Onlooker()
+    colour = np.array([[10.0, 0, 0], [12.0, 5, 0]])
+    build(replace(features, colour=colour), edges, border, 1.0, observer=onlooker)
+    assert (onlooker.rounds[0].lightness[0], onlooker.rounds[0].colour[0]) == (2, 29)
 
 
 def test_a_merge_shortens_the_outline_by_the_whole_border() -> None:

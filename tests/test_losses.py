@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_pcnet.grid import CELL
-from napari_pcnet.model import Output, PCNet, PCNetConfig
+from napari_pcnet.model import PCNet, PCNetConfig
 from napari_pcnet.training.losses import (
     BAND_PX,
     LossConfig,
@@ -72,18 +72,15 @@ def test_a_boundary_that_is_told_costs_nothing_and_an_even_guess_one_bit() -> No
     labels = torch.zeros(1, 8, 8, dtype=torch.int64)
     labels[:, :, 5:] = 1
     truth = boundary_pixels(labels)[:, None].double()
-    nothing = torch.zeros(1, 1, 8, 8)
-    right = Output(nothing, nothing, nothing, (truth - 0.5) * 200)
-    unsure = Output(nothing, nothing, nothing, nothing)
-    assert float(boundary_loss(right, labels)) == pytest.approx(0, abs=1e-6)
-    assert float(boundary_loss(unsure, labels)) == pytest.approx(math.log(2))
+    assert float(boundary_loss((truth - 0.5) * 200, labels)) == pytest.approx(0, abs=1e-6)
+    assert float(boundary_loss(torch.zeros(1, 1, 8, 8), labels)) == pytest.approx(math.log(2))
 
 
 def test_a_network_that_tells_no_boundaries_can_not_learn_them() -> None:
     output = PCNet(SMALL)(torch.zeros(2, 3, 64, 64))
-    message = "the loss of boundaries needs a network that tells them: set model.boundary = true"
+    message = "the loss of boundaries needs a network that tells them: set model.boundary"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        boundary_loss(output, torch.zeros(2, 64, 64, dtype=torch.int64))
+        boundary_loss(output.boundary, torch.zeros(2, 64, 64, dtype=torch.int64))
 
 
 def test_reconstruction_is_judged_in_the_band_alone() -> None:

@@ -1,10 +1,13 @@
 """The network, layer by layer as its authors have it."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from napari_pcnet.model import REACH_PX, PCNet, PCNetConfig, parameter_count
+from napari_pcnet.hierarchy import Judge
+from napari_pcnet.model import EVIDENCE, REACH_PX, JudgeNetwork, PCNet, PCNetConfig, parameter_count
+from napari_pcnet.tiling import HALO_AFTER_PX, HALO_BEFORE_PX
 
 LAYERS = {
     "encoder.0.0": 464, "encoder.0.1": 2_336, "encoder.1.0": 4_672, "encoder.1.1": 9_280,
@@ -74,6 +77,40 @@ def test_a_boundary_is_told_of_every_pixel_where_it_is_asked_for() -> None:
     image = torch.rand(2, 3, 64, 128)
     assert PCNet(PCNetConfig(boundary=4)).eval()(image).boundary.shape == (2, 1, 64, 128)
     assert PCNet().eval()(image).boundary is None
+
+
+def test_what_boundaries_teach_stays_in_their_decoder() -> None:
+    model = PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4), boundary=4))
+    model(torch.rand(2, 3, 64, 64)).boundary.sum().backward()
+    taught = {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None}
+    assert taught == {"boundary"}
+
+
+def test_the_decoder_reaches_no_further_than_a_halo() -> None:
+    torch.manual_seed(0)
+    model = PCNet(PCNetConfig("unshuffle", widths=(8, 4, 4, 4, 4), boundary=8)).double().eval()
+    image = torch.rand(1, 3, 64, 1280, dtype=torch.float64)
+    begin, end = 640, 704
+    expected = model(image).boundary[..., begin:end]
+
+    def told(before: int, after: int) -> torch.Tensor:
+        changed = torch.rand(1, 3, 64, 1280, dtype=torch.float64)
+        seen = slice(begin - before, end + after)
+        changed[..., seen] = image[..., seen]
+        return model(changed).boundary[..., begin:end]
+
+    torch.testing.assert_close(told(HALO_BEFORE_PX, HALO_AFTER_PX), expected)
+    assert not torch.allclose(told(HALO_BEFORE_PX - 64, HALO_AFTER_PX), expected)
+
+
+def test_a_judge_says_the_same_in_numpy() -> None:
+    torch.manual_seed(0)
+    judge = JudgeNetwork(8)
+    judge.mean.uniform_(-2, 2)
+    judge.deviation.uniform_(0.5, 3)
+    evidence = torch.randn(300, EVIDENCE) * 3
+    expected = judge(evidence).sigmoid().detach().numpy()
+    np.testing.assert_allclose(Judge(judge.as_layers())(evidence.numpy()), expected, atol=1e-5)
 
 
 def test_the_guide_sees_the_pixels_that_the_stem_leaves_out() -> None:
