@@ -26,8 +26,11 @@ MAX_SCALE = 16
 """Largest enlargement: a cell is then one image pixel."""
 
 
-BASE_FACTOR = 4
-"""The base has at least so many times the superpixels that are asked for."""
+BASE_FACTOR = 8
+"""The base has at least so many times the superpixels that are asked for.
+
+Chosen on BSDS500 val: beside 4 it finds 0.02 to 0.03 more of the boundaries at 400 and 600
+superpixels and is 0.001 more accurate, for twice the time on small pictures; 16 adds little."""
 
 
 class Window(NamedTuple):

@@ -391,7 +391,7 @@ def pcnet_hierarchy(
     image : (H, W[, C]) array_like
         As in `pcnet_superpixels`.
     max_segments : int, optional
-        The largest count that will be asked for. The base has at least 4 times as many cells
+        The largest count that will be asked for. The base has at least 8 times as many cells
         (as far as there are pixels), and every count up to `PCNetHierarchy.n_base` can be had.
     model, compactness, start_label, mask, channel_axis, intensity_range, spacing, device, \
 precision, window, progress
