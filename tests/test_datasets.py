@@ -76,11 +76,18 @@ def test_an_image_is_decoded_once_for_its_pixels_and_its_size(tmp_path):
     assert np.array_equal(pair.read_annotations()[0], LEFT)
 
 
-def test_an_image_of_16_bits_is_refused(tmp_path):
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.float32])
+def test_an_image_of_another_type_is_stretched_to_8_bits(tmp_path, dtype):
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, np.zeros((4, 5), np.uint16))
-    with refuses(ValueError, f"{path} must be an 8-bit image, got uint16"):
-        Pair("a", path, ()).read_image()
+    tifffile.imwrite(path, np.array([[1000, 1001], [1002, 1005]], dtype))
+    assert Pair("a", path, ()).read_image()[..., 2].tolist() == [[0, 51], [102, 255]]
+
+
+def test_many_channels_become_their_mean(tmp_path):
+    path = tmp_path / "a.tif"
+    channels = np.stack([np.full((40, 50), value, np.uint8) for value in (10, 30, 20, 50, 40)])
+    tifffile.imwrite(path, channels, metadata={"axes": "CYX"}, ome=True)
+    assert (Pair("a", path, ()).read_image() == 30).all()
 
 
 def test_grey_is_repeated_and_channels_in_front_are_moved_behind(tmp_path):

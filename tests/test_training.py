@@ -162,6 +162,16 @@ def test_a_batch_depends_on_seed_and_step_alone(pairs_folder: Path) -> None:
     assert not torch.equal(first.whole.image, other.whole.image)
 
 
+def test_a_dim_picture_is_stretched_as_the_network_will_see_it(pairs_folder: Path) -> None:
+    for path in (pairs_folder / "images").iterdir():
+        Image.fromarray(np.array(Image.open(path)) // 8 + 3).save(path)
+    config = SampleConfig(crop_px=64, batch=2, global_scale=(0.5, 0.5), patches=False)
+    batch = Sampler(read_pairs(pairs_folder), config, 0).batch(0)
+    assert batch.patch is None
+    for image in batch.whole.image:
+        assert (float(image.min()), float(image.max())) == pytest.approx((0, 1), abs=0.01)
+
+
 def test_a_patch_of_a_picture_without_boundary_is_allowed(tmp_path: Path) -> None:
     Image.fromarray(np.full((20, 30, 3), 9, np.uint8)).save(tmp_path / "i.png")
     Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "l.png")

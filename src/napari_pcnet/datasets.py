@@ -117,18 +117,20 @@ class Pair:
     index: int | None = None
 
     def read_image(self) -> NDArray[np.uint8]:
-        """Read the image as ``(H, W, 3)`` uint8; grey is repeated.
+        """Read the image as ``(H, W, 3)`` uint8.
 
-        Raises
-        ------
-        ValueError
-            If it does not have 8 bits a colour.
+        8-bit values are as they are, others are stretched from the image's extremes. Grey is repeated;
+        of two channels, or more than RGBA has, the mean is taken.
         """
         pixels = self._pixels()
-        if pixels.dtype != np.uint8:
-            raise ValueError(f"{self.image} must be an 8-bit image, got {pixels.dtype}")
         vars(self)["image_shape"] = pixels.shape[:2]  # so that read_annotations need not decode it again
-        return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels[..., :3]
+        if pixels.ndim == 2:
+            pixels = pixels[..., None]
+        if pixels.shape[2] not in (1, 3, 4):
+            pixels = pixels.mean(axis=2, keepdims=True, dtype=np.float64).astype(pixels.dtype)
+        if pixels.dtype != np.uint8:
+            pixels = images.stretched(pixels).astype(np.uint8)
+        return np.ascontiguousarray(np.broadcast_to(pixels[..., :3], (*pixels.shape[:2], 3)))
 
     def read_annotations(self) -> list[Labels]:
         """Read every annotation as ``(H, W)`` integers.

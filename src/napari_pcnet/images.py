@@ -820,11 +820,13 @@ def _shown(image: Image) -> NDArray[np.uint8]:
     if channels.shape[-1] != 3:
         channels = channels.mean(axis=-1, keepdims=True, dtype=np.float64)
     if image.pixels.dtype != np.uint8:
-        channels = _stretched(channels.astype(np.float64))
+        channels = stretched(channels)
     return np.array(np.broadcast_to(channels.astype(np.uint8), (*channels.shape[:2], 3)))
 
 
-def _stretched(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def stretched(pixels: NDArray[Any]) -> NDArray[np.float64]:
+    """Stretch intensities of any type to 0..255; what is not finite becomes 0."""
+    values = pixels.astype(np.float64)
     finite = np.isfinite(values)
     low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
     scale = 255.0 / (high - low) if high > low else 0.0

@@ -39,7 +39,7 @@ from napari_pcnet.provenance import source_commit
 from napari_pcnet.training.judge import JudgeConfig, fit_judge
 from napari_pcnet.training.losses import LossConfig, LossTerms, boundary_terms, loss_terms
 from napari_pcnet.training.processes import ALONE, Team, average, joined, own_device
-from napari_pcnet.training.samples import Batch, SampleConfig, Sampler, View
+from napari_pcnet.training.samples import Batch, SampleConfig, Sampler, View, as_seen
 
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types that `RunConfig.precision` names."""
@@ -396,7 +396,7 @@ def validate(model: PCNet, pairs: list[Pair]) -> tuple[float, float]:
     device = next(model.parameters()).device
     scores = []
     for pair in pairs:
-        labels = raw_lattice(model, pair.read_image(), device)
+        labels = raw_lattice(model, as_seen(pair.read_image()), device)
         truths = pair.read_annotations()
         scores.append(
             np.mean(

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from napari_pcnet.datasets import Pair
 from napari_pcnet.grid import STRIDE
+from napari_pcnet.images import stretched
 from napari_pcnet.training.augment import AugmentConfig, augment
 from napari_pcnet.training.processes import ALONE, Team
 
@@ -170,7 +171,7 @@ class Sampler:
         """Decode a pair, once as long as there is room: in random order any pair is as good to keep."""
         if pair in self._decoded:
             return self._decoded[pair]
-        decoded = _Decoded(pair.read_image(), pair.read_annotations())
+        decoded = _Decoded(as_seen(pair.read_image()), pair.read_annotations())
         size = decoded.image.nbytes + sum(each.nbytes for each in decoded.annotations)
         if size <= self._room:
             self._room -= size
@@ -225,6 +226,11 @@ class Sampler:
             dense = guiding_mask(dense)
         picture = torch.rot90(augment(picture, self.config.augment, random), turns, (1, 2))
         return picture, torch.from_numpy(np.rot90(dense, turns).astype(np.int64))
+
+
+def as_seen(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Stretch an image to its own extremes, as pictures are before the network sees them."""
+    return stretched(image).astype(np.uint8)
 
 
 @overload
