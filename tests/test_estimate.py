@@ -6,16 +6,16 @@ from napari_pcnet.estimate import estimate
 
 
 def test_a_large_picture_is_looked_at_once() -> None:
-    assert estimate((1000, 1000), 500).work_px == 1024 * 1024
+    assert estimate((1000, 1000), 250).work_px == 1024 * 1024
 
 
 def test_a_small_picture_is_looked_at_enlarged() -> None:
     # 20,000 cells of 16 pixels on a side need three times the side
-    assert estimate((1000, 1000), 5000).work_px == 3008 * 3008
+    assert estimate((1000, 1000), 2500).work_px == 3008 * 3008
 
 
 def test_a_mask_needs_finer_cells() -> None:
-    assert estimate((1000, 1000), 500, inside=0.1).work_px == 3008 * 3008
+    assert estimate((1000, 1000), 250, inside=0.1).work_px == 3008 * 3008
 
 
 def test_anisotropic_pixels_are_enlarged_along_the_coarse_axis() -> None:
@@ -33,4 +33,4 @@ def test_memory_per_pixel_falls_with_the_size_of_the_picture() -> None:
 
 
 def test_seconds_follow_the_speed() -> None:
-    assert estimate((1000, 1000), 500).seconds(2e6) == pytest.approx(1024 * 1024 / 2e6)
+    assert estimate((1000, 1000), 250).seconds(2e6) == pytest.approx(1024 * 1024 / 2e6)

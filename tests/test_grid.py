@@ -36,7 +36,7 @@ def test_anisotropic_pixels_are_enlarged_along_the_coarse_axis() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "inside_px", "scale"), [(16, 6400, 2), (6, 6400, 1), (6, 3200, 2), (7000, 6400, 16)]
+    ("number", "inside_px", "scale"), [(8, 6400, 2), (3, 6400, 1), (3, 3200, 2), (7000, 6400, 16)]
 )
 def test_the_base_is_fine_enough_for_a_count(number: int, inside_px: int, scale: int) -> None:
     grid, found = Grid.for_count((80, 80), number, inside_px)
