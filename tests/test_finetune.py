@@ -99,11 +99,15 @@ def test_every_bad_file_is_named_in_one_go(folder: Path) -> None:
     assert re.search(r"images/d\.png", text)
 
 
-def test_a_dry_run_says_what_is_wrong_and_leaves_nothing_behind(folder: Path, start: Path) -> None:
-    options = options_of(folder, start, dry_run=True)
-    assert main_finetune(options, silent) == "5 pictures with 5 annotations, nothing wrong"
+def test_a_dry_run_says_what_is_wrong_and_leaves_nothing_behind(
+    folder: Path, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", str(folder), "--from", str(start), "--output", str(folder.parent / "run"), "--dry-run"]
+    assert main(words) == 0
+    assert capsys.readouterr().out == "5 pictures with 5 annotations, nothing wrong\n"
     Image.fromarray(np.zeros((80, 96), np.uint8)).save(folder / "labels" / "c.png")
-    lines = main_finetune(options, silent).splitlines()
+    assert main(words) == USER_ERROR
+    lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "4 pictures with 4 annotations, 1 problem"
     assert lines[1].endswith("c.png has a single class, so there is no boundary to learn from")
     assert not (folder.parent / "run").exists()
@@ -190,8 +194,6 @@ def test_the_command_takes_a_folder(
     folder: Path, start: Path, small: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["train", str(folder), "--from", str(start), "--output", str(folder.parent / "run")]
-    assert main([*words, "--dry-run"]) == 0
-    assert capsys.readouterr().out == "5 pictures with 5 annotations, nothing wrong\n"
     assert main([*words, "--steps", "1", "--device", "cpu"]) == 0
     assert capsys.readouterr().out.endswith("weights.safetensors\n")
     assert main([*words, "--steps", "1"]) == USER_ERROR

@@ -221,7 +221,12 @@ def _train(namespace: argparse.Namespace) -> int:
         if "base" in namespace:
             raise ValueError("--data goes with a configuration; the folder itself holds the pictures")
         namespace.data = namespace.what
-        print(finetune.main_finetune(_options_from(namespace, finetune.FinetuneOptions), _report))
+        options = _options_from(namespace, finetune.FinetuneOptions)
+        if options.dry_run:
+            checked = finetune.main_check(options)
+            print(checked.text)
+            return 0 if checked.sound else USER_ERROR
+        print(finetune.main_finetune(options, _report))
         return 0
     told = [each.name for each in fields(finetune.FinetuneOptions) if each.name in namespace]
     others = sorted({_FLAGS.get(name, name) for name in told} - {"output", "resume"})

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from napari_pcnet import checkpoint, weights
 from napari_pcnet.datasets import Pair, sound_pairs
@@ -51,8 +52,24 @@ class FinetuneOptions:
     seed: int = field(default=0, metadata={"help": "of crops and of what is done to them"})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1 or mps"})
     resume: bool = field(default=False, metadata={"help": "go on from the state in that folder"})
-    dry_run: bool = field(default=False, metadata={"help": "only read every file and say what is wrong"})
+    dry_run: bool = field(
+        default=False,
+        metadata={"help": "only read every file and say what is wrong; the exit status is 2 if anything is"},
+    )
     skip_bad: bool = field(default=False, metadata={"help": "leave files that cannot be used out"})
+
+
+class Checked(NamedTuple):
+    """What reading every file found."""
+
+    text: str  # what there is, then a line for each problem
+    sound: bool
+
+
+def main_check(options: FinetuneOptions) -> Checked:
+    """Read every file; errors as `main_finetune`, but for bad files."""
+    pairs, problems = sound_pairs(options.data)
+    return Checked("\n".join([_found(pairs, problems), *problems]), not problems)
 
 
 def main_finetune(options: FinetuneOptions, report_step: Callable[[int], Report]) -> str:
@@ -76,8 +93,6 @@ def main_finetune(options: FinetuneOptions, report_step: Callable[[int], Report]
     """
     pairs, problems = sound_pairs(options.data)
     found = _found(pairs, problems)
-    if options.dry_run:
-        return "\n".join([found, *problems])
     if problems and not options.skip_bad:
         raise ValueError(f"{found}: {'; '.join(problems)}. Cure them, or pass --skip-bad to leave them out")
     if len(pairs) < 2:
