@@ -1,5 +1,6 @@
 """What a judge learns from: trees of drawn pictures, held against their annotations."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from napari_pcnet import checkpoint
 from napari_pcnet.datasets import Pair, read_pairs
 from napari_pcnet.hierarchy import Features, Judge, build
 from napari_pcnet.model import PCNet, PCNetConfig
-from napari_pcnet.training.judge import JudgeConfig, Witness, _trees, fit_judge
+from napari_pcnet.superpixels import merge_base
+from napari_pcnet.training.judge import JudgeConfig, Witness, _grounds, _overlap, fit_judge
 from napari_pcnet.training.loop import DataConfig, OptimizerConfig, RunConfig, TrainingConfig, train
 from napari_pcnet.training.losses import LossConfig
 from napari_pcnet.training.samples import SampleConfig
@@ -73,7 +75,7 @@ def test_what_a_merge_would_lose_is_counted_by_hand() -> None:
     # four strips of ten pixels; one annotator parts the picture in the middle, one within the third strip
     base = np.repeat(np.arange(4, dtype=np.int32), 10)[None]
     annotations = [(np.arange(40) >= at)[None].astype(np.uint8) for at in (20, 26)]
-    witness = Witness(base, annotations, fewest=1)
+    witness = Witness([_overlap(base, each) for each in annotations], fewest=1)
     edges = np.array([[0, 1], [1, 2], [2, 3]])
     features = Features(np.full(4, 10.0), np.array([[0.0], [0.0], [30.0], [90.0]]), np.full(4, 22.0))
     build(features, edges, np.ones(3), 1.0, observer=witness)
@@ -88,8 +90,7 @@ def test_what_a_merge_would_lose_is_counted_by_hand() -> None:
 
 
 def test_a_witness_looks_away_when_few_are_left() -> None:
-    base = np.arange(3, dtype=np.int32)[None]
-    witness = Witness(base, [np.zeros((1, 3), np.uint8)], fewest=2)
+    witness = Witness([np.ones((3, 1), np.int32)], fewest=2)
     features = Features(np.ones(3), np.zeros((3, 1)), np.full(3, 4.0))
     build(features, np.array([[0, 1], [1, 2]]), np.ones(2), 1.0, observer=witness)
     assert len(witness.lessons(100, np.random.default_rng(0)).lost) == 2
@@ -100,7 +101,9 @@ def test_a_judge_learns_what_is_lost_over_an_edge(pairs: list[Pair]) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     loss = fit_judge(model, pairs, QUICK, seed=0, device="cpu")
     assert loss < 0.3  # an even guess costs 0.69
-    (witness,) = _trees(model, pairs[0], QUICK, "cpu")
+    (ground,) = _grounds(model, pairs[0], QUICK, "cpu")
+    witness = Witness(ground.counts, QUICK.fewest)
+    merge_base(ground.base, model, 4.0, observer=witness)
     seen = witness.lessons(10_000, np.random.default_rng(0))
     said = Judge(model.judge.as_layers())(seen.evidence)
     assert said[seen.lost < 0.05].mean() < 0.15
@@ -111,6 +114,14 @@ def test_a_judge_learns_what_is_lost_over_an_edge(pairs: list[Pair]) -> None:
         if not torch.equal(value, before[name])
     }
     assert changed == {"judge"}
+
+
+def test_counts_that_ask_for_one_lattice_are_looked_at_once(pairs: list[Pair]) -> None:
+    model = lattice_model(CONFIG)
+    config = replace(QUICK, counts=(1, 4, 30))
+    grounds = _grounds(model, pairs[0], config, "cpu")
+    assert [len(ground.base.regions) for ground in grounds] == [48, 432]
+    assert [ground.counts[0].sum() for ground in grounds] == [96 * 128] * 2
 
 
 def test_a_judge_depends_on_the_seed_alone(pairs: list[Pair]) -> None:
@@ -127,7 +138,7 @@ def test_a_judge_depends_on_the_seed_alone(pairs: list[Pair]) -> None:
 
 def test_pictures_too_small_for_a_tree_are_one_sentence(pairs: list[Pair]) -> None:
     model = lattice_model(CONFIG)
-    with pytest.raises(ValueError, match=r"^no tree has more than 1000 regions: lower judge\.fewest$"):
+    with pytest.raises(ValueError, match=r"^no picture has more than 1000 regions: lower judge\.fewest$"):
         fit_judge(model, pairs[:1], JudgeConfig(steps=1, counts=(20,), fewest=1000), 0, "cpu")
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +23,9 @@ from torch.nn import functional as F
 
 from napari_pcnet import arguments
 from napari_pcnet.datasets import Pair
+from napari_pcnet.grid import Grid
 from napari_pcnet.hierarchy import Round
-from napari_pcnet.inference import InferenceOptions
+from napari_pcnet.inference import Base, InferenceOptions
 from napari_pcnet.model import JudgeNetwork, PCNet
 from napari_pcnet.superpixels import DEFAULT_COMPACTNESS, fine_base, merge_base
 
@@ -86,22 +87,26 @@ class Lessons(NamedTuple):
     weight: NDArray[np.float64]  # (n,) what it counts, as in the cost of a merge
 
 
+class Ground(NamedTuple):
+    """What a tree grows from, and what is true of it."""
+
+    base: Base  # without the region of each pixel
+    counts: list[NDArray[np.int32]]  # (leaves, objects) for each annotation: pixels in common
+
+
 class Witness:
     """Looks on while a tree is built, and compares with the annotations.
 
     Parameters
     ----------
-    base : (H, W) int32 array
-        Leaf of each pixel.
-    annotations : sequence of (H, W) array
+    counts : sequence of (leaves, objects) array
+        Of each annotation, the pixels that a leaf and an object have in common.
     fewest : int
+        Regions at which looking on ends.
     """
 
-    def __init__(
-        self, base: NDArray[np.int32], annotations: Sequence[NDArray[np.integer]], fewest: int
-    ) -> None:
-        self.fewest = fewest
-        self.counts = [_overlap(base, each) for each in annotations]
+    def __init__(self, counts: Sequence[NDArray[np.int32]], fewest: int) -> None:
+        self.counts, self.fewest = list(counts), fewest
         self._seen: list[Lessons] = []
 
     def before(self, here: Round) -> None:
@@ -120,11 +125,6 @@ class Witness:
             np.add.at(total, target, counts)
             merged.append(total)
         self.counts = merged
-
-    @property
-    def saw_any(self) -> bool:
-        """Whether there was anything to learn from."""
-        return bool(self._seen)
 
     def lessons(self, number: int, random: np.random.Generator) -> Lessons:
         """Draw so many of all that was seen."""
@@ -157,13 +157,15 @@ def fit_judge(
         raise ValueError("the model has no judge to fit: set model.judge")
     sofar = copy.deepcopy(model)
     sofar.judge = judge = None
+    grounds = [ground for pair in pairs for ground in _grounds(sofar, pair, config, device)]
+    if not grounds:
+        raise ValueError(f"no picture has more than {config.fewest} regions: lower judge.fewest")
     learnt: list[Lessons] = []
     for turn in range(config.rounds):
-        for number, pair in enumerate(pairs):
-            random = np.random.default_rng((seed, turn, number))
-            learnt += [each.lessons(config.pairs, random) for each in _trees(sofar, pair, config, device)]
-        if not learnt:
-            raise ValueError(f"no tree has more than {config.fewest} regions: lower judge.fewest")
+        for number, ground in enumerate(grounds):
+            witness = Witness(ground.counts, config.fewest)
+            merge_base(ground.base, sofar, DEFAULT_COMPACTNESS, observer=witness)
+            learnt.append(witness.lessons(config.pairs, np.random.default_rng((seed, turn, number))))
         lessons = _joined(learnt)
         sofar.judge = judge = _fitted(model.config.judge, lessons, config, seed)
     assert judge is not None, "there is at least one round"
@@ -171,19 +173,19 @@ def fit_judge(
     return _loss(judge, *_tensors(lessons))
 
 
-def _trees(model: PCNet, pair: Pair, config: JudgeConfig, device: str) -> list[Witness]:
-    """Merge a picture at every count, before a witness."""
+def _grounds(model: PCNet, pair: Pair, config: JudgeConfig, device: str) -> list[Ground]:
+    """Label a picture for every count; where two ask for the same lattice, once."""
     picture = arguments.picture(pair.read_image(), None, -1, None)
     annotations = pair.read_annotations()
-    found: dict[tuple[int, int], Witness] = {}
+    found: dict[tuple[int, int], Ground] = {}
     for count in config.counts:
-        if count > picture.pixels_inside:
-            continue
-        base = fine_base(picture, count, model, InferenceOptions(device))
-        if base.grid.lattice not in found:
-            witness = found[base.grid.lattice] = Witness(base.ids, annotations, config.fewest)
-            merge_base(base, model, DEFAULT_COMPACTNESS, observer=witness)
-    return [witness for witness in found.values() if witness.saw_any]
+        grid, _ = Grid.for_count(picture.shape, count, picture.pixels_inside)
+        if count <= picture.pixels_inside and grid.lattice not in found:
+            base = fine_base(picture, count, model, InferenceOptions(device))
+            if len(base.regions) > config.fewest:
+                counts = [_overlap(base.ids, each) for each in annotations]
+                found[grid.lattice] = Ground(replace(base, ids=np.empty((0, 0), np.int32)), counts)
+    return list(found.values())
 
 
 def _fitted(units: int, lessons: Lessons, config: JudgeConfig, seed: int) -> JudgeNetwork:
@@ -226,15 +228,16 @@ def _joined(parts: Sequence[Lessons]) -> Lessons:
     return Lessons(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _overlap(base: NDArray[np.int32], annotation: NDArray[np.integer]) -> NDArray[np.int64]:
+def _overlap(base: NDArray[np.int32], annotation: NDArray[np.integer]) -> NDArray[np.int32]:
     """Pixels of each leaf in each object, ``(leaves, objects)``."""
     names, objects = np.unique(annotation, return_inverse=True)
     codes = base.ravel().astype(np.int64) * len(names) + objects.ravel()
     leaves = int(base.max()) + 1
-    return np.bincount(codes, minlength=leaves * len(names)).reshape(leaves, len(names))
+    counts = np.bincount(codes, minlength=leaves * len(names)).astype(np.int32)
+    return counts.reshape(leaves, len(names))
 
 
-def _lost(edges: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def _lost(edges: NDArray[np.int64], counts: NDArray[np.int32]) -> NDArray[np.float64]:
     """Pixels that leave the object of most of their region if a pair is merged, ``(e,)``."""
     most = counts.max(axis=1)
     lost = np.empty(len(edges))
