@@ -108,8 +108,10 @@ def load_model(path: Path) -> PCNet:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return the training record of a file that `save_model` wrote, without reading its tensors."""
+    """Return the training record of a file, without reading its tensors; the authors' ``.tar`` has none."""
     path = Path(path)
+    if path.suffix == ".tar":
+        return {}
     text = _open_header(path).get("record", "{}")
     try:
         record = json.loads(text)

@@ -140,7 +140,7 @@ def _show_weights(namespace: argparse.Namespace) -> int:
     if weights.is_imported(namespace.name):
         return _show_imported(namespace.name)
     record = weights.record(namespace.name)
-    damage = weights.damage_of(record) if record.is_here else ""
+    damage = _damage(record)
     for each in fields(record):
         value = getattr(record, each.name)
         if each.name == "urls":
@@ -177,7 +177,7 @@ def _import_weights(namespace: argparse.Namespace) -> int:
     name = namespace.name or namespace.file.stem
     path = weights.place_for(name)
     model = checkpoint.load_model(namespace.file)
-    record = {} if namespace.file.suffix == ".tar" else checkpoint.read_record(namespace.file)
+    record = checkpoint.read_record(namespace.file)
     origin = {"file": namespace.file.name, "sha256": sha256_of(namespace.file)}
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save_model(path, model, {**record, "imported": origin})
@@ -298,6 +298,11 @@ def _place(record: weights.WeightsRecord) -> str:
     return "in the cache" if record.is_here else "to download"
 
 
+def _damage(record: weights.WeightsRecord) -> str:
+    """Say what is wrong with published weights; nothing is with those that are still to be downloaded."""
+    return weights.damage_of(record) if record.is_here else ""
+
+
 def _state(record: weights.WeightsRecord) -> str:
     """Say where weights are that are not damaged."""
     return f"{record.path}, {'SHA-256 as published' if record.is_here else 'to download'}"
@@ -315,7 +320,7 @@ def _finding(name: str) -> tuple[bool, str]:
             return True, str(error)
         return False, f"{path}, imported, can be read"
     record = weights.record(name)
-    damage = weights.damage_of(record) if record.is_here else ""
+    damage = _damage(record)
     return bool(damage), damage or _state(record)
 
 
@@ -433,7 +438,7 @@ def _describe_device() -> str:
 
 
 def _check_weights(record: weights.WeightsRecord) -> str:
-    damage = weights.damage_of(record) if record.is_here else ""
+    damage = _damage(record)
     good = f"SHA-256 as published, {record.sha256[:12]}..." if record.is_here else "to download"
     print(f"weights {record.name}: {damage or good}")
     return damage

@@ -227,10 +227,9 @@ def sound_pairs(folder: Path) -> tuple[list[Pair], list[str]]:
 def damage_of(pair: Pair) -> list[str]:
     """Say in a sentence each what of a pair cannot be learnt from; nothing if all of it can."""
     try:
-        shape = pair.read_image().shape[:2]
+        pair.read_image()
     except (OSError, ValueError) as error:
         return [str(error)]
-    vars(pair)["image_shape"] = shape
     found = []
     for each in pair.annotations:
         path = each if isinstance(each, Path) else each.path

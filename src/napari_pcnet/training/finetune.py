@@ -84,7 +84,7 @@ def main_finetune(options: FinetuneOptions, report_step: Callable[[int], Report]
     Returns
     -------
     str
-        What came of it: what was found, or the scores before and after.
+        The scores before and after.
 
     Raises
     ------

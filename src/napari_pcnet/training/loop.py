@@ -171,7 +171,7 @@ class RunConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
         if self.normalisation == "frozen" and not self.start_from:
-            raise ValueError("normalisation can be 'frozen' only where start_from gives gives statistics")
+            raise ValueError("normalisation can be 'frozen' only where start_from gives statistics")
         if self.trains != "all" and not self.start_from:
             raise ValueError("a boundary decoder can be trained alone only behind weights: set start_from")
 
@@ -281,15 +281,14 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         _go_on(state, config, folder if team.leads else None, sampler, validation, report)
         if team.leads and config.judge.steps:
-            _fit_judge(config, folder, base)
+            _fit_judge(config, folder, split)
     return folder / "weights.safetensors"
 
 
-def _fit_judge(config: TrainingConfig, folder: Path, base: Path) -> None:
+def _fit_judge(config: TrainingConfig, folder: Path, split: Split) -> None:
     """Let the judge learn from trees of the finished network, and save it with that."""
     path = folder / "weights.safetensors"
     model = checkpoint.load_model(path)
-    split = split_pairs(config.data, base)
     pairs = _spread_by_share(split, config.judge.images)
     loss = fit_judge(model, pairs, config.judge, config.run.seed, config.run.device)
     record = checkpoint.read_record(path) | {"judge": {"images": len(pairs), "loss": round(loss, 5)}}
@@ -576,7 +575,7 @@ def _start(model: PCNet, path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} holds a model of {start.config}, the configuration asks for {model.config}")
     lacks = model.load_state_dict(start.state_dict(), strict=False)
     assert not lacks.unexpected_keys and {key.partition(".")[0] for key in lacks.missing_keys} <= set(added)
-    return {} if path.suffix == ".tar" else checkpoint.read_record(path)
+    return checkpoint.read_record(path)
 
 
 def _save_state(state: TrainingState, config: TrainingConfig, folder: Path | None) -> None:
