@@ -12,10 +12,16 @@ from PIL import Image
 
 from napari_pcnet import checkpoint
 from napari_pcnet.cli import USER_ERROR, main
-from napari_pcnet.datasets import sound_pairs
+from napari_pcnet.datasets import Pair, sound_pairs
 from napari_pcnet.model import PCNet, PCNetConfig
-from napari_pcnet.training import finetune, loop
-from napari_pcnet.training.finetune import FinetuneOptions, main_finetune
+from napari_pcnet.training import finetune, loop, report
+from napari_pcnet.training.finetune import (
+    ASSOCIATION,
+    JUDGE_UNITS,
+    MERGING,
+    FinetuneOptions,
+    main_finetune,
+)
 from napari_pcnet.training.loop import DataConfig, split_pairs
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -49,7 +55,7 @@ def start(tmp_path: Path) -> Path:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small crops, and a look after every step."""
-    whole = finetune._config
+    whole = finetune._association
 
     def smaller(options: FinetuneOptions, *others: object) -> loop.TrainingConfig:
         config = whole(options, *others)
@@ -59,7 +65,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
             run=replace(config.run, validate_every=1, precision="float32"),
         )
 
-    monkeypatch.setattr(finetune, "_config", smaller)
+    monkeypatch.setattr(finetune, "_association", smaller)
+    monkeypatch.setattr(finetune, "JUDGE_STEPS", 3)
 
 
 def silent(steps: int) -> loop.Report:
@@ -147,7 +154,8 @@ def test_the_report_has_scores_before_and_after_with_curves_and_pictures(
         assert name in report
         with Image.open(run / name) as picture:
             assert picture.size[0] > 500
-    rows = rows_of(run)
+    assert [row["step"] for row in rows_of(run / MERGING)] == ["1"]
+    rows = rows_of(run / ASSOCIATION)
     assert [row["step"] for row in rows] == ["0", "1", "2"]
     assert all(float(row["validation_asa"]) > 0.5 for row in rows)
 
@@ -159,23 +167,52 @@ def test_the_weights_kept_are_those_of_the_best_validation(
     monkeypatch.setattr(loop, "validate", lambda model, pairs: (next(scores), 0.0))
     run = folder.parent / "run"
     main_finetune(options_of(folder, start, steps=20), silent)
-    assert [row["step"] for row in rows_of(run)] == [str(step) for step in range(7)]  # 4 without a better
-    assert checkpoint.read_record(run / "weights.safetensors")["step"] == 2
-    before = (run / "weights.safetensors").read_bytes()
+    rows = rows_of(run / ASSOCIATION)
+    assert [row["step"] for row in rows] == [str(step) for step in range(7)]  # 4 without a better
+    assert checkpoint.read_record(run / ASSOCIATION / "weights.safetensors")["step"] == 2
+    before = checkpoint.load_model(run / "weights.safetensors").state_dict()
     main_finetune(options_of(folder, start, steps=20, resume=True), silent)  # it is over: nothing to do
-    assert len(rows_of(run)) == 7
-    assert (run / "weights.safetensors").read_bytes() == before
+    assert len(rows_of(run / ASSOCIATION)) == 7
+    after = checkpoint.load_model(run / "weights.safetensors").state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
-def test_a_start_that_is_never_bettered_is_kept(
+def test_an_association_that_is_never_bettered_is_kept(
     folder: Path, start: Path, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.9, *([0.1] * 9)])
     monkeypatch.setattr(loop, "validate", lambda model, pairs: (next(scores), 0.0))
     main_finetune(options_of(folder, start, steps=9), silent)
-    kept = checkpoint.load_model(folder.parent / "run" / "weights.safetensors").state_dict()
+    kept = checkpoint.load_model(folder.parent / "run" / MERGING / "weights.safetensors").state_dict()
     for name, value in checkpoint.load_model(start).state_dict().items():
         assert torch.equal(kept[name], value), name
+
+
+@pytest.mark.parametrize("best", [0, 1, 2])
+def test_what_serves_the_held_out_pictures_best_is_kept(
+    folder: Path, start: Path, small: None, monkeypatch: pytest.MonkeyPatch, best: int
+) -> None:
+    accuracies = iter([0.9 if number == best else 0.8 for number in range(3)])
+
+    def scored(pairs: list[Pair], model: Path) -> list[dict[str, float]]:
+        return [{"ASA": next(accuracies), "BR": 0.5, "CO": 0.5}] * len(pairs)
+
+    monkeypatch.setattr(report, "scores_of", scored)
+    main_finetune(options_of(folder, start, steps=1), silent)
+    run = folder.parent / "run"
+    file = [start, run / ASSOCIATION / "weights.safetensors", run / MERGING / "weights.safetensors"][best]
+    expected, kept = (checkpoint.load_model(path) for path in (file, run / "weights.safetensors"))
+    assert expected.config == kept.config
+    assert all(torch.equal(kept.state_dict()[name], v) for name, v in expected.state_dict().items())
+
+
+def test_of_equals_the_one_that_learnt_more_is_kept(
+    folder: Path, start: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    even = {"ASA": 0.8, "BR": 0.5, "CO": 0.5}
+    monkeypatch.setattr(report, "scores_of", lambda pairs, model: [even] * len(pairs))
+    main_finetune(options_of(folder, start, steps=1), silent)
+    assert checkpoint.load_model(folder.parent / "run" / "weights.safetensors").config.judge == JUDGE_UNITS
 
 
 @pytest.mark.parametrize(("share", "held"), [(0.2, ["a"]), (0.4, ["a", "c"]), (0.9, ["a", "b", "c", "d"])])
@@ -191,7 +228,8 @@ def test_half_precision_is_used_where_the_processor_has_it(
 ) -> None:
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: supported, raising=False)
-    config = finetune._config(options_of(folder, start), sound_pairs(folder)[0], start)
+    model = checkpoint.load_model(start).config
+    config = finetune._association(options_of(folder, start), sound_pairs(folder)[0], model, start)
     assert config.run.precision == precision
 
 

@@ -2,23 +2,30 @@
 
 Every file is read once before the first step. A part of the pictures, spread evenly over their
 names, is held out; what training stops at, and what the report shows, is measured on them.
+
+Two trainings follow each other: first the association learns (`ASSOCIATION`), then, behind the best of
+it, where to merge (`MERGING`): a boundary decoder and a judge, which are added if the model has none.
+The weights that are kept are those with which the held-out pictures come out best.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from napari_pcnet import checkpoint, weights
 from napari_pcnet.datasets import Pair, sound_pairs
 from napari_pcnet.inference import choose_device
+from napari_pcnet.model import PCNetConfig
+from napari_pcnet.superpixels import DEFAULT_MODEL
 from napari_pcnet.training import report
 from napari_pcnet.training.augment import AugmentConfig
+from napari_pcnet.training.judge import JudgeConfig
 from napari_pcnet.training.loop import (
     DataConfig,
     OptimizerConfig,
@@ -38,6 +45,17 @@ VALIDATE_EVERY = 50
 PATIENCE = 4
 """Validations without a better one after which training stops: 200 steps."""
 
+ASSOCIATION, MERGING = "association", "merging"
+"""Folders of the two trainings inside that of the run."""
+
+MERGING_SHARE = 2 / 3
+"""Steps of the second training for each of the first; they are a fifth of the work."""
+
+DECODER_RATE = 2e-3
+"""Learning rate of a boundary decoder that is added; one that is there learns at `LEARNING_RATE`."""
+
+DECODER_CHANNELS, JUDGE_UNITS, JUDGE_STEPS = 32, 24, 1500
+
 AUGMENT = AugmentConfig(colour=0.1, gamma=0.2, noise=0.02)
 LARGEST_BATCH = 4
 
@@ -48,10 +66,12 @@ class FinetuneOptions:
 
     data: Path = field(metadata={"flag": False})
     start: str = field(
-        default="pcnet-bsds500-v1", metadata={"help": "weights to start from: a name, or a file of your own"}
+        default=DEFAULT_MODEL, metadata={"help": "weights to start from: a name, or a file of your own"}
     )
     output: Path | None = field(default=None, metadata={"help": "folder of the run (default: runs/FOLDER)"})
-    steps: int = field(default=600, metadata={"help": "at most so many; it stops when nothing gets better"})
+    steps: int = field(
+        default=600, metadata={"help": "of the first training at most; it stops when nothing gets better"}
+    )
     seed: int = field(default=0, metadata={"help": "of crops and of what is done to them"})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1 or mps"})
     resume: bool = field(default=False, metadata={"help": "go on from the state in that folder"})
@@ -101,11 +121,26 @@ def main_finetune(options: FinetuneOptions, report_step: Callable[[int], Report]
     if len(pairs) < 2:
         raise ValueError(f"{options.data} needs at least 2 pictures with labels, one to look at; {found}")
     start = weights.locate(options.start)
-    config = _config(options, pairs, start)
     folder = options.output or Path("runs") / options.data.resolve().name
-    weights_file = train(config, folder, resume=options.resume, report=report_step(config.run.steps))
-    split = split_pairs(config.data, Path())
-    return report.write(folder, start, weights_file, split.validation)
+    config = _association(options, pairs, checkpoint.load_model(start).config, start)
+    held_out = split_pairs(config.data, Path()).validation
+    files = [start]
+    for name in (ASSOCIATION, MERGING):
+        if name == MERGING:
+            config = _merging(options, config)
+        files.append(
+            train(config, folder / name, resume=options.resume, report=report_step(config.run.steps))
+        )
+    scores = [report.scores_of(held_out, file) for file in files]
+    best = max(reversed(range(len(files))), key=lambda k: report.mean(scores[k])["ASA"])
+    weights_file = folder / "weights.safetensors"
+    checkpoint.save_model(weights_file, checkpoint.load_model(files[best]), _record(files[best]))
+    comparison = report.Comparison(held_out, start, weights_file, scores[0], scores[best])
+    return report.write(folder, comparison, [folder / name / "log.csv" for name in (ASSOCIATION, MERGING)])
+
+
+def _record(file: Path) -> dict[str, Any]:
+    return {} if file.suffix == ".tar" else checkpoint.read_record(file)
 
 
 def _found(pairs: Sequence[Pair], problems: Sequence[str]) -> str:
@@ -114,9 +149,10 @@ def _found(pairs: Sequence[Pair], problems: Sequence[str]) -> str:
     return f"{len(pairs)} pictures with {annotations} annotations{bad}"
 
 
-def _config(options: FinetuneOptions, pairs: Sequence[Pair], start: Path) -> TrainingConfig:
-    """The training that a folder of pictures gets."""
-    model = checkpoint.load_model(start).config
+def _association(
+    options: FinetuneOptions, pairs: Sequence[Pair], model: PCNetConfig, start: Path
+) -> TrainingConfig:
+    """The first training that a folder of pictures gets."""
     annotations = sum(len(pair.annotations) for pair in pairs)
     return TrainingConfig(
         data=DataConfig(
@@ -132,7 +168,6 @@ def _config(options: FinetuneOptions, pairs: Sequence[Pair], start: Path) -> Tra
             rotate=True,
             augment=AUGMENT,
         ),
-        loss=LossConfig(boundary=1.0 if model.boundary else 0.0),
         optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, warmup=WARMUP),
         run=RunConfig(
             steps=options.steps,
@@ -143,6 +178,26 @@ def _config(options: FinetuneOptions, pairs: Sequence[Pair], start: Path) -> Tra
             validate_every=VALIDATE_EVERY,
             patience=PATIENCE,
         ),
+    )
+
+
+def _merging(options: FinetuneOptions, before: TrainingConfig) -> TrainingConfig:
+    """The second one, behind what came of the first."""
+    model = before.model
+    return replace(
+        before,
+        model=replace(model, boundary=model.boundary or DECODER_CHANNELS, judge=model.judge or JUDGE_UNITS),
+        samples=replace(before.samples, global_scale=(0.7, 3.0), patches=False),
+        loss=LossConfig(boundary=1.0),
+        optimizer=replace(before.optimizer, learning_rate=LEARNING_RATE if model.boundary else DECODER_RATE),
+        run=replace(
+            before.run,
+            steps=max(1, round(MERGING_SHARE * options.steps)),
+            start_from=f"{ASSOCIATION}/weights.safetensors",
+            trains="boundary",
+            patience=0,
+        ),
+        judge=JudgeConfig(steps=JUDGE_STEPS),
     )
 
 

@@ -39,42 +39,58 @@ SCORES = {
 BORDER = (1.0, 0.9, 0.0)
 
 
+Score = Mapping[str, float]
+"""`SCORES` of one picture."""
+
+
 @dataclass(frozen=True)
-class Compared:
-    """One picture under the model before and the one after."""
+class Comparison:
+    """Pictures under the model before and the one after."""
 
-    pair: Pair
-    before: Mapping[str, float]
-    after: Mapping[str, float]
+    pairs: Sequence[Pair]
+    start: Path
+    trained: Path
+    before: Sequence[Score]
+    after: Sequence[Score]
 
 
-def write(folder: Path, start: Path, trained: Path, pairs: Sequence[Pair]) -> str:
-    """Score both models on the held-out pictures, write the report, return its table.
+def scores_of(pairs: Sequence[Pair], model: Path) -> list[Score]:
+    """Score a model on pictures, all annotations of each counted alike."""
+    return [_score(pair, model) for pair in pairs]
+
+
+def mean(scores: Sequence[Score]) -> Score:
+    """Mean over pictures."""
+    return {short: float(np.mean([each[short] for each in scores])) for short in SCORES}
+
+
+def write(folder: Path, comparison: Comparison, logs: Sequence[Path]) -> str:
+    """Write the report, return its table.
 
     Parameters
     ----------
     folder : Path
-        Of the run; its ``log.csv`` gives the curves.
-    start, trained : Path
-        Weights before and after.
-    pairs : sequence of Pair
-        What was not learnt from.
+        Of the run.
+    comparison : Comparison
+        On pictures that were not learnt from.
+    logs : sequence of Path
+        ``log.csv`` of the trainings that followed each other.
 
     Returns
     -------
     str
         A line a picture, and the mean.
     """
-    compared = [Compared(pair, _score(pair, start), _score(pair, trained)) for pair in pairs]
-    table = _table(compared)
+    table = _table(comparison)
+    trained = comparison.trained
     provenance = Provenance.of_this_run()
-    _draw_curves(folder / "log.csv", folder / "curves.png")
-    _draw_pictures(compared[:SHOWN], start, trained, folder / "pictures.png")
+    _draw_curves(logs, folder / "curves.png")
+    _draw_pictures(comparison, folder / "pictures.png")
     text = "\n".join(
         [
             "# What the training was worth",
             "",
-            f"On {len(pairs)} pictures that were held out, with at most {COUNT} superpixels each; "
+            f"On {len(comparison.pairs)} pictures that were held out, with at most {COUNT} superpixels each; "
             "every annotation counts.",
             "",
             "```text",
@@ -103,22 +119,19 @@ def _labels(pair: Pair, model: Path) -> tuple[NDArray[np.uint8], NDArray[np.inte
     return image, pcnet_superpixels(image, number, model=model)
 
 
-def _score(pair: Pair, model: Path) -> Mapping[str, float]:
+def _score(pair: Pair, model: Path) -> Score:
     image, labels = _labels(pair, model)
     scores = score_annotations(labels, pair.read_annotations(), image)
     return {short: float(np.mean([getattr(each, name) for each in scores])) for short, name in SCORES.items()}
 
 
-def _table(compared: Sequence[Compared]) -> str:
-    width = max(len("mean"), *(len(each.pair.name) for each in compared))
+def _table(comparison: Comparison) -> str:
+    names = [pair.name for pair in comparison.pairs]
+    width = max(map(len, ["mean", *names]))
     lines = [" " * width + "".join(f"{short:>9} before   after" for short in SCORES)]
-    for each in compared:
-        lines.append(_line(each.pair.name, width, each.before, each.after))
-    before, after = (
-        {short: float(np.mean([getattr(each, when)[short] for each in compared])) for short in SCORES}
-        for when in ("before", "after")
-    )
-    return "\n".join([*lines, _line("mean", width, before, after)])
+    rows = zip(names, comparison.before, comparison.after, strict=True)
+    lines += [_line(name, width, before, after) for name, before, after in rows]
+    return "\n".join([*lines, _line("mean", width, mean(comparison.before), mean(comparison.after))])
 
 
 def _line(name: str, width: int, before: Mapping[str, float], after: Mapping[str, float]) -> str:
@@ -128,26 +141,37 @@ def _line(name: str, width: int, before: Mapping[str, float], after: Mapping[str
 # ---------------------------------------------------------------------------------------- plots
 
 
-def _draw_curves(log: Path, target: Path) -> None:
+def _draw_curves(logs: Sequence[Path], target: Path) -> None:
     from matplotlib.figure import Figure
 
-    with log.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
-    seen = ~np.isnan(columns["validation_asa"])
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    loss, accuracy, recall = figure.subplots(1, 3)
-    taken = columns["step"] > 0
-    loss.plot(columns["step"][taken], columns["total"][taken], color="#9bbcd6", linewidth=0.8)
-    loss.plot(columns["step"][taken], _smooth(columns["total"][taken]), color="#0072b2")
+    first, second = (_columns(log) for log in logs)
+    figure = Figure(figsize=(12, 3.2), layout="constrained")
+    loss, accuracy, recall, boundary = figure.subplots(1, 4)
+    for axis, columns in ((loss, first), (boundary, second)):
+        taken = columns["step"] > 0
+        axis.plot(columns["step"][taken], columns["total"][taken], color="#9bbcd6", linewidth=0.8)
+        axis.plot(columns["step"][taken], _smooth(columns["total"][taken]), color="#0072b2")
+    seen = ~np.isnan(first["validation_asa"])
     for axis, name in ((accuracy, "validation_asa"), (recall, "validation_br")):
-        axis.plot(columns["step"][seen], columns[name][seen], color="#d55e00", marker="o", markersize=3)
+        axis.plot(first["step"][seen], first[name][seen], color="#d55e00", marker="o", markersize=3)
         axis.ticklabel_format(useOffset=False)
-    for axis, title in ((loss, "loss"), (accuracy, "ASA, held out"), (recall, "boundary recall, held out")):
+    titles = {
+        loss: "loss of the association",
+        accuracy: "ASA of the lattice, held out",
+        recall: "boundary recall, held out",
+        boundary: "loss of the boundaries",
+    }
+    for axis, title in titles.items():
         axis.set(title=title, xlabel="step")
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.4)
     write_atomically(target, lambda file: figure.savefig(file, format="png", dpi=130))
+
+
+def _columns(log: Path) -> dict[str, NDArray[np.float64]]:
+    with log.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
 
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -160,23 +184,24 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return smoothed
 
 
-def _draw_pictures(compared: Sequence[Compared], start: Path, trained: Path, target: Path) -> None:
+def _draw_pictures(comparison: Comparison, target: Path) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.2 * len(compared)), layout="constrained")
-    axes = figure.subplots(len(compared), 3, squeeze=False)
-    for row, each in zip(axes, compared, strict=True):
-        image, before = _labels(each.pair, start)
-        _, after = _labels(each.pair, trained)
-        shown = (each.pair.read_annotations()[0], before, after)
+    shown = list(zip(comparison.pairs, comparison.before, comparison.after, strict=True))[:SHOWN]
+    figure = Figure(figsize=(9, 3.2 * len(shown)), layout="constrained")
+    axes = figure.subplots(len(shown), 3, squeeze=False)
+    for row, (pair, before, after) in zip(axes, shown, strict=True):
+        image, labels_before = _labels(pair, comparison.start)
+        _, labels_after = _labels(pair, comparison.trained)
+        labellings = (pair.read_annotations()[0], labels_before, labels_after)
         titles = (
-            f"{each.pair.name}: annotation",
+            f"{pair.name}: annotation",
             *(
-                f"{when}: ASA {scores['ASA']:.3f}, BR {scores['BR']:.3f}"
-                for when, scores in (("before", each.before), ("after", each.after))
+                f"{when}: ASA {score['ASA']:.3f}, BR {score['BR']:.3f}"
+                for when, score in (("before", before), ("after", after))
             ),
         )
-        for axis, labels, title in zip(row, shown, titles, strict=True):
+        for axis, labels, title in zip(row, labellings, titles, strict=True):
             axis.imshow(mark_boundaries(image, labels, BORDER, mode="inner"))
             axis.set_title(title, fontsize=8)
             axis.set_axis_off()
