@@ -103,6 +103,14 @@ def test_the_decoder_reaches_no_further_than_a_halo() -> None:
     assert not torch.allclose(told(HALO_BEFORE_PX - 64, HALO_AFTER_PX), expected)
 
 
+def test_a_judge_changes_nothing_else_that_is_drawn() -> None:
+    without, with_judge = (
+        (torch.manual_seed(0), PCNet(PCNetConfig(boundary=4, judge=judge)).state_dict())[1]
+        for judge in (0, 8)
+    )
+    assert all(torch.equal(with_judge[name], value) for name, value in without.items())
+
+
 def test_a_judge_says_the_same_in_numpy() -> None:
     torch.manual_seed(0)
     judge = JudgeNetwork(8)

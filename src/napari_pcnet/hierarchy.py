@@ -30,6 +30,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from napari_pcnet.connectivity import number_by_first
 
@@ -104,7 +105,7 @@ class Judge:
                 if number:
                     values = np.maximum(values, LEAK * values)
                 values = values @ weight.T + bias
-            shares[start : start + JUDGED_ROWS] = 1 / (1 + np.exp(-values[:, 0].astype(np.float64)))
+            shares[start : start + JUDGED_ROWS] = expit(values[:, 0].astype(np.float64))
         return shares
 
 

@@ -421,7 +421,8 @@ def _reading(
 
 
 def _in_steps(shares: Tensor) -> NDArray[np.float32]:
-    steps = (shares * COLOUR_STEPS).round()
+    wide = shares.float() if shares.dtype in (torch.bfloat16, torch.float16) else shares
+    steps = (wide * COLOUR_STEPS).round()  # float16 ends at 65504
     return steps.to(torch.float32).cpu().numpy()
 
 

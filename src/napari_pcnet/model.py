@@ -260,8 +260,9 @@ class PCNet(nn.Module):
         self.boundary = (
             BoundaryDecoder(widths, config.boundary, config.reduction) if config.boundary else None
         )
-        self.judge = JudgeNetwork(config.judge) if config.judge else None
         self.apply(_initialise)
+        # last, so that a judge changes nothing else that is drawn
+        self.judge = JudgeNetwork(config.judge) if config.judge else None
 
     @property
     def first(self) -> nn.Module:
