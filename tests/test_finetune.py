@@ -222,6 +222,18 @@ def test_held_out_pictures_are_spread_over_the_names(folder: Path, share: float,
     assert [pair.name for pair in split.train] == [name for name in NAMES if name not in held]
 
 
+def test_a_batch_is_no_larger_than_what_is_not_held_out(folder: Path, start: Path) -> None:
+    for name in NAMES[2:]:
+        (folder / "images" / f"{name}.png").unlink()
+        (folder / "labels" / f"{name}.png").unlink()
+    for number in range(1, 5):  # of the picture that is held out
+        (folder / "labels" / f"a-{number}.png").write_bytes((folder / "labels" / "a.png").read_bytes())
+    (folder / "labels" / "a.png").unlink()
+    model = checkpoint.load_model(start).config
+    config = finetune._association(options_of(folder, start), sound_pairs(folder)[0], model, start)
+    assert config.samples.batch == 1
+
+
 @pytest.mark.parametrize(("supported", "precision"), [(True, "bfloat16"), (False, "float32")])
 def test_half_precision_is_used_where_the_processor_has_it(
     folder: Path, start: Path, monkeypatch: pytest.MonkeyPatch, supported: bool, precision: str

@@ -14,7 +14,15 @@ from napari_pcnet.hierarchy import Features, Judge, build
 from napari_pcnet.model import PCNet, PCNetConfig
 from napari_pcnet.superpixels import merge_base
 from napari_pcnet.training.judge import JudgeConfig, Witness, _grounds, _overlap, fit_judge
-from napari_pcnet.training.loop import DataConfig, OptimizerConfig, RunConfig, TrainingConfig, train
+from napari_pcnet.training.loop import (
+    DataConfig,
+    OptimizerConfig,
+    RunConfig,
+    Split,
+    TrainingConfig,
+    _spread_by_share,
+    train,
+)
 from napari_pcnet.training.losses import LossConfig
 from napari_pcnet.training.samples import SampleConfig
 
@@ -122,6 +130,21 @@ def test_counts_that_ask_for_one_lattice_are_looked_at_once(pairs: list[Pair]) -
     grounds = _grounds(model, pairs[0], config, "cpu")
     assert [len(ground.base.regions) for ground in grounds] == [48, 432]
     assert [ground.counts[0].sum() for ground in grounds] == [96 * 128] * 2
+
+
+@pytest.mark.parametrize(
+    ("shares", "number", "taken"),
+    [
+        ([1, 1, 1, 1], 2, [0, 2]),
+        ([1, 1e-3, 1e-3], 3, [0, 1, 2]),
+        ([1, 1e-3, 1e-3], 2, [0, 1]),
+        ([1, 1], 5, [0, 1]),
+        ([2, 2, 1, 1, 1, 1], 4, [0, 1, 2, 4]),
+    ],
+)
+def test_images_are_taken_by_share_and_once(shares: list[float], number: int, taken: list[int]) -> None:
+    pairs = [Pair(str(k), Path(f"{k}.png"), (Path(f"{k}-1.png"),)) for k in range(len(shares))]
+    assert [int(pair.name) for pair in _spread_by_share(Split(pairs, [], shares), number)] == taken
 
 
 def test_a_judge_depends_on_the_seed_alone(pairs: list[Pair]) -> None:

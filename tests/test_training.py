@@ -430,6 +430,15 @@ def test_weights_keep_the_record_of_the_weights_they_started_from(pairs_folder: 
     assert (record["start"]["step"], record["start"]["training"]["run"]["seed"]) == (1, 5)
 
 
+def test_a_run_killed_before_its_first_save_begins_its_log_anew(pairs_folder: Path, tmp_path: Path) -> None:
+    start = train(config_of(pairs_folder, steps=1), tmp_path / "start")
+    config = config_of(pairs_folder, steps=2, start_from=str(start))
+    train(config, tmp_path / "run")
+    (tmp_path / "run" / "state.safetensors").unlink()
+    train(config, tmp_path / "run", resume=True)
+    assert [row["step"] for row in rows_of(tmp_path / "run")] == ["0", "1", "2"]
+
+
 def test_pictures_are_kept_while_there_is_room(pairs_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
     read_image = Pair.read_image

@@ -153,16 +153,17 @@ def _association(
     options: FinetuneOptions, pairs: Sequence[Pair], model: PCNetConfig, start: Path
 ) -> TrainingConfig:
     """The first training that a folder of pictures gets."""
-    annotations = sum(len(pair.annotations) for pair in pairs)
+    data = DataConfig(
+        train=(os.path.abspath(options.data),),
+        holdout=HOLDOUT,
+        only=tuple(pair.name for pair in pairs) if options.skip_bad else (),
+    )
+    annotations = sum(len(pair.annotations) for pair in split_pairs(data, Path()).train)
     return TrainingConfig(
-        data=DataConfig(
-            train=(os.path.abspath(options.data),),
-            holdout=HOLDOUT,
-            only=tuple(pair.name for pair in pairs) if options.skip_bad else (),
-        ),
+        data=data,
         model=model,
         samples=SampleConfig(
-            batch=min(LARGEST_BATCH, max(1, annotations - round(HOLDOUT * annotations))),
+            batch=min(LARGEST_BATCH, annotations),
             global_scale=(0.5, 2.0),
             local_scale=(1.0, 3.0),
             rotate=True,

@@ -296,12 +296,19 @@ def _fit_judge(config: TrainingConfig, folder: Path, split: Split) -> None:
 
 
 def _spread_by_share(split: Split, number: int) -> list[Pair]:
-    """Take at most so many training pairs, of each set as many as its share of the samples is."""
+    """Take so many training pairs, if there are, of each set as many as its share of the samples is."""
     weight = np.array(
         [share * len(pair.annotations) for pair, share in zip(split.train, split.shares, strict=True)]
     )
-    place = np.ceil(np.cumsum(weight) / weight.sum() * number - 1e-9)
-    taken = np.diff(place, prepend=0) > 0
+    sure = np.zeros(len(weight), bool)  # no pair is taken more than once
+    chance = weight
+    while not sure.all():
+        rest = weight * ~sure
+        chance = np.where(sure, 1.0, rest / rest.sum() * (number - sure.sum()))
+        if (chance <= 1).all():
+            break
+        sure |= chance > 1
+    taken = np.diff(np.ceil(np.cumsum(chance) - 1e-9), prepend=0) > 0
     return [pair for pair, is_taken in zip(split.train, taken, strict=True) if is_taken]
 
 
@@ -717,7 +724,7 @@ def _keep_until(path: Path, step: int) -> None:
         return
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    kept = [row for row in rows if float(row["step"]) <= step]
+    kept = [row for row in rows if float(row["step"]) <= step] if step else []
     path.unlink()
     if kept:
         with path.open("w", newline="") as file:
