@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -134,13 +134,11 @@ def main_finetune(options: FinetuneOptions, report_step: Callable[[int], Report]
     scores = [report.scores_of(held_out, file) for file in files]
     best = max(reversed(range(len(files))), key=lambda k: report.mean(scores[k])["ASA"])
     weights_file = folder / "weights.safetensors"
-    checkpoint.save_model(weights_file, checkpoint.load_model(files[best]), _record(files[best]))
+    checkpoint.save_model(
+        weights_file, checkpoint.load_model(files[best]), checkpoint.read_record(files[best])
+    )
     comparison = report.Comparison(held_out, start, weights_file, scores[0], scores[best])
     return report.write(folder, comparison, [folder / name / "log.csv" for name in (ASSOCIATION, MERGING)])
-
-
-def _record(file: Path) -> dict[str, Any]:
-    return {} if file.suffix == ".tar" else checkpoint.read_record(file)
 
 
 def _found(pairs: Sequence[Pair], problems: Sequence[str]) -> str:
