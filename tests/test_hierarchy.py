@@ -27,7 +27,8 @@ def lattice(colour: np.ndarray) -> tuple[Features, np.ndarray, np.ndarray]:
     down = np.stack([index[:-1].ravel(), index[1:].ravel()], axis=1)
     edges = np.concatenate([across, down])
     area, perimeter = np.full(colour.size, 256.0), np.full(colour.size, 64.0)
-    features = Features(area, colour.reshape(-1, 1), perimeter)
+    lab = np.pad(colour.reshape(-1, 1), [(0, 0), (0, 2)])
+    features = Features(area, lab, lab, perimeter)
     return features, edges, np.full(len(edges), 16.0)
 
 
@@ -114,7 +115,7 @@ def test_an_observer_sees_each_round_and_who_went_where() -> None:
     assert second.smaller.tolist() == [256, 256]
     assert second.larger.tolist() == [512, 256]
     assert second.colour == pytest.approx([9, 27**2])
-    assert second.lightness == pytest.approx([3, 27])
+    assert second.seen[:, 0] == pytest.approx([-3, -27])
     assert third.colour == pytest.approx([29**2])
 
 
@@ -127,12 +128,13 @@ def test_the_evidence_of_two_cells_is_the_formula() -> None:
     assert onlooker.rounds[0].evidence[0] == pytest.approx(expected, rel=1e-6)
 
 
-def test_lightness_is_the_first_of_three_channels() -> None:
+def test_the_evidence_is_of_what_the_network_saw() -> None:
     features, edges, border = lattice(np.zeros((1, 2)))
     onlooker = Onlooker()
-    colour = np.array([[10.0, 0, 0], [12.0, 5, 0]])
-    build(replace(features, colour=colour), edges, border, 1.0, observer=onlooker)
-    assert (onlooker.rounds[0].lightness[0], onlooker.rounds[0].colour[0]) == (2, 29)
+    channels, seen = np.array([[10.0, 0], [40.0, 90]]), np.array([[10.0, 0, 1], [12.0, 5, 1]])
+    build(replace(features, colour=channels, seen=seen), edges, border, 1.0, observer=onlooker)
+    assert onlooker.rounds[0].colour == pytest.approx([30**2 + 90**2])
+    assert onlooker.rounds[0].evidence[0, 2:4] == pytest.approx([np.log1p(29**0.5), np.log(3)])
 
 
 def test_a_merge_shortens_the_outline_by_the_whole_border() -> None:

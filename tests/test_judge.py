@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import sparse
 
 from napari_pcnet import checkpoint
 from napari_pcnet.datasets import Pair, read_pairs
 from napari_pcnet.hierarchy import Features, Judge, build
 from napari_pcnet.model import PCNet, PCNetConfig
 from napari_pcnet.superpixels import merge_base
-from napari_pcnet.training.judge import JudgeConfig, Witness, _grounds, _overlap, fit_judge
+from napari_pcnet.training.judge import JudgeConfig, Witness, _grounds, fit_judge, overlap
 from napari_pcnet.training.loop import (
     DataConfig,
     OptimizerConfig,
@@ -83,9 +84,10 @@ def test_what_a_merge_would_lose_is_counted_by_hand() -> None:
     # four strips of ten pixels; one annotator parts the picture in the middle, one within the third strip
     base = np.repeat(np.arange(4, dtype=np.int32), 10)[None]
     annotations = [(np.arange(40) >= at)[None].astype(np.uint8) for at in (20, 26)]
-    witness = Witness([_overlap(base, each) for each in annotations], fewest=1)
+    witness = Witness([overlap(base, each) for each in annotations], fewest=1)
     edges = np.array([[0, 1], [1, 2], [2, 3]])
-    features = Features(np.full(4, 10.0), np.array([[0.0], [0.0], [30.0], [90.0]]), np.full(4, 22.0))
+    colour = np.array([[0.0, 0, 0], [0, 0, 0], [30, 0, 0], [90, 0, 0]])
+    features = Features(np.full(4, 10.0), colour, colour, np.full(4, 22.0))
     build(features, edges, np.ones(3), 1.0, observer=witness)
     seen = witness.lessons(100, np.random.default_rng(0))
     by_size = {}
@@ -98,8 +100,8 @@ def test_what_a_merge_would_lose_is_counted_by_hand() -> None:
 
 
 def test_a_witness_looks_away_when_few_are_left() -> None:
-    witness = Witness([np.ones((3, 1), np.int32)], fewest=2)
-    features = Features(np.ones(3), np.zeros((3, 1)), np.full(3, 4.0))
+    witness = Witness([sparse.csr_array(np.ones((3, 1), np.int32))], fewest=2)
+    features = Features(np.ones(3), np.zeros((3, 3)), np.zeros((3, 3)), np.full(3, 4.0))
     build(features, np.array([[0, 1], [1, 2]]), np.ones(2), 1.0, observer=witness)
     assert len(witness.lessons(100, np.random.default_rng(0)).lost) == 2
 

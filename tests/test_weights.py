@@ -253,7 +253,12 @@ def _shipped() -> list[weights.WeightsRecord]:
 
 
 def test_the_networks_ship_the_default_first() -> None:
-    assert weights.names() == ("pcnet-bsds500-v1", "pcnet-faithful-bsds500-v1", "scn-bsds500-v1")
+    assert weights.names() == (
+        "pcnet-v1",
+        "pcnet-bsds500-v1",
+        "pcnet-faithful-bsds500-v1",
+        "scn-bsds500-v1",
+    )
 
 
 def test_every_shipped_file_is_the_one_in_its_record() -> None:

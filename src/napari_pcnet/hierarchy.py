@@ -26,6 +26,7 @@ Heights are the exact costs, made monotone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -72,6 +73,8 @@ class Features:
         Pixels.
     colour : (n, C) float64 array
         Mean colour, in units where a difference of 1 is just visible (CIELAB).
+    seen : (n, 3) float64 array
+        CIELAB of what the network saw: `colour` itself for grey and RGB.
     perimeter : (n,) float64 array
         Of the outline, the image's frame included, in sides of a square pixel.
     cell_area : float
@@ -80,6 +83,7 @@ class Features:
 
     area: NDArray[np.float64]
     colour: NDArray[np.float64]
+    seen: NDArray[np.float64]
     perimeter: NDArray[np.float64]
     cell_area: float = 1.0
 
@@ -120,8 +124,8 @@ class Round:
         Areas in pixels.
     colour : (e,) float64 array
         Squared difference of mean colours.
-    lightness : (e,) float64 array
-        Difference of mean lightness; of the colours, where there are not three channels.
+    seen : (e, 3) float64 array
+        Difference of mean L, a and b, as the network saw them.
     border : (e,) float64 array
         Length of the common border.
     boundary : (e,) float64 array
@@ -135,20 +139,23 @@ class Round:
     smaller: NDArray[np.float64]
     larger: NDArray[np.float64]
     colour: NDArray[np.float64]
-    lightness: NDArray[np.float64]
+    seen: NDArray[np.float64]
     border: NDArray[np.float64]
     boundary: NDArray[np.float64]
     shape: NDArray[np.float64]
     cell_area: float
 
-    @property
+    @cached_property
     def evidence(self) -> NDArray[np.float32]:
-        """What a judge looks at, ``(e, EVIDENCE)``: sizes in cells, logarithms of long tails."""
+        """What a judge looks at, ``(e, EVIDENCE)``: sizes in cells, logarithms of long tails.
+
+        The picture enters as the network saw it, whatever its channels are.
+        """
         columns = (
             np.log(self.smaller / self.cell_area + 0.1),
             np.log(self.larger / self.cell_area + 0.1),
-            np.log1p(np.sqrt(self.colour)),
-            np.log1p(self.lightness),
+            np.log1p(np.sqrt(np.einsum("ij,ij->i", self.seen, self.seen))),
+            np.log1p(np.abs(self.seen[:, 0])),
             self.boundary,
             np.log(self.border / np.sqrt(self.smaller) + 0.05),
             self.shape,
@@ -301,6 +308,7 @@ class _State:
 
     area: NDArray[np.float64]
     colour: NDArray[np.float64]  # (n, C) means
+    seen: NDArray[np.float64]  # (n, 3) means
     perimeter: NDArray[np.float64]
     node: NDArray[np.int64]
     height: NDArray[np.float64]
@@ -312,6 +320,7 @@ class _State:
         return cls(
             features.area.copy(),
             features.colour.copy(),
+            features.seen.copy(),
             features.perimeter.copy(),
             np.arange(number),
             np.zeros(number),
@@ -325,15 +334,12 @@ class _State:
         u, v = edges.T
         a, b = self.area[u], self.area[v]
         outline = self.perimeter[u] + self.perimeter[v] - 2 * border
-        colour = _squared_distance(self.colour, u, v)
-        in_colour = self.colour.shape[1] == 3
-        lightness = np.abs(self.colour[u, 0] - self.colour[v, 0]) if in_colour else np.sqrt(colour)
         return Round(
             edges,
             np.minimum(a, b),
             np.maximum(a, b),
-            colour,
-            lightness,
+            _squared_distance(self.colour, u, v),
+            self.seen[u] - self.seen[v],
             border,
             strength / border,
             outline * outline / (SQUARE * (a + b)),
@@ -351,7 +357,8 @@ class _State:
         keep, gone = pairs.T
         together = self.area[keep] + self.area[gone]
         share = (self.area[gone] / together)[:, None]
-        self.colour[keep] += share * (self.colour[gone] - self.colour[keep])
+        for mean in (self.colour, self.seen):
+            mean[keep] += share * (mean[gone] - mean[keep])
         self.perimeter[keep] += self.perimeter[gone] - 2 * border
         self.area[keep] = together
         self.node[keep] = first_node + np.arange(len(pairs))
@@ -360,7 +367,7 @@ class _State:
         stays[gone] = False
         target = np.cumsum(stays) - 1
         target[gone] = target[keep]
-        for name in ("area", "colour", "perimeter", "node", "height"):
+        for name in ("area", "colour", "seen", "perimeter", "node", "height"):
             setattr(self, name, getattr(self, name)[stays])
         return target
 

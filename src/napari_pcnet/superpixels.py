@@ -31,18 +31,18 @@ from napari_pcnet.inference import (
     segment_base,
 )
 from napari_pcnet.model import PCNet
-from napari_pcnet.picture import COLOUR_STEPS, Picture
+from napari_pcnet.picture import COLOUR_STEPS, Picture, to_three
 
 Method = Literal["hierarchy", "lattice"]
 
-DEFAULT_MODEL = "pcnet-bsds500-v1"
+DEFAULT_MODEL = "pcnet-v1"
 DEFAULT_COMPACTNESS = 4.0
 """Chosen on BSDS500 val, with weights that had not seen it, by ``napari-pcnet benchmark quality
 benchmarks/compactness.toml``: the highest accuracy at 200 to 800 superpixels, and of equals the more
 compact."""
 
 CHANNEL_SPAN = 100.0
-"""What a channel that is not part of an RGB picture is stretched to, as L of CIELAB is."""
+"""What a channel of a picture that is neither grey nor RGB is stretched to, as L of CIELAB is."""
 
 
 @dataclass(frozen=True)
@@ -313,7 +313,8 @@ def pcnet_superpixels(
     -----
     The network sees three channels. One is repeated; two become the first, their mean and the
     second; more than three are cut into three runs of neighbouring channels, each of which
-    becomes its mean. Merging compares all of them: RGB in CIELAB, others stretched to 0..100.
+    becomes its mean. Merging compares all of them: grey and RGB in CIELAB, others stretched to 0..100.
+    A grey picture has the labels of its RGB copy.
 
     Intensities are stretched to the image's range, so dtype, gain and offset do not matter.
 
@@ -492,15 +493,15 @@ def merge_base(
     area = table.area.astype(np.float64)
     mean = table.colour / (area[:, None] * COLOUR_STEPS)
     channels = mean.shape[1]
-    # channels that are no RGB weigh together as much as the three of a colour picture
-    span = CHANNEL_SPAN * math.sqrt(3 / channels)
-    colour = rgb2lab(mean[None])[0] if channels == 3 else mean * span
+    seen = rgb2lab(to_three(mean[None]))[0]
+    # channels that are neither grey nor RGB weigh together as much as the three of a colour picture
+    colour = seen if channels in (1, 3) else mean * (CHANNEL_SPAN * math.sqrt(3 / channels))
     side = np.array([spacing[1], spacing[0]])
     border = table.border @ side  # horizontal sides are as long as a pixel is wide
     perimeter = table.rim @ side
     for end in table.edges.T:
         perimeter += np.bincount(end, weights=border, minlength=len(area))
-    features = hierarchy.Features(area, colour, perimeter, grid.cell_area)
+    features = hierarchy.Features(area, colour, seen, perimeter, grid.cell_area)
     strength = table.strength @ side / (2 * COLOUR_STEPS) if table.strength.shape[1] else None
     judge = None if model.judge is None else hierarchy.Judge(model.judge.as_layers())
     return hierarchy.build(features, table.edges, border, compactness, strength, judge, observer)

@@ -42,7 +42,7 @@ LARGE_COUNT = 1000
 class ContractOptions:
     """What is held against its promise."""
 
-    model: str = field(default="pcnet-bsds500-v1", metadata={"help": "weights"})
+    model: str = field(default="pcnet-v1", metadata={"help": "weights"})
     counts: tuple[int, ...] = field(
         default=(1, 2, 50, 100, 333, 1000, 2500, 5000), metadata={"help": "numbers of superpixels"}
     )

@@ -96,7 +96,7 @@ class QualityOptions:
     )
     methods: tuple[str, ...] = field(
         default=(),
-        metadata={"help": "names such as pcnet-bsds500-v1/hierarchy, FILE/lattice, opencv-slic; default all"},
+        metadata={"help": "names such as pcnet-v1/hierarchy, FILE/lattice, opencv-slic; default all"},
     )
     ours: tuple[OurMethod, ...] = field(default=(), metadata={"flag": False})
     counts: tuple[int, ...] = field(

@@ -41,7 +41,7 @@ class ScaleOptions:
         },
     )
     methods: tuple[str, ...] = field(
-        default=("pcnet-bsds500-v1/hierarchy", "skimage-slic-10", "opencv-slic"),
+        default=("pcnet-v1/hierarchy", "skimage-slic-10", "opencv-slic"),
         metadata={"help": "the first is held against the others; names as benchmark quality has them"},
     )
     ours: tuple[OurMethod, ...] = field(default=(), metadata={"flag": False})

@@ -45,7 +45,7 @@ class SpeedOptions:
         default=(1_000, 10_000), metadata={"help": "numbers of superpixels to ask for"}
     )
     methods: tuple[str, ...] = field(
-        default=("pcnet-bsds500-v1/hierarchy", "skimage-slic-10", "opencv-slic"),
+        default=("pcnet-v1/hierarchy", "skimage-slic-10", "opencv-slic"),
         metadata={"help": "the first is held against the others; names as benchmark quality has them"},
     )
     ours: tuple[OurMethod, ...] = field(default=(), metadata={"flag": False})

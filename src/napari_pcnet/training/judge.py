@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from torch.nn import functional as F
 
 from napari_pcnet import arguments
@@ -28,9 +29,6 @@ from napari_pcnet.hierarchy import Round
 from napari_pcnet.inference import Base, InferenceOptions
 from napari_pcnet.model import JudgeNetwork, PCNet
 from napari_pcnet.superpixels import DEFAULT_COMPACTNESS, fine_base, merge_base
-
-PAIRS_AT_ONCE = 1 << 14
-"""Pairs whose annotations are compared at once, which bounds memory."""
 
 LEAST_DEVIATION = 1e-3
 """Of a column of the evidence, so that one that never changes does no harm."""
@@ -91,7 +89,7 @@ class Ground(NamedTuple):
     """What a tree grows from, and what is true of it."""
 
     base: Base  # without the region of each pixel
-    counts: list[NDArray[np.int32]]  # (leaves, objects) for each annotation: pixels in common
+    counts: list[sparse.csr_array]  # (leaves, objects) for each annotation: pixels in common
 
 
 class Witness:
@@ -99,19 +97,19 @@ class Witness:
 
     Parameters
     ----------
-    counts : sequence of (leaves, objects) array
+    counts : sequence of (leaves, objects) sparse array
         Of each annotation, the pixels that a leaf and an object have in common.
     fewest : int
         Regions at which looking on ends.
     """
 
-    def __init__(self, counts: Sequence[NDArray[np.int32]], fewest: int) -> None:
+    def __init__(self, counts: Sequence[sparse.csr_array], fewest: int) -> None:
         self.counts, self.fewest = list(counts), fewest
         self._seen: list[Lessons] = []
 
     def before(self, here: Round) -> None:
         """Note what every pair that touches would lose."""
-        if len(self.counts[0]) <= self.fewest:
+        if self.counts[0].shape[0] <= self.fewest:
             return
         lost = np.mean([_lost(here.edges, counts) for counts in self.counts], axis=0)
         weight = here.smaller * here.larger / (here.smaller + here.larger) / here.cell_area
@@ -119,12 +117,9 @@ class Witness:
 
     def after(self, target: NDArray[np.int64]) -> None:
         """Add up the regions that were merged."""
-        merged = []
-        for counts in self.counts:
-            total = np.zeros((int(target.max()) + 1, counts.shape[1]), counts.dtype)
-            np.add.at(total, target, counts)
-            merged.append(total)
-        self.counts = merged
+        each = np.ones(len(target), np.int32), (target, np.arange(len(target)))
+        add = sparse.csr_array(each, shape=(int(target.max()) + 1, len(target)))
+        self.counts = [add @ counts for counts in self.counts]
 
     def lessons(self, number: int, random: np.random.Generator) -> Lessons:
         """Draw so many of all that was seen."""
@@ -183,7 +178,7 @@ def _grounds(model: PCNet, pair: Pair, config: JudgeConfig, device: str) -> list
         if count <= picture.pixels_inside and grid.lattice not in found:
             base = fine_base(picture, count, model, InferenceOptions(device))
             if len(base.regions) > config.fewest:
-                counts = [_overlap(base.ids, each) for each in annotations]
+                counts = [overlap(base.ids, each) for each in annotations]
                 found[grid.lattice] = Ground(replace(base, ids=np.empty((0, 0), np.int32)), counts)
     return list(found.values())
 
@@ -228,20 +223,17 @@ def _joined(parts: Sequence[Lessons]) -> Lessons:
     return Lessons(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _overlap(base: NDArray[np.int32], annotation: NDArray[np.integer]) -> NDArray[np.int32]:
+def overlap(base: NDArray[np.int32], annotation: NDArray[np.integer]) -> sparse.csr_array:
     """Pixels of each leaf in each object, ``(leaves, objects)``."""
     names, objects = np.unique(annotation, return_inverse=True)
-    codes = base.ravel().astype(np.int64) * len(names) + objects.ravel()
-    leaves = int(base.max()) + 1
-    counts = np.bincount(codes, minlength=leaves * len(names)).astype(np.int32)
-    return counts.reshape(leaves, len(names))
+    each = np.ones(base.size, np.int32), (base.ravel(), objects.ravel())
+    return sparse.coo_array(each, shape=(int(base.max()) + 1, len(names))).tocsr()
 
 
-def _lost(edges: NDArray[np.int64], counts: NDArray[np.int32]) -> NDArray[np.float64]:
+def _lost(edges: NDArray[np.int64], counts: sparse.csr_array) -> NDArray[np.int32]:
     """Pixels that leave the object of most of their region if a pair is merged, ``(e,)``."""
-    most = counts.max(axis=1)
-    lost = np.empty(len(edges))
-    for start in range(0, len(edges), PAIRS_AT_ONCE):
-        u, v = edges[start : start + PAIRS_AT_ONCE].T
-        lost[start : start + PAIRS_AT_ONCE] = most[u] + most[v] - (counts[u] + counts[v]).max(axis=1)
+    u, v = edges.T
+    most = counts.max(axis=1).toarray()
+    together = (counts[u] + counts[v]).max(axis=1).toarray()
+    lost: NDArray[np.int32] = most[u] + most[v] - together
     return lost
