@@ -149,6 +149,8 @@ def test_the_report_has_scores_before_and_after_with_curves_and_pictures(
     assert re.search(r"\nmean +[01]\.\d{4} ", text)
     report = (run / "report.md").read_text()
     assert "On 1 pictures that were held out" in report
+    assert "chosen on these pictures" in report
+    assert "\nKept: those of " in report or "\nKept: the weights it started from" in report
     assert "commit: " in report
     for name in ("curves.png", "pictures.png"):
         assert name in report
@@ -230,7 +232,7 @@ def test_a_batch_is_no_larger_than_what_is_not_held_out(folder: Path, start: Pat
         (folder / "labels" / f"a-{number}.png").write_bytes((folder / "labels" / "a.png").read_bytes())
     (folder / "labels" / "a.png").unlink()
     model = checkpoint.load_model(start).config
-    config = finetune._association(options_of(folder, start), sound_pairs(folder)[0], model, start)
+    config = finetune._association(options_of(folder, start), sound_pairs(folder)[0], model)
     assert config.samples.batch == 1
 
 
@@ -241,7 +243,7 @@ def test_half_precision_is_used_where_the_processor_has_it(
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: supported, raising=False)
     model = checkpoint.load_model(start).config
-    config = finetune._association(options_of(folder, start), sound_pairs(folder)[0], model, start)
+    config = finetune._association(options_of(folder, start), sound_pairs(folder)[0], model)
     assert config.run.precision == precision
 
 

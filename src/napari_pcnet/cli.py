@@ -215,6 +215,14 @@ def _doctor(_namespace: argparse.Namespace) -> int:
 
 
 def _train(namespace: argparse.Namespace) -> int:
+    try:
+        return _train_on(namespace)
+    except KeyboardInterrupt:
+        print("\nnapari-pcnet: stopped; the same command with --resume goes on from here", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _train_on(namespace: argparse.Namespace) -> int:
     from napari_pcnet.training import finetune, loop
 
     if namespace.what.suffix != ".toml":
@@ -226,7 +234,7 @@ def _train(namespace: argparse.Namespace) -> int:
             checked = finetune.main_check(options)
             print(checked.text)
             return 0 if checked.sound else USER_ERROR
-        print(finetune.main_finetune(options, _report))
+        print(finetune.main_finetune(options, _report, _judged()))
         return 0
     told = [each.name for each in fields(finetune.FinetuneOptions) if each.name in namespace]
     others = sorted({_FLAGS.get(name, name) for name in told} - {"output", "resume"})
@@ -241,6 +249,7 @@ def _train(namespace: argparse.Namespace) -> int:
         base=getattr(namespace, "base", Path()),
         resume=getattr(namespace, "resume", False),
         report=_report(config.run.steps),
+        judged=_judged(),
     )
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
         print(f"weights: {weights_file}")
@@ -409,13 +418,35 @@ def _report(steps: int) -> Callable[[dict[str, float], float], None]:
     """Return a training's progress bar: the step, the loss, the time left."""
     from tqdm import tqdm
 
-    bar = tqdm(total=steps, unit="step", dynamic_ncols=True)
+    bar: Any = None  # drawn at the first step: what is refused before stands on a line of its own
 
     def report(record: dict[str, float], left_s: float) -> None:
-        bar.update(int(record["step"]) - bar.n)
-        bar.set_postfix(loss=f"{record['total']:.4f}", left=tqdm.format_interval(left_s))
+        nonlocal bar
+        step = int(record["step"])
+        bar = bar or tqdm(total=steps, initial=step - 1, unit="step", dynamic_ncols=True)
+        bar.set_postfix(loss=f"{record['total']:.4f}", left=tqdm.format_interval(left_s), refresh=False)
+        bar.update(step - bar.n)
+        if step == steps:
+            bar.close()
 
     return report
+
+
+def _judged() -> Callable[[int, int], None]:
+    """Return the progress bar of a judge that learns."""
+    from tqdm import tqdm
+
+    bar: Any = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        bar = bar or tqdm(desc="judge", unit="picture", dynamic_ncols=True)
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    return show
 
 
 def _version_of(distribution: str) -> str:

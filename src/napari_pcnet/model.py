@@ -12,7 +12,7 @@ convolutions with a bias and no normalisation), not of the paper's drawing where
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
@@ -263,6 +263,16 @@ class PCNet(nn.Module):
         self.apply(_initialise)
         # last, so that a judge changes nothing else that is drawn
         self.judge = JudgeNetwork(config.judge) if config.judge else None
+
+    def add_judge(self, units: int) -> None:
+        """Put a judge that has learnt nothing in the place of what is there."""
+        self.config = replace(self.config, judge=units)
+        with torch.random.fork_rng(devices=[]):
+            self.judge = JudgeNetwork(units)
+
+    def drop_judge(self) -> None:
+        """Go on without a judge."""
+        self.config, self.judge = replace(self.config, judge=0), None
 
     @property
     def first(self) -> nn.Module:

@@ -10,7 +10,6 @@ The weights that are kept are those with which the held-out pictures come out be
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +19,8 @@ import torch
 
 from napari_pcnet import checkpoint, weights
 from napari_pcnet.datasets import Pair, sound_pairs
-from napari_pcnet.inference import choose_device
+from napari_pcnet.files import write_atomically
+from napari_pcnet.inference import Progress, choose_device
 from napari_pcnet.model import PCNetConfig
 from napari_pcnet.superpixels import DEFAULT_MODEL
 from napari_pcnet.training import report
@@ -36,6 +36,7 @@ from napari_pcnet.training.loop import (
     train,
 )
 from napari_pcnet.training.losses import LossConfig
+from napari_pcnet.training.processes import is_one_of_several
 from napari_pcnet.training.samples import SampleConfig
 
 HOLDOUT = 0.2
@@ -44,6 +45,13 @@ WARMUP = 20
 VALIDATE_EVERY = 50
 PATIENCE = 4
 """Validations without a better one after which training stops: 200 steps."""
+
+KEPT = (
+    "the weights it started from: neither training made these pictures better",
+    "those of the first training, the association; the second, merging, did not better them",
+    "those of both trainings",
+)
+"""What was kept, in the words of the report."""
 
 ASSOCIATION, MERGING = "association", "merging"
 """Folders of the two trainings inside that of the run."""
@@ -55,6 +63,12 @@ DECODER_RATE = 2e-3
 """Learning rate of a boundary decoder that is added; one that is there learns at `LEARNING_RATE`."""
 
 DECODER_CHANNELS, JUDGE_UNITS, JUDGE_STEPS = 32, 24, 1500
+
+JUDGED_PX = 4096
+"""A judge learns only where some picture has so many pixels; smaller ones have too few superpixels."""
+
+START = "start.safetensors"
+"""Copy of the weights that a run started from, in its folder, so that a run is whole."""
 
 AUGMENT = AugmentConfig(colour=0.1, gamma=0.2, noise=0.02)
 LARGEST_BATCH = 4
@@ -91,11 +105,16 @@ class Checked(NamedTuple):
 
 def main_check(options: FinetuneOptions) -> Checked:
     """Read every file; errors as `main_finetune`, but for bad files."""
-    pairs, problems = sound_pairs(options.data)
-    return Checked("\n".join([_found(pairs, problems), *problems]), not problems)
+    pairs, problems = _sound_pairs(options)
+    text = [_found(pairs, problems), *problems]
+    if problems and options.skip_bad:
+        text.append(f"without them: {len(pairs)} pictures would be used")
+    return Checked("\n".join(text), not problems or (options.skip_bad and len(pairs) > 1))
 
 
-def main_finetune(options: FinetuneOptions, report_step: Callable[[int], Report]) -> str:
+def main_finetune(
+    options: FinetuneOptions, report_step: Callable[[int], Report], judged: Progress | None = None
+) -> str:
     """Check every file, train, and write the report.
 
     Parameters
@@ -103,6 +122,8 @@ def main_finetune(options: FinetuneOptions, report_step: Callable[[int], Report]
     options : FinetuneOptions
     report_step : callable
         ``report_step(steps)`` gives what is called after each step.
+    judged : callable, optional
+        ``judged(done, total)`` while a judge learns.
 
     Returns
     -------
@@ -114,31 +135,70 @@ def main_finetune(options: FinetuneOptions, report_step: Callable[[int], Report]
     FileNotFoundError, ValueError
         If there is nothing to learn from, or files are bad and not to be skipped.
     """
-    pairs, problems = sound_pairs(options.data)
+    if is_one_of_several():
+        raise ValueError(
+            "a folder is trained on in one process: leave torchrun out, or give it a configuration "
+            "that ends in .toml"
+        )
+    folder = options.output or Path("runs") / options.data.resolve().name
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; --output must be a folder")
+    start = weights.locate(options.start)
+    pairs, problems = _sound_pairs(options)
     found = _found(pairs, problems)
     if problems and not options.skip_bad:
         raise ValueError(f"{found}: {'; '.join(problems)}. Cure them, or pass --skip-bad to leave them out")
     if len(pairs) < 2:
         raise ValueError(f"{options.data} needs at least 2 pictures with labels, one to look at; {found}")
-    start = weights.locate(options.start)
-    folder = options.output or Path("runs") / options.data.resolve().name
-    config = _association(options, pairs, checkpoint.load_model(start).config, start)
-    held_out = split_pairs(config.data, Path()).validation
-    files = [start]
+    config = _association(options, pairs, checkpoint.load_model(start).config)
+    base = options.data.resolve().parent
+    split = split_pairs(config.data, base)
+    files = [_kept_start(start, folder, options.resume)]
     for name in (ASSOCIATION, MERGING):
         if name == MERGING:
-            config = _merging(options, config)
+            config = _merging(options, config, split.train)
+        steps = config.run.steps
         files.append(
-            train(config, folder / name, resume=options.resume, report=report_step(config.run.steps))
+            train(
+                config,
+                folder / name,
+                base=base,
+                resume=options.resume,
+                report=report_step(steps),
+                judged=judged,
+            )
         )
+    held_out = split.validation
     scores = [report.scores_of(held_out, file) for file in files]
     best = max(reversed(range(len(files))), key=lambda k: report.mean(scores[k])["ASA"])
     weights_file = folder / "weights.safetensors"
     checkpoint.save_model(
         weights_file, checkpoint.load_model(files[best]), checkpoint.read_record(files[best])
     )
-    comparison = report.Comparison(held_out, start, weights_file, scores[0], scores[best])
+    comparison = report.Comparison(held_out, files[0], weights_file, scores[0], scores[best], KEPT[best])
     return report.write(folder, comparison, [folder / name / "log.csv" for name in (ASSOCIATION, MERGING)])
+
+
+def _sound_pairs(options: FinetuneOptions) -> tuple[list[Pair], list[str]]:
+    if options.data.is_file():
+        raise NotADirectoryError(
+            f"{options.data} is a file: name a folder with images/ and labels/, or a configuration "
+            "that ends in .toml"
+        )
+    return sound_pairs(options.data)
+
+
+def _kept_start(start: Path, folder: Path, resume: bool) -> Path:
+    """Copy the weights to start from into the folder of the run; a resumed one must have begun with them."""
+    copy, content = folder / START, start.read_bytes()
+    if copy.exists() and copy.read_bytes() != content:
+        if resume:
+            raise ValueError(f"{folder} began with other weights than {start}: take another folder")
+        raise FileExistsError(f"{folder} holds a training already: pass --resume or another folder")
+    if not copy.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(copy, lambda file: file.write(content))
+    return copy
 
 
 def _found(pairs: Sequence[Pair], problems: Sequence[str]) -> str:
@@ -147,16 +207,15 @@ def _found(pairs: Sequence[Pair], problems: Sequence[str]) -> str:
     return f"{len(pairs)} pictures with {annotations} annotations{bad}"
 
 
-def _association(
-    options: FinetuneOptions, pairs: Sequence[Pair], model: PCNetConfig, start: Path
-) -> TrainingConfig:
+def _association(options: FinetuneOptions, pairs: Sequence[Pair], model: PCNetConfig) -> TrainingConfig:
     """The first training that a folder of pictures gets."""
+    place = options.data.resolve()
     data = DataConfig(
-        train=(os.path.abspath(options.data),),
+        train=(place.name,),
         holdout=HOLDOUT,
         only=tuple(pair.name for pair in pairs) if options.skip_bad else (),
     )
-    annotations = sum(len(pair.annotations) for pair in split_pairs(data, Path()).train)
+    annotations = sum(len(pair.annotations) for pair in split_pairs(data, place.parent).train)
     return TrainingConfig(
         data=data,
         model=model,
@@ -173,19 +232,21 @@ def _association(
             seed=options.seed,
             device=options.device,
             precision="bfloat16" if _is_fast_in_bfloat16(options.device) else "float32",
-            start_from=os.path.abspath(start),
+            start_from=START,
             validate_every=VALIDATE_EVERY,
             patience=PATIENCE,
         ),
     )
 
 
-def _merging(options: FinetuneOptions, before: TrainingConfig) -> TrainingConfig:
+def _merging(options: FinetuneOptions, before: TrainingConfig, pairs: Sequence[Pair]) -> TrainingConfig:
     """The second one, behind what came of the first."""
     model = before.model
+    judges = any(pair.read_image()[..., 0].size >= JUDGED_PX for pair in pairs)
+    units = model.judge or (JUDGE_UNITS if judges else 0)
     return replace(
         before,
-        model=replace(model, boundary=model.boundary or DECODER_CHANNELS, judge=model.judge or JUDGE_UNITS),
+        model=replace(model, boundary=model.boundary or DECODER_CHANNELS, judge=units),
         samples=replace(before.samples, global_scale=(0.7, 3.0), patches=False),
         loss=LossConfig(boundary=1.0),
         optimizer=replace(before.optimizer, learning_rate=LEARNING_RATE if model.boundary else DECODER_RATE),
@@ -196,7 +257,7 @@ def _merging(options: FinetuneOptions, before: TrainingConfig) -> TrainingConfig
             trains="boundary",
             patience=0,
         ),
-        judge=JudgeConfig(steps=JUDGE_STEPS),
+        judge=JudgeConfig(steps=JUDGE_STEPS if judges else 0),
     )
 
 

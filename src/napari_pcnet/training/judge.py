@@ -11,7 +11,6 @@ agglomeration, Nunez-Iglesias et al. 2013).
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -26,9 +25,13 @@ from napari_pcnet import arguments
 from napari_pcnet.datasets import Pair
 from napari_pcnet.grid import Grid
 from napari_pcnet.hierarchy import Round
-from napari_pcnet.inference import Base, InferenceOptions
+from napari_pcnet.inference import Base, InferenceOptions, Progress
 from napari_pcnet.model import JudgeNetwork, PCNet
 from napari_pcnet.superpixels import DEFAULT_COMPACTNESS, fine_base, merge_base
+from napari_pcnet.training.schedule import cosine
+
+SLIVER_PX = 16
+"""A picture is asked for no more superpixels than one for so many of its pixels."""
 
 LEAST_DEVIATION = 1e-3
 """Of a column of the evidence, so that one that never changes does no harm."""
@@ -129,7 +132,12 @@ class Witness:
 
 
 def fit_judge(
-    model: PCNet, pairs: Sequence[Pair], config: JudgeConfig, seed: int, device: str = "auto"
+    model: PCNet,
+    pairs: Sequence[Pair],
+    config: JudgeConfig,
+    seed: int,
+    device: str = "auto",
+    progress: Progress | None = None,
 ) -> float:
     """Fit the judge of a model, in place.
 
@@ -142,6 +150,8 @@ def fit_judge(
     seed : int
     device : str
         Where the network runs; the judge is fitted on the CPU.
+    progress : callable, optional
+        ``progress(done, total)`` in pictures looked at or merged.
 
     Returns
     -------
@@ -152,7 +162,11 @@ def fit_judge(
         raise ValueError("the model has no judge to fit: set model.judge")
     sofar = copy.deepcopy(model)
     sofar.judge = judge = None
-    grounds = [ground for pair in pairs for ground in _grounds(sofar, pair, config, device)]
+    grounds: list[Ground] = []
+    for done, pair in enumerate(pairs, 1):
+        grounds += _grounds(sofar, pair, config, device)
+        if progress is not None:
+            progress(done, len(pairs) * (1 + config.rounds))
     if not grounds:
         raise ValueError(f"no picture has more than {config.fewest} regions: lower judge.fewest")
     learnt: list[Lessons] = []
@@ -161,6 +175,8 @@ def fit_judge(
             witness = Witness(ground.counts, config.fewest)
             merge_base(ground.base, sofar, DEFAULT_COMPACTNESS, observer=witness)
             learnt.append(witness.lessons(config.pairs, np.random.default_rng((seed, turn, number))))
+            if progress is not None:
+                progress(len(grounds) * (1 + turn) + number + 1, len(grounds) * (1 + config.rounds))
         lessons = _joined(learnt)
         sofar.judge = judge = _fitted(model.config.judge, lessons, config, seed)
     assert judge is not None, "there is at least one round"
@@ -173,9 +189,10 @@ def _grounds(model: PCNet, pair: Pair, config: JudgeConfig, device: str) -> list
     picture = arguments.picture(pair.read_image(), None, -1, None)
     annotations = pair.read_annotations()
     found: dict[tuple[int, int], Ground] = {}
-    for count in config.counts:
+    for asked in config.counts:
+        count = min(asked, max(1, picture.pixels_inside // SLIVER_PX))
         grid, _ = Grid.for_count(picture.shape, count, picture.pixels_inside)
-        if count <= picture.pixels_inside and grid.lattice not in found:
+        if grid.lattice not in found:
             base = fine_base(picture, count, model, InferenceOptions(device))
             if len(base.regions) > config.fewest:
                 counts = [overlap(base.ids, each) for each in annotations]
@@ -193,7 +210,7 @@ def _fitted(units: int, lessons: Lessons, config: JudgeConfig, seed: int) -> Jud
         adam = torch.optim.Adam(judge.parameters(), config.learning_rate)
         for step in range(config.steps):
             for group in adam.param_groups:
-                group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+                group["lr"] = config.learning_rate * cosine(step, config.steps)
             drawn = torch.randint(len(lost), (config.batch,))
             loss = _mean_loss(judge, evidence[drawn], lost[drawn], weight[drawn])
             adam.zero_grad()

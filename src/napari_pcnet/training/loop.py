@@ -32,14 +32,15 @@ from napari_pcnet.configuration import read_toml
 from napari_pcnet.datasets import Pair, read_pairs, sound_pairs
 from napari_pcnet.files import write_atomically
 from napari_pcnet.grid import STRIDE, Grid, raw_ids
-from napari_pcnet.inference import choose_device
+from napari_pcnet.inference import Progress, choose_device
 from napari_pcnet.metrics import achievable_segmentation_accuracy, boundary_recall
 from napari_pcnet.model import PCNet, PCNetConfig, channels_last
 from napari_pcnet.provenance import source_commit
 from napari_pcnet.training.judge import JudgeConfig, fit_judge
 from napari_pcnet.training.losses import LossConfig, LossTerms, boundary_terms, loss_terms
-from napari_pcnet.training.processes import ALONE, Team, average, joined, own_device
+from napari_pcnet.training.processes import ALONE, Team, average, joined, own_device, wait_for_all
 from napari_pcnet.training.samples import Batch, SampleConfig, Sampler, View, as_seen
+from napari_pcnet.training.schedule import cosine
 
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types that `RunConfig.precision` names."""
@@ -49,8 +50,19 @@ STATE = "state.safetensors"
 ADDED = ("boundary", "judge")
 """Parts of a network that weights to start from may lack."""
 
-FREE_TO_CHANGE = ("run.device", "run.save_every_s", "run.validate_every", "run.validate_images")
+FREE_TO_CHANGE = (
+    "run.device",
+    "run.precision",
+    "run.save_every_s",
+    "run.validate_every",
+    "run.validate_images",
+    "data.licence",
+    *(f"judge.{each.name}" for each in fields(JudgeConfig)),
+)
 """What a resumed run may have otherwise than the run it goes on from."""
+
+VALIDATED_SIDE = 2048
+"""Of a larger validation picture the middle is looked at, so many pixels wide and high."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,7 @@ class DataConfig:
         annotations if not said.
     holdout : float
         Share of the training images, evenly spread by name, to be validated on instead; for sets
-        without a validation split. At least one image if it is not 0.
+        without a validation split. At least one if it is not 0 and there are two.
     only : tuple of str
         Names of the training images to take; all if there are none.
     licence : str
@@ -147,10 +159,12 @@ class RunConfig:
         Normalise by each batch (of all processes on CUDA, of its own on a CPU), or by the
         statistics of the weights that training started from.
     trains : {'all', 'boundary'}
-        What learns: everything, or the boundary decoder alone, behind weights that stay as they are.
+        What learns: everything (the boundary decoder where ``loss.boundary`` is not 0), or the
+        boundary decoder alone, behind weights that stay as they are. A judge was fitted to what stood
+        behind it, so fit it anew (``judge.steps``) after any of this.
     patience : int
         Stop after so many validations without a better one, and keep the weights of the best; 0 to
-        take all steps and keep the last.
+        take all steps and keep the last. Needs pictures to validate on, and an association that learns.
     """
 
     steps: int = 1600
@@ -170,6 +184,10 @@ class RunConfig:
         for name in ("steps", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        if self.patience < 0:
+            raise ValueError(f"patience must be at least 0, got {self.patience!r}")
+        if self.patience and self.trains == "boundary":
+            raise ValueError("patience looks at the association, which stays as it is: leave it out")
         if self.normalisation == "frozen" and not self.start_from:
             raise ValueError("normalisation can be 'frozen' only where start_from gives statistics")
         if self.trains != "all" and not self.start_from:
@@ -188,12 +206,19 @@ class TrainingConfig:
     run: RunConfig = field(default_factory=RunConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
 
+    @property
+    def learns_boundary(self) -> bool:
+        """Whether the boundary decoder learns."""
+        return self.run.trains == "boundary" or self.loss.boundary > 0
+
     def __post_init__(self) -> None:
         alone = self.run.trains == "boundary"
         if alone and not self.model.boundary:
             raise ValueError(
                 "run.trains is 'boundary', but the network has no boundary decoder: set model.boundary"
             )
+        if self.run.patience and not (self.data.validation or self.data.holdout):
+            raise ValueError("patience needs pictures to look at: set data.validation or data.holdout")
         if self.judge.steps and not self.model.judge:
             raise ValueError("judge.steps is set, but the network has no judge: set model.judge")
         if not (alone or self.samples.patches) and self.loss.local:
@@ -244,6 +269,7 @@ def train(
     base: Path = Path(),
     resume: bool = False,
     report: Report | None = None,
+    judged: Progress | None = None,
 ) -> Path:
     """Train a model.
 
@@ -258,6 +284,8 @@ def train(
         Go on from the state in `folder`; from the start if there is none.
     report : callable, optional
         ``report(record, left_s)`` after each step.
+    judged : callable, optional
+        ``judged(done, total)`` while a judge looks on and learns.
 
     Returns
     -------
@@ -265,6 +293,8 @@ def train(
         The weights file.
     """
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; the run needs a folder of its own")
     state_file = folder / STATE
     if state_file.exists() and not resume:
         raise FileExistsError(f"{folder} holds a training already: pass --resume or another folder")
@@ -280,18 +310,24 @@ def train(
             _load_state(state, config, state_file)
         folder.mkdir(parents=True, exist_ok=True)
         _go_on(state, config, folder if team.leads else None, sampler, validation, report)
-        if team.leads and config.judge.steps:
-            _fit_judge(config, folder, split)
+        wait_for_all()  # until the last weights are written
+    if team.leads and config.judge.steps:
+        _fit_judge(config, folder, split, judged)
     return folder / "weights.safetensors"
 
 
-def _fit_judge(config: TrainingConfig, folder: Path, split: Split) -> None:
+def _fit_judge(config: TrainingConfig, folder: Path, split: Split, judged: Progress | None) -> None:
     """Let the judge learn from trees of the finished network, and save it with that."""
     path = folder / "weights.safetensors"
+    record = checkpoint.read_record(path)
+    if "judge" in record and record["training"]["judge"] == json.loads(json.dumps(asdict(config.judge))):
+        return
     model = checkpoint.load_model(path)
+    model.add_judge(config.model.judge)
     pairs = _spread_by_share(split, config.judge.images)
-    loss = fit_judge(model, pairs, config.judge, config.run.seed, config.run.device)
-    record = checkpoint.read_record(path) | {"judge": {"images": len(pairs), "loss": round(loss, 5)}}
+    loss = fit_judge(model, pairs, config.judge, config.run.seed, config.run.device, judged)
+    record["training"] = asdict(config)
+    record["judge"] = {"images": len(pairs), "loss": round(loss, 5)}
     checkpoint.save_model(path, model, record)
 
 
@@ -329,7 +365,7 @@ def _go_on(
         _save_weights(state, config, folder)
     first = steps if _is_over(state, config) else state.step
     for batches in _prefetch(sampler, first, steps, config.run.accumulate):
-        record = average(_take_step(state, batches, config))
+        record = _take_step(state, batches, config)
         state.elapsed_s = record["elapsed_s"] = time.monotonic() - started
         last = state.step == steps
         better = False
@@ -402,8 +438,8 @@ def validate(model: PCNet, pairs: list[Pair]) -> tuple[float, float]:
     device = next(model.parameters()).device
     scores = []
     for pair in pairs:
-        labels = raw_lattice(model, as_seen(pair.read_image()), device)
-        truths = pair.read_annotations()
+        labels = raw_lattice(model, as_seen(_middle(pair.read_image())), device)
+        truths = [_middle(each) for each in pair.read_annotations()]
         scores.append(
             np.mean(
                 [(achievable_segmentation_accuracy(labels, t), boundary_recall(labels, t)) for t in truths],
@@ -412,6 +448,12 @@ def validate(model: PCNet, pairs: list[Pair]) -> tuple[float, float]:
         )
     accuracy, recall = np.mean(scores, axis=0)
     return float(accuracy), float(recall)
+
+
+def _middle(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The middle of a picture, of bounded size."""
+    top, left = (max(0, side - VALIDATED_SIDE) // 2 for side in pixels.shape[:2])
+    return pixels[top : top + VALIDATED_SIDE, left : left + VALIDATED_SIDE]
 
 
 @torch.no_grad()
@@ -430,10 +472,8 @@ def raw_lattice(model: PCNet, image: np.ndarray[Any, Any], device: torch.device)
 def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
     """Learning rate of one step, counted from 0."""
     warm = min(1.0, (step + 1) / max(1, config.warmup))
-    if config.schedule == "steps":
-        fall = config.factor ** (step // config.every)
-    else:
-        fall = 0.5 * (1 + math.cos(math.pi * step / steps))
+    in_steps = config.schedule == "steps"
+    fall = config.factor ** (step // config.every) if in_steps else cosine(step, steps)
     return config.learning_rate * warm * fall
 
 
@@ -441,7 +481,7 @@ def _take_step(state: TrainingState, batches: Sequence[Batch], config: TrainingC
     rate = learning_rate(config.optimizer, state.step, config.run.steps)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
-    _prepare(state.model, config.run)
+    _prepare(state.model, config)
     random = torch.Generator().manual_seed(config.run.seed * 1_000_003 + state.step)
     state.optimizer.zero_grad(set_to_none=True)
     records = []
@@ -453,10 +493,11 @@ def _take_step(state: TrainingState, batches: Sequence[Batch], config: TrainingC
             total = terms.total(config.loss)
             state.scaler.scale(total / len(batches)).backward()
         records.append({"total": float(total.detach()), **terms.as_record()})
-    norm = _descend(state, records[-1]["total"], config.optimizer.clip or math.inf)
+    # of all batches and processes, so that all of them go on, or none
+    means = average({name: sum(each[name] for each in records) / len(records) for name in records[0]})
+    norm = _descend(state, means["total"], config.optimizer.clip or math.inf)
     _update_average(state, config.optimizer.ema)
     state.step += 1
-    means = {name: sum(each[name] for each in records) / len(records) for name in records[0]}
     return {"step": state.step, "learning_rate": rate, "gradient_norm": float(norm), **means}
 
 
@@ -484,13 +525,12 @@ class _Losses(nn.Module):
         return {each.name: getattr(terms, each.name) for each in fields(terms)}
 
 
-def _prepare(model: PCNet, run: RunConfig) -> None:
-    """Set the layers that normalise by batches to do so."""
-    model.train()
-    if run.trains == "boundary":
-        model.eval()
-        assert model.boundary is not None
-        model.boundary.train()
+def _prepare(model: PCNet, config: TrainingConfig) -> None:
+    """Set the layers that learn and normalise by batches to do so."""
+    run = config.run
+    model.train(run.trains == "all")
+    if model.boundary is not None:
+        model.boundary.train(config.learns_boundary)
     if run.normalisation == "frozen":
         for layer in model.modules():
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):  # torch has no other name
@@ -530,10 +570,12 @@ def _update_average(state: TrainingState, decay: float) -> None:
 
 
 def _averaged(state: TrainingState, config: TrainingConfig) -> PCNet:
-    """The model to be saved: the moving average if there is one."""
+    """The model to be saved: the moving average if there is one; without a judge that is still to learn."""
     with torch.random.fork_rng(devices=[]):
         model = PCNet(config.model)
     model.load_state_dict(state.average or state.model.state_dict())
+    if config.judge.steps:
+        model.drop_judge()
     return channels_last(model).to(next(state.model.parameters()).device).eval()
 
 
@@ -545,16 +587,17 @@ def _initial_state(
         model = PCNet(config.model)
     record = _start(model, _start_file(config.run.start_from, runs)) if config.run.start_from else {}
     model = channels_last(model).to(device)
+    model.requires_grad_(config.run.trains == "all")
+    if model.boundary is not None:
+        model.boundary.requires_grad_(config.learns_boundary)
+    if model.judge is not None:
+        model.judge.requires_grad_(False)  # learns when all else is done
     loss: nn.Module = _Losses(model, config)
     if team.size > 1:
         if device.type == "cuda":
             loss = nn.SyncBatchNorm.convert_sync_batchnorm(loss)
             model = loss.get_submodule("model")  # type: ignore[assignment]  # it is one still
         loss = DistributedDataParallel(loss, find_unused_parameters=True)
-    if config.run.trains == "boundary":
-        assert model.boundary is not None
-        model.requires_grad_(False)
-        model.boundary.requires_grad_(True)
     learn = [p for p in model.parameters() if p.requires_grad]
     weights = [p for p in learn if p.ndim > 1]
     others = [p for p in learn if p.ndim <= 1]
@@ -636,7 +679,9 @@ def _difference(stored: dict[str, Any], asked: dict[str, Any]) -> str:
 def _fill(state: TrainingState, header: dict[str, str], tensors: dict[str, Tensor]) -> None:
     state.step, state.elapsed_s = int(header["step"]), float(header["elapsed_s"])
     state.best, state.worse = float(header["best"]), int(header["worse"])
-    state.scaler.load_state_dict(json.loads(header["scaler"]))
+    scaler = json.loads(header["scaler"])
+    if scaler and state.scaler.is_enabled():  # else the precision was changed
+        state.scaler.load_state_dict(scaler)
     device = state.model.mean.device
     state.model.load_state_dict(_below(tensors, "model."))
     state.average = {k: v.to(device) for k, v in _below(tensors, "average.").items()}

@@ -41,9 +41,11 @@ def joined(device: torch.device) -> Iterator[Team]:
     Team
         Of one where there is no ``WORLD_SIZE`` in the environment.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if not is_one_of_several():
         yield ALONE
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # NCCL speaks through the current one
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Team(dist.get_rank(), dist.get_world_size())
@@ -51,11 +53,15 @@ def joined(device: torch.device) -> Iterator[Team]:
         dist.destroy_process_group()
 
 
+def is_one_of_several() -> bool:
+    """Whether ``torchrun`` started this process beside others."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 def own_device(name: str) -> str:
     """The device of this process: with several on CUDA, each has its own."""
     local = os.environ.get("LOCAL_RANK")
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    if several and local is not None and name in ("auto", "cuda") and torch.cuda.is_available():
+    if is_one_of_several() and local is not None and name in ("auto", "cuda") and torch.cuda.is_available():
         return f"cuda:{local}"
     return name
 
@@ -78,3 +84,9 @@ def average(numbers: dict[str, float]) -> dict[str, float]:
     values = torch.tensor(list(numbers.values()), dtype=torch.float64, device=device)
     dist.all_reduce(values)
     return dict(zip(numbers, (values / dist.get_world_size()).tolist(), strict=True))
+
+
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    if dist.is_initialized():
+        dist.barrier()

@@ -24,7 +24,10 @@ from napari_pcnet.provenance import Provenance
 from napari_pcnet.superpixels import pcnet_superpixels
 
 COUNT = 400
-"""Superpixels of a picture that is scored; fewer where it has fewer pixels."""
+"""Superpixels of a picture that is scored."""
+
+SLIVER_PX = 16
+"""Of a small picture, no more than one for so many of its pixels."""
 
 SHOWN = 3
 """Pictures at most in the plot."""
@@ -52,6 +55,7 @@ class Comparison:
     trained: Path
     before: Sequence[Score]
     after: Sequence[Score]
+    kept: str  # what `trained` is
 
 
 def scores_of(pairs: Sequence[Pair], model: Path) -> list[Score]:
@@ -91,7 +95,10 @@ def write(folder: Path, comparison: Comparison, logs: Sequence[Path]) -> str:
             "# What the training was worth",
             "",
             f"On {len(comparison.pairs)} pictures that were held out, with at most {COUNT} superpixels each; "
-            "every annotation counts.",
+            "every annotation counts. What is kept was chosen on these pictures, so scores after training "
+            "are a little better than they will be on others, the more so the fewer they are.",
+            "",
+            f"Kept: {comparison.kept}.",
             "",
             "```text",
             table,
@@ -110,12 +117,19 @@ def write(folder: Path, comparison: Comparison, logs: Sequence[Path]) -> str:
         ]
     )
     write_atomically(folder / "report.md", lambda file: file.write(text.encode()))
-    return f"{table}\n{folder / 'report.md'}: this table with curves and pictures\nweights: {trained}"
+    return "\n".join(
+        [
+            table,
+            f"kept: {comparison.kept}",
+            f"{folder / 'report.md'}: this table with curves and pictures",
+            f"weights: {trained}",
+        ]
+    )
 
 
 def _labels(pair: Pair, model: Path) -> tuple[NDArray[np.uint8], NDArray[np.integer[Any]]]:
     image = pair.read_image()
-    number = min(COUNT, image.shape[0] * image.shape[1])
+    number = min(COUNT, max(1, image.shape[0] * image.shape[1] // SLIVER_PX))
     return image, pcnet_superpixels(image, number, model=model)
 
 
