@@ -117,6 +117,8 @@ def test_a_dry_run_says_what_is_wrong_and_leaves_nothing_behind(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "4 pictures with 4 annotations, 1 problem"
     assert lines[1].endswith("c.png has a single class, so there is no boundary to learn from")
+    assert main([*words, "--skip-bad"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "without them: 4 pictures would be used"
     assert not (folder.parent / "run").exists()
 
 
@@ -269,3 +271,48 @@ def test_what_a_configuration_says_is_not_told_by_flags(
     assert capsys.readouterr().err == "napari-pcnet: --steps goes with a folder; c.toml says it itself\n"
     assert main(["train", str(tmp_path), "--data", "x"]) == USER_ERROR
     assert "--data goes with a configuration" in capsys.readouterr().err
+
+
+def test_a_run_that_was_moved_goes_on(folder: Path, start: Path, small: None) -> None:
+    main_finetune(options_of(folder, start, steps=1), silent)
+    place = folder.parent / "elsewhere"
+    place.mkdir()
+    moved = folder.rename(place / folder.name)
+    (folder.parent / "run").rename(place / "run")
+    main_finetune(options_of(moved, start.rename(place / "start.safetensors"), steps=1, resume=True), silent)
+    record = checkpoint.read_record(place / "run" / "weights.safetensors")
+    assert str(folder.parent) not in str(record)
+
+
+def test_a_run_goes_on_with_the_weights_it_began_with(folder: Path, start: Path, small: None) -> None:
+    main_finetune(options_of(folder, start, steps=1), silent)
+    torch.manual_seed(1)
+    other = folder.parent / "other.safetensors"
+    checkpoint.save_model(other, PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))), {})
+    with pytest.raises(ValueError, match=r"run began with other weights than .*other\.safetensors"):
+        main_finetune(options_of(folder, other, steps=1, resume=True), silent)
+
+
+def test_of_pictures_too_small_for_a_judge_the_rest_is_learnt(folder: Path, start: Path, small: None) -> None:
+    for file in [*(folder / "images").iterdir(), *(folder / "labels").iterdir()]:
+        with Image.open(file) as picture:
+            part = picture.crop((20, 0, 76, 24)).copy()
+        part.save(file)
+    pairs, problems = sound_pairs(folder)
+    assert (len(pairs), problems) == (len(NAMES), [])
+    main_finetune(options_of(folder, start, steps=1), silent)
+    kept = checkpoint.load_model(folder.parent / "run" / MERGING / "weights.safetensors").config
+    assert (kept.boundary, kept.judge) == (finetune.DECODER_CHANNELS, 0)
+
+
+def test_what_is_no_folder_is_said_before_anything_is_read(
+    folder: Path, start: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NotADirectoryError, match=r"a\.png is a file: name a folder with images/ and labels/"):
+        main_finetune(options_of(folder / "images" / "a.png", start), silent)
+    (folder.parent / "run").write_text("")
+    with pytest.raises(NotADirectoryError, match=r"run is a file; --output must be a folder$"):
+        main_finetune(options_of(folder, start), silent)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match=r"^a folder is trained on in one process: leave torchrun out"):
+        main_finetune(options_of(folder, start), silent)

@@ -14,6 +14,7 @@ from napari_pcnet.datasets import Pair, read_pairs
 from napari_pcnet.hierarchy import Features, Judge, build
 from napari_pcnet.model import PCNet, PCNetConfig
 from napari_pcnet.superpixels import merge_base
+from napari_pcnet.training import loop
 from napari_pcnet.training.judge import JudgeConfig, Witness, _grounds, fit_judge, overlap
 from napari_pcnet.training.loop import (
     DataConfig,
@@ -220,3 +221,63 @@ def test_a_decoder_alone_needs_weights_to_stand_behind() -> None:
 def test_a_judge_is_not_told_nonsense(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"^{field} must be"):
         JudgeConfig(**{field: value})
+
+
+def test_a_run_has_no_judge_until_it_has_learnt(
+    pairs: list[Pair], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: object) -> float:
+        raise KeyboardInterrupt
+
+    config = config_of(start, pairs)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "fit_judge", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "run")
+    file = tmp_path / "run" / "weights.safetensors"
+    assert checkpoint.load_model(file).judge is None
+    assert checkpoint.load_model(train(config, tmp_path / "run", resume=True)).config == CONFIG
+
+
+def test_a_judge_learns_once_unless_it_is_to_learn_otherwise(
+    pairs: list[Pair], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def counted(*arguments: object) -> float:
+        asked.append(arguments[2])
+        return fit_judge(*arguments)
+
+    monkeypatch.setattr(loop, "fit_judge", counted)
+    config = config_of(start, pairs)
+    train(config, tmp_path / "run")
+    train(config, tmp_path / "run", resume=True)
+    assert asked == [QUICK]
+    longer = replace(QUICK, steps=20)
+    record = checkpoint.read_record(train(replace(config, judge=longer), tmp_path / "run", resume=True))
+    assert asked == [QUICK, longer]
+    assert record["training"]["judge"]["steps"] == 20
+
+
+def test_of_a_small_picture_fewer_superpixels_are_asked_for(pairs: list[Pair]) -> None:
+    model = lattice_model(CONFIG)
+    (ground,) = _grounds(model, pairs[0], replace(QUICK, counts=(10**6, 10**7)), "cpu")
+    assert len(ground.base.regions) >= 96 * 128 // 16
+
+
+def test_progress_is_told_while_a_judge_learns(pairs: list[Pair]) -> None:
+    told = []
+    fit_judge(lattice_model(CONFIG), pairs, QUICK, 0, "cpu", lambda done, total: told.append((done, total)))
+    assert told == [(done, 9) for done in range(1, 10)]
+
+
+def test_lost_pixels_are_those_of_dense_counts() -> None:
+    random = np.random.default_rng(0)
+    base = np.arange(60, dtype=np.int32).reshape(6, 10).repeat(4, 0).repeat(4, 1)
+    annotation = random.integers(0, 7, base.shape)
+    counts = overlap(base, annotation)
+    dense = np.stack([[np.sum((base == leaf) & (annotation == k)) for k in range(7)] for leaf in range(60)])
+    assert (counts.toarray() == dense).all()
+    witness = Witness([counts], fewest=1)
+    witness.after(np.arange(60) // 2)
+    assert (witness.counts[0].toarray() == dense[::2] + dense[1::2]).all()

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from napari_pcnet import checkpoint
 from napari_pcnet.datasets import Pair, read_pairs
 from napari_pcnet.model import PCNet, PCNetConfig
-from napari_pcnet.training import samples
+from napari_pcnet.training import loop, samples
 from napari_pcnet.training.augment import AugmentConfig
 from napari_pcnet.training.loop import (
     DataConfig,
@@ -32,6 +32,7 @@ from napari_pcnet.training.loop import (
     split_pairs,
     train,
 )
+from napari_pcnet.training.losses import LossTerms, loss_terms
 from napari_pcnet.training.samples import SampleConfig, Sampler, boundary_pixels, guiding_mask
 
 
@@ -467,3 +468,88 @@ def test_the_raw_lattice_names_the_cell_of_every_pixel() -> None:
     labels = raw_lattice(model, np.zeros((20, 40, 3), np.uint8), torch.device("cpu"))
     rows, columns = np.arange(20) // 16, np.arange(40) // 16
     assert np.array_equal(labels, rows[:, None] * 3 + columns)
+
+
+def test_a_run_goes_on_in_another_precision(pairs_folder: Path, tmp_path: Path) -> None:
+    config = config_of(pairs_folder, steps=4)
+
+    def stop(record: dict[str, float], left_s: float) -> None:
+        if record["step"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", report=stop)
+    elsewhere = replace(config, run=replace(config.run, precision="float16"))
+    record = checkpoint.read_record(train(elsewhere, tmp_path / "run", resume=True))
+    assert record["step"] == 4
+    assert record["training"]["run"]["precision"] == "float16"
+
+
+def test_a_batch_that_is_not_finite_stops_training_whichever_of_a_step_it_is(
+    pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(*arguments: object) -> LossTerms:
+        terms = loss_terms(*arguments)
+        if next(calls) == 0:
+            terms = replace(terms, semantic_global=terms.semantic_global * float("nan"))
+        return terms
+
+    calls = iter(range(100))
+    monkeypatch.setattr(loop, "loss_terms", spoilt)
+    config = config_of(pairs_folder, steps=2, accumulate=2, precision="float16")
+    with pytest.raises(FloatingPointError, match="the gradient is not finite at step 0"):
+        train(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"patience": -1}, "^patience must be at least 0, got -1$"),
+        ({"patience": 3, "trains": "boundary", "start_from": "x"}, "^patience looks at the association"),
+    ],
+)
+def test_patience_that_would_be_ignored_is_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RunConfig(**fields)
+
+
+def test_patience_needs_pictures_to_look_at() -> None:
+    with pytest.raises(ValueError, match=r"set data\.validation or data\.holdout$"):
+        TrainingConfig(data=DataConfig(train=("x",)), run=RunConfig(patience=2))
+
+
+def test_of_a_huge_picture_the_middle_is_validated(
+    pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def looked_at(model: PCNet, image: np.ndarray, device: torch.device) -> np.ndarray:
+        seen.append(image.shape)
+        return raw_lattice(model, image, device)
+
+    monkeypatch.setattr(loop, "raw_lattice", looked_at)
+    monkeypatch.setattr(loop, "VALIDATED_SIDE", 64)
+    accuracy, _ = loop.validate(PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))).eval(), read_pairs(pairs_folder))
+    assert seen == [(64, 64, 3), (64, 40, 3)]
+    assert 0.5 < accuracy <= 1
+
+
+def test_a_run_has_a_folder_of_its_own(pairs_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(NotADirectoryError, match=r"taken is a file; the run needs a folder of its own$"):
+        train(config_of(pairs_folder), tmp_path / "taken")
+
+
+def test_a_decoder_that_does_not_learn_stays_as_it_was(pairs_folder: Path, tmp_path: Path) -> None:
+    config = config_of(pairs_folder, steps=2)
+    model = replace(config.model, boundary=4)
+    learnt = replace(config, model=model, loss=replace(config.loss, boundary=1.0))
+    train(learnt, tmp_path / "start")
+    left = replace(config, model=model, run=replace(config.run, start_from="start/weights.safetensors"))
+    before, after = (
+        checkpoint.load_model(path).state_dict()
+        for path in (tmp_path / "start" / "weights.safetensors", train(left, tmp_path / "run"))
+    )
+    decoder = [name for name in before if name.startswith("boundary.")]
+    assert all(torch.equal(before[name], after[name]) for name in decoder)
+    assert not torch.equal(before["head.weight"], after["head.weight"])
