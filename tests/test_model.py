@@ -6,7 +6,15 @@ import torch
 from torch import nn
 
 from napari_pcnet.hierarchy import Judge
-from napari_pcnet.model import EVIDENCE, REACH_PX, JudgeNetwork, PCNet, PCNetConfig, parameter_count
+from napari_pcnet.model import (
+    EVIDENCE,
+    REACH_PX,
+    JudgeNetwork,
+    PCNet,
+    PCNetConfig,
+    multiply_adds_per_px,
+    parameter_count,
+)
 from napari_pcnet.tiling import HALO_AFTER_PX, HALO_BEFORE_PX
 
 LAYERS = {
@@ -109,6 +117,15 @@ def test_a_judge_changes_nothing_else_that_is_drawn() -> None:
         for judge in (0, 8)
     )
     assert all(torch.equal(with_judge[name], value) for name, value in without.items())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [PCNetConfig(), PCNetConfig("unshuffle", guide=2, boundary=4, judge=3), PCNetConfig(reduction=1)],
+)
+def test_the_cost_is_that_of_the_convolutions(config: PCNetConfig) -> None:
+    model = PCNet(config)
+    assert multiply_adds_per_px(model) == multiply_adds(model, 128) / 128**2
 
 
 def test_a_judge_says_the_same_in_numpy() -> None:

@@ -148,6 +148,7 @@ def _show_weights(namespace: argparse.Namespace) -> int:
         elif each.name not in ("figures", "figures_command"):
             print(f"{each.name.replace('_', ' ')}: {value}")
     if record.is_here and not damage:
+        _print_size(record.path)
         _print_training(record.path)
     if record.figures:
         print(f"figures: {record.figures_command}")
@@ -343,6 +344,7 @@ def _show_imported(name: str) -> int:
     print(f"network: {', '.join(f'{field} {value}' for field, value in asdict(config).items())}")
     if origin:
         print(f"imported from: {origin['file']}, SHA-256 {origin['sha256']}")
+    _print_size(path)
     _print_training(path)
     print(f"file: {path}")
     return 0
@@ -351,6 +353,15 @@ def _show_imported(name: str) -> int:
 def _print_urls(urls: Sequence[str]) -> None:
     for url in urls:
         print(f"url: {url}")
+
+
+def _print_size(path: Path) -> None:
+    from napari_pcnet import checkpoint
+    from napari_pcnet.model import multiply_adds_per_px, parameter_count
+
+    model = checkpoint.load_model(path)
+    cost = f"{multiply_adds_per_px(model):,.0f} multiply-adds a work pixel"
+    print(f"inference: {parameter_count(model):,} parameters, {cost}")
 
 
 def _print_training(path: Path) -> None:
