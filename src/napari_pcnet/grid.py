@@ -29,8 +29,8 @@ MAX_SCALE = 16
 BASE_FACTOR = 8
 """The base has at least so many times the superpixels that are asked for.
 
-Chosen on BSDS500 val: beside 4 it finds 0.02 to 0.03 more of the boundaries at 400 and 600
-superpixels and is 0.001 more accurate, for twice the time on small pictures; 16 adds little."""
+Chosen on BSDS500 val: beside 4 it finds more of the boundaries, for twice the time on small pictures;
+16 adds little."""
 
 
 class Window(NamedTuple):
