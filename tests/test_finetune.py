@@ -185,6 +185,16 @@ def test_held_out_pictures_are_spread_over_the_names(folder: Path, share: float,
     assert [pair.name for pair in split.train] == [name for name in NAMES if name not in held]
 
 
+@pytest.mark.parametrize(("supported", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_half_precision_is_used_where_the_processor_has_it(
+    folder: Path, start: Path, monkeypatch: pytest.MonkeyPatch, supported: bool, precision: str
+) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: supported, raising=False)
+    config = finetune._config(options_of(folder, start), sound_pairs(folder)[0], start)
+    assert config.run.precision == precision
+
+
 def test_a_share_that_leaves_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^holdout must be a share from 0 to below 1, got 1\.0$"):
         DataConfig(train=("x",), holdout=1.0)

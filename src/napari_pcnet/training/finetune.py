@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from napari_pcnet import checkpoint, weights
 from napari_pcnet.datasets import Pair, sound_pairs
+from napari_pcnet.inference import choose_device
 from napari_pcnet.training import report
 from napari_pcnet.training.augment import AugmentConfig
 from napari_pcnet.training.loop import (
@@ -135,8 +138,18 @@ def _config(options: FinetuneOptions, pairs: Sequence[Pair], start: Path) -> Tra
             steps=options.steps,
             seed=options.seed,
             device=options.device,
+            precision="bfloat16" if _is_fast_in_bfloat16(options.device) else "float32",
             start_from=os.path.abspath(start),
             validate_every=VALIDATE_EVERY,
             patience=PATIENCE,
         ),
     )
+
+
+def _is_fast_in_bfloat16(device: str) -> bool:
+    """Whether the device computes in bfloat16, which trains two to three times as fast."""
+    kind = choose_device(device).device.type
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    asked = "_is_avx512_bf16_supported", "_is_amx_tile_supported"  # torch has no public name for it
+    return kind == "cpu" and any(getattr(torch.cpu, name, bool)() for name in asked)
