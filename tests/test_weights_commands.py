@@ -130,7 +130,7 @@ def test_a_download_that_fails_is_one_sentence(
 
 @pytest.mark.parametrize("word", ["download", "info", "verify", "remove"])
 def test_an_unknown_name_is_refused(word: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert refused(capsys, word, "pcnet").startswith("no weights are called 'pcnet'; there are ")
+    assert refused(capsys, word, "resnet").startswith("no weights are called 'resnet'; there are ")
 
 
 def test_a_path_is_no_name(ours: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -254,7 +254,10 @@ def test_the_authors_file_becomes_one_of_ours(tmp_path: Path, capsys: pytest.Cap
     for name, value in checkpoint.load_model(tmp_path / "model_best.tar").state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
     lines = said(capsys, "info", "model_best")
-    assert lines[2:-1] == [f"imported from: model_best.tar, SHA-256 {sha256_of(tmp_path / 'model_best.tar')}"]
+    assert lines[2:-1] == [
+        f"imported from: model_best.tar, SHA-256 {sha256_of(tmp_path / 'model_best.tar')}",
+        "inference: 2,309,497 parameters, 8,603 multiply-adds a work pixel",
+    ]
 
 
 class _Bomb:

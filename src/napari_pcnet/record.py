@@ -33,7 +33,7 @@ class RunRecord:
     """
 
     n_segments: int = _option(100, "how many superpixels; with a mask, how many inside it")
-    model: str = _option("pcnet-bsds500-v1", "weights by name, or a .safetensors file")
+    model: str = _option("pcnet-v1", "weights by name, or a .safetensors file")
     method: str = _option(
         "hierarchy", "hierarchy: exactly n, merged from a finer base; lattice: the paper's, near n"
     )
