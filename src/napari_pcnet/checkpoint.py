@@ -212,7 +212,7 @@ def _read_authors(path: Path) -> dict[str, Tensor]:
     except _UNPICKLING_ERRORS as error:
         raise ValueError(
             f"{path} was refused: a .tar checkpoint may hold tensors, numbers and text only, and "
-            f"this one holds something else or is damaged ({_first_line(error)})"
+            "this one holds something else or is damaged"
         ) from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(f"{path} is not a PCNet checkpoint: it has no 'state_dict'")
