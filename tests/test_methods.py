@@ -100,6 +100,7 @@ def test_other_settings_are_described_otherwise():
     ways = [
         OurMethod(FAITHFUL),
         OurMethod(FAITHFUL, compactness=2.5),
+        OurMethod(FAITHFUL, compactness=2.5, smoothing=2.0),
         OurMethod(FAITHFUL, "lattice", divide=2),
         OurMethod(FAITHFUL, "lattice"),
         OurMethod(FAITHFUL, "lattice", windows=2),
@@ -122,6 +123,7 @@ def test_one_name_for_two_methods_is_refused():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"smoothing": 2.0, "way": "lattice"}, "smoothing goes with way = 'hierarchy' alone"),
         ({"divide": 0}, "divide must be at least 1 and windows at least 0, got 0 and 0"),
         ({"windows": -1}, "divide must be at least 1 and windows at least 0, got 1 and -1"),
         ({"windows": 2}, "divide and windows go with way = 'lattice' alone"),

@@ -373,6 +373,7 @@ IMAGE = np.zeros((32, 40, 3), np.uint8)
         ({"method": "slic"}, "method must be 'hierarchy' or 'lattice', got 'slic'"),
         ({"compactness": -1}, "compactness must be a number of at least 0 (and at most 1e9), got -1"),
         ({"compactness": "high"}, "compactness must be a number of at least 0 (and at most 1e9), got 'high'"),
+        ({"smoothing": -1}, "smoothing must be a number of pixels from 0 to 100, got -1"),
         ({"start_label": 2}, "start_label must be 0 or 1, got 2"),
         ({"image": np.zeros((0, 5, 3))}, "image must have at least one pixel, got shape (0, 5, 3)"),
         (

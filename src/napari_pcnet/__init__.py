@@ -8,17 +8,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_pcnet.outlines import smooth_outlines
     from napari_pcnet.superpixels import pcnet_hierarchy, pcnet_superpixels
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "pcnet_hierarchy", "pcnet_superpixels"]
+__all__ = ["__version__", "pcnet_hierarchy", "pcnet_superpixels", "smooth_outlines"]
+
+_HOMES = {
+    "pcnet_hierarchy": "superpixels",
+    "pcnet_superpixels": "superpixels",
+    "smooth_outlines": "outlines",
+}
+"""The module of each public function; they need torch."""
 
 
 def __getattr__(name: str) -> object:
-    """Fetch a public function from `superpixels`, the module that needs torch, on first use."""
-    if name in ("pcnet_hierarchy", "pcnet_superpixels"):
-        return getattr(import_module("napari_pcnet.superpixels"), name)
+    """Fetch a public function on first use."""
+    if name in _HOMES:
+        return getattr(import_module(f"napari_pcnet.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

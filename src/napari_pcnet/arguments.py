@@ -25,10 +25,13 @@ LARGEST_WHOLE = 2**53
 MOST_ANISOTROPIC = 1000.0
 """Largest ratio of `spacing` along the two axes."""
 
+WIDEST_SMOOTHING = 100.0
+"""Largest `smoothing` in pixels: the time that it takes grows with it."""
+
 _SLIC_ONLY = {
     "max_num_iter": "the network needs no iterations",
     "n_iter": "the network needs no iterations",
-    "sigma": "smooth the image beforehand if it must be smoothed",
+    "sigma": "smooth the image beforehand if it must be; smoothing is for outlines",
     "convert2lab": "merging compares RGB in CIELAB and other channels as they are",
     "enforce_connectivity": "labels are always connected",
     "min_size_factor": "method='hierarchy' merges small pieces by cost; see compactness",
@@ -101,6 +104,13 @@ def compactness(value: Any) -> float:
     """Check the weight of shape in merging."""
     if not (_is_number(value) and 0 <= value <= 1e9):
         raise ValueError(f"compactness must be a number of at least 0 (and at most 1e9), got {value!r}")
+    return float(value)
+
+
+def smoothing(value: Any, name: str = "smoothing") -> float:
+    """Check the width over which outlines are smoothed."""
+    if not (_is_number(value) and 0 <= value <= WIDEST_SMOOTHING):
+        raise ValueError(f"{name} must be a number of pixels from 0 to {WIDEST_SMOOTHING:.0f}, got {value!r}")
     return float(value)
 
 

@@ -55,15 +55,15 @@ def find_pieces(raw: NDArray[np.int32], window: Window, width: int) -> Pieces:
         Names are right for pieces that lie whole in the window.
     """
     raw -= OUTSIDE  # for cc3d, 0 is what is not to be labelled
-    ids = _labelled(raw.view(np.uint32))
+    ids = number_pieces(raw.view(np.uint32))
     first = _first_pixels(ids)
     rows, columns = np.divmod(first, raw.shape[1])
     names = (rows + window.top) * width + columns + window.left
     return Pieces(ids, names, raw.ravel()[first] + OUTSIDE)
 
 
-def _labelled(raw: NDArray[np.uint32]) -> NDArray[np.int32]:
-    """Pieces of what is not 0, from 0 in raster order of the first pixel; `OUTSIDE` elsewhere.
+def number_pieces(raw: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """Number the pieces of what is not 0, from 0 in raster order of the first pixel; `OUTSIDE` elsewhere.
 
     Found in blocks of rows and joined: cc3d keeps Python's lock, and a viewer is not to wait for it.
     """

@@ -38,6 +38,7 @@ class RunRecord:
         "hierarchy", "hierarchy: exactly n, merged from a finer base; lattice: the paper's, near n"
     )
     compactness: float = _option(4.0, "weight of shape in merging: larger is rounder")
+    smoothing: float = _option(0.0, "smooth the outlines over so many pixels")
     start_label: int = _option(1, "number of the first superpixel, 0 or 1")
     mask: str | None = _option(None, "picture file that is zero outside the region to segment")
     channel_axis: int | None = _option(
@@ -55,7 +56,7 @@ class RunRecord:
     precision: str = _option("auto", "auto, float32, float64, bfloat16, float16")
     window: int | None = _option(None, "side of a window in pixels (default: as memory allows)")
     max_segments: int | None = _option(
-        None, "cut n from the tree that was made for so many, 4 regions each (default: n)"
+        None, "cut n from the tree that was made for so many, 8 regions each (default: n)"
     )
     height: float | None = _option(None, "cut the tree at this cost of a merge, not at a count")
     level: int = _option(0, "level of a pyramid, 0 is full resolution")

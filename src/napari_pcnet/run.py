@@ -138,8 +138,16 @@ def run(
     """
     if record.method == "lattice":
         return _lattice(image, record, mask, progress)
+    width = arguments.smoothing(record.smoothing)
     stack = build(image, record, mask=mask, progress=progress)
-    return stack.labels(record.n_segments, height=record.height)
+    labels = stack.labels(record.n_segments, height=record.height)
+    if not width:
+        return labels
+    planes, first = labels.reshape(-1, *labels.shape[-2:]), record.start_label
+    for k, count in enumerate(stack.counts(record.n_segments, height=record.height)):
+        planes[k] = superpixels.smoothed_labels(planes[k], width, record.spacing, first)
+        first += count
+    return labels
 
 
 def run_file(
@@ -179,7 +187,7 @@ def build(
     confidence: bool = False,
     window_done: PlaneWindowDone | None = None,
 ) -> Stack:
-    """Make the trees of a run, of which `run` gives one cut.
+    """Make the trees of a run, of which `run` gives one cut (smoothed, where the record says so).
 
     Parameters
     ----------
@@ -224,7 +232,8 @@ def _tree(
 ) -> PCNetHierarchy:
     pixels, channel_axis = planes.read(index)
     options = record.keywords() | {"channel_axis": channel_axis, "mask": planes.read_mask(index)}
-    del options["method"], options["n_segments"]
+    for name in ("method", "n_segments", "smoothing"):
+        del options[name]
     number = arguments.whole_number(record.n_segments, "n_segments")
     if record.height is not None and math.isnan(record.height):
         raise ValueError("height must be a number, got nan")

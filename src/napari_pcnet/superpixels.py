@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.color import rgb2lab
 
-from napari_pcnet import arguments, checkpoint, connectivity, hierarchy, weights
+from napari_pcnet import arguments, checkpoint, connectivity, hierarchy, outlines, weights
 from napari_pcnet.files import write_atomically
 from napari_pcnet.grid import MAX_SCALE, Grid
 from napari_pcnet.inference import (
@@ -240,6 +240,7 @@ def pcnet_superpixels(
     model: str | os.PathLike[str] = DEFAULT_MODEL,
     method: Method = "hierarchy",
     compactness: float = DEFAULT_COMPACTNESS,
+    smoothing: float = 0.0,
     start_label: int = 1,
     mask: Any = None,
     channel_axis: int | None = -1,
@@ -270,6 +271,9 @@ def pcnet_superpixels(
         that it holds about `n_segments` cells; the count is near, not exact.
     compactness : float, optional
         Weight of shape against colour in merging; larger is rounder. Unused by 'lattice'.
+    smoothing : float, optional
+        Smooth the outlines over so many pixels, see `smooth_outlines`: superpixels get more compact and
+        follow fine boundaries less. 0 leaves them as they are, 2 is much.
     start_label : {0, 1}, optional
         Number of the first label.
     mask : (H, W) array_like, optional
@@ -307,6 +311,7 @@ def pcnet_superpixels(
     See Also
     --------
     pcnet_hierarchy : many counts of one picture.
+    smooth_outlines : the last step by itself.
     skimage.segmentation.slic : the same call, by clustering.
 
     Notes
@@ -334,6 +339,7 @@ def pcnet_superpixels(
     known = list(pcnet_superpixels.__kwdefaults__ or ())
     arguments.refuse_others("pcnet_superpixels", others, ["n_segments", *known])
     number = arguments.whole_number(n_segments, "n_segments")
+    width = arguments.smoothing(smoothing)
     if method not in get_args(Method):
         raise ValueError(f"method must be 'hierarchy' or 'lattice', got {method!r}")
     if method == "hierarchy":
@@ -352,7 +358,8 @@ def pcnet_superpixels(
             window=window,
             progress=progress,
         )
-        return tree.labels(checked_count(tree.tree, number, "n_segments"))
+        labels = tree.labels(checked_count(tree.tree, number, "n_segments"))
+        return smoothed_labels(labels, width, spacing, tree.start_label)
     options = arguments.inference_options(device, precision, window)
     first = arguments.start_label(start_label)
     steps = arguments.spacing(spacing)
@@ -360,7 +367,8 @@ def pcnet_superpixels(
     arguments.room_for(number, picture, "n_segments")
     cells = max(1, round(number / picture.share_inside))
     grid = Grid.of_count(picture.shape, cells, steps)
-    return _lattice_labels(segment_base(picture, grid, _load(model), options, progress), first)
+    labels = _lattice_labels(segment_base(picture, grid, _load(model), options, progress), first)
+    return smoothed_labels(labels, width, spacing, first)
 
 
 def pcnet_hierarchy(
@@ -438,6 +446,18 @@ precision, window, progress
     tree = merge_base(base, network, weight, steps)
     timings = {"range": ranged - started, **base.timings, "tree": time.perf_counter() - based}
     return PCNetHierarchy(base.ids, tree, Measures.of(base, picture), first, timings)
+
+
+def smoothed_labels(
+    labels: NDArray[np.integer], width: float, spacing: float | Sequence[float] | None, first: int
+) -> NDArray[np.integer]:
+    """Smooth the outlines of the labels from `first` on, numbered again by their first pixels."""
+    if not width:
+        return labels
+    regions = np.maximum(labels - (first - 1), 0).astype(np.int32, copy=False)
+    moved = outlines.smoothed(regions, width, arguments.spacing(spacing))
+    pieces = connectivity.number_pieces(moved.view(np.uint32))
+    return np.where(regions, pieces.astype(labels.dtype, copy=False) + first, labels)
 
 
 def checked_count(tree: hierarchy.Tree, number: int, name: str) -> int:

@@ -39,6 +39,8 @@ class OurMethod:
         As tables and plots call it; `MODEL/WAY` if not given.
     compactness : float, optional
         Of the hierarchy; its own default if not given.
+    smoothing : float
+        Of the outlines, in pixels.
     divide : int
         Cut the image into so many parts along each side, segment each on its own and put the labels
         side by side: divide and conquer.
@@ -51,6 +53,7 @@ class OurMethod:
     way: Way = "hierarchy"
     name: str = ""
     compactness: float | None = None
+    smoothing: float = 0.0
     divide: int = 1
     windows: int = 0
 
@@ -63,6 +66,8 @@ class OurMethod:
             raise ValueError("divide and windows go with way = 'lattice' alone")
         if self.windows and self.divide > 1:
             raise ValueError("divide and windows do not go together")
+        if self.smoothing and self.way == "lattice":
+            raise ValueError("smoothing goes with way = 'hierarchy' alone")
 
     @property
     def heading(self) -> str:
@@ -88,11 +93,16 @@ def ours(asked: OurMethod) -> Method:
 def _hierarchy(asked: OurMethod) -> Method:
     """What `pcnet_superpixels` does by default, a call for each count."""
     weight = _default_compactness() if asked.compactness is None else asked.compactness
+    shape = f"compactness {weight:g}"
+    if asked.smoothing:
+        shape += f", smoothing {asked.smoothing:g}"
     return Method(
         name=asked.heading,
-        segment=partial(_pcnet, method="hierarchy", model=asked.model, compactness=weight),
+        segment=partial(
+            _pcnet, method="hierarchy", model=asked.model, compactness=weight, smoothing=asked.smoothing
+        ),
         imports=("napari_pcnet.superpixels", "torch"),
-        settings=f"hierarchy of each count, {_weights_described(asked.model)}, compactness {weight:g}",
+        settings=f"hierarchy of each count, {_weights_described(asked.model)}, {shape}",
     )
 
 

@@ -1027,7 +1027,7 @@ def _what_else(record: RunRecord, origin: Origin, image: str) -> str:
         said.append(f"then slide the height to {record.height:,.6g}")
     elif record.max_segments is not None:
         said.append(f"then slide the count to {record.n_segments:,}")
-    lacking = ("method", "intensity_range", "start_label", "precision", "window")
+    lacking = ("method", "smoothing", "intensity_range", "start_label", "precision", "window")
     said += [f"{name} is not set" for name in lacking if getattr(record, name) != getattr(RunRecord(), name)]
     return "; ".join(said)
 
