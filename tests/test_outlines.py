@@ -59,10 +59,16 @@ def test_lines_waists_and_single_pixels_hold() -> None:
     assert pieces(after) == {1: 1, 2: 1, 3: 1, 4: 1}
 
 
-def test_a_region_in_pieces_keeps_them() -> None:
+def test_a_region_in_pieces_gets_no_more_of_them() -> None:
     labels = np.ones((30, 60), int)
     labels[10:20, 5:15] = labels[10:20, 40:50] = 2
     assert pieces(smooth_outlines(labels, 2.0)) == {1: 1, 2: 2}
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        noise = random.integers(0, 5, random.integers(1, 12, 2))
+        before, after = pieces(noise), pieces(smooth_outlines(noise, 2.0, background=None))
+        assert before.keys() == after.keys()
+        assert all(after[k] <= before[k] for k in before)
 
 
 def test_what_may_leave_is_what_its_region_can_do_without() -> None:

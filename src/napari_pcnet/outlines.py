@@ -78,7 +78,7 @@ def smooth_outlines(
     Returns
     -------
     (H, W) array of the dtype of `labels`
-        The same labels; none is lost, and each is in as many 4-connected pieces as it was.
+        The same labels; none is lost, and none is in more 4-connected pieces than it was.
 
     Raises
     ------
