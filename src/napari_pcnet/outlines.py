@@ -68,7 +68,7 @@ def smooth_outlines(
         Superpixels, or any other regions.
     width : float
         Standard deviation, in pixels, of the Gaussian that decides. Bumps and dents narrower than about
-        twice this go. 0 changes nothing.
+        twice this go, and regions that are no wider shrink, some to a single pixel. 0 changes nothing.
     spacing : float or sequence of two floats, optional
         Size of a pixel along rows and columns, where these differ; `width` then counts pixels
         of the same area that are square.
