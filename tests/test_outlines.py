@@ -50,6 +50,28 @@ def test_no_region_is_lost_or_falls_apart(seed: int, width: float) -> None:
     assert set(pieces(before).values()) == {1}
 
 
+@pytest.mark.parametrize("width", [1.0, 2.0, 10.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_every_region_keeps_half_of_its_pixels(seed: int, width: float) -> None:
+    before = ragged(seed)
+    after = smooth_outlines(before, width)
+    kept = np.bincount(before[after == before], minlength=before.max() + 1)[1:]
+    assert (2 * kept >= np.bincount(before.ravel())[1:]).all()
+
+
+def test_a_narrow_region_stays_as_it_is() -> None:
+    labels = np.ones((40, 60), int)
+    labels[:, 30:] = 2
+    labels[10:14, 5:25] = 3  # four rows: a width of 4 would leave nothing of it
+    labels[20:38, 29] = 4  # on the border of two wide ones
+    labels[38, 30] = 1  # a bump of a wide one
+    after = smooth_outlines(labels, 4.0)
+    for narrow in (3, 4):
+        np.testing.assert_array_equal(after == narrow, labels == narrow)
+    assert after[38, 30] == 2
+    assert (smooth_outlines(labels, 1.0) == 3).sum() == 4 * 20 - 4  # not narrow for 1: its corners go
+
+
 def test_lines_waists_and_single_pixels_hold() -> None:
     labels = np.ones((40, 60), int)
     labels[5, 5:50] = 2  # a line

@@ -4,9 +4,10 @@ A border between two regions of an image runs along its pixels and what noise ma
 it, each region is blurred, as an image that is 1 inside and 0 outside, with a Gaussian; a pixel
 belongs where the blurred region is strongest. That step, repeated, moves borders by their curvature
 (Merriman, Bence and Osher, "Motion of multiple junctions: a level set approach", 1994). Taken as it is
-it also splits regions at their waists and swallows small ones. So a pixel moves only if what it leaves
-stays in one piece, and only to a region that it touches: whatever the width, as many regions are left as
-there were, and each that was 4-connected still is.
+it also splits regions at their waists and swallows small ones. So a region that would lose most of its
+pixels keeps them all, and a pixel moves only if what it leaves stays in one piece, and only to a region
+that it touches: whatever the width, as many regions are left as there were, none of them a remnant, and
+each that was 4-connected still is.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ REACH = 3.0
 
 OWN = np.float32(1e-4)
 """By how much a pixel prefers where it is, lest rounding decide between equals."""
+
+KEPT = 0.5
+"""Share of its own pixels that a region is left with, at least."""
 
 RING = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
 """The eight neighbours of a pixel, rows and columns, in order around it; every other one shares a side."""
@@ -68,7 +72,8 @@ def smooth_outlines(
         Superpixels, or any other regions.
     width : float
         Standard deviation, in pixels, of the Gaussian that decides. Bumps and dents narrower than about
-        twice this go, and regions that are no wider shrink, some to a single pixel. 0 changes nothing.
+        twice this go; regions that are hardly wider, of which less than half would be left, keep all their
+        pixels. 0 changes nothing.
     spacing : float or sequence of two floats, optional
         Size of a pixel along rows and columns, where these differ; `width` then counts pixels
         of the same area that are square.
@@ -78,7 +83,8 @@ def smooth_outlines(
     Returns
     -------
     (H, W) array of the dtype of `labels`
-        The same labels; none is lost, and none is in more 4-connected pieces than it was.
+        The same labels; each keeps at least half of its pixels, and none is in more 4-connected pieces
+        than it was.
 
     Raises
     ------
@@ -120,7 +126,10 @@ def smooth_outlines(
 def smoothed(regions: NDArray[np.int32], width: float, spacing: tuple[float, float]) -> NDArray[np.int32]:
     """Smooth the outlines of regions that are numbered from 1; 0 is outside and stays."""
     goal = _strongest(regions, (width / spacing[0], width / spacing[1]))
-    return _moved(regions, goal)
+    areas = np.bincount(regions.ravel())
+    kept = np.bincount(regions[goal == regions], minlength=len(areas))
+    narrow = kept < KEPT * areas
+    return _moved(regions, np.where(narrow[regions], regions, goal))
 
 
 def _strongest(regions: NDArray[np.int32], widths: tuple[float, float]) -> NDArray[np.int32]:
