@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from napari_pcnet.association import (
+from napari_pcnet.geometry.grid import CELL
+from napari_pcnet.network.association import (
     associate,
     confidence,
     from_cells,
@@ -15,7 +16,6 @@ from napari_pcnet.association import (
     to_cells,
     unpool,
 )
-from napari_pcnet.grid import CELL
 
 
 def hard(channel: int, rows: int, columns: int) -> torch.Tensor:

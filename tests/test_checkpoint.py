@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_pcnet import checkpoint
-from napari_pcnet.model import PCNet, PCNetConfig
+from napari_pcnet.network import checkpoint
+from napari_pcnet.network.model import PCNet, PCNetConfig
 
 SMALL = PCNetConfig(widths=(4, 4, 4, 4, 4))
 BACKWARDS = {ours: theirs for theirs, ours in checkpoint._AUTHORS_NAMES.items()}

@@ -15,9 +15,10 @@ import pytest
 import tifffile
 from numpy.testing import assert_array_equal
 
-from napari_pcnet import __version__, images, weights
+from napari_pcnet import __version__, weights
 from napari_pcnet.cli import main
-from napari_pcnet.files import sha256_of
+from napari_pcnet.disk import images
+from napari_pcnet.disk.files import sha256_of
 from napari_pcnet.record import Origin, RunRecord, from_notes
 
 Progress = Callable[[int, int], None]
@@ -360,8 +361,8 @@ def test_info_prints_the_training_that_is_in_the_file(capsys: pytest.CaptureFixt
 def test_info_prints_every_training_of_a_chain_and_the_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from napari_pcnet import checkpoint
-    from napari_pcnet.model import PCNet, PCNetConfig
+    from napari_pcnet.network import checkpoint
+    from napari_pcnet.network.model import PCNet, PCNetConfig
 
     first = {"training": {"run": {"seed": 4, "start_from": ""}}, "step": 10, "hours": 1.0}
     second = {"training": {"run": {"seed": 5, "start_from": "a/b"}}, "step": 20, "hours": 2.0, "start": first}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_pcnet.configuration import read_toml
+from napari_pcnet.disk.configuration import read_toml
 from napari_pcnet.evaluation.benchmark import QualityOptions, ScaleOptions, SpeedOptions
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

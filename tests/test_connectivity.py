@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from skimage import measure
 
-from napari_pcnet import connectivity
-from napari_pcnet.connectivity import OUTSIDE, find_pieces, owners
-from napari_pcnet.grid import Window
+from napari_pcnet.geometry.grid import Window
+from napari_pcnet.merging import connectivity
+from napari_pcnet.merging.connectivity import OUTSIDE, find_pieces, owners
 
 
 def drawn(text: str) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import pooch
 import pytest
 
-from napari_pcnet import download
+from napari_pcnet.disk import download
 
 CONTENT = bytes(range(256)) * 1500
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -388,7 +388,7 @@ def test_an_interrupted_download_leaves_nothing(server: Server, path: Path) -> N
 FETCH = f"""
 import logging, sys
 from pathlib import Path
-from napari_pcnet import download
+from napari_pcnet.disk import download
 
 logging.basicConfig(stream=sys.stdout, level=logging.DEBUG)
 download.SECURE += (sys.argv[2],)

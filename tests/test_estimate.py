@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_pcnet.estimate import estimate
+from napari_pcnet.geometry.estimate import estimate
 
 
 def test_a_large_picture_is_looked_at_once() -> None:

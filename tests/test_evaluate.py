@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from napari_pcnet import images
+from napari_pcnet.disk import images
 from napari_pcnet.evaluation.evaluate import EvaluateOptions, main_evaluate
 from napari_pcnet.metrics import score
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from napari_pcnet import checkpoint
 from napari_pcnet.cli import USER_ERROR, main
-from napari_pcnet.datasets import Pair, sound_pairs
-from napari_pcnet.model import PCNet, PCNetConfig
+from napari_pcnet.disk.datasets import Pair, sound_pairs
+from napari_pcnet.network import checkpoint
+from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.training import finetune, loop, report
 from napari_pcnet.training.finetune import (
     ASSOCIATION,

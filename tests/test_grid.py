@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_pcnet.grid import CELL, Grid, Window, raw_ids
+from napari_pcnet.geometry.grid import CELL, Grid, Window, raw_ids
 
 
 def test_a_picture_at_its_own_scale_has_partial_last_cells_and_whole_strides() -> None:

@@ -15,9 +15,9 @@ import tifffile
 import zarr
 from numpy.testing import assert_array_equal
 
-from napari_pcnet import images
-from napari_pcnet.files import write_folder_atomically
-from napari_pcnet.images import (
+from napari_pcnet.disk import images
+from napari_pcnet.disk.files import write_folder_atomically
+from napari_pcnet.disk.images import (
     Image,
     check_output,
     count_levels,

@@ -39,7 +39,8 @@ def test_looking_at_the_names_of_the_package_loads_nothing_heavy() -> None:
 
 
 def test_records_pictures_and_weights_load_nothing_heavy() -> None:
-    assert _loaded_by("from napari_pcnet import cli, images, record, weights") == []
+    code = "from napari_pcnet import cli, record, weights; from napari_pcnet.disk import images"
+    assert _loaded_by(code) == []
 
 
 def test_bundled_weights_are_found_without_what_downloads() -> None:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_pcnet.association import mask_outside, neighbour_argmax
-from napari_pcnet.grid import CELL, Grid, Window, raw_ids
-from napari_pcnet.inference import (
+from napari_pcnet.geometry.grid import CELL, Grid, Window, raw_ids
+from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
+from napari_pcnet.geometry.tiling import plan
+from napari_pcnet.network.association import mask_outside, neighbour_argmax
+from napari_pcnet.network.inference import (
     InferenceOptions,
     Precision,
     Predictor,
@@ -18,9 +20,7 @@ from napari_pcnet.inference import (
     look_up,
     segment_base,
 )
-from napari_pcnet.model import PCNet, PCNetConfig
-from napari_pcnet.picture import COLOUR_STEPS, Picture
-from napari_pcnet.tiling import plan
+from napari_pcnet.network.model import PCNet, PCNetConfig
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_windows_are_halved_when_the_device_is_out_of_memory(
     np.testing.assert_array_equal(base.ids, expected.ids)
 
 
-@pytest.mark.filterwarnings("ignore::napari_pcnet.inference.SmallerWindowsWarning")
+@pytest.mark.filterwarnings("ignore::napari_pcnet.network.inference.SmallerWindowsWarning")
 def test_a_device_with_no_room_at_all_is_named(model: PCNet, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("no room")

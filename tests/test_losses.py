@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from napari_pcnet.grid import CELL
-from napari_pcnet.model import PCNet, PCNetConfig
+from napari_pcnet.geometry.grid import CELL
+from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.training.losses import (
     BAND_PX,
     LossConfig,

@@ -10,7 +10,7 @@ import torch
 from napari_pcnet import metrics, pcnet_superpixels, weights
 from napari_pcnet.evaluation import methods
 from napari_pcnet.evaluation.methods import OurMethod, choose, ours
-from napari_pcnet.inference import Predictor
+from napari_pcnet.network.inference import Predictor
 from napari_pcnet.superpixels import DEFAULT_MODEL
 
 FAITHFUL = "pcnet-faithful-bsds500-v1"

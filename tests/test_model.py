@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from napari_pcnet.hierarchy import Judge
-from napari_pcnet.model import (
+from napari_pcnet.geometry.tiling import HALO_AFTER_PX, HALO_BEFORE_PX
+from napari_pcnet.merging.tree import Judge
+from napari_pcnet.network.model import (
     EVIDENCE,
     REACH_PX,
     JudgeNetwork,
@@ -15,7 +16,6 @@ from napari_pcnet.model import (
     multiply_adds_per_px,
     parameter_count,
 )
-from napari_pcnet.tiling import HALO_AFTER_PX, HALO_BEFORE_PX
 
 LAYERS = {
     "encoder.0.0": 464, "encoder.0.1": 2_336, "encoder.1.0": 4_672, "encoder.1.1": 9_280,

@@ -9,8 +9,8 @@ from scipy import ndimage
 from skimage import data, measure, segmentation
 
 from napari_pcnet import pcnet_superpixels, smooth_outlines
+from napari_pcnet.merging.outlines import MAY_LEAVE, RING, _strongest
 from napari_pcnet.metrics import compactness
-from napari_pcnet.outlines import MAY_LEAVE, RING, _strongest
 from napari_pcnet.record import RunRecord
 from napari_pcnet.run import run
 

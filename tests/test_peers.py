@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_pcnet.evaluation.peers import FELZENSZWALB_TRIES, PEERS
-from napari_pcnet.grid import Grid
+from napari_pcnet.geometry.grid import Grid
 
 BY_NAME = {peer.name: peer for peer in PEERS}
 OPTIONAL = {"fast-slic"}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_pcnet.grid import Grid, Window
-from napari_pcnet.picture import FILL, Picture, to_three
+from napari_pcnet.geometry.grid import Grid, Window
+from napari_pcnet.geometry.picture import FILL, Picture, to_three
 
 
 def picture_of(pixels: Any, axis: int | None = None, low: float = 0, high: float = 1) -> Picture:

@@ -9,6 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from napari_pcnet.disk.images import BOUNDARY_COLOUR
+from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.evaluation.curves import Point
 from napari_pcnet.evaluation.peers import PEERS
 from napari_pcnet.evaluation.plots import (
@@ -22,8 +24,6 @@ from napari_pcnet.evaluation.plots import (
     draw_scale,
     looks_of,
 )
-from napari_pcnet.images import BOUNDARY_COLOUR
-from napari_pcnet.provenance import Provenance
 
 PROVENANCE = Provenance(
     command="napari-pcnet benchmark quality --data 'my data'",

@@ -13,7 +13,7 @@ from napari.layers import Labels
 from npe2 import PluginManifest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from napari_pcnet import images
+from napari_pcnet.disk import images
 from napari_pcnet.plugin.files import get_reader, open_in, read, write
 from napari_pcnet.plugin.result import KEY, read_notes
 from napari_pcnet.plugin.settings import Settings, read_settings

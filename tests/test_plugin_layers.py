@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
-from napari_pcnet.grid import Window
+from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes
 from napari_pcnet.plugin.layers import (
     Source,

@@ -12,7 +12,7 @@ from napari.layers import Image, Labels
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from napari_pcnet.grid import Window
+from napari_pcnet.geometry.grid import Window
 from napari_pcnet.plugin.layers import Source
 from napari_pcnet.plugin.result import KEY, Cut, LookedUp, Result, at_cut, read_notes, table_of
 from napari_pcnet.record import Origin, RunRecord, notes_of

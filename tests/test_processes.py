@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from napari_pcnet import checkpoint
-from napari_pcnet.datasets import read_pairs
-from napari_pcnet.model import PCNet, PCNetConfig
+from napari_pcnet.disk.datasets import read_pairs
+from napari_pcnet.network import checkpoint
+from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.training.processes import Team, average, mean_over_all
 from napari_pcnet.training.samples import SampleConfig, Sampler
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from napari_pcnet import provenance
-from napari_pcnet.provenance import Provenance, source_commit
+from napari_pcnet.disk import provenance
+from napari_pcnet.disk.provenance import Provenance, source_commit
 
 MADE_UP = Provenance(
     command="napari-pcnet benchmark quality --data 'my data'",
@@ -131,7 +131,7 @@ def test_json_gives_the_same_provenance_again():
 
 def test_noting_a_provenance_does_not_import_torch():
     code = (
-        "import sys; from napari_pcnet.provenance import Provenance; Provenance.of_this_run(); "
+        "import sys; from napari_pcnet.disk.provenance import Provenance; Provenance.of_this_run(); "
         "assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,8 +9,9 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from napari_pcnet import __version__, images
+from napari_pcnet import __version__
 from napari_pcnet.cli import _options_from, _parser
+from napari_pcnet.disk import images
 from napari_pcnet.record import OF_A_PART, Origin, RunRecord, from_notes, notes_of
 
 PLAIN = RunRecord()

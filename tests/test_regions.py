@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from napari_pcnet.connectivity import find_pieces
-from napari_pcnet.grid import Window
-from napari_pcnet.regions import Regions, gather, merge
+from napari_pcnet.geometry.grid import Window
+from napari_pcnet.merging.connectivity import find_pieces
+from napari_pcnet.merging.regions import Regions, gather, merge
 
 
 def whole_table(

@@ -11,8 +11,9 @@ import tifffile
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from napari_pcnet import images, pcnet_hierarchy, pcnet_superpixels
-from napari_pcnet.grid import Window
+from napari_pcnet import pcnet_hierarchy, pcnet_superpixels
+from napari_pcnet.disk import images
+from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes
 from napari_pcnet.record import RunRecord
 from napari_pcnet.run import build, run, run_file, run_image

@@ -131,7 +131,7 @@ def test_a_method_added_later_is_measured_beside_the_others_anew(options):
 def test_another_machine_measures_all_anew(options, monkeypatch):
     speed.compare(BOTH, options, ignore)
     calls.clear()
-    monkeypatch.setattr("napari_pcnet.provenance._machine", lambda: "Abacus 3000")
+    monkeypatch.setattr("napari_pcnet.disk.provenance._machine", lambda: "Abacus 3000")
     speed.compare(BOTH, options, ignore)
     assert len([name for name, shape in calls if shape == (260, 300, 3)]) == 6
 

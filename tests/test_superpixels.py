@@ -248,7 +248,7 @@ def test_a_callers_autocast_does_not_matter(photograph: np.ndarray) -> None:
 
 
 def test_a_picture_that_is_shrunk_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_pcnet import picture
+    from napari_pcnet.geometry import picture
 
     image = np.random.default_rng(0).integers(0, 256, (400, 500, 3)).astype(np.uint8)
     expected = pcnet_superpixels(image, 6, method="lattice")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_pcnet import inference
-from napari_pcnet.grid import Grid
-from napari_pcnet.inference import InferenceOptions, segment_base
-from napari_pcnet.model import PCNet, PCNetConfig
-from napari_pcnet.picture import Picture
+from napari_pcnet.geometry.grid import Grid
+from napari_pcnet.geometry.picture import Picture
+from napari_pcnet.network import inference
+from napari_pcnet.network.inference import InferenceOptions, segment_base
+from napari_pcnet.network.model import PCNet, PCNetConfig
 
 
 def drawn(shape: tuple[int, int]) -> Picture:

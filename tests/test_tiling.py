@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_pcnet.grid import STRIDE, Grid
-from napari_pcnet.tiling import CORE_PX, HALO_AFTER_PX, HALO_BEFORE_PX, default_core, plan
+from napari_pcnet.geometry.grid import STRIDE, Grid
+from napari_pcnet.geometry.tiling import CORE_PX, HALO_AFTER_PX, HALO_BEFORE_PX, default_core, plan
 
 
 @pytest.mark.parametrize("window", [64, 100, 512, 9999])

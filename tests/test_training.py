@@ -14,9 +14,9 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from napari_pcnet import checkpoint
-from napari_pcnet.datasets import Pair, read_pairs
-from napari_pcnet.model import PCNet, PCNetConfig
+from napari_pcnet.disk.datasets import Pair, read_pairs
+from napari_pcnet.network import checkpoint
+from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.training import loop, samples
 from napari_pcnet.training.augment import AugmentConfig
 from napari_pcnet.training.loop import (

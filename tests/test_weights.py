@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from napari_pcnet import download, weights
-from napari_pcnet.files import sha256_of
+from napari_pcnet import weights
+from napari_pcnet.disk import download
+from napari_pcnet.disk.files import sha256_of
 
 CONTENT = b"not a network, but bytes with a hash"
 

@@ -14,10 +14,12 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
-from napari_pcnet import checkpoint, download, pcnet_superpixels, weights
+from napari_pcnet import pcnet_superpixels, weights
 from napari_pcnet.cli import main
-from napari_pcnet.files import sha256_of
-from napari_pcnet.model import PCNet, PCNetConfig
+from napari_pcnet.disk import download
+from napari_pcnet.disk.files import sha256_of
+from napari_pcnet.network import checkpoint
+from napari_pcnet.network.model import PCNet, PCNetConfig
 
 SMALL = PCNetConfig(stem="unshuffle", widths=(4, 4, 4, 4, 4))
 TRAINING = {"training": {"run": {"seed": 7, "start_from": ""}}, "step": 10, "hours": 1.0}

@@ -2,8 +2,8 @@
 
     python tools/check_metrics.py DATA/bsds500/val --rows 20
 
-DATA is a folder `napari_pcnet.datasets` reads. Rows are (image, annotation) pairs, spread evenly over the
-images; the superpixels are scikit-image's, of another number for each row. Exit status 1 if any score is
+DATA is a folder `napari_pcnet.disk.datasets` reads. Rows are (image, annotation) pairs, spread evenly over
+the images; the superpixels are scikit-image's, of another number for each row. Exit status 1 if any score is
 further than 1e-6 from the loop's.
 """
 
@@ -17,7 +17,7 @@ from types import ModuleType
 from skimage.segmentation import slic
 
 from napari_pcnet import metrics
-from napari_pcnet.datasets import read_pairs
+from napari_pcnet.disk.datasets import read_pairs
 
 LIMIT = 1e-6
 LOOP = Path(__file__).parents[1] / "tests" / "test_metrics.py"

@@ -8,8 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_pcnet.outlines import smooth_outlines
-    from napari_pcnet.superpixels import pcnet_hierarchy, pcnet_superpixels
+    from napari_pcnet.superpixels import pcnet_hierarchy, pcnet_superpixels, smooth_outlines
 
 __version__ = "0.1.0"
 
@@ -18,7 +17,7 @@ __all__ = ["__version__", "pcnet_hierarchy", "pcnet_superpixels", "smooth_outlin
 _HOMES = {
     "pcnet_hierarchy": "superpixels",
     "pcnet_superpixels": "superpixels",
-    "smooth_outlines": "outlines",
+    "smooth_outlines": "superpixels",
 }
 """The module of each public function; they need torch."""
 

@@ -15,9 +15,9 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.grid import Window
-from napari_pcnet.inference import InferenceOptions, Precision
-from napari_pcnet.picture import READ_ROWS, Picture, plane_shape, read_raw
+from napari_pcnet.geometry.grid import Window
+from napari_pcnet.geometry.picture import READ_ROWS, Picture, plane_shape, read_raw
+from napari_pcnet.network.inference import InferenceOptions, Precision
 
 LARGEST_WHOLE = 2**53
 """Beyond it float64 does not tell neighbouring whole numbers apart."""

@@ -20,8 +20,9 @@ from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin,
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet import __version__, configuration, images, weights
-from napari_pcnet.files import sha256_of
+from napari_pcnet import __version__, weights
+from napari_pcnet.disk import configuration, images
+from napari_pcnet.disk.files import sha256_of
 from napari_pcnet.record import Origin, RunRecord, needs_no_fourth, notes_of
 
 FAILED = 1
@@ -173,7 +174,7 @@ def _verify_weights(namespace: argparse.Namespace) -> int:
 
 
 def _import_weights(namespace: argparse.Namespace) -> int:
-    from napari_pcnet import checkpoint
+    from napari_pcnet.network import checkpoint
 
     name = namespace.name or namespace.file.stem
     path = weights.place_for(name)
@@ -321,7 +322,7 @@ def _state(record: weights.WeightsRecord) -> str:
 def _finding(name: str) -> tuple[bool, str]:
     """Whether something is wrong with weights, and what was found."""
     if weights.is_imported(name):
-        from napari_pcnet import checkpoint
+        from napari_pcnet.network import checkpoint
 
         path = weights.imported()[name]
         try:
@@ -335,7 +336,7 @@ def _finding(name: str) -> tuple[bool, str]:
 
 
 def _show_imported(name: str) -> int:
-    from napari_pcnet import checkpoint
+    from napari_pcnet.network import checkpoint
 
     path = weights.imported()[name]
     origin = checkpoint.read_record(path).get("imported", {})
@@ -356,8 +357,8 @@ def _print_urls(urls: Sequence[str]) -> None:
 
 
 def _print_size(path: Path) -> None:
-    from napari_pcnet import checkpoint
-    from napari_pcnet.model import multiply_adds_per_px, parameter_count
+    from napari_pcnet.network import checkpoint
+    from napari_pcnet.network.model import multiply_adds_per_px, parameter_count
 
     model = checkpoint.load_model(path)
     cost = f"{multiply_adds_per_px(model):,.0f} multiply-adds a work pixel"
@@ -366,7 +367,7 @@ def _print_size(path: Path) -> None:
 
 def _print_training(path: Path) -> None:
     """Print how weights were trained, as their file says, and what training they started from."""
-    from napari_pcnet import checkpoint
+    from napari_pcnet.network import checkpoint
 
     made: dict[str, Any] | None = checkpoint.read_record(path)
     while made and "training" in made:
@@ -470,7 +471,7 @@ def _version_of(distribution: str) -> str:
 def _describe_device() -> str:
     import torch
 
-    from napari_pcnet.inference import choose_device
+    from napari_pcnet.network.inference import choose_device
 
     choice = choose_device("auto")
     print(f"device: {choice.device} ({choice.reason}), {torch.get_num_threads()} threads")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.grid import Window
+from napari_pcnet.geometry.grid import Window
 from napari_pcnet.record import RunRecord
 
 

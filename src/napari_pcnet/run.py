@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet import arguments, hierarchy, images, superpixels
-from napari_pcnet.grid import Window
-from napari_pcnet.inference import Progress, look_up
+from napari_pcnet import arguments, superpixels
+from napari_pcnet.disk import images
+from napari_pcnet.geometry.grid import Window
+from napari_pcnet.merging.tree import Tree
+from napari_pcnet.network.inference import look_up
 from napari_pcnet.planes import Planes, part_of
+from napari_pcnet.progress import Progress
 from napari_pcnet.record import RunRecord, needs_no_fourth
 from napari_pcnet.superpixels import Measures, PCNetHierarchy
 
@@ -45,7 +48,7 @@ class Stack:
     """
 
     ids: NDArray[np.int32]
-    trees: tuple[hierarchy.Tree, ...]
+    trees: tuple[Tree, ...]
     measures: tuple[Measures, ...]
     start_label: int = 1
 

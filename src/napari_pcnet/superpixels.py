@@ -18,20 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.color import rgb2lab
 
-from napari_pcnet import arguments, checkpoint, connectivity, hierarchy, outlines, weights
-from napari_pcnet.files import write_atomically
-from napari_pcnet.grid import MAX_SCALE, Grid
-from napari_pcnet.inference import (
+from napari_pcnet import arguments, weights
+from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.geometry.grid import MAX_SCALE, Grid
+from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, to_three
+from napari_pcnet.merging import connectivity, outlines
+from napari_pcnet.merging.tree import Features, Judge, Observer, Tree, build
+from napari_pcnet.network import checkpoint
+from napari_pcnet.network.inference import (
     Base,
     InferenceOptions,
     Precision,
-    Progress,
     WindowDone,
     look_up,
     segment_base,
 )
-from napari_pcnet.model import PCNet
-from napari_pcnet.picture import COLOUR_STEPS, Picture, to_three
+from napari_pcnet.network.model import PCNet
+from napari_pcnet.progress import Progress
 
 Method = Literal["hierarchy", "lattice"]
 
@@ -113,7 +116,7 @@ class PCNetHierarchy:
     """
 
     base: NDArray[np.int32]
-    tree: hierarchy.Tree
+    tree: Tree
     measures: Measures
     start_label: int = 1
     timings: dict[str, float] = field(default_factory=dict, compare=False)
@@ -207,7 +210,7 @@ class PCNetHierarchy:
                 measures = Measures(**{name: file[name] for name in names})
                 first = int(file["start_label"])
             leaves = int(base.max()) + 1
-            tree = hierarchy.Tree(leaves, children, height)
+            tree = Tree(leaves, children, height)
             sound = (
                 base.ndim == 2
                 and len(np.unique(base[base >= 0])) == leaves == len(measures.area)
@@ -448,6 +451,72 @@ precision, window, progress
     return PCNetHierarchy(base.ids, tree, Measures.of(base, picture), first, timings)
 
 
+def smooth_outlines(
+    labels: Any,
+    width: float,
+    *,
+    spacing: float | Sequence[float] | None = None,
+    background: int | None = 0,
+) -> NDArray[np.integer]:
+    """Smooth the outlines of labels.
+
+    Parameters
+    ----------
+    labels : (H, W) array_like of integers
+        Superpixels, or any other regions.
+    width : float
+        Standard deviation, in pixels, of the Gaussian that decides. Bumps and dents narrower than about
+        twice this go; regions that are hardly wider, of which less than half would be left, keep all their
+        pixels. 0 changes nothing.
+    spacing : float or sequence of two floats, optional
+        Size of a pixel along rows and columns, where these differ; `width` then counts pixels
+        of the same area that are square.
+    background : int or None, optional
+        A label whose pixels belong to no region: they stay as they are. None if there is none.
+
+    Returns
+    -------
+    (H, W) array of the dtype of `labels`
+        The same labels; each keeps at least half of its pixels, and none is in more 4-connected pieces
+        than it was.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence that says what came and what would do.
+
+    See Also
+    --------
+    pcnet_superpixels : does it at once with ``smoothing=width``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_pcnet import smooth_outlines
+    >>> labels = np.ones((6, 8), int)
+    >>> labels[:, 4:] = 2
+    >>> labels[3, 4] = 1
+    >>> int((labels == 1).sum()), int((smooth_outlines(labels, 1.0) == 1).sum())
+    (25, 24)
+    """
+    given = np.asarray(labels)
+    if given.ndim != 2 or not np.issubdtype(given.dtype, np.integer):
+        raise ValueError(
+            f"labels must be an array of integers of 2 axes, got {given.dtype} of shape {given.shape}"
+        )
+    steps = arguments.spacing(spacing)
+    pixels = arguments.smoothing(width, "width")
+    if not pixels or not given.size:
+        return given.copy()
+    names, regions = np.unique(given, return_inverse=True)
+    inside = np.ones(len(names), bool) if background is None else names != background
+    number = np.where(inside, np.cumsum(inside), 0).astype(np.int32)
+    moved = outlines.smoothed(number[regions].reshape(given.shape), pixels, steps)
+    back = np.concatenate([names[~inside], names[inside]]) if not inside.all() else names
+    result: NDArray[np.integer] = back[moved - int(inside.all())]
+    return result
+
+
 def smoothed_labels(
     labels: NDArray[np.integer], width: float, spacing: float | Sequence[float] | None, first: int
 ) -> NDArray[np.integer]:
@@ -460,7 +529,7 @@ def smoothed_labels(
     return np.where(regions, pieces.astype(labels.dtype, copy=False) + first, labels)
 
 
-def checked_count(tree: hierarchy.Tree, number: int, name: str) -> int:
+def checked_count(tree: Tree, number: int, name: str) -> int:
     """Refuse a count that a tree can't give; `name` is the caller's argument."""
     if number > tree.leaves:
         raise ValueError(f"{name} must be at most {tree.leaves}, the regions of this base, got {number}")
@@ -506,8 +575,8 @@ def merge_base(
     model: PCNet,
     compactness: float,
     spacing: tuple[float, float] = (1.0, 1.0),
-    observer: hierarchy.Observer | None = None,
-) -> hierarchy.Tree:
+    observer: Observer | None = None,
+) -> Tree:
     """Merge regions by mean colour, outline and what the network says, in the units that merging compares."""
     table, grid = base.regions, base.grid
     area = table.area.astype(np.float64)
@@ -521,10 +590,10 @@ def merge_base(
     perimeter = table.rim @ side
     for end in table.edges.T:
         perimeter += np.bincount(end, weights=border, minlength=len(area))
-    features = hierarchy.Features(area, colour, seen, perimeter, grid.cell_area)
+    features = Features(area, colour, seen, perimeter, grid.cell_area)
     strength = table.strength @ side / (2 * COLOUR_STEPS) if table.strength.shape[1] else None
-    judge = None if model.judge is None else hierarchy.Judge(model.judge.as_layers())
-    return hierarchy.build(features, table.edges, border, compactness, strength, judge, observer)
+    judge = None if model.judge is None else Judge(model.judge.as_layers())
+    return build(features, table.edges, border, compactness, strength, judge, observer)
 
 
 def _load(model: str | os.PathLike[str]) -> PCNet:

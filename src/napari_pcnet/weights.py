@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from napari_pcnet import download
-from napari_pcnet.files import sha256_of
+from napari_pcnet.disk import download
+from napari_pcnet.disk.files import sha256_of
+from napari_pcnet.progress import Progress
 
 FOLDER = Path(__file__).with_name("weights_data")
 SUFFIXES = (".safetensors", ".tar")
@@ -125,7 +126,7 @@ def record(name: str) -> WeightsRecord:
     return known[name]
 
 
-def locate(name_or_path: str | os.PathLike[str], progress: download.Progress | None = None) -> Path:
+def locate(name_or_path: str | os.PathLike[str], progress: Progress | None = None) -> Path:
     """Return the file of weights by name, or a file of one's own by path.
 
     Parameters
@@ -223,7 +224,7 @@ def _import_folder() -> Path:
     return download.cache_folder() / _IMPORTED
 
 
-def _verified(record: WeightsRecord, progress: download.Progress | None) -> Path:
+def _verified(record: WeightsRecord, progress: Progress | None) -> Path:
     damage = damage_of(record)
     if damage and not record.urls:
         raise ValueError(damage)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from skimage import data, measure
 
 from napari_pcnet.evaluation.pictures import draw_photograph
-from napari_pcnet.evaluation.tally import Progress, Tally
+from napari_pcnet.evaluation.tally import Tally
 from napari_pcnet.metrics import compactness
+from napari_pcnet.progress import Progress
 from napari_pcnet.superpixels import PCNetHierarchy, pcnet_hierarchy, pcnet_superpixels
 
 Image = NDArray[Any]

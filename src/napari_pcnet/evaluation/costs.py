@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.evaluation.journal import Journal
 from napari_pcnet.evaluation.method import Method
-from napari_pcnet.provenance import Provenance
 
 
 class Case(NamedTuple):

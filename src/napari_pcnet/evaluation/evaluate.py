@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet import images
-from napari_pcnet.datasets import TRUTH_ENDINGS, Annotation, annotation_files, annotations_of, by_stem
+from napari_pcnet.disk import images
+from napari_pcnet.disk.datasets import TRUTH_ENDINGS, Annotation, annotation_files, annotations_of, by_stem
+from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.evaluation.journal import DIGITS
 from napari_pcnet.evaluation.results import SCORES
-from napari_pcnet.evaluation.tally import Progress
-from napari_pcnet.files import write_atomically
 from napari_pcnet.metrics import Scores, score_annotations
+from napari_pcnet.progress import Progress
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".zarr")
 TRUTHS = (*TRUTH_ENDINGS, ".zarr")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.evaluation.journal import earlier_runs
-from napari_pcnet.files import write_atomically
-from napari_pcnet.provenance import Provenance
 
 RESULTS = "results.csv"
 TABLE = "table.txt"

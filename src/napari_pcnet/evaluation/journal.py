@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from napari_pcnet.provenance import Provenance
+from napari_pcnet.disk.provenance import Provenance
 
 Key: TypeAlias = tuple[str, ...]
 

@@ -17,10 +17,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from napari_pcnet import files, weights
+from napari_pcnet import weights
+from napari_pcnet.disk import files
 from napari_pcnet.evaluation.method import Image, Labels, Method, Seams
 from napari_pcnet.evaluation.peers import PEERS
-from napari_pcnet.grid import CELL, Grid, whole_strides
+from napari_pcnet.geometry.grid import CELL, Grid, whole_strides
 
 Way = Literal["hierarchy", "lattice"]
 
@@ -138,7 +139,7 @@ def _pcnet(image: Image, n_segments: int, **options: Any) -> Labels:
 
 
 def _windowed(image: Image, n_segments: int, model: str, windows: int) -> Labels:
-    from napari_pcnet.inference import SmallerWindowsWarning
+    from napari_pcnet.network.inference import SmallerWindowsWarning
 
     grid = Grid.of_count((image.shape[0], image.shape[1]), n_segments)
     window = _window_px(grid, windows) if windows else None

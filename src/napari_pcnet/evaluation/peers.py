@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from napari_pcnet.evaluation.method import Image, Labels, Method
-from napari_pcnet.grid import Grid
+from napari_pcnet.geometry.grid import Grid
 
 
 def _skimage_slic(image: Image, n_segments: int, compactness: float) -> Labels:

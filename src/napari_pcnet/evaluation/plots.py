@@ -32,10 +32,10 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
+from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.images import BOUNDARY_COLOUR, boundaries
+from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.evaluation.curves import Point
-from napari_pcnet.files import write_atomically
-from napari_pcnet.images import BOUNDARY_COLOUR, boundaries
-from napari_pcnet.provenance import Provenance
 
 Picture: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.integer[Any]]

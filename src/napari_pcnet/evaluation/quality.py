@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from napari_pcnet.datasets import Pair, read_pairs
+from napari_pcnet.disk.datasets import Pair, read_pairs
+from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.evaluation.curves import (
     Point,
     at_equal_count,
@@ -32,10 +33,10 @@ from napari_pcnet.evaluation.folder import held, write_table
 from napari_pcnet.evaluation.method import Image, Labels, Method
 from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
 from napari_pcnet.evaluation.results import SEAM_RATE, Key, ResultsFile, Row
-from napari_pcnet.evaluation.tally import Progress, Tally
+from napari_pcnet.evaluation.tally import Tally
 from napari_pcnet.evaluation.workers import results_of
 from napari_pcnet.metrics import score_annotations, seam_rate
-from napari_pcnet.provenance import Provenance
+from napari_pcnet.progress import Progress
 
 if TYPE_CHECKING:
     from napari_pcnet.evaluation.plots import PanelRow

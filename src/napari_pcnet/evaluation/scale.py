@@ -19,8 +19,9 @@ from napari_pcnet.evaluation.fresh import Run, run_afresh
 from napari_pcnet.evaluation.method import Method
 from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
 from napari_pcnet.evaluation.pictures import draw_photograph
-from napari_pcnet.evaluation.tally import Progress, Tally
-from napari_pcnet.grid import CELL
+from napari_pcnet.evaluation.tally import Tally
+from napari_pcnet.geometry.grid import CELL
+from napari_pcnet.progress import Progress
 
 PLOT = "scale.png"
 TURN = "fresh process"

@@ -25,7 +25,8 @@ from napari_pcnet.evaluation.fresh import run_afresh, warm_up
 from napari_pcnet.evaluation.method import Image, Method
 from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
 from napari_pcnet.evaluation.pictures import draw_photograph, shape_of
-from napari_pcnet.evaluation.tally import Progress, Tally
+from napari_pcnet.evaluation.tally import Tally
+from napari_pcnet.progress import Progress
 
 MEBIBYTE = 2**20
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""`progress(done, total)`."""
+from napari_pcnet.progress import Progress
 
 
 class Tally:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_pcnet import images
+from napari_pcnet.disk import images
 from napari_pcnet.plugin.result import KEY
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
-from napari_pcnet.grid import Window
+from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes, plane_axes
 from napari_pcnet.record import RunRecord
 

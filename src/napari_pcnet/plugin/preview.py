@@ -16,7 +16,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_pcnet.estimate import estimate
+from napari_pcnet.geometry.estimate import estimate
 from napari_pcnet.plugin.layers import Source
 from napari_pcnet.plugin.work import Job
 from napari_pcnet.record import RunRecord

@@ -15,7 +15,7 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_pcnet.grid import Window
+from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes
 from napari_pcnet.plugin.layers import Source, shear_matrix
 from napari_pcnet.record import VERSION_KEY, Origin, RunRecord, from_notes, notes_of

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_pcnet import images
+from napari_pcnet.disk import images
 
 LayerData = tuple[Any, dict[str, Any], Literal["image"]]  # Any: napari takes what is like an array
 

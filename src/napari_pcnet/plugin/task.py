@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet import images
+from napari_pcnet.disk import images
 from napari_pcnet.plugin.layers import Region, Source
 from napari_pcnet.plugin.result import Cut, Result
 from napari_pcnet.plugin.texts import MASK_IS_LAYER
@@ -111,7 +111,7 @@ def know_machine(job: Job, device: str) -> Machine:
     """Load torch and the default network, and see how fast they are on a small picture of noise."""
     import pandas as pd  # noqa: F401  # napari's features; its import would hold up the first layer
 
-    from napari_pcnet.inference import choose_device, device_names
+    from napari_pcnet.network.inference import choose_device, device_names
     from napari_pcnet.superpixels import pcnet_superpixels
 
     job.check()

@@ -34,8 +34,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pcnet import weights
-from napari_pcnet.estimate import Estimate, estimate
-from napari_pcnet.grid import Window
+from napari_pcnet.geometry.estimate import Estimate, estimate
+from napari_pcnet.geometry.grid import Window
 from napari_pcnet.plugin import task, texts, work
 from napari_pcnet.plugin.fields import LARGEST_COUNT, Channels, LogSlider, count_box, narrow, note, size_box
 from napari_pcnet.plugin.layers import (

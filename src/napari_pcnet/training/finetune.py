@@ -17,11 +17,13 @@ from typing import NamedTuple
 
 import torch
 
-from napari_pcnet import checkpoint, weights
-from napari_pcnet.datasets import Pair, sound_pairs
-from napari_pcnet.files import write_atomically
-from napari_pcnet.inference import Progress, choose_device
-from napari_pcnet.model import PCNetConfig
+from napari_pcnet import weights
+from napari_pcnet.disk.datasets import Pair, sound_pairs
+from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.network import checkpoint
+from napari_pcnet.network.inference import choose_device
+from napari_pcnet.network.model import PCNetConfig
+from napari_pcnet.progress import Progress
 from napari_pcnet.superpixels import DEFAULT_MODEL
 from napari_pcnet.training import report
 from napari_pcnet.training.augment import AugmentConfig

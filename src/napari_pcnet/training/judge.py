@@ -22,11 +22,12 @@ from scipy import sparse
 from torch.nn import functional as F
 
 from napari_pcnet import arguments
-from napari_pcnet.datasets import Pair
-from napari_pcnet.grid import Grid
-from napari_pcnet.hierarchy import Round
-from napari_pcnet.inference import Base, InferenceOptions, Progress
-from napari_pcnet.model import JudgeNetwork, PCNet
+from napari_pcnet.disk.datasets import Pair
+from napari_pcnet.geometry.grid import Grid
+from napari_pcnet.merging.tree import Round
+from napari_pcnet.network.inference import Base, InferenceOptions
+from napari_pcnet.network.model import JudgeNetwork, PCNet
+from napari_pcnet.progress import Progress
 from napari_pcnet.superpixels import DEFAULT_COMPACTNESS, fine_base, merge_base
 from napari_pcnet.training.schedule import cosine
 

@@ -26,16 +26,18 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from napari_pcnet import checkpoint, weights
-from napari_pcnet.association import mask_outside, neighbour_argmax
-from napari_pcnet.configuration import read_toml
-from napari_pcnet.datasets import Pair, read_pairs, sound_pairs
-from napari_pcnet.files import write_atomically
-from napari_pcnet.grid import STRIDE, Grid, raw_ids
-from napari_pcnet.inference import Progress, choose_device
+from napari_pcnet import weights
+from napari_pcnet.disk.configuration import read_toml
+from napari_pcnet.disk.datasets import Pair, read_pairs, sound_pairs
+from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.provenance import source_commit
+from napari_pcnet.geometry.grid import STRIDE, Grid, raw_ids
 from napari_pcnet.metrics import achievable_segmentation_accuracy, boundary_recall
-from napari_pcnet.model import PCNet, PCNetConfig, channels_last
-from napari_pcnet.provenance import source_commit
+from napari_pcnet.network import checkpoint
+from napari_pcnet.network.association import mask_outside, neighbour_argmax
+from napari_pcnet.network.inference import choose_device
+from napari_pcnet.network.model import PCNet, PCNetConfig, channels_last
+from napari_pcnet.progress import Progress
 from napari_pcnet.training.judge import JudgeConfig, fit_judge
 from napari_pcnet.training.losses import LossConfig, LossTerms, boundary_terms, loss_terms
 from napari_pcnet.training.processes import ALONE, Team, average, joined, own_device, wait_for_all

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_pcnet.association import associate, mask_outside, pool, to_cells, unpool
-from napari_pcnet.grid import CELL
-from napari_pcnet.model import Output, PCNet
+from napari_pcnet.geometry.grid import CELL
+from napari_pcnet.network.association import associate, mask_outside, pool, to_cells, unpool
+from napari_pcnet.network.model import Output, PCNet
 from napari_pcnet.training.processes import mean_over_all
 from napari_pcnet.training.samples import Batch, View, boundary_pixels
 

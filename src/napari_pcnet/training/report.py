@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import mark_boundaries
 
-from napari_pcnet.datasets import Pair
-from napari_pcnet.files import write_atomically
+from napari_pcnet.disk.datasets import Pair
+from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.metrics import score_annotations
-from napari_pcnet.provenance import Provenance
 from napari_pcnet.superpixels import pcnet_superpixels
 
 COUNT = 400

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_pcnet.datasets import Pair
-from napari_pcnet.grid import STRIDE
-from napari_pcnet.images import stretched
+from napari_pcnet.disk.datasets import Pair
+from napari_pcnet.disk.images import stretched
+from napari_pcnet.geometry.grid import STRIDE
 from napari_pcnet.training.augment import AugmentConfig, augment
 from napari_pcnet.training.processes import ALONE, Team
 

@@ -54,7 +54,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet import images
+from napari_pcnet.disk import images
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 LABEL_ENDINGS = (".png", ".tif", ".tiff")

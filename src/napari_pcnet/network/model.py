@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_pcnet.association import NEIGHBOURS
-from napari_pcnet.grid import CELL, STRIDE
+from napari_pcnet.geometry.grid import CELL, STRIDE
+from napari_pcnet.network.association import NEIGHBOURS
 
 Stem = Literal["nearest", "area", "unshuffle"]
 

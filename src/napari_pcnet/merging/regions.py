@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.grid import Window
+from napari_pcnet.geometry.grid import Window
 
 STRIP_ROWS = 64
 """Rows summed at once, which bounds the memory of the conversion to float64."""

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_pcnet import hierarchy
-from napari_pcnet.hierarchy import (
+from napari_pcnet.merging import tree as tree_module
+from napari_pcnet.merging.tree import (
     BOUNDARY,
     COLOUR_SHARE,
     EVENNESS,
@@ -87,7 +87,7 @@ def test_many_pairs_are_judged_as_each_alone(monkeypatch: pytest.MonkeyPatch) ->
     judge = Judge((first, (random.normal(size=(1, 5)).astype(np.float32), np.zeros(1, np.float32))))
     evidence = random.normal(size=(10, 7)).astype(np.float32)
     expected = [judge(row[None])[0] for row in evidence]
-    monkeypatch.setattr(hierarchy, "JUDGED_ROWS", 3)
+    monkeypatch.setattr(tree_module, "JUDGED_ROWS", 3)
     np.testing.assert_allclose(judge(evidence), expected, rtol=1e-6)
 
 
@@ -194,11 +194,10 @@ def test_a_uniform_lattice_stays_even(count: int) -> None:
 
 
 def test_a_steep_smooth_gradient_does_not_merge_one_pair_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_pcnet import hierarchy
 
     rounds = []
-    original = hierarchy._relabel
-    monkeypatch.setattr(hierarchy, "_relabel", lambda *a: rounds.append(1) or original(*a))
+    original = tree_module._relabel
+    monkeypatch.setattr(tree_module, "_relabel", lambda *a: rounds.append(1) or original(*a))
     y, x = np.indices((60, 60)) / 60
     build(*lattice(np.exp(8 * x + 7 * y)), compactness=5.0)
     assert len(rounds) < 100  # in exact order it is several hundred

@@ -21,8 +21,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from napari_pcnet.files import write_atomically
-from napari_pcnet.model import BSDS500_MEAN, PCNet, PCNetConfig
+from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.network.model import BSDS500_MEAN, PCNet, PCNetConfig
 
 FORMAT = "napari-pcnet-1"
 """Written into every file's header, and asked for when one is read."""

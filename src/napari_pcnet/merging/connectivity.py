@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from napari_pcnet.grid import CELL, Window
+from napari_pcnet.geometry.grid import CELL, Window
 
 REACH_PX = 3 * CELL
 """A piece that has a pixel in a window ends less than this far from it, in work pixels."""

@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_pcnet import connectivity, regions
-from napari_pcnet.association import confidence, mask_outside, neighbour_argmax
-from napari_pcnet.grid import CELL, STRIDE, Grid, Window, raw_ids
-from napari_pcnet.model import ConvBlock, PCNet, Trunk, channels_last
-from napari_pcnet.picture import COLOUR_STEPS, Picture
-from napari_pcnet.tiling import Tile, default_core, plan
+from napari_pcnet.geometry.grid import CELL, STRIDE, Grid, Window, raw_ids
+from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
+from napari_pcnet.geometry.tiling import Tile, default_core, plan
+from napari_pcnet.merging import connectivity, regions
+from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
+from napari_pcnet.network.model import ConvBlock, PCNet, Trunk, channels_last
+from napari_pcnet.progress import Progress
 
 Precision = Literal["auto", "float64", "float32", "bfloat16", "float16"]
-Progress = Callable[[int, int], None]
 WindowDone = Callable[[Window, NDArray[np.int32]], None]
 """``window_done(window, ids)``: the regions of a window of the image, ``(h, w)``, -1 outside the mask."""
 

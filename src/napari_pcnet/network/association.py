@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_pcnet.grid import CELL
+from napari_pcnet.geometry.grid import CELL
 
 NEIGHBOURS = 9
 """A pixel's own cell and the 8 around it."""

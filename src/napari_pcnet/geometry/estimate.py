@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_pcnet.grid import Grid, whole_strides
-from napari_pcnet.tiling import HALO_AFTER_PX, HALO_BEFORE_PX, default_core
+from napari_pcnet.geometry.grid import Grid, whole_strides
+from napari_pcnet.geometry.tiling import HALO_AFTER_PX, HALO_BEFORE_PX, default_core
 
 FIXED_BYTES = 30 << 20
 BYTES_PER_WINDOW_PX = 16

@@ -21,9 +21,9 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.files import write_atomically, write_folder_atomically
+from napari_pcnet.disk.files import write_atomically, write_folder_atomically
 
-SAMPLE = Path(__file__).with_name("samples") / "chelsea.jpg"
+SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
 LABEL_SUFFIXES = (".tif", ".tiff", ".png", ".zarr")
 OVERLAY_SUFFIXES = (".png", ".jpg", ".jpeg")
 LARGEST_PNG_LABEL = 65_535

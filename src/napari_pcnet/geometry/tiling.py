@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_pcnet.grid import STRIDE, Grid, Window, whole_strides
+from napari_pcnet.geometry.grid import STRIDE, Grid, Window, whole_strides
 
 HALO_BEFORE_PX = 320
 HALO_AFTER_PX = 256

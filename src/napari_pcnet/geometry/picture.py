@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from napari_pcnet.grid import Grid, Window
+from napari_pcnet.geometry.grid import Grid, Window
 
 COLOUR_STEPS = 65535
 """Fixed-point scale of colour: an 8-bit or 16-bit picture over its whole range loses nothing."""

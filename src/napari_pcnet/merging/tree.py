@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from napari_pcnet.connectivity import number_by_first
+from napari_pcnet.merging.connectivity import number_by_first
 
 STEPS_PER_OCTAVE = 8
 """Fineness in which costs are compared."""

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
-from napari_pcnet.files import sha256_of, write_atomically
+from napari_pcnet.disk.files import sha256_of, write_atomically
+from napari_pcnet.progress import Progress
 
 if TYPE_CHECKING:
     import requests
@@ -37,8 +38,6 @@ TIMEOUT_S = 20.0
 """How long a server may send nothing, before its answer and within it."""
 
 CHUNK_BYTES = 1 << 16
-
-Progress = Callable[[int, int], None]
 
 
 class DownloadError(OSError):

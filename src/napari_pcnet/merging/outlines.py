@@ -13,15 +13,11 @@ each that was 4-connected still is.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-
-from napari_pcnet import arguments
 
 REACH = 3.0
 """Where a Gaussian ends, in standard deviations."""
@@ -55,72 +51,6 @@ def _may_leave() -> NDArray[np.bool_]:
 
 
 MAY_LEAVE = _may_leave()
-
-
-def smooth_outlines(
-    labels: Any,
-    width: float,
-    *,
-    spacing: float | Sequence[float] | None = None,
-    background: int | None = 0,
-) -> NDArray[np.integer]:
-    """Smooth the outlines of labels.
-
-    Parameters
-    ----------
-    labels : (H, W) array_like of integers
-        Superpixels, or any other regions.
-    width : float
-        Standard deviation, in pixels, of the Gaussian that decides. Bumps and dents narrower than about
-        twice this go; regions that are hardly wider, of which less than half would be left, keep all their
-        pixels. 0 changes nothing.
-    spacing : float or sequence of two floats, optional
-        Size of a pixel along rows and columns, where these differ; `width` then counts pixels
-        of the same area that are square.
-    background : int or None, optional
-        A label whose pixels belong to no region: they stay as they are. None if there is none.
-
-    Returns
-    -------
-    (H, W) array of the dtype of `labels`
-        The same labels; each keeps at least half of its pixels, and none is in more 4-connected pieces
-        than it was.
-
-    Raises
-    ------
-    ValueError, TypeError
-        One sentence that says what came and what would do.
-
-    See Also
-    --------
-    pcnet_superpixels : does it at once with ``smoothing=width``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from napari_pcnet import smooth_outlines
-    >>> labels = np.ones((6, 8), int)
-    >>> labels[:, 4:] = 2
-    >>> labels[3, 4] = 1
-    >>> int((labels == 1).sum()), int((smooth_outlines(labels, 1.0) == 1).sum())
-    (25, 24)
-    """
-    given = np.asarray(labels)
-    if given.ndim != 2 or not np.issubdtype(given.dtype, np.integer):
-        raise ValueError(
-            f"labels must be an array of integers of 2 axes, got {given.dtype} of shape {given.shape}"
-        )
-    steps = arguments.spacing(spacing)
-    pixels = arguments.smoothing(width, "width")
-    if not pixels or not given.size:
-        return given.copy()
-    names, regions = np.unique(given, return_inverse=True)
-    inside = np.ones(len(names), bool) if background is None else names != background
-    number = np.where(inside, np.cumsum(inside), 0).astype(np.int32)
-    moved = smoothed(number[regions].reshape(given.shape), pixels, steps)
-    back = np.concatenate([names[~inside], names[inside]]) if not inside.all() else names
-    result: NDArray[np.integer] = back[moved - int(inside.all())]
-    return result
 
 
 def smoothed(regions: NDArray[np.int32], width: float, spacing: tuple[float, float]) -> NDArray[np.int32]:

@@ -1,0 +1,1 @@
+"""Files: pictures, data sets, configurations, downloads, and where a result comes from."""

@@ -1,0 +1,1 @@
+"""Where things are: lattice, windows, the picture as it is read; no torch."""

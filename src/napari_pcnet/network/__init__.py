@@ -1,0 +1,1 @@
+"""The network: its association with cells, its layers, running it window by window, its files."""
