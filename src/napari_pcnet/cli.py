@@ -251,7 +251,7 @@ def _train_on(namespace: argparse.Namespace) -> int:
         base=getattr(namespace, "base", Path()),
         resume=getattr(namespace, "resume", False),
         report=_report(config.run.steps),
-        judged=_judged(),
+        classifier_progress=_judged(),
     )
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
         print(f"weights: {weights_file}")

@@ -23,7 +23,7 @@ from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.geometry.grid import MAX_SCALE, Grid
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, to_three
 from napari_pcnet.merging import connectivity, outlines
-from napari_pcnet.merging.tree import Features, Judge, Observer, Tree, build
+from napari_pcnet.merging.tree import Features, MergeClassifier, Observer, Tree, build
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.inference import (
     Base,
@@ -592,8 +592,10 @@ def merge_base(
         perimeter += np.bincount(end, weights=border, minlength=len(area))
     features = Features(area, colour, seen, perimeter, grid.cell_area)
     strength = table.strength @ side / (2 * COLOUR_STEPS) if table.strength.shape[1] else None
-    judge = None if model.judge is None else Judge(model.judge.as_layers())
-    return build(features, table.edges, border, compactness, strength, judge, observer)
+    classifier = (
+        None if model.merge_classifier is None else MergeClassifier(model.merge_classifier.as_layers())
+    )
+    return build(features, table.edges, border, compactness, strength, classifier, observer)
 
 
 def _load(model: str | os.PathLike[str]) -> PCNet:
