@@ -8,7 +8,7 @@ import torch
 
 from napari_pcnet.geometry.grid import CELL, Grid, Window, raw_ids
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
-from napari_pcnet.geometry.tiling import plan
+from napari_pcnet.geometry.tiling import Halo, plan
 from napari_pcnet.network.association import mask_outside, neighbour_argmax
 from napari_pcnet.network.inference import (
     InferenceOptions,
@@ -39,7 +39,7 @@ def noise(height: int, width: int) -> Picture:
 def test_raw_ids_are_the_argmax_of_the_masked_association(model: PCNet) -> None:
     picture = noise(150, 200)
     grid = Grid.enlarged(picture.shape, 1)
-    (tile,) = plan(grid, (9999, 9999), 48)
+    (tile,) = plan(grid, (9999, 9999), 48, Halo(320, 256))
     raw = (
         Predictor(model, InferenceOptions("cpu", "float64")).raw_labels(picture, grid, tile, lambda: None).raw
     )
@@ -98,7 +98,7 @@ def test_windows_are_halved_when_the_device_is_out_of_memory(
         return trunk(self, picture, grid, read)
 
     monkeypatch.setattr(Predictor, "_trunk", once)
-    with pytest.warns(SmallerWindowsWarning, match="beginning anew in windows of 160 x 320 work pixels"):
+    with pytest.warns(SmallerWindowsWarning, match="beginning again in windows of 160 x 320 work pixels"):
         base = segment_base(picture, grid, model, options)
     assert base.core_shape == (160, 320)
     np.testing.assert_array_equal(base.ids, expected.ids)
@@ -145,7 +145,7 @@ def test_progress_counts_up_to_its_total(model: PCNet) -> None:
 def test_lower_precision_moves_few_pixels(model: PCNet, precision: str) -> None:
     picture = noise(256, 256)
     grid = Grid.enlarged(picture.shape, 1)
-    (tile,) = plan(grid, (9999, 9999), 48)
+    (tile,) = plan(grid, (9999, 9999), 48, Halo(320, 256))
 
     def raw(name: str) -> np.ndarray:
         options = InferenceOptions("cpu", name)  # type: ignore[arg-type]
