@@ -32,8 +32,9 @@ def test_the_command_has_the_bare_program_and_its_paths_as_typed(monkeypatch):
 
 
 def test_the_command_of_a_module_can_be_typed_again(monkeypatch):
-    command = of_command(monkeypatch, "/opt/some/where/napari_pcnet/cli.py", "doctor")
+    command = of_command(monkeypatch, "/opt/some/where/napari_pcnet/cli/__main__.py", "doctor")
     assert command == "python -m napari_pcnet.cli doctor"
+    assert of_command(monkeypatch, "/opt/some/where/tools/look.py") == "python -m tools.look"
 
 
 def test_a_program_without_words_is_its_name(monkeypatch):

@@ -119,9 +119,16 @@ def _git(*words: str) -> str:
 
 
 def _command(argv: Sequence[str]) -> str:
-    program = Path(argv[0])
-    name = f"python -m {program.parent.name}.{program.stem}" if program.suffix == ".py" else program.name
-    return f"{name} {shlex.join(argv[1:])}".strip()
+    return f"{_name_of(Path(argv[0]))} {shlex.join(argv[1:])}".strip()
+
+
+def _name_of(program: Path) -> str:
+    """Return a program as it is called: its name, or ``python -m`` and the last two names of a module."""
+    if program.suffix != ".py":
+        return program.name
+    names = program.with_suffix("").parts
+    module = names[-3:-1] if names[-1] == "__main__" else names[-2:]
+    return f"python -m {'.'.join(module)}"
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:
