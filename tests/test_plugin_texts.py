@@ -14,7 +14,7 @@ def test_a_run_on_a_file_is_a_script_that_reads_it() -> None:
     origin = Origin("cat", "/data/a cat.png")
     assert as_python(RunRecord(40, compactness=8.0), origin, "cat superpixels") == (
         "from napari_pcnet import pcnet_superpixels\n"
-        "from napari_pcnet.disk.images import read_image\n"
+        "from napari_pcnet.disk.pictures import read_image\n"
         "\n"
         "picture = read_image('/data/a cat.png')\n"
         "labels = pcnet_superpixels(picture.pixels, 40, compactness=8.0, mask=picture.mask)\n"

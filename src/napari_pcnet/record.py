@@ -133,7 +133,7 @@ class RunRecord:
         with_mask = replace(self, mask="picture.mask", level=0)
         return (
             "from napari_pcnet import pcnet_superpixels\n"
-            "from napari_pcnet.disk.images import read_image\n\n"
+            "from napari_pcnet.disk.pictures import read_image\n\n"
             f"picture = read_image({files}{f', level={self.level}' if self.level else ''})\n"
             f"labels = {with_mask.python_call('picture.pixels', 'picture.mask')}\n"
         )

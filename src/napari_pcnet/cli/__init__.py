@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        namespace = _parser(words).parse_args(words)
+        namespace = parser_for(words).parse_args(words)
         status: int = namespace.run(namespace)
         sys.stdout.flush()  # a reader that is gone is noticed here, not when Python ends
     except BrokenPipeError:  # the reader, such as head, has read enough
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser(words: Sequence[str]) -> "Parser":
+def parser_for(words: Sequence[str]) -> "Parser":
     """Make the parser of all commands; only the one that `words` begin with has its arguments."""
     from napari_pcnet import __version__
     from napari_pcnet.cli import benchmark, demo, doctor, evaluate, segment, train, weights

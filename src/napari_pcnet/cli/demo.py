@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 
 from napari_pcnet.cli.labelling import label, summary
-from napari_pcnet.disk import images
+from napari_pcnet.disk import pictures
+from napari_pcnet.disk.labels import write_labels
+from napari_pcnet.disk.overlay import write_overlay
 from napari_pcnet.record import RunRecord
 
 HELP = "segment the sample photograph that is shipped"
@@ -22,12 +24,12 @@ def fill(parser: argparse.ArgumentParser) -> None:
 def demo(namespace: argparse.Namespace) -> int:
     """Write labels and overlay, and print where they are."""
     namespace.output.mkdir(parents=True, exist_ok=True)
-    image = images.read_image(images.SAMPLE)
+    image = pictures.read_image(pictures.SAMPLE)
     record = RunRecord(N_SEGMENTS)
     labels, seconds = label(image, record)
     labels_path, overlay_path = namespace.output / "labels.tif", namespace.output / "overlay.png"
-    images.write_labels(labels_path, labels, overwrite=True)
-    images.write_overlay(overlay_path, image, labels, overwrite=True)
+    write_labels(labels_path, labels, overwrite=True)
+    write_overlay(overlay_path, image, labels, overwrite=True)
     print(summary(labels, record, seconds))
     print(f"labels:  {labels_path.resolve()}")
     print(f"overlay: {overlay_path.resolve()}")

@@ -13,7 +13,7 @@ from napari_pcnet import __version__, weights
 from napari_pcnet.cli.exits import FAILED
 from napari_pcnet.cli.labelling import label
 from napari_pcnet.cli.weights import damage_here
-from napari_pcnet.disk import images
+from napari_pcnet.disk import pictures
 from napari_pcnet.record import RunRecord
 
 HELP = "versions, devices, weights, self-test: for a report"
@@ -78,7 +78,7 @@ def _self_test() -> float:
 
     It compares the lattice, not the tree: there a pixel that changes moves no other.
     """
-    image = images.read_image(images.SAMPLE)
+    image = pictures.read_image(pictures.SAMPLE)
     record = RunRecord(N_SEGMENTS, method="lattice")
     reference, _ = label(image, replace(record, device="cpu", precision="float64"))
     labels, _ = label(image, record)

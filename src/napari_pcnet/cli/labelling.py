@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.cli.progress import ProgressDisplay
-from napari_pcnet.disk.images import Image
+from napari_pcnet.disk.image import Image
 from napari_pcnet.record import RunRecord
+from napari_pcnet.shapes import size_text
 
 
 def label(image: Image, record: RunRecord) -> tuple[NDArray[np.integer[Any]], float]:
@@ -24,5 +25,4 @@ def label(image: Image, record: RunRecord) -> tuple[NDArray[np.integer[Any]], fl
 def summary(labels: NDArray[np.integer[Any]], record: RunRecord, seconds: float) -> str:
     """Return how many superpixels of which image took how long."""
     count = int(labels.max()) - record.start_label + 1
-    size = " x ".join(map(str, labels.shape))
-    return f"{count} superpixels in {size} pixels, {seconds:.1f} s"
+    return f"{count} superpixels in {size_text(labels.shape)} pixels, {seconds:.1f} s"

@@ -54,7 +54,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.disk import images
+from napari_pcnet.disk import pictures
+from napari_pcnet.disk.image import stretched
+from napari_pcnet.disk.labels import read_labels
+from napari_pcnet.shapes import size_text
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
@@ -129,7 +132,7 @@ class Pair:
         if pixels.shape[2] not in (1, 3, 4):
             pixels = pixels.mean(axis=2, keepdims=True, dtype=np.float64).astype(pixels.dtype)
         if pixels.dtype != np.uint8:
-            pixels = images.stretched(pixels).astype(np.uint8)
+            pixels = stretched(pixels).astype(np.uint8)
         return np.ascontiguousarray(np.broadcast_to(pixels[..., :3], (*pixels.shape[:2], 3)))
 
     def read_annotations(self) -> list[Labels]:
@@ -150,7 +153,7 @@ class Pair:
     def _pixels(self) -> NDArray[Any]:
         if self.index is not None:
             return _nyuv2_image(self.image, self.index)
-        image = images.read_image(self.image)
+        image = pictures.read_image(self.image)
         if image.channel_axis is None:
             return np.asarray(image.pixels)
         return np.moveaxis(image.pixels, image.channel_axis, -1)
@@ -162,8 +165,8 @@ class Pair:
         labels = annotation.read()
         if labels.shape != self.image_shape:
             raise ValueError(
-                f"{annotation.path} is {_size(labels.shape)} pixels, but its image {self.image} is "
-                f"{_size(self.image_shape)}; they must be the same"
+                f"{annotation.path} is {size_text(labels.shape)} pixels, but its image {self.image} is "
+                f"{size_text(self.image_shape)}; they must be the same"
             )
         return labels
 
@@ -483,20 +486,20 @@ def _match(
 
 
 def _decode_picture(path: Path, _index: int) -> Labels:
-    labels: Labels = images.read_labels(path)
+    labels: Labels = read_labels(path)
     return labels
 
 
 def _decode_blue(path: Path, _index: int) -> Labels:
     """Read class ids as the authors of Face-Human do: the first channel in OpenCV's order."""
-    image = images.read_image(path)
+    image = pictures.read_image(path)
     ids: Labels = image.pixels if image.channel_axis is None else image.pixels[..., 2]
     return ids
 
 
 def _decode_mask(path: Path, _index: int) -> Labels:
     """Read a mask as 0 and 1, apart at half of what its type can say: its edges may be soft."""
-    image = images.read_image(path)
+    image = pictures.read_image(path)
     grey = image.pixels if image.channel_axis is None else image.pixels.max(axis=image.channel_axis)
     largest = 1 if grey.dtype == bool else np.iinfo(grey.dtype).max
     inside: Labels = (grey > largest // 2).astype(np.uint8)
@@ -582,7 +585,3 @@ def _damage_in_a_sentence(path: Path, what: str) -> Iterator[None]:
     ) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path} cannot be read as {what}: {reason}") from error
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
