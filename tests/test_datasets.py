@@ -299,7 +299,7 @@ def test_nyuv2_is_split_as_its_authors_did(nyu):
 
 def test_a_missing_split_of_nyuv2_is_named(nyu):
     (nyu / "splits.mat").unlink()
-    message = f"which images of NYUv2 are for test says {nyu / 'splits.mat'}, which is not there"
+    message = f"{nyu / 'splits.mat'}, which lists the images of NYUv2 for test, is not there"
     with refuses(FileNotFoundError, message):
         read_pairs(nyu / "test")
 

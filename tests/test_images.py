@@ -787,10 +787,20 @@ def test_a_zarr_is_one_compressed_array_in_chunks_of_one_plane(tmp_path: Path) -
     assert read_image(tmp_path / "out.zarr").channel_axis is None
 
 
-def test_a_written_zarr_can_be_read_by_whoever_can_read_the_folder(tmp_path: Path) -> None:
-    write_labels(tmp_path / "out.zarr", LABELS)
-    (tmp_path / "made").mkdir()
-    assert (tmp_path / "out.zarr").stat().st_mode == (tmp_path / "made").stat().st_mode
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+@pytest.mark.parametrize("name", ["out.tif", "out.zarr"])
+def test_what_is_written_has_the_rights_of_any_new_file(tmp_path: Path, name: str, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_labels(tmp_path / name, LABELS)
+        (tmp_path / "file").touch()
+        (tmp_path / "folder").mkdir()
+        after = os.umask(before)
+    finally:
+        os.umask(before)
+    other = tmp_path / ("file" if name == "out.tif" else "folder")
+    assert (tmp_path / name).stat().st_mode == other.stat().st_mode
+    assert after == umask
 
 
 def test_a_png_refuses_a_stack(tmp_path: Path) -> None:

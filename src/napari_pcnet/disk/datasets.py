@@ -1,7 +1,7 @@
 """Pairs of an image and its ground truth, as published sets hold them on disk.
 
-`read_pairs` is given a split; where the rest lies follows from that. ``A`` is the number of an
-annotator, and ``.png`` of labels may also be ``.tif``.
+`read_pairs` takes the folder of a split and finds the rest from there. ``A`` is the number of an
+annotator, and labels in ``.png`` may also be in ``.tif``.
 
 ==========  ==============================  ==========================================================
 layout      split                           image and annotation
@@ -19,14 +19,14 @@ mapillary   ``training/``, ``validation/``  ``images/ID.jpg`` with the first the
 big         ``BIG/SPLIT/``                  ``NAME_im.jpg`` with ``NAME_gt.png`` [6]_
 ==========  ==============================  ==========================================================
 
-Annotations of bsds500 and nyuv2 are looked for in ``csv_groundTruth`` before ``groundTruth``: the
-superpixel benchmark made the former of the latter, and of NYUv2 only the former has the size of its cropped
-images. ``NYU/SPLIT`` and ``ROOT/SPLIT`` need not exist. No copy of Face-Human was at hand: its layout is
-what its authors' code reads.
+Annotations of bsds500 and nyuv2 are read from ``csv_groundTruth`` where it exists, else from
+``groundTruth``: the superpixel benchmark made the former from the latter, and of NYUv2 only the former
+has the size of the cropped images. ``NYU/SPLIT`` and ``ROOT/SPLIT`` need not exist. The layout of
+Face-Human is the one its authors' code reads; it has not been tried on the set itself.
 
 Labels are the files' own integers; of a palette the indices. In NYUv2's own file and in Mapillary's
-instances an object is class * 256 + instance, 0 in the former where nothing was labelled. Of BIG 1 is the
-object and 0 the rest. If Face-Human's labels have colours, blue is the class, as for its authors.
+instances an object is class * 256 + instance; the former has 0 where nothing is labelled. In BIG the
+object is 1 and the rest 0. If Face-Human's labels have colours, blue is the class, as for its authors.
 
 References
 ----------
@@ -65,7 +65,7 @@ TRUTH_ENDINGS = (".mat", ".csv", *LABEL_ENDINGS)
 
 NYUV2_FILE = "nyu_depth_v2_labeled.mat"
 INSTANCES_PER_CLASS = 256
-"""Steps between the numbers of two classes: an instance of NYUv2 is numbered in 8 bits."""
+"""Step between the numbers of two classes: NYUv2 numbers instances in 8 bits."""
 
 Labels: TypeAlias = NDArray[np.integer]
 
@@ -88,7 +88,7 @@ class Annotation:
     kind: str = "picture"
 
     def read(self) -> Labels:
-        """Read it as ``(H, W)`` integers.
+        """Read the annotation as ``(H, W)`` integers.
 
         Raises
         ------
@@ -122,8 +122,8 @@ class Pair:
     def read_image(self) -> NDArray[np.uint8]:
         """Read the image as ``(H, W, 3)`` uint8.
 
-        8-bit values are as they are, others are stretched from the image's extremes. Grey is repeated;
-        of two channels, or more than RGBA has, the mean is taken.
+        8-bit values stay as they are; others are stretched between the image's extremes. Grey is repeated
+        three times, and so is the mean of two channels, or of more than RGBA has.
         """
         pixels = self._pixels()
         vars(self)["image_shape"] = pixels.shape[:2]  # so that read_annotations need not decode it again
@@ -141,7 +141,7 @@ class Pair:
         Raises
         ------
         ValueError
-            If one has not the size of the image; the message names both files.
+            If the size of one differs from that of the image; the message names both files.
         """
         return [self.read_annotation(each) for each in self.annotations]
 
@@ -177,14 +177,14 @@ def read_pairs(folder: Path, layout: str = "auto") -> list[Pair]:
     Parameters
     ----------
     folder : Path
-        The split, as the table of this module says.
+        The split, as in the table of this module.
     layout : str
-        One of `LAYOUTS`, or ``"auto"`` for the first of them of which something is there.
+        One of `LAYOUTS`, or ``"auto"`` for the first of them that the folder has something of.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such split or an image has no annotation; the message names what was looked for.
+        If there is no such split, or an image has no annotation; the message names the paths that were tried.
     ValueError
         If the layout is unknown, a file damaged, or h5py is needed and missing.
     """
@@ -201,7 +201,7 @@ def read_pairs(folder: Path, layout: str = "auto") -> list[Pair]:
 
 
 def sound_pairs(folder: Path) -> tuple[list[Pair], list[str]]:
-    """Read every file of a split once, and part what can be learnt from from what can't.
+    """Read every file of a split once; separate the pairs fit for training from the faults of the others.
 
     Parameters
     ----------
@@ -211,9 +211,9 @@ def sound_pairs(folder: Path) -> tuple[list[Pair], list[str]]:
     Returns
     -------
     list of Pair
-        Those of which every file can be read and has a boundary in it.
+        Those whose files can all be read, and whose annotations all have a boundary.
     list of str
-        A sentence for each file that is missing, unreadable, of another size, in colours, or of a
+        A message for each file that is missing, unreadable, of another size, in colours, or of a
         single class.
 
     Raises
@@ -228,7 +228,7 @@ def sound_pairs(folder: Path) -> tuple[list[Pair], list[str]]:
 
 
 def damage_of(pair: Pair) -> list[str]:
-    """Say in a sentence each what of a pair cannot be learnt from; nothing if all of it can."""
+    """Return a message for each file of a pair that is unfit for training; empty if all are fit."""
     try:
         pair.read_image()
     except (OSError, ValueError) as error:
@@ -247,7 +247,7 @@ def damage_of(pair: Pair) -> list[str]:
 
 
 def _pairs_and_gaps(folder: Path) -> tuple[list[Pair], list[str]]:
-    """Pairs of a split; images without labels are named where the layout is plain."""
+    """Return the pairs of a split and, of a plain layout, a message for each image without labels."""
     if _detect(folder) != "plain":
         return read_pairs(folder), []
     missing: list[str] = []
@@ -266,12 +266,12 @@ def annotation_files(
     names : collection of str
         Names of the images.
     endings : tuple of str
-        Of the files to take, in small letters.
+        Endings of the files to take, in lower case.
 
     Returns
     -------
     dict
-        From name to files. ``ID-A`` counts for ``ID``, unless there is an image ``ID-A``.
+        From name to files. ``ID-A`` belongs to ``ID``, unless there is an image ``ID-A``.
     """
     by_name: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
@@ -283,12 +283,12 @@ def annotation_files(
 
 
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
-    """Return files by their name without ending; two of one name are refused.
+    """Return files by their name without its ending.
 
     Raises
     ------
     ValueError
-        If two have one name.
+        If two files have the same name.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -299,12 +299,12 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def annotations_of(path: Path) -> tuple[Annotation, ...]:
-    """List what a file of ground truth holds: of a BSDS500 ``.mat`` several annotations, else one.
+    """List the annotations in a file: a ``.mat`` of BSDS500 may hold several, any other file holds one.
 
     Raises
     ------
     ValueError
-        If a ``.mat`` holds no ground truth as BSDS500 has it.
+        If a ``.mat`` holds no ground truth in the form of BSDS500.
     """
     ending = path.suffix.lower()
     if ending == ".mat":
@@ -316,13 +316,13 @@ def annotations_of(path: Path) -> tuple[Annotation, ...]:
 
 
 class Layout(NamedTuple):
-    """How a published set lies on disk."""
+    """How a published set is laid out on disk."""
 
     markers: Callable[[Path], list[Path]]
-    """Paths of which one is there if a split has this layout; a star in a name stands for anything."""
+    """Paths one of which exists if a split has this layout; a star in a name matches anything."""
 
     read: Callable[[Path], list[Pair]]
-    """What lists the pairs of a split."""
+    """Lists the pairs of a split."""
 
 
 def _detect(folder: Path) -> str:
@@ -377,7 +377,7 @@ def _read_nyuv2(folder: Path) -> list[Pair]:
 
 
 def _nyuv2_pair(file: Path, index: int) -> Pair:
-    # Named as the superpixel benchmark names its images.
+    # The superpixel benchmark names its images so.
     return Pair(f"{index + 1:08d}", file, (Annotation(file, index, "nyuv2"),), index)
 
 
@@ -386,8 +386,8 @@ def _nyuv2_split(path: Path, name: str) -> list[int]:
     if name not in ("train", "test"):
         raise FileNotFoundError(f"the splits of NYUv2 are train and test, got {path.with_name(name)}")
     if not path.is_file():
-        raise FileNotFoundError(f"which images of NYUv2 are for {name} says {path}, which is not there")
-    with _damage_in_a_sentence(path, f"a MATLAB file with {name}Ndxs"):
+        raise FileNotFoundError(f"{path}, which lists the images of NYUv2 for {name}, is not there")
+    with _naming_damage(path, f"a MATLAB file with {name}Ndxs"):
         return [int(number) for number in _matlab(path, f"{name}Ndxs").ravel()]
 
 
@@ -415,7 +415,7 @@ def _face_human_pair(listed: Path, name: str) -> Pair:
 
 
 def _mapillary_labels(folder: Path) -> list[Path]:
-    # v1.2 has the 66 classes that the set's paper describes.
+    # v1.2 has the 66 classes that the paper on the set describes.
     versions = [folder / "v1.2", folder / "v2.0"]
     if folder.name in ("training", "validation"):
         versions.append(folder)
@@ -450,7 +450,7 @@ LAYOUTS: dict[str, Layout] = {
     "nyuv2": Layout(lambda folder: _nyuv2_files(folder) + _ground_truths(folder), _read_nyuv2),
     "big": Layout(lambda folder: [folder / "*_gt.png"], _read_big),
 }
-"""The layouts by name, in the order in which they are looked for."""
+"""The layouts by name, in the order in which ``"auto"`` tries them."""
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -464,7 +464,7 @@ def _images_in(folder: Path) -> list[Path]:
 def _match(
     found: list[Path], folder: Path, endings: tuple[str, ...], missing: list[str] | None = None
 ) -> list[Pair]:
-    """Give every image the annotations of its name; one without is an error, or put down in `missing`."""
+    """Give every image the annotations of its name; one without is an error, or noted in `missing`."""
     files, first = annotation_files(folder, {path.stem for path in found}, endings), endings[0]
     for path in found:
         if path.stem not in files:
@@ -491,14 +491,14 @@ def _decode_picture(path: Path, _index: int) -> Labels:
 
 
 def _decode_blue(path: Path, _index: int) -> Labels:
-    """Read class ids as the authors of Face-Human do: the first channel in OpenCV's order."""
+    """Read class ids as the authors of Face-Human do, from the first channel in OpenCV's order."""
     image = pictures.read_image(path)
     ids: Labels = image.pixels if image.channel_axis is None else image.pixels[..., 2]
     return ids
 
 
 def _decode_mask(path: Path, _index: int) -> Labels:
-    """Read a mask as 0 and 1, apart at half of what its type can say: its edges may be soft."""
+    """Read a mask as 0 and 1, divided at half the range of its type, for its edges may be soft."""
     image = pictures.read_image(path)
     grey = image.pixels if image.channel_axis is None else image.pixels.max(axis=image.channel_axis)
     largest = 1 if grey.dtype == bool else np.iinfo(grey.dtype).max
@@ -507,23 +507,23 @@ def _decode_mask(path: Path, _index: int) -> Labels:
 
 
 def _decode_csv(path: Path, _index: int) -> Labels:
-    with _damage_in_a_sentence(path, "a table of whole numbers with commas"):
+    with _naming_damage(path, "a table of whole numbers with commas"):
         return np.loadtxt(path, delimiter=",", dtype=np.int32, ndmin=2)
 
 
 def _decode_cell(path: Path, index: int) -> Labels:
     """Read one annotation of BSDS500: a cell of ``groundTruth``, a struct with ``Segmentation``."""
-    with _damage_in_a_sentence(path, "a MATLAB file with groundTruth"):
+    with _naming_damage(path, "a MATLAB file with groundTruth"):
         cell = _matlab(path, "groundTruth").ravel()[index]
         labels: Labels = cell["Segmentation"][0, 0]
     return labels
 
 
 def _count_cells(path: Path) -> int:
-    """Count the annotations in a file of BSDS500 by its table of contents, without reading them."""
+    """Count the annotations in a file of BSDS500 from its table of contents, without reading them."""
     from scipy.io import whosmat
 
-    with _damage_in_a_sentence(path, "a MATLAB file with groundTruth"):
+    with _naming_damage(path, "a MATLAB file with groundTruth"):
         shapes = {name: shape for name, shape, _type in whosmat(path)}
         return int(np.prod(shapes["groundTruth"]))
 
@@ -564,12 +564,13 @@ def _open_hdf5(path: Path) -> Iterator[Any]:  # Any: h5py, which may be missing,
         h5py = import_module("h5py")
     except ModuleNotFoundError as error:
         raise ValueError(f"{path} needs h5py, which is not installed; pip install h5py") from error
-    with _damage_in_a_sentence(path, "NYUv2's labelled set"), h5py.File(path, "r") as arrays:
+    with _naming_damage(path, "NYUv2's labelled set"), h5py.File(path, "r") as arrays:
         yield arrays
 
 
 @contextmanager
-def _damage_in_a_sentence(path: Path, what: str) -> Iterator[None]:
+def _naming_damage(path: Path, what: str) -> Iterator[None]:
+    """Name the file and the reason in the error of a reader."""
     from scipy.io.matlab import MatReadError
 
     try:

@@ -37,7 +37,7 @@ class Image:
 
 
 def upright(image: Image, orientation: int) -> Image:
-    """Turn the picture so that its first row is the top, by the value of the orientation tag.
+    """Turn an image so that its first row is the top, by the value of the orientation tag.
 
     >>> upright(Image(np.array([[1, 2, 3]]), None), 6).pixels
     array([[1],
@@ -49,7 +49,7 @@ def upright(image: Image, orientation: int) -> Image:
     rows, columns = plane_axes(image.pixels.ndim, image.channel_axis)
 
     def turn(array: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
-        # 5 to 8 store columns as rows; of the rest, and after that, rows or columns may run backwards.
+        # 5 to 8 store columns as rows; rows or columns may then run backwards, as those of 2 to 4 may.
         if orientation >= 5:
             array = np.swapaxes(array, rows, columns)
         if orientation in (3, 4, 7, 8):
@@ -63,7 +63,10 @@ def upright(image: Image, orientation: int) -> Image:
 
 
 def split_alpha(pixels: NDArray[Any], axis: int, alphas: list[int]) -> Image:
-    """Take the alpha channels out; the first one says what can be seen."""
+    """Take the alpha channels out of pixels; the first one makes the mask.
+
+    Only what is fully transparent, of alpha 0, is outside the mask.
+    """
     mask = np.take(pixels, alphas[0], axis=axis) > 0
     colours = np.delete(pixels, alphas, axis=axis)
     one = colours.shape[axis] == 1
@@ -75,7 +78,7 @@ def split_alpha(pixels: NDArray[Any], axis: int, alphas: list[int]) -> Image:
 
 
 def stretched(pixels: NDArray[Any]) -> NDArray[np.float64]:
-    """Stretch intensities of any type to 0..255; what is not finite becomes 0."""
+    """Stretch intensities of any type to whole numbers 0..255; what is not finite becomes 0."""
     values = pixels.astype(np.float64)
     finite = np.isfinite(values)
     low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
