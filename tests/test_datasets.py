@@ -11,7 +11,8 @@ import tifffile
 from PIL import Image
 from scipy.io import savemat
 
-from napari_pcnet.disk.datasets import LAYOUTS, Annotation, Pair, read_pairs
+from napari_pcnet.disk.annotations import Annotation
+from napari_pcnet.disk.datasets import LAYOUTS, Pair, read_pairs
 
 LEFT = np.repeat([[1, 1, 2, 2, 2]], 4, axis=0).astype(np.uint8)
 TOP = np.repeat([[3], [3], [3], [7]], 5, axis=1).astype(np.uint8)

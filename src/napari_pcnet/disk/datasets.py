@@ -41,63 +41,28 @@ References
 from __future__ import annotations
 
 import os
-import zlib
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.disk import pictures
+from napari_pcnet.disk import nyuv2, pictures
+from napari_pcnet.disk.annotations import (
+    LABEL_ENDINGS,
+    TRUTH_ENDINGS,
+    Annotation,
+    Labels,
+    annotation_files,
+    annotations_of,
+)
 from napari_pcnet.disk.image import stretched
-from napari_pcnet.disk.labels import read_labels
 from napari_pcnet.shapes import size_text
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-LABEL_ENDINGS = (".png", ".tif", ".tiff")
-TRUTH_ENDINGS = (".mat", ".csv", *LABEL_ENDINGS)
-
-NYUV2_FILE = "nyu_depth_v2_labeled.mat"
-INSTANCES_PER_CLASS = 256
-"""Step between the numbers of two classes: NYUv2 numbers instances in 8 bits."""
-
-Labels: TypeAlias = NDArray[np.integer]
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """One annotation of an image: a file, or one of those that a file holds.
-
-    Attributes
-    ----------
-    path : Path
-    index : int
-        Which of the file's annotations, from 0.
-    kind : str
-        How the file holds them: one of the names in `_DECODERS`.
-    """
-
-    path: Path
-    index: int = 0
-    kind: str = "picture"
-
-    def read(self) -> Labels:
-        """Read the annotation as ``(H, W)`` integers.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the file does not exist.
-        ValueError
-            If the file does not hold what its kind says.
-        """
-        return _DECODERS[self.kind](self.path, self.index)
 
 
 @dataclass(frozen=True)
@@ -152,7 +117,7 @@ class Pair:
 
     def _pixels(self) -> NDArray[Any]:
         if self.index is not None:
-            return _nyuv2_image(self.image, self.index)
+            return nyuv2.read_image(self.image, self.index)
         image = pictures.read_image(self.image)
         if image.channel_axis is None:
             return np.asarray(image.pixels)
@@ -255,33 +220,6 @@ def _pairs_and_gaps(folder: Path) -> tuple[list[Pair], list[str]]:
     return _match(found, folder / "labels", LABEL_ENDINGS, missing), missing
 
 
-def annotation_files(
-    folder: Path, names: Collection[str], endings: tuple[str, ...] = TRUTH_ENDINGS
-) -> dict[str, list[Path]]:
-    """Collect the files of a folder under the name of their image, sorted.
-
-    Parameters
-    ----------
-    folder : Path
-    names : collection of str
-        Names of the images.
-    endings : tuple of str
-        Endings of the files to take, in lower case.
-
-    Returns
-    -------
-    dict
-        From name to files. ``ID-A`` belongs to ``ID``, unless there is an image ``ID-A``.
-    """
-    by_name: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in endings:
-            stem, dash, annotator = path.stem.rpartition("-")
-            is_one_of_several = dash and annotator.isdigit() and path.stem not in names
-            by_name[stem if is_one_of_several else path.stem].append(path)
-    return dict(by_name)
-
-
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     """Return files by their name without its ending.
 
@@ -296,20 +234,6 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
         if other != path:
             raise ValueError(f"{other} and {path.name} have one name; rename one of them")
     return found
-
-
-def annotations_of(path: Path) -> tuple[Annotation, ...]:
-    """List the annotations in a file: a ``.mat`` of BSDS500 may hold several, any other file holds one.
-
-    Raises
-    ------
-    ValueError
-        If a ``.mat`` holds no ground truth in the form of BSDS500.
-    """
-    ending = path.suffix.lower()
-    if ending == ".mat":
-        return tuple(Annotation(path, index, "cell") for index in range(_count_cells(path)))
-    return (Annotation(path, kind="csv" if ending == ".csv" else "picture"),)
 
 
 # -- layouts ---------------------------------------------------------------------------------------
@@ -362,33 +286,22 @@ def _read_bsds500(folder: Path) -> list[Pair]:
 
 
 def _nyuv2_files(folder: Path) -> list[Path]:
-    return [folder / NYUV2_FILE, folder.parent / NYUV2_FILE]
+    return [folder / nyuv2.FILE, folder.parent / nyuv2.FILE]
 
 
 def _read_nyuv2(folder: Path) -> list[Pair]:
     file = next(filter(Path.is_file, _nyuv2_files(folder)), None)
     if file is None:
         return _read_bsds500(folder)
-    with _open_hdf5(file) as arrays:
-        numbers: Iterable[int] = range(1, len(arrays["images"]) + 1)
+    numbers: Iterable[int] = range(1, nyuv2.count_images(file) + 1)
     if folder != file.parent:
-        numbers = _nyuv2_split(file.with_name("splits.mat"), folder.name)
+        numbers = nyuv2.read_split(file.with_name(nyuv2.SPLITS_FILE), folder.name)
     return [_nyuv2_pair(file, number - 1) for number in numbers]
 
 
 def _nyuv2_pair(file: Path, index: int) -> Pair:
     # The superpixel benchmark names its images so.
     return Pair(f"{index + 1:08d}", file, (Annotation(file, index, "nyuv2"),), index)
-
-
-def _nyuv2_split(path: Path, name: str) -> list[int]:
-    """Numbers of the images of a split, from 1."""
-    if name not in ("train", "test"):
-        raise FileNotFoundError(f"the splits of NYUv2 are train and test, got {path.with_name(name)}")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}, which lists the images of NYUv2 for {name}, is not there")
-    with _naming_damage(path, f"a MATLAB file with {name}Ndxs"):
-        return [int(number) for number in _matlab(path, f"{name}Ndxs").ravel()]
 
 
 def _face_human_list(folder: Path) -> Path:
@@ -480,109 +393,3 @@ def _match(
         for path in found
         if path.stem in files
     ]
-
-
-# -- files -----------------------------------------------------------------------------------------
-
-
-def _decode_picture(path: Path, _index: int) -> Labels:
-    labels: Labels = read_labels(path)
-    return labels
-
-
-def _decode_blue(path: Path, _index: int) -> Labels:
-    """Read class ids as the authors of Face-Human do, from the first channel in OpenCV's order."""
-    image = pictures.read_image(path)
-    ids: Labels = image.pixels if image.channel_axis is None else image.pixels[..., 2]
-    return ids
-
-
-def _decode_mask(path: Path, _index: int) -> Labels:
-    """Read a mask as 0 and 1, divided at half the range of its type, for its edges may be soft."""
-    image = pictures.read_image(path)
-    grey = image.pixels if image.channel_axis is None else image.pixels.max(axis=image.channel_axis)
-    largest = 1 if grey.dtype == bool else np.iinfo(grey.dtype).max
-    inside: Labels = (grey > largest // 2).astype(np.uint8)
-    return inside
-
-
-def _decode_csv(path: Path, _index: int) -> Labels:
-    with _naming_damage(path, "a table of whole numbers with commas"):
-        return np.loadtxt(path, delimiter=",", dtype=np.int32, ndmin=2)
-
-
-def _decode_cell(path: Path, index: int) -> Labels:
-    """Read one annotation of BSDS500: a cell of ``groundTruth``, a struct with ``Segmentation``."""
-    with _naming_damage(path, "a MATLAB file with groundTruth"):
-        cell = _matlab(path, "groundTruth").ravel()[index]
-        labels: Labels = cell["Segmentation"][0, 0]
-    return labels
-
-
-def _count_cells(path: Path) -> int:
-    """Count the annotations in a file of BSDS500 from its table of contents, without reading them."""
-    from scipy.io import whosmat
-
-    with _naming_damage(path, "a MATLAB file with groundTruth"):
-        shapes = {name: shape for name, shape, _type in whosmat(path)}
-        return int(np.prod(shapes["groundTruth"]))
-
-
-def _matlab(path: Path, variable: str) -> NDArray[Any]:
-    from scipy.io import loadmat
-
-    values: NDArray[Any] = loadmat(path, variable_names=[variable])[variable]
-    return values
-
-
-def _decode_nyuv2(path: Path, index: int) -> Labels:
-    with _open_hdf5(path) as arrays:
-        classes, instances = arrays["labels"][index], arrays["instances"][index]
-    objects: Labels = classes.T.astype(np.int32) * INSTANCES_PER_CLASS + instances.T
-    return objects
-
-
-def _nyuv2_image(path: Path, index: int) -> NDArray[np.uint8]:
-    with _open_hdf5(path) as arrays:
-        pixels: NDArray[np.uint8] = arrays["images"][index]
-    return pixels.transpose(2, 1, 0)  # HDF5 has MATLAB's axes backwards: (C, W, H)
-
-
-_DECODERS: dict[str, Callable[[Path, int], Labels]] = {
-    "picture": _decode_picture,
-    "blue": _decode_blue,
-    "mask": _decode_mask,
-    "csv": _decode_csv,
-    "cell": _decode_cell,
-    "nyuv2": _decode_nyuv2,
-}
-
-
-@contextmanager
-def _open_hdf5(path: Path) -> Iterator[Any]:  # Any: h5py, which may be missing, stays in here
-    try:
-        h5py = import_module("h5py")
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{path} needs h5py, which is not installed; pip install h5py") from error
-    with _naming_damage(path, "NYUv2's labelled set"), h5py.File(path, "r") as arrays:
-        yield arrays
-
-
-@contextmanager
-def _naming_damage(path: Path, what: str) -> Iterator[None]:
-    """Name the file and the reason in the error of a reader."""
-    from scipy.io.matlab import MatReadError
-
-    try:
-        yield
-    except (
-        LookupError,
-        MatReadError,
-        NotImplementedError,
-        OSError,
-        TypeError,
-        ValueError,
-        zlib.error,
-    ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path} cannot be read as {what}: {reason}") from error

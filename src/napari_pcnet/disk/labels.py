@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.disk import pillow_files, tiff, zarr_store
+from napari_pcnet.disk.damage import READER_ERRORS
 from napari_pcnet.disk.formats import LABEL_SUFFIXES, LARGEST_PNG_LABEL, NOTES_KEY, Format, format_of
 from napari_pcnet.disk.output import check_output
-from napari_pcnet.disk.pictures import READER_ERRORS, read_into_memory
+from napari_pcnet.disk.pictures import read_into_memory
 from napari_pcnet.shapes import size_text
 
 

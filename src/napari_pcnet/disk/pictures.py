@@ -6,10 +6,6 @@ only where it is sliced.
 """
 
 import os
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,27 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.disk import pillow_files, tiff, zarr_store
+from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.formats import Format, format_of
 from napari_pcnet.disk.image import Image
 from napari_pcnet.shapes import size_text
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
 
-# A reader's answer to a damaged file may be any of these; none of them is a bug of ours.
-READER_ERRORS = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,  # a size field that says terabytes
-    OSError,
-    RuntimeError,  # imagecodecs' own errors
-    SyntaxError,  # a broken png
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
+_IN_WORDS: dict[Format, str] = {
+    "picture": "a tif, png or jpg picture",
+    "tif": "a tif, png or jpg picture",
+    "zarr": "a zarr",
+}
 
 
 def read_image(
@@ -103,7 +90,7 @@ def count_levels(path: str | os.PathLike[str]) -> int:
     """
     path = Path(path)
     kind = format_of(path)
-    with _naming_damage(path, kind):
+    with naming_damage(path, _IN_WORDS[kind]):
         if kind == "zarr":
             return zarr_store.count_levels(path)
         return tiff.count_levels(path) if kind == "tif" else 1
@@ -121,13 +108,13 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
 def read_into_memory(path: Path, colours_of_palette: bool = True) -> Image:
     """Read a picture, a zarr included, into arrays; of a palette the colours or the indices."""
     image = _read(path, colours_of_palette)
-    with _naming_damage(path, "zarr"):  # the others are read by now
+    with naming_damage(path, _IN_WORDS["zarr"]):  # the others are read by now
         return replace(image, pixels=np.asarray(image.pixels))
 
 
 def _read(path: Path, colours_of_palette: bool = True, level: int = 0, alpha_apart: bool = True) -> Image:
     kind = format_of(path)
-    with _naming_damage(path, kind):
+    with naming_damage(path, _IN_WORDS[kind]):
         if kind == "zarr":
             return zarr_store.read(path, level)
         if kind == "tif":
@@ -135,17 +122,6 @@ def _read(path: Path, colours_of_palette: bool = True, level: int = 0, alpha_apa
                 path, level=level, colours_of_palette=colours_of_palette, alpha_apart=alpha_apart
             )
         return pillow_files.read(path, colours_of_palette)
-
-
-@contextmanager
-def _naming_damage(path: Path, kind: Format) -> Iterator[None]:
-    """Name the file and the reason in the error of a reader."""
-    try:
-        yield
-    except READER_ERRORS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        what = "zarr" if kind == "zarr" else "tif, png or jpg picture"
-        raise ValueError(f"{path} cannot be read as a {what}: {reason}") from error
 
 
 def _check_level(path: Path, level: int) -> None:

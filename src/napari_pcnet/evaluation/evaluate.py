@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.disk import pictures
-from napari_pcnet.disk.datasets import TRUTH_ENDINGS, Annotation, annotation_files, annotations_of, by_stem
+from napari_pcnet.disk.annotations import TRUTH_ENDINGS, Annotation, annotation_files, annotations_of
+from napari_pcnet.disk.datasets import by_stem
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.disk.formats import LABEL_SUFFIXES
 from napari_pcnet.disk.labels import read_labels
