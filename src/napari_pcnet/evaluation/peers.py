@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.evaluation.method import Image, Labels, Method
+from napari_pcnet.evaluation.segmenter import Image, Labels, Segmenter
 from napari_pcnet.geometry.grid import Grid
 
 
@@ -194,28 +194,28 @@ def _cut(tree: Any, altitudes: NDArray[np.float64], n_segments: int) -> Labels:
 # -------------------------------------------------------------------------------------- list
 
 
-def _of_skimage(name: str, compactness: float) -> Method:
+def _of_skimage(name: str, compactness: float) -> Segmenter:
     segment = partial(_skimage_slic, compactness=compactness)
     settings = f"compactness {compactness:g}"
-    return Method(name, segment, ("skimage.segmentation",), "scikit-image", settings)
+    return Segmenter(name, segment, ("skimage.segmentation",), "scikit-image", settings)
 
 
-def _of_opencv(name: str, segment: Callable[[Image, int], Labels], settings: str) -> Method:
+def _of_opencv(name: str, segment: Callable[[Image, int], Labels], settings: str) -> Segmenter:
     lab = f"8-bit Lab, {OPENCV_ITERATIONS} iterations, {settings}"
-    return Method(name, segment, ("cv2.ximgproc",), "opencv-contrib-python-headless", lab)
+    return Segmenter(name, segment, ("cv2.ximgproc",), "opencv-contrib-python-headless", lab)
 
 
-def _of_higra(name: str, segment: Callable[[Image, int], Labels], settings: str) -> Method:
+def _of_higra(name: str, segment: Callable[[Image, int], Labels], settings: str) -> Segmenter:
     graph = f"{settings}, CIELAB, 4-adjacent pixels, cut to exactly n"
-    return Method(name, segment, ("higra", "skimage.color"), "higra scikit-image", graph)
+    return Segmenter(name, segment, ("higra", "skimage.color"), "higra scikit-image", graph)
 
 
 _RULER = f"ruler {OPENCV_RULER:g}, connectivity {OPENCV_MIN_ELEMENT_PERCENT} %"
 
-PEERS: tuple[Method, ...] = (
+PEERS: tuple[Segmenter, ...] = (
     _of_skimage("skimage-slic-10", 10),
     _of_skimage("skimage-slic-20", 20),
-    Method(
+    Segmenter(
         "skimage-felzenszwalb",
         _skimage_felzenszwalb,
         ("skimage.segmentation",),
@@ -236,7 +236,7 @@ PEERS: tuple[Method, ...] = (
         _opencv_seeds,
         f"{SEEDS_LEVELS} levels, prior {SEEDS_PRIOR}, {SEEDS_BINS} bins",
     ),
-    Method(
+    Segmenter(
         "fast-slic",
         _fast_slic,
         ("fast_slic",),
@@ -246,7 +246,7 @@ PEERS: tuple[Method, ...] = (
     ),
     _of_higra("higra-watershed", _higra_watershed, "hierarchical watershed by area"),
     _of_higra("higra-ward", _higra_ward, "binary partition tree, Ward linkage"),
-    Method(
+    Segmenter(
         "snic",
         _snic,
         ("pysnic.algorithms.snic",),
