@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_pcnet.planes import Planes
-from napari_pcnet.record import RunRecord
+from napari_pcnet.record import RunRecord, needs_no_fourth
 from napari_pcnet.run import run
 
 STACK = np.zeros((2, 40, 48, 3), np.uint8)
@@ -51,3 +51,12 @@ def test_labels_of_planes_follow_each_other_without_a_gap(method: str, start_lab
     assert found.tolist() == list(range(start_label, start_label + len(found)))
     firsts, lasts = labels.reshape(3, -1).min(axis=1), labels.reshape(3, -1).max(axis=1)
     assert (firsts[1:] == lasts[:-1] + 1).all()
+
+
+@pytest.mark.parametrize(
+    ("channels", "needs_none"), [(None, True), ((0, 1, 2), True), ((3,), False), ((4, 0), False)]
+)
+def test_the_fourth_channel_is_no_transparency_where_it_or_a_later_one_is_chosen(
+    channels: tuple[int, ...] | None, needs_none: bool
+) -> None:
+    assert needs_no_fourth(RunRecord(channels=channels)) is needs_none
