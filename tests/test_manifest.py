@@ -1,6 +1,5 @@
 """What napari is told: every contribution is there, is ours, and can be called."""
 
-from dataclasses import asdict
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -69,7 +68,7 @@ def test_the_preferences_are_the_settings_with_their_defaults(manifest: PluginMa
     from napari_pcnet.plugin.settings import Settings, read_settings
 
     properties = manifest.contributions.configurations["superpixels"].properties
-    assert {name: each.default for name, each in properties.items()} == asdict(Settings())
+    assert {name: each.default for name, each in properties.items()} == Settings().as_properties()
     assert all(each.title and each.description for each in properties.values())
     assert read_settings() == Settings()
 

@@ -13,14 +13,8 @@ from skimage.draw import polygon2mask
 
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes
-from napari_pcnet.plugin.layers import (
-    Source,
-    guess_channel_axis,
-    inside_labels,
-    inside_shapes,
-    level_shapes,
-    shear_matrix,
-)
+from napari_pcnet.plugin.roi import inside_labels, inside_shapes
+from napari_pcnet.plugin.source import Source, guess_channel_axis, level_shapes, shear_matrix
 from napari_pcnet.record import RunRecord
 
 TURNED: dict[str, Any] = {

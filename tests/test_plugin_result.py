@@ -13,8 +13,10 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.plugin.layers import Source
-from napari_pcnet.plugin.result import KEY, Cut, LookedUp, Result, at_cut, read_notes, table_of
+from napari_pcnet.plugin.cut import Cut, LookupArray, at_cut, features_table
+from napari_pcnet.plugin.metadata import KEY, read_notes
+from napari_pcnet.plugin.result_layer import ResultLayer
+from napari_pcnet.plugin.source import Source
 from napari_pcnet.record import Origin, RunRecord, notes_of
 from napari_pcnet.run import Stack, build, run
 
@@ -46,8 +48,8 @@ def _begun(
     record: RunRecord,
     editable_px: int = LARGE,
     layer: Labels | None = None,
-) -> Result:
-    return Result(viewer, source, source.planes(record), editable_px, layer)
+) -> ResultLayer:
+    return ResultLayer(viewer, source, source.planes(record), editable_px, layer)
 
 
 def _done(
@@ -56,7 +58,7 @@ def _done(
     record: RunRecord,
     editable_px: int = LARGE,
     layer: Labels | None = None,
-) -> tuple[Result, Stack]:
+) -> tuple[ResultLayer, Stack]:
     result = _begun(viewer, source, record, editable_px, layer)
     stack = build(source.pixels, record, confidence=True)
     result.finish(stack, Cut.make(stack, record, Origin(source.layer.name)))
@@ -102,7 +104,7 @@ def test_another_cut_remembers_the_tree_that_it_is_of() -> None:
 
 def test_a_table_begins_with_the_background() -> None:
     features = {"label": np.array([1, 2]), "area": np.array([5, 7]), "confidence": np.array([0.5, 0.25])}
-    table = table_of(features)
+    table = features_table(features)
     assert list(table) == ["index", "area", "confidence"]
     assert_array_equal(table["index"], [0, 1, 2])
     assert_array_equal(table["area"], [0, 5, 7])
@@ -128,7 +130,7 @@ def test_a_cut_has_labels_features_and_notes_that_agree() -> None:
 def test_looked_up_labels_slice_as_an_array_does() -> None:
     ids = np.arange(24, dtype=np.int32).reshape(2, 3, 4) % 5
     table = np.array([0, 7, 7, 9, 2], np.int32)
-    looked_up, plain = LookedUp(ids, table), table[ids]
+    looked_up, plain = LookupArray(ids, table), table[ids]
     assert (looked_up.shape, looked_up.ndim, looked_up.size, looked_up.dtype) == ((2, 3, 4), 3, 24, np.int32)
     assert_array_equal(np.asarray(looked_up), plain)
     for key in (0, (1, 2), (..., 3), (slice(None), slice(1, 3), slice(None, None, 2)), (1, 2, 3)):
@@ -139,7 +141,7 @@ def test_looked_up_labels_slice_as_an_array_does() -> None:
 def test_napari_takes_looked_up_labels() -> None:
     ids = np.arange(48, dtype=np.int32).reshape(6, 8)
     table = np.arange(48, dtype=np.int32)[::-1].copy()
-    layer = Labels([LookedUp(ids, table), LookedUp(ids[::2, ::2], table)], multiscale=True)
+    layer = Labels([LookupArray(ids, table), LookupArray(ids[::2, ::2], table)], multiscale=True)
     assert layer.data[0].shape == (6, 8) and layer.get_value((2, 3)) is not None
 
 

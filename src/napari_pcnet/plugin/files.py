@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_pcnet.disk import images
-from napari_pcnet.plugin.result import KEY
+from napari_pcnet.plugin.metadata import KEY
 
 if TYPE_CHECKING:
     from napari.layers import Labels

@@ -1,8 +1,7 @@
-"""Work beside the viewer: one task in napari's thread pool, which reports, and stops when it is told to.
+"""Jobs: functions that run in napari's thread pool, report progress, and can be stopped.
 
-A task is a function of its `Job`. It reports through it and must call `Job.check` (or `Job.progress`)
-every so often. Signals arrive in the thread of the viewer; slots of a widget that is gone are not
-called.
+A job's function takes the `Job`. It reports through it and must call `Job.check` (or `Job.progress`)
+every so often. Signals arrive in the viewer's thread; slots of a widget that is gone are not called.
 """
 
 from __future__ import annotations
@@ -11,54 +10,51 @@ import atexit
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
-
-if TYPE_CHECKING:
-    from napari.viewer import Viewer
+from qtpy.QtCore import QCoreApplication, QObject, QThreadPool, QTimer, Signal
 
 REPORT_S = 0.03
 """Least time between two reports: the viewer draws no faster."""
 
 WAIT_MS = 10_000
-"""How long the end of the application waits for its tasks; they stop within a second."""
+"""How long the application waits for its jobs when it ends; they stop within a second."""
 
 REFUSALS = (ValueError, TypeError, OSError, MemoryError)
-"""What a user can do something about; everything else is a bug, and napari shows it as one."""
+"""Errors that a user can do something about; all others are bugs, and napari shows them as such."""
 
 _running: set[Job] = set()
 """Jobs under way are kept alive here, whatever becomes of the widget that started them."""
 
 
 class Stopped(Exception):  # noqa: N818  # it is no error
-    """Leaves a task that was told to stop; never reaches a user."""
+    """Leaves a job that was stopped; never reaches a user."""
 
 
 class Job(QObject):
-    """One task under way.
+    """One function under way.
 
     Parameters
     ----------
-    task : callable
-        ``task(job)``, run in a thread; what it returns comes with `returned`.
+    function : callable
+        ``function(job)``, run in a thread; its result comes with `returned`.
     """
 
     progressed = Signal(int, int)
     """``(done, total)``"""
     changed = Signal()
-    """There is something new to be drawn."""
+    """There is something new to draw."""
     returned = Signal(object)
-    """The task is done; its result."""
+    """The function has returned; its result."""
     refused = Signal(str)
-    """The task could not be done; why, in a sentence."""
+    """The function raised one of `REFUSALS`; its message, on one line."""
     over = Signal()
-    """The last signal of all, however the task ended."""
+    """The last signal of all, however the job ended."""
 
-    def __init__(self, task: Callable[[Job], Any]) -> None:
+    def __init__(self, function: Callable[[Job], Any]) -> None:
         super().__init__()
-        self._task = task
+        self._function = function
         self._stop = threading.Event()
         self._reported_s = 0.0
         self._drawn_s = 0.0
@@ -72,21 +68,21 @@ class Job(QObject):
         return self
 
     def stop(self) -> None:
-        """Tell the task to stop; it does so at its next report, and neither returns nor refuses."""
+        """Ask the job to stop; it does so at its next report, and neither returns nor refuses."""
         self._stop.set()
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the task was told to stop."""
+        """Whether the job was asked to stop."""
         return self._stop.is_set()
 
     def check(self) -> None:
-        """Leave the task if it was told to stop. For the task's thread."""
+        """Leave the function if the job was stopped. Called in the job's thread."""
         if self._stop.is_set():
             raise Stopped
 
     def progress(self, done: int, total: int) -> None:
-        """Report progress. For the task's thread."""
+        """Report progress. Called in the job's thread."""
         self.check()
         now = time.monotonic()
         if done == total or now - self._reported_s >= REPORT_S:
@@ -94,7 +90,7 @@ class Job(QObject):
             self.progressed.emit(done, total)
 
     def draw(self, every_s: float = 0.0) -> None:
-        """Report that there is something new to be drawn. For the task's thread."""
+        """Report that there is something new to draw. Called in the job's thread."""
         self.check()
         now = time.monotonic()
         if now - self._drawn_s >= every_s:
@@ -103,7 +99,7 @@ class Job(QObject):
 
     def _work(self) -> None:
         try:
-            result = self._task(self)
+            result = self._function(self)
             self.check()
         except Stopped:
             return
@@ -118,42 +114,21 @@ class Job(QObject):
         QTimer.singleShot(0, self.over.emit)  # the viewer may draw in between
 
 
-class Wires:
-    """Connections to events of a viewer, which outlives a widget: they are cut when it goes."""
-
-    def __init__(self) -> None:
-        self._wires: list[tuple[Any, Callable[..., None]]] = []
-
-    def connect(self, event: Any, slot: Callable[..., None]) -> None:
-        """Call a slot at an event, once however often this is said."""
-        if (event, slot) not in self._wires:
-            event.connect(slot)
-            self._wires.append((event, slot))
-
-    def cut(self) -> None:
-        """Undo all connections."""
-        for event, slot in self._wires:
-            event.disconnect(slot)
-        self._wires.clear()
-
-
-def is_open(viewer: Viewer) -> bool:
-    """Whether a viewer still has its window."""
-    try:
-        viewer.window.geometry()
-    except (AttributeError, RuntimeError):  # of Python's part of it, of Qt's
-        return False
-    return True
-
-
 def stop_all() -> None:
-    """Tell every job to stop."""
+    """Ask every job to stop."""
     for job in tuple(_running):
         job.stop()
 
 
+def stop_when_application_ends() -> None:
+    """Let Qt's application stop every job before it ends."""
+    application = QCoreApplication.instance()
+    assert application is not None, "jobs need an application"
+    application.aboutToQuit.connect(stop_all_and_wait)
+
+
 def stop_all_and_wait() -> None:
-    """Tell every job to stop, and see them do it: a thread must not outlive the application."""
+    """Stop every job and wait for its end: a thread must not outlive the application."""
     stop_all()
     pool = QThreadPool.globalInstance()
     assert pool is not None, "Qt always has one"

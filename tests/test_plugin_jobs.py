@@ -11,15 +11,15 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QThreadPool
 
-from napari_pcnet.plugin import work
-from napari_pcnet.plugin.work import Job
+from napari_pcnet.plugin import jobs
+from napari_pcnet.plugin.jobs import Job
 
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left(qtbot: QtBot) -> Iterator[None]:
     yield
     pool = QThreadPool.globalInstance()
-    qtbot.waitUntil(lambda: not work._running and pool.activeThreadCount() == 0, timeout=10_000)
+    qtbot.waitUntil(lambda: not jobs._running and pool.activeThreadCount() == 0, timeout=10_000)
 
 
 class _Heard:
@@ -111,7 +111,7 @@ def test_stopping_wins_over_an_end_in_the_same_moment(qtbot: QtBot, ending: str)
 def test_progress_is_reported_no_oftener_than_it_is_drawn_but_its_end_always(
     qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "REPORT_S", 1000)
+    monkeypatch.setattr(jobs, "REPORT_S", 1000)
 
     def task(job: Job) -> None:
         for done in range(1, 101):
@@ -152,9 +152,9 @@ def test_a_growing_result_is_drawn_every_so_often(qtbot: QtBot) -> None:
 def test_a_job_lives_until_it_is_over_whoever_forgets_it(qtbot: QtBot) -> None:
     going = threading.Event()
     Job(lambda job: going.wait(10)).start()
-    assert len(work._running) == 1
+    assert len(jobs._running) == 1
     going.set()
-    qtbot.waitUntil(lambda: not work._running, timeout=10_000)
+    qtbot.waitUntil(lambda: not jobs._running, timeout=10_000)
 
 
 def test_all_jobs_are_stopped_and_waited_for_at_the_end(qtbot: QtBot) -> None:
@@ -168,10 +168,10 @@ def test_all_jobs_are_stopped_and_waited_for_at_the_end(qtbot: QtBot) -> None:
         finally:
             ended.append(job)
 
-    jobs = [Job(task).start() for _ in range(2)]
+    started = [Job(task).start() for _ in range(2)]
     qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() >= 1, timeout=10_000)
-    work.stop_all_and_wait()
-    assert all(job.is_stopped for job in jobs) and not work._running
+    jobs.stop_all_and_wait()
+    assert all(job.is_stopped for job in started) and not jobs._running
     assert QThreadPool.globalInstance().activeThreadCount() == 0
-    assert set(ended) <= set(jobs) and ended
-    work.stop_all_and_wait()  # nothing to wait for is no error
+    assert set(ended) <= set(started) and ended
+    jobs.stop_all_and_wait()  # nothing to wait for is no error
