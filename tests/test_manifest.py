@@ -1,4 +1,4 @@
-"""What napari is told: every contribution is there, is ours, and can be called."""
+"""The manifest: every contribution is there, is ours, and can be called."""
 
 from importlib import import_module, metadata
 from pathlib import Path

@@ -22,23 +22,23 @@ def _no_thread_is_left(qtbot: QtBot) -> Iterator[None]:
     qtbot.waitUntil(lambda: not jobs._running and pool.activeThreadCount() == 0, timeout=10_000)
 
 
-class _Heard:
-    """What a job says, in order."""
+class _Log:
+    """The signals of a job, in order."""
 
     def __init__(self, job: Job) -> None:
-        self.said: list[tuple[Any, ...]] = []
-        job.progressed.connect(lambda done, total: self.said.append(("progressed", done, total)))
-        job.changed.connect(lambda: self.said.append(("changed",)))
-        job.returned.connect(lambda result: self.said.append(("returned", result)))
-        job.refused.connect(lambda why: self.said.append(("refused", why)))
-        job.over.connect(lambda: self.said.append(("over",)))
+        self.signals: list[tuple[Any, ...]] = []
+        job.progressed.connect(lambda done, total: self.signals.append(("progressed", done, total)))
+        job.changed.connect(lambda: self.signals.append(("changed",)))
+        job.returned.connect(lambda result: self.signals.append(("returned", result)))
+        job.refused.connect(lambda why: self.signals.append(("refused", why)))
+        job.over.connect(lambda: self.signals.append(("over",)))
 
 
 def _do(job: Job, qtbot: QtBot) -> list[tuple[Any, ...]]:
-    heard = _Heard(job)
+    log = _Log(job)
     with qtbot.waitSignal(job.over, timeout=10_000):
         job.start()
-    return heard.said
+    return log.signals
 
 
 def test_a_job_works_in_another_thread_and_returns(qtbot: QtBot) -> None:
@@ -73,28 +73,28 @@ def test_a_bug_is_no_sentence_but_shown_as_what_it_is(qtbot: QtBot) -> None:
         raise ZeroDivisionError("a bug")
 
     with qtbot.captureExceptions() as caught:
-        said = _do(Job(task), qtbot)
-    assert said == [("over",)]
+        signals = _do(Job(task), qtbot)
+    assert signals == [("over",)]
     assert [kind for kind, _, _ in caught] == [ZeroDivisionError]
 
 
-def test_a_job_that_is_told_to_stop_neither_returns_nor_refuses(qtbot: QtBot) -> None:
-    begun, told = threading.Event(), threading.Event()
+def test_a_job_that_is_stopped_neither_returns_nor_refuses(qtbot: QtBot) -> None:
+    begun, stopped = threading.Event(), threading.Event()
 
     def task(job: Job) -> str:
         begun.set()
-        assert told.wait(10)
+        assert stopped.wait(10)
         job.check()
         return "never"
 
     job = Job(task)
-    heard = _Heard(job)
+    log = _Log(job)
     with qtbot.waitSignal(job.over, timeout=10_000):
         job.start()
         assert begun.wait(10)
         job.stop()
-        told.set()
-    assert heard.said == [("over",)] and job.is_stopped
+        stopped.set()
+    assert log.signals == [("over",)] and job.is_stopped
 
 
 @pytest.mark.parametrize("ending", ["returns", "refuses"])
@@ -117,12 +117,12 @@ def test_progress_is_reported_no_oftener_than_it_is_drawn_but_its_end_always(
         for done in range(1, 101):
             job.progress(done, 100)
 
-    said = _do(Job(task), qtbot)
-    assert said[-3:] == [("progressed", 100, 100), ("returned", None), ("over",)]
-    assert len(said) <= 4  # the first one may come, too
+    signals = _do(Job(task), qtbot)
+    assert signals[-3:] == [("progressed", 100, 100), ("returned", None), ("over",)]
+    assert len(signals) <= 4  # the first one may come, too
 
 
-def test_progress_stops_a_job_that_is_told_to(qtbot: QtBot) -> None:
+def test_progress_stops_a_job_that_is_stopped(qtbot: QtBot) -> None:
     reached = []
 
     def task(job: Job) -> None:

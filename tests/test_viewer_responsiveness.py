@@ -73,7 +73,7 @@ def _open(make_napari_viewer: MakeViewer, qtbot: QtBot) -> tuple[napari.Viewer, 
     return viewer, widget
 
 
-def _see_no_thread(qtbot: QtBot) -> None:
+def _wait_for_threads(qtbot: QtBot) -> None:
     pool = QThreadPool.globalInstance()
     qtbot.waitUntil(lambda: not jobs._running and pool.activeThreadCount() == 0, timeout=60_000)
 
@@ -101,7 +101,7 @@ def test_the_viewer_is_never_held_up_by_a_run_or_the_slider(
     gaps.stop()
     assert int(layer.data[0].max()) == 300 == len(layer.features) - 1
     assert gaps.longest_work_s < LONGEST_WORK_S
-    _see_no_thread(qtbot)
+    _wait_for_threads(qtbot)
 
 
 def test_a_large_run_is_cancelled_while_the_viewer_goes_on(
@@ -127,4 +127,4 @@ def test_a_large_run_is_cancelled_while_the_viewer_goes_on(
     assert_array_equal(image.data[:256, :256], _large_picture()[:256, :256])
     assert gaps.longest_work_s < LONGEST_WORK_S
     assert widget.result is None and widget.run_panel.run_button.isEnabled()
-    _see_no_thread(qtbot)
+    _wait_for_threads(qtbot)

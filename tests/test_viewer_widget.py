@@ -52,10 +52,10 @@ def opened(
     qtbot.waitUntil(lambda: widget.machine is not None, timeout=60_000)
     widget.form.size_fields.count.setValue(N)
     yield viewer, widget
-    _see_no_thread(qtbot)
+    _wait_for_threads(qtbot)
 
 
-def _see_no_thread(qtbot: QtBot) -> None:
+def _wait_for_threads(qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: not jobs._running, timeout=60_000)
     pool = QThreadPool.globalInstance()
     qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=60_000)
@@ -72,7 +72,7 @@ def _picture(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def _run(widget: SuperpixelsWidget, qtbot: QtBot) -> Labels:
-    """Run what is chosen, and wait until all is told."""
+    """Run what is chosen, and wait until all of it is shown."""
     before = widget.result
     widget.run()
     _wait(widget, qtbot)
@@ -525,7 +525,7 @@ def test_one_depth_between_channels_and_rows_is_no_obstacle(
     assert_array_equal(layer.data[0], run(pixels[:, 0], expected))
 
 
-def test_what_cannot_be_segmented_is_said_and_leaves_no_layer(
+def test_an_image_that_cannot_be_segmented_leaves_a_message_and_no_layer(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:
     viewer, widget = opened
@@ -537,13 +537,15 @@ def test_what_cannot_be_segmented_is_said_and_leaves_no_layer(
     _wait(widget, qtbot)
     with pytest.raises(ValueError, match="NaN") as refused:
         run(pixels, RunRecord(N, channel_axis=None))
-    said = str(refused.value)
-    assert widget.run_panel.message.text() == said[:1].upper() + said[1:]
+    reason = str(refused.value)
+    assert widget.run_panel.message.text() == reason[:1].upper() + reason[1:]
     _assert_same_state(viewer, before)
     assert widget.run_panel.run_button.isEnabled() and not widget.run_panel.cancel_button.isEnabled()
 
 
-def test_without_an_image_it_says_so(opened: tuple[napari.Viewer, SuperpixelsWidget]) -> None:
+def test_without_an_image_every_command_leaves_a_message(
+    opened: tuple[napari.Viewer, SuperpixelsWidget],
+) -> None:
     viewer, widget = opened
     assert widget.run_panel.info.text() == "Open an image to begin."
     assert not widget.run_panel.run_button.isEnabled()
@@ -824,7 +826,7 @@ def test_closing_the_viewer_during_a_run_leaves_no_thread(
     _start(widget, qtbot)
     assert jobs._running
     viewer.close()
-    _see_no_thread(qtbot)
+    _wait_for_threads(qtbot)
 
 
 def test_closing_the_dock_widget_during_a_run_leaves_no_thread(
@@ -835,7 +837,7 @@ def test_closing_the_dock_widget_during_a_run_leaves_no_thread(
     _start(widget, qtbot)
     viewer.window.remove_dock_widget(widget)
     del widget
-    _see_no_thread(qtbot)
+    _wait_for_threads(qtbot)
     viewer.add_image(_picture(32, 32), name="later")  # no slot of a widget that is gone is called
     viewer.layers.remove(image)
     qtbot.wait(300)
@@ -1200,7 +1202,7 @@ def _memory(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     monkeypatch.setattr(cost.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
 
 
-def test_the_finest_level_that_fits_is_taken_and_the_reason_said(
+def test_the_finest_level_that_fits_is_taken_and_the_reason_given(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer, widget = opened
@@ -1416,7 +1418,7 @@ def test_four_bands_without_a_file_can_be_repeated_from_what_is_saved(
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of tifffile: napari's writer calls it so
-        image.save("bands.tif", plugin="napari")  # its fourth band is said to be transparency
+        image.save("bands.tif", plugin="napari")  # its fourth band is marked as transparency
     names: dict[str, Any] = {}
     exec(script, names)
     assert_array_equal(names["labels"], layer.data)
@@ -1579,7 +1581,7 @@ def test_commands_open_the_widget_where_it_is_not(
     commands.copy_command(viewer)
     assert "--n-segments 1000" in QApplication.clipboard().text()
     qtbot.waitUntil(lambda: widget.machine is not None, timeout=60_000)
-    _see_no_thread(qtbot)
+    _wait_for_threads(qtbot)
 
 
 def _with_everything(viewer: napari.Viewer, widget: SuperpixelsWidget) -> None:
@@ -1658,7 +1660,7 @@ def test_the_preferences_are_where_the_widget_begins(
     assert widget.form.network.device_reason.text().startswith("cpu: ")
     layer = _run(widget, qtbot)
     assert _record(layer) == RunRecord(33, compactness=2.5, device="cpu")
-    _see_no_thread(qtbot)
+    _wait_for_threads(qtbot)
 
 
 def test_a_model_of_ones_own_is_chosen_from_a_file(
@@ -1709,7 +1711,7 @@ def test_settings_are_used_again_beside_axes_of_length_one(
     assert_array_equal(_run(widget, qtbot).data, first)
 
 
-def test_what_the_fields_cannot_say_is_said(
+def test_options_without_a_field_are_in_the_message(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:
     viewer, widget = opened
@@ -1780,8 +1782,8 @@ def test_a_copy_of_painted_superpixels_says_what_is_not_in_it(
     layer = _run(widget, qtbot)
     layer.data[:10] = 0
     widget.copy_python()
-    said = "Copied 'a superpixels' as Python; what was painted since is not in it"
-    assert widget.run_panel.message.text() == said
+    message = "Copied 'a superpixels' as Python; what was painted since is not in it"
+    assert widget.run_panel.message.text() == message
 
 
 def test_closing_the_dock_takes_the_preview_along(

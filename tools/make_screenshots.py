@@ -108,7 +108,7 @@ def open_a_sample_and_the_widget(desk: Desk) -> None:
 
 
 def change_the_count_under_a_live_preview(desk: Desk) -> None:
-    """Fewer superpixels, seen before any run."""
+    """Fewer superpixels, shown before any run."""
     widget = desk.widget
     widget.run_panel.live.setChecked(True)
     widget.form.size_fields.count.setValue(300)
@@ -133,7 +133,7 @@ def slide_to_another_count(desk: Desk) -> None:
 
 
 def slide_by_height(desk: Desk) -> None:
-    """Large where little is to be seen, small where there is much."""
+    """Large where there is little detail, small where there is much."""
     slider = desk.widget.cut_panel.height_slider
     slider.setValue(round(0.66 * slider.maximum()))
     wait(lambda: desk.shown_record["height"] is not None, "the cut")

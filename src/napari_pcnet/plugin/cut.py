@@ -26,9 +26,9 @@ class Cut:
         Label of each region.
     labels : (..., H, W) int32 array
     features : dict of array
-        As napari takes them: the first row is the background's.
+        As napari takes them: the first row is for the background.
     notes : dict
-        For the layer's metadata.
+        The record for the layer's metadata.
     """
 
     record: RunRecord
@@ -78,7 +78,7 @@ class LookupArray:
 
 
 def features_table(features: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Features as napari takes them: the first row is the background's."""
+    """Features as napari takes them, with a first row for the background."""
     table = {"index": np.concatenate([[0], features["label"]])}
     for name, values in features.items():
         if name != "label":
@@ -88,7 +88,7 @@ def features_table(features: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[An
 
 
 def at_cut(record: RunRecord, n: int | None = None, height: float | None = None) -> RunRecord:
-    """The record of another cut of the same tree."""
+    """The record of another cut of the same trees."""
     most = record.n_segments if record.max_segments is None else record.max_segments
     if height is not None:
         return replace(record, n_segments=most, max_segments=None, height=height)

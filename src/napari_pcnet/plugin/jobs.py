@@ -25,10 +25,10 @@ REFUSALS = (ValueError, TypeError, OSError, MemoryError)
 """Errors that a user can do something about; all others are bugs, and napari shows them as such."""
 
 _running: set[Job] = set()
-"""Jobs under way are kept alive here, whatever becomes of the widget that started them."""
+"""Keeps jobs under way alive, whatever becomes of the widget that started them."""
 
 
-class Stopped(Exception):  # noqa: N818  # it is no error
+class Stopped(Exception):  # noqa: N818  # not an error
     """Leaves a job that was stopped; never reaches a user."""
 
 
@@ -61,7 +61,7 @@ class Job(QObject):
         self._worker = create_worker(self._work, _start_thread=False)
 
     def start(self) -> Job:
-        """Begin."""
+        """Start the function in napari's thread pool."""
         _running.add(self)
         self._worker.finished.connect(self._finish)
         self._worker.start()
@@ -77,12 +77,12 @@ class Job(QObject):
         return self._stop.is_set()
 
     def check(self) -> None:
-        """Leave the function if the job was stopped. Called in the job's thread."""
+        """Raise, to leave the function, if the job was stopped. For the job's thread."""
         if self._stop.is_set():
             raise Stopped
 
     def progress(self, done: int, total: int) -> None:
-        """Report progress. Called in the job's thread."""
+        """Report progress. For the job's thread."""
         self.check()
         now = time.monotonic()
         if done == total or now - self._reported_s >= REPORT_S:
@@ -90,7 +90,7 @@ class Job(QObject):
             self.progressed.emit(done, total)
 
     def draw(self, every_s: float = 0.0) -> None:
-        """Report that there is something new to draw. Called in the job's thread."""
+        """Report that there is something new to draw. For the job's thread."""
         self.check()
         now = time.monotonic()
         if now - self._drawn_s >= every_s:

@@ -1,4 +1,4 @@
-"""The machine: its devices, and how fast it segments. Known once torch is loaded, which takes seconds."""
+"""The machine: its devices, and how fast it segments; known once torch is loaded, which takes seconds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def measure_machine(job: Job, device: str) -> Machine:
 
 
 class MachineProbe(QObject):
-    """What is known of this machine: measured beside the viewer, and learnt from each run.
+    """What is known of this machine: measured in a job, and learnt from runs.
 
     Attributes
     ----------

@@ -59,12 +59,12 @@ class Preview:
         cls, view: View, source: Source, region: RegionOfInterest, record: RunRecord
     ) -> Preview | None:
         """The part of a run that is in view, with its share of the superpixels; None if nothing is."""
-        whole, seen = region.window(source), view.window(source)
-        part = None if seen is None else overlap(seen, whole)
+        whole, visible = region.window(source), view.window(source)
+        part = None if visible is None else overlap(visible, whole)
         if part is None:
             return None
         share = part.shape[0] * part.shape[1] / (whole.shape[0] * whole.shape[1])
-        visible = replace(
+        record = replace(
             record,
             n_segments=max(1, round(record.n_segments * share)),
             plane=source.plane_at(view.point) if source.has_planes else None,
@@ -73,13 +73,13 @@ class Preview:
         )
         mask = region.mask
         if mask is None:
-            return cls(source, visible)
+            return cls(source, record)
 
         def mask_in_view() -> NDArray[np.bool_]:
             inside: NDArray[np.bool_] = np.logical_or.reduce(mask().reshape(-1, *whole.shape))
             return inside[part.inside(whole)]
 
-        return cls(source, visible, mask_in_view)
+        return cls(source, record, mask_in_view)
 
 
 class LivePreview(QObject):

@@ -39,11 +39,11 @@ class ResultLayer:
     viewer : ViewerModel
     source : Source
     planes : Planes
-        What is segmented.
+        The planes to segment.
     editable_px : int
-        Up to so many pixels the layer is a plain array.
+        A layer of at most so many pixels is a plain array.
     layer : Labels, optional
-        The layer of an earlier run, which this one takes over.
+        The layer of an earlier run, which this run fills anew.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class ResultLayer:
         return self.layer in self.viewer.layers
 
     def uses(self, layer: Layer) -> bool:
-        """Whether this is the result's layer, or the image that it was made of."""
+        """Whether this is the result's layer, or the image that it is of."""
         return layer in (self.layer, self.source.layer)
 
     @property
@@ -158,7 +158,7 @@ class ResultLayer:
         assert found is not None, "a cut has its record"
         self._origin = found[1]
         if np.may_share_memory(cut.labels, self._buffer):
-            self.layer.refresh(extent=False)  # less to do than for new data
+            self.layer.refresh(extent=False)  # cheaper than new data
         else:
             self._buffer = cut.labels.reshape(self._buffer.shape)
             self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
@@ -207,7 +207,7 @@ class ResultLayer:
         self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
 
     def _place(self, placement: Mapping[str, Any]) -> None:
-        """Set what differs; each setting draws anew."""
+        """Set what differs; napari draws anew at each setting."""
         for name, value in placement.items():
             now, then = getattr(self.layer, name), value
             if name == "shear":
@@ -233,7 +233,7 @@ def _labels_layer(
 
 
 def _levels(array: NDArray[np.int32]) -> list[NDArray[np.int32]]:
-    """A pyramid of views: every second pixel, every fourth, and so on."""
+    """A pyramid of views of one array: every second pixel, every fourth, and so on."""
     levels, step = [array], 2
     while len(levels) < 2 or max(levels[-1].shape[-2:]) > SMALLEST_LEVEL_PX:
         levels.append(array[..., ::step, ::step])

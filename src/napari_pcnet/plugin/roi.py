@@ -40,7 +40,7 @@ class RegionOfInterest:
     share : float
         About how much of it is inside the mask.
     mask : callable or None
-        Gives the mask, ``(h, w)`` of the crop; slow, so not for the thread that draws.
+        Returns the mask, ``(h, w)`` of the crop. It is slow: not for the thread that draws.
     """
 
     crop: Window | None = None
@@ -73,7 +73,8 @@ class RecordedRegion:
         Of the pyramid in whose pixels it is.
     crop : Window or None
     mask : callable or None
-        Gives where its labels were not 0: ``(..., h, w)`` of the crop. A run in it draws on the layer.
+        Returns where its labels were not 0, ``(..., h, w)`` of the crop. They are read when this object is
+        made, because a run in the region may fill the same layer.
     """
 
     name: str

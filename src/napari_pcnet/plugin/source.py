@@ -46,12 +46,12 @@ class Source:
 
     @property
     def pixels(self) -> Any:  # whatever the layer holds
-        """The array of the level; never read as a whole here."""
+        """The array of the level; nothing here reads all of it."""
         return self.layer.data[self.level] if self.layer.multiscale else self.layer.data
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its shape."""
+        """Shape of the level's array."""
         return tuple(map(int, self.pixels.shape))
 
     @property
@@ -72,7 +72,7 @@ class Source:
 
     @property
     def n_channels(self) -> int:
-        """How many channels; 1 without an axis of them."""
+        """How many channels; 1 if no axis holds them."""
         return 1 if self.channel_axis is None else self.shape[self.channel_axis]
 
     @property
@@ -98,7 +98,7 @@ class Source:
         for axis in (*range(-1, -ndim - 1, -1), *range(ndim)):
             try:
                 found = Planes.select(self.pixels, RunRecord(channel_axis=axis)).channel_axis
-            except ValueError:  # counted without axes of length 1 there are fewer
+            except ValueError:  # without axes of length 1 there are fewer
                 continue
             if found == self.channel_axis:
                 return axis
@@ -106,7 +106,7 @@ class Source:
 
     @property
     def all_channels(self) -> tuple[int, ...] | None:
-        """The record's `channels` when all are taken: None, or the names of four that are not RGBA."""
+        """The record's `channels` when all are taken: None, but (0, 1, 2, 3) for four that are not RGBA."""
         named = self.n_channels == 4 and not self.layer.rgb
         return tuple(range(4)) if named else None
 
@@ -139,9 +139,9 @@ class Source:
         return {axis: float(world[axis]) for axis in leading}
 
     def placement(self, planes: Planes) -> dict[str, Any]:
-        """Options of a Labels layer that lies on the planes as the image does.
+        """Options that put a Labels layer of the planes exactly on the image.
 
-        A pixel of a level covers several of full resolution, and its centre is theirs.
+        A pixel of a coarser level covers several of full resolution; its centre is the centre of theirs.
         """
         axes, factors = list(self.layer_axes), self.factors
         first = dict(zip(planes.leading, planes.indices[0], strict=True))
@@ -175,7 +175,7 @@ class Source:
 
     @cached_property
     def pixel_size(self) -> tuple[float, float]:
-        """Height and width of a pixel of the level in the world, whatever turns and shears it."""
+        """Height and width of a pixel of the level in the world, whatever rotates and shears it."""
         origin = self.layer.data_to_world(np.zeros(self.layer.ndim))
         sizes = []
         for axis, factor in zip(self.plane_axes, self.factors[-2:], strict=True):
@@ -214,7 +214,7 @@ class Source:
 
 
 def guess_channel_axis(layer: Image) -> int | None:
-    """The axis of a layer's data that holds channels: RGB's, or the one so labelled."""
+    """The axis of a layer's data that holds channels: that of RGB, or one with a label that says so."""
     if layer.rgb:
         return int(layer.ndim)
     named = [axis for axis, label in enumerate(layer.axis_labels) if label.lower() in CHANNEL_NAMES]
@@ -222,7 +222,7 @@ def guess_channel_axis(layer: Image) -> int | None:
 
 
 def shear_matrix(shear: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
-    """A layer's shear as a matrix; napari gives the values above the diagonal where it can."""
+    """A layer's shear as a matrix; napari often gives only the values above the diagonal."""
     if np.ndim(shear) == 2:
         return np.asarray(shear)
     matrix = np.eye(ndim)
