@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.plugin.cut import Cut, LookupArray, at_cut, features_table
+from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray, at_cut, features_table
 from napari_pcnet.plugin.metadata import KEY, read_notes
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.source import Source
@@ -61,7 +61,7 @@ def _done(
 ) -> tuple[ResultLayer, Stack]:
     result = _begun(viewer, source, record, editable_px, layer)
     stack = build(source.pixels, record, confidence=True)
-    result.finish(stack, Cut.make(stack, record, Origin(source.layer.name)))
+    result.finish(stack, LayerCut.make(stack, record, Origin(source.layer.name)))
     return result, stack
 
 
@@ -117,7 +117,7 @@ def test_a_cut_has_labels_features_and_notes_that_agree() -> None:
     stack = build(pixels, RunRecord(N), confidence=True)
     record = RunRecord(4, max_segments=N)
     checks: list[int] = []
-    cut = Cut.make(stack, record, Origin("image", None, True), lambda: checks.append(1))
+    cut = LayerCut.make(stack, record, Origin("image", None, True), lambda: checks.append(1))
     assert_array_equal(cut.labels, run(pixels, record))
     assert_array_equal(cut.labels, cut.table[stack.ids])
     assert_array_equal(cut.features["area"], np.bincount(cut.labels.ravel()))
@@ -171,7 +171,7 @@ def test_a_finished_run_is_labels_features_and_record(editable_px: int) -> None:
     assert shown.dtype == np.int32 and layer.contour == 1
     assert_array_equal(layer.features["area"], np.bincount(shown.ravel()))
     assert read_notes(layer.metadata) == (RunRecord(N), Origin("image"))
-    assert result.stack is stack and result.is_there and not result.is_edited
+    assert result.hierarchy is stack and result.is_there and not result.is_edited
 
 
 def test_a_pyramid_is_views_of_one_array_down_to_a_small_one() -> None:
@@ -194,7 +194,7 @@ def test_slide_shows_a_cut_and_settle_completes_it(editable_px: int) -> None:
         assert_array_equal(np.asarray(shown), stack.labels(n))
         assert not result.is_edited
     record = at_cut(RunRecord(N), 4)
-    result.settle(Cut.make(stack, record, Origin("image")))
+    result.settle(LayerCut.make(stack, record, Origin("image")))
     shown = layer.data[0] if layer.multiscale else layer.data
     assert isinstance(shown, np.ndarray)
     assert_array_equal(shown, run(source.pixels, record))
@@ -268,7 +268,7 @@ def test_nested_cuts_and_the_editable_copy_are_layers_of_their_own() -> None:
     viewer, source = _opened(40, 48, 3, scale=(2, 2))
     result, stack = _done(viewer, source, RunRecord(N), 100)
     record = at_cut(RunRecord(N), 3)
-    added = result.add_cut(Cut.make(stack, record, Origin("image")), "coarse")
+    added = result.add_cut(LayerCut.make(stack, record, Origin("image")), "coarse")
     assert added.multiscale and added.name == "coarse" and len(added.features) == 4
     assert_array_equal(added.data[0], stack.labels(3))
     assert read_notes(added.metadata) == (record, Origin("image"))

@@ -32,7 +32,7 @@ from skimage.draw import polygon2mask
 
 from napari_pcnet.plugin import commands, cost, files, jobs
 from napari_pcnet.plugin import widget as widget_module
-from napari_pcnet.plugin.cut import LookupArray
+from napari_pcnet.plugin.layer_cut import LookupArray
 from napari_pcnet.plugin.metadata import KEY, read_notes
 from napari_pcnet.plugin.preview import NAME as PREVIEW
 from napari_pcnet.plugin.widget import SuperpixelsWidget
@@ -853,8 +853,8 @@ def test_the_slider_shows_another_cut_at_once_and_then_completes_it(
     viewer.add_image(_picture(100, 120, 3), name="a")
     widget.form.size_fields.count.setValue(40)
     layer = _run(widget, qtbot)
-    assert widget.result is not None and widget.result.stack is not None
-    stack = widget.result.stack
+    assert widget.result is not None and widget.result.hierarchy is not None
+    stack = widget.result.hierarchy
     assert widget.cut_panel.n_box.value() == 40 and (
         widget.cut_panel.n_box.minimum(),
         widget.cut_panel.n_box.maximum(),
@@ -913,13 +913,13 @@ def test_the_box_and_the_handles_slide(opened: tuple[napari.Viewer, SuperpixelsW
     viewer, widget = opened
     viewer.add_image(_picture(100, 120, 3), name="a")
     layer = _run(widget, qtbot)
-    assert widget.result is not None and widget.result.stack is not None
+    assert widget.result is not None and widget.result.hierarchy is not None
     widget.cut_panel.n_box.setValue(5)
     assert layer.data.max() == 5
     widget.cut_panel.n_slider.setValue(0)
     assert layer.data.max() == 1 == widget.cut_panel.n_box.value()
     widget.cut_panel.n_slider.setValue(widget.cut_panel.n_slider.maximum())
-    assert layer.data.max() == widget.result.stack.n_max == widget.cut_panel.n_box.value()
+    assert layer.data.max() == widget.result.hierarchy.n_max == widget.cut_panel.n_box.value()
     widget.cut_panel.height_slider.setValue(widget.cut_panel.height_slider.maximum())
     assert layer.data.max() == 1
     _settle(widget, qtbot)
@@ -1282,8 +1282,8 @@ def test_the_copied_script_and_command_make_the_very_labels(
     widget.slide(5)
     _settle(widget, qtbot)
     keep("slid", layer)
-    assert widget.result is not None and widget.result.stack is not None
-    widget.slide(height=float(widget.result.stack.trees[0].height[-7]))
+    assert widget.result is not None and widget.result.hierarchy is not None
+    widget.slide(height=float(widget.result.hierarchy.trees[0].height[-7]))
     _settle(widget, qtbot)
     keep("height", layer)
 

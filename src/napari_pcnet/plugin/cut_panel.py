@@ -38,20 +38,20 @@ class CutPanel(QGroupBox):
         self.n_box.valueChanged.connect(self.count_moved)
         self.height_slider.moved.connect(self.height_moved)
 
-    def show_trees(self, stack: Stack, n: int, height: float | None) -> None:
+    def show_trees(self, hierarchy: Stack, n: int, height: float | None) -> None:
         """Set the sliders' limits by the trees of a run, and show their cut at a count or a height."""
-        heights = np.concatenate([tree.height for tree in stack.trees])
+        heights = np.concatenate([tree.height for tree in hierarchy.trees])
         heights = heights[heights > 0]
         low, high = (float(heights.min()), float(heights.max())) if len(heights) else (1.0, 1.0)
-        self.n_slider.set_limits(stack.n_min, stack.n_max)
+        self.n_slider.set_limits(hierarchy.n_min, hierarchy.n_max)
         self.height_slider.set_limits(low, high)
         with signals_blocked(self.n_box):
-            self.n_box.setRange(stack.n_min, stack.n_max)
-        self.show_cut(stack, n, height)
+            self.n_box.setRange(hierarchy.n_min, hierarchy.n_max)
+        self.show_cut(hierarchy, n, height)
 
-    def show_cut(self, stack: Stack, n: int, height: float | None) -> None:
+    def show_cut(self, hierarchy: Stack, n: int, height: float | None) -> None:
         """Show where a cut is: n superpixels in the first plane, and the height of their last merge."""
-        tree = stack.trees[0]
+        tree = hierarchy.trees[0]
         merges = tree.leaves - n
         at = height if height is not None else float(tree.height[merges - 1]) if merges else 0.0
         with signals_blocked(self.n_box):

@@ -6,8 +6,8 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_pcnet.plugin.boxes import single_shot
-from napari_pcnet.plugin.cut import Cut, at_cut
 from napari_pcnet.plugin.jobs import Job
+from napari_pcnet.plugin.layer_cut import LayerCut, at_cut
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.results import Results
 from napari_pcnet.record import RunRecord
@@ -30,7 +30,7 @@ class Cutting(QObject):
     """
 
     selected = Signal(object, int, object)
-    """Other trees are to be cut: ``(stack, superpixels in the first plane, height or None)`` of their cut."""
+    """Another result is cut from now on: ``(hierarchy, superpixels in its first plane, height or None)``."""
     slid = Signal(object, int, object)
     """Another cut of the same trees is shown; its values are those of `selected`."""
     message = Signal(str)
@@ -51,21 +51,21 @@ class Cutting(QObject):
     def select(self) -> None:
         """Cut the current result from now on."""
         result = self._results.current
-        assert result is not None and result.stack is not None, "a run is done"
+        assert result is not None and result.hierarchy is not None, "a run is done"
         n, height = result.record.n_segments, result.record.height
-        self.selected.emit(result.stack, result.stack.counts(n, height=height)[0], height)
+        self.selected.emit(result.hierarchy, result.hierarchy.counts(n, height=height)[0], height)
 
     def slide(self, n: int | None = None, height: float | None = None) -> None:
         """Show a cut by count or height now, and complete it when the slider rests."""
         result = self._result_to_cut()
-        if result is None or result.stack is None:
+        if result is None or result.hierarchy is None:
             return
         if self._pending is not None and self._pending[0] is not result:
             self.settle()
-        counts = result.stack.counts(n, height=height)
+        counts = result.hierarchy.counts(n, height=height)
         result.slide(n, height)
         self._pending = (result, at_cut(result.record, None if n is None else counts[0], height))
-        self.slid.emit(result.stack, counts[0], height)
+        self.slid.emit(result.hierarchy, counts[0], height)
         self.message.emit(f"{sum(counts):,} superpixels")
         self._timer.start()
 
@@ -73,12 +73,12 @@ class Cutting(QObject):
         """Add three layers, fine, medium and coarse, of the cut that is shown."""
         self.settle()
         result = self._results.current
-        if result is None or result.stack is None:
+        if result is None or result.hierarchy is None:
             return []
-        shown = result.stack.counts(result.record.n_segments, height=result.record.height)[0]
+        shown = result.hierarchy.counts(result.record.n_segments, height=result.record.height)[0]
         made = []
         for name, times in NESTED:
-            n = max(result.stack.n_min, shown // times)
+            n = max(result.hierarchy.n_min, shown // times)
             cut = result.cut(at_cut(result.record, n))
             made.append(result.add_cut(cut, f"{result.source.layer.name} {name} ({n})"))
         return made
@@ -126,7 +126,7 @@ class Cutting(QObject):
         self._job.refused.connect(self.message)
         self._job.start()
 
-    def _finish(self, made: tuple[ResultLayer, Cut]) -> None:
+    def _finish(self, made: tuple[ResultLayer, LayerCut]) -> None:
         result, cut = made
         if self._timer.isActive() or self._pending != (result, cut.record):
             return  # there is a newer one

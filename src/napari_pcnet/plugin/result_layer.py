@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes
-from napari_pcnet.plugin.cut import Cut, LookupArray
+from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray
 from napari_pcnet.plugin.metadata import KEY
 from napari_pcnet.plugin.source import Source, shear_matrix
 from napari_pcnet.record import Origin, RunRecord, from_notes
@@ -57,7 +57,7 @@ class ResultLayer:
         self.viewer = viewer
         self.source = source
         self.planes = planes
-        self.stack: Stack | None = None
+        self.hierarchy: Stack | None = None
         self.record = RunRecord()
         self._origin = Origin(source.layer.name)
         self._placement = source.placement(planes)  # as it is now: the image may move, or get other data
@@ -85,9 +85,9 @@ class ResultLayer:
         """The array that the layer shows while it is filled; in the end it holds the labels."""
         return self._buffer.reshape(self.planes.shape)
 
-    def finish(self, stack: Stack, cut: Cut) -> None:
+    def finish(self, hierarchy: Stack, cut: LayerCut) -> None:
         """Show the labels of a finished run."""
-        self.stack = stack
+        self.hierarchy = hierarchy
         self.settle(cut)
         self._before = None
         if self._replaced is not None and self._replaced in self.viewer.layers:
@@ -131,16 +131,16 @@ class ResultLayer:
             return True
         return not self.is_pyramid and not np.array_equal(shown, self._labels())
 
-    def cut(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> Cut:
+    def cut(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> LayerCut:
         """Make the cut that a record names; `check` may raise in between."""
-        assert self.stack is not None, "a run is done"
-        return Cut.make(self.stack, record, self.origin, check)
+        assert self.hierarchy is not None, "a run is done"
+        return LayerCut.make(self.hierarchy, record, self.origin, check)
 
     def slide(self, n: int | None = None, height: float | None = None) -> None:
         """Show another cut of the trees at once; `settle` completes it."""
-        assert self.stack is not None, "a run is done"
-        self._table = self.stack.table(n, height=height)
-        ids = self.stack.ids.reshape(self._buffer.shape)
+        assert self.hierarchy is not None, "a run is done"
+        self._table = self.hierarchy.table(n, height=height)
+        ids = self.hierarchy.ids.reshape(self._buffer.shape)
         if not self.is_pyramid:
             np.take(self._table, ids, out=self._buffer)
         elif isinstance(self._shown, LookupArray):
@@ -151,7 +151,7 @@ class ResultLayer:
             return
         self.layer.refresh(extent=False, thumbnail=False)
 
-    def settle(self, cut: Cut) -> None:
+    def settle(self, cut: LayerCut) -> None:
         """Complete a cut that `slide` may have shown already: labels as an array, features, record."""
         self.record, self._table = cut.record, cut.table
         found = from_notes(cut.notes)
@@ -165,7 +165,7 @@ class ResultLayer:
         self.layer.features = cut.features
         self.layer.metadata = self.layer.metadata | {KEY: cut.notes}
 
-    def add_cut(self, cut: Cut, name: str) -> Labels:
+    def add_cut(self, cut: LayerCut, name: str) -> Labels:
         """Add another cut as a layer of its own."""
         labels = cut.labels.reshape(self._buffer.shape)
         layer = _labels_layer(labels, self.is_pyramid, name, self._placement)
@@ -176,9 +176,9 @@ class ResultLayer:
 
     def again(self) -> ResultLayer:
         """The same cut in a new layer, where someone has painted on this one."""
-        assert self.stack is not None, "a run is done"
+        assert self.hierarchy is not None, "a run is done"
         result = ResultLayer(self.viewer, self.source, self.planes, self._editable_px)
-        result.finish(self.stack, self.cut(self.record))
+        result.finish(self.hierarchy, self.cut(self.record))
         return result
 
     def editable_copy(self) -> Labels:
@@ -192,8 +192,8 @@ class ResultLayer:
         return layer
 
     def _labels(self) -> NDArray[np.int32]:
-        assert self.stack is not None, "a run is done"
-        return self.stack.look_up(self._table).reshape(self._buffer.shape)
+        assert self.hierarchy is not None, "a run is done"
+        return self.hierarchy.look_up(self._table).reshape(self._buffer.shape)
 
     def _show(self, data: Any) -> None:
         self.layer.data = data

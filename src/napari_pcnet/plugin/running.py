@@ -28,8 +28,8 @@ class FinishedRun:
     @property
     def message(self) -> str:
         """What to tell the user."""
-        assert self.result.stack is not None, "a run is done"
-        number = sum(self.result.stack.counts(self.result.record.n_segments))
+        assert self.result.hierarchy is not None, "a run is done"
+        number = sum(self.result.hierarchy.counts(self.result.record.n_segments))
         pyramid = "; a pyramid, to be drawn at once ('Make editable' to paint)"
         return (
             f"{number:,} superpixels in {duration(self.seconds)}{pyramid if self.result.is_pyramid else ''}"
@@ -108,7 +108,7 @@ class Running(QObject):
         if self._filling is None:
             return  # cancelled between the job's last report and now
         result, self._filling = self._filling, None
-        result.finish(segmentation.stack, segmentation.cut)
+        result.finish(segmentation.hierarchy, segmentation.cut)
         self.finished.emit(FinishedRun(result, self._work_px, segmentation.seconds))
 
     def _end(self) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.disk import images
-from napari_pcnet.plugin.cut import Cut
 from napari_pcnet.plugin.jobs import Job
+from napari_pcnet.plugin.layer_cut import LayerCut
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.roi import RegionOfInterest
 from napari_pcnet.plugin.source import Source
@@ -29,8 +29,8 @@ DRAW_EVERY_S = 0.2
 class Segmentation:
     """The outcome of a run: the trees, the cut that was asked for, and the time it took."""
 
-    stack: Stack
-    cut: Cut
+    hierarchy: Stack
+    cut: LayerCut
     seconds: float
 
 
@@ -47,7 +47,7 @@ def segment(job: Job, result: ResultLayer, record: RunRecord, region: RegionOfIn
         result.write(k, window, ids)
         job.draw(DRAW_EVERY_S)
 
-    stack = build(
+    hierarchy = build(
         source.pixels,
         replace(record, mask=None),
         mask=mask,
@@ -58,7 +58,9 @@ def segment(job: Job, result: ResultLayer, record: RunRecord, region: RegionOfIn
     job.check()
     origin = origin_of(source, record)
     seconds = time.monotonic() - started
-    return Segmentation(stack, Cut.make(stack, record, origin, job.check, result.buffer), seconds)
+    return Segmentation(
+        hierarchy, LayerCut.make(hierarchy, record, origin, job.check, result.buffer), seconds
+    )
 
 
 def origin_of(source: Source, record: RunRecord) -> Origin:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Cut:
+class LayerCut:
     """A cut of the trees of a run, with all that its layer needs.
 
     Attributes
@@ -40,17 +40,17 @@ class Cut:
     @classmethod
     def make(
         cls,
-        stack: Stack,
+        hierarchy: Stack,
         record: RunRecord,
         origin: Origin,
         check: Callable[[], None] = lambda: None,
         out: NDArray[np.int32] | None = None,
-    ) -> Cut:
+    ) -> LayerCut:
         """Make the cut that a record names, into `out` if it is given; `check` may raise in between."""
-        table = stack.table(record.n_segments, height=record.height)
-        labels = stack.look_up(table, out)
+        table = hierarchy.table(record.n_segments, height=record.height)
+        labels = hierarchy.look_up(table, out)
         check()
-        features = features_table(stack.features(record.n_segments, height=record.height))
+        features = features_table(hierarchy.features(record.n_segments, height=record.height))
         return cls(record, table, labels, features, notes_of(record, origin))
 
 
