@@ -73,6 +73,23 @@ def test_the_preferences_are_the_settings_with_their_defaults(manifest: PluginMa
     assert read_settings() == Settings()
 
 
+def test_each_option_in_the_form_is_a_preference_with_its_default_range_and_help(
+    manifest: PluginManifest,
+) -> None:
+    from napari_pcnet.plugin.messages import sentence
+    from napari_pcnet.plugin.settings import form_options
+
+    properties = manifest.contributions.configurations["superpixels"].properties
+    declared = form_options()
+    assert {"compactness", "smoothing"} <= set(declared)
+    for name, option in declared.items():
+        preference, row = properties[name], option.metadata["form"]
+        assert preference.type == {float: "number", int: "integer"}[type(option.default)], name
+        assert (preference.title, preference.default) == (row.label, option.default), name
+        assert (preference.minimum, preference.maximum) == (0, row.high), name
+        assert preference.description == f"{sentence(option.metadata['help'])}.", name
+
+
 def test_samples_are_photographs_in_colour() -> None:
     from napari_pcnet.plugin import sample_data
 

@@ -13,12 +13,13 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
+from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray, at_cut, features_table
 from napari_pcnet.plugin.metadata import KEY, read_notes
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.source import Source
 from napari_pcnet.record import Origin, RunRecord, notes_of
-from napari_pcnet.run import Stack, build, run
+from napari_pcnet.run import build_hierarchy, run_record
 
 N = 6
 LARGE = 10**9
@@ -58,11 +59,11 @@ def _done(
     record: RunRecord,
     editable_px: int = LARGE,
     layer: Labels | None = None,
-) -> tuple[ResultLayer, Stack]:
+) -> tuple[ResultLayer, PCNetHierarchy]:
     result = _begun(viewer, source, record, editable_px, layer)
-    stack = build(source.pixels, record, confidence=True)
-    result.finish(stack, LayerCut.make(stack, record, Origin(source.layer.name)))
-    return result, stack
+    hierarchy = build_hierarchy(source.pixels, record, confidence=True)
+    result.finish(hierarchy, LayerCut.make(hierarchy, record, Origin(source.layer.name)))
+    return result, hierarchy
 
 
 # -- records ---------------------------------------------------------------------------------------
@@ -114,12 +115,12 @@ def test_a_table_begins_with_the_background() -> None:
 
 def test_a_cut_has_labels_features_and_notes_that_agree() -> None:
     pixels = _picture(2, 40, 48, 3)
-    stack = build(pixels, RunRecord(N), confidence=True)
+    hierarchy = build_hierarchy(pixels, RunRecord(N), confidence=True)
     record = RunRecord(4, max_segments=N)
     checks: list[int] = []
-    cut = LayerCut.make(stack, record, Origin("image", None, True), lambda: checks.append(1))
-    assert_array_equal(cut.labels, run(pixels, record))
-    assert_array_equal(cut.labels, cut.table[stack.ids])
+    cut = LayerCut.make(hierarchy, record, Origin("image", None, True), lambda: checks.append(1))
+    assert_array_equal(cut.labels, run_record(pixels, record))
+    assert_array_equal(cut.labels, cut.table[hierarchy.base])
     assert_array_equal(cut.features["area"], np.bincount(cut.labels.ravel()))
     assert read_notes({KEY: cut.notes}) == (record, Origin("image", None, True)) and checks
 
@@ -163,15 +164,15 @@ def test_windows_are_shown_as_they_come() -> None:
 @pytest.mark.parametrize("editable_px", [LARGE, 100])
 def test_a_finished_run_is_labels_features_and_record(editable_px: int) -> None:
     viewer, source = _opened(40, 48, 3)
-    result, stack = _done(viewer, source, RunRecord(N), editable_px)
+    result, hierarchy = _done(viewer, source, RunRecord(N), editable_px)
     layer = result.layer
     assert layer.multiscale == result.is_pyramid == (editable_px == 100)
     shown = layer.data[0] if layer.multiscale else layer.data
-    assert_array_equal(shown, run(source.pixels, RunRecord(N)))
+    assert_array_equal(shown, run_record(source.pixels, RunRecord(N)))
     assert shown.dtype == np.int32 and layer.contour == 1
     assert_array_equal(layer.features["area"], np.bincount(shown.ravel()))
     assert read_notes(layer.metadata) == (RunRecord(N), Origin("image"))
-    assert result.hierarchy is stack and result.is_there and not result.is_edited
+    assert result.hierarchy is hierarchy and result.is_there and not result.is_edited
 
 
 def test_a_pyramid_is_views_of_one_array_down_to_a_small_one() -> None:
@@ -186,22 +187,51 @@ def test_a_pyramid_is_views_of_one_array_down_to_a_small_one() -> None:
 @pytest.mark.parametrize("editable_px", [LARGE, 100])
 def test_slide_shows_a_cut_and_settle_completes_it(editable_px: int) -> None:
     viewer, source = _opened(40, 48, 3)
-    result, stack = _done(viewer, source, RunRecord(N), editable_px)
+    result, hierarchy = _done(viewer, source, RunRecord(N), editable_px)
     layer = result.layer
-    for n in (3, 2, stack.n_max, 4):
+    for n in (3, 2, hierarchy.n_base, 4):
         result.slide(n)
         shown = layer.data[0] if layer.multiscale else layer.data
-        assert_array_equal(np.asarray(shown), stack.labels(n))
+        assert_array_equal(np.asarray(shown), hierarchy.labels(n))
         assert not result.is_edited
     record = at_cut(RunRecord(N), 4)
-    result.settle(LayerCut.make(stack, record, Origin("image")))
+    result.settle(LayerCut.make(hierarchy, record, Origin("image")))
     shown = layer.data[0] if layer.multiscale else layer.data
     assert isinstance(shown, np.ndarray)
-    assert_array_equal(shown, run(source.pixels, record))
+    assert_array_equal(shown, run_record(source.pixels, record))
     assert len(layer.features) == 5 and result.record == record and not result.is_edited
-    result.slide(height=float(stack.trees[0].height[-3]))
+    result.slide(height=float(hierarchy.trees[0].height[-3]))
     shown = layer.data[0] if layer.multiscale else layer.data
-    assert_array_equal(np.asarray(shown), stack.labels(height=float(stack.trees[0].height[-3])))
+    assert_array_equal(np.asarray(shown), hierarchy.labels(height=float(hierarchy.trees[0].height[-3])))
+
+
+@pytest.mark.parametrize("editable_px", [LARGE, 100])
+def test_a_slide_is_smoothed_when_it_settles_and_smoothing_is_no_edit(editable_px: int) -> None:
+    viewer, source = _opened(60, 72, 3)
+    smooth = RunRecord(N, smoothing=2.0)
+    result, hierarchy = _done(viewer, source, smooth, editable_px)
+    layer = result.layer
+
+    def shown() -> NDArray[np.int32]:
+        return np.asarray(layer.data[0] if layer.multiscale else layer.data)
+
+    assert_array_equal(shown(), run_record(source.pixels, smooth))
+    assert not result.is_edited
+    result.slide(4)
+    assert_array_equal(shown(), hierarchy.look_up(hierarchy.table(4)))
+    assert not result.is_edited
+    record = at_cut(smooth, 4)
+    result.settle(result.cut(record))
+    expected = run_record(source.pixels, record)
+    assert_array_equal(shown(), expected)
+    assert (expected != hierarchy.look_up(hierarchy.table(4))).any()
+    assert_array_equal(layer.features["area"], np.bincount(expected.ravel()))
+    assert not result.is_edited
+    assert_array_equal(result.editable_copy().data, expected)
+    if not layer.multiscale:
+        layer.data_setitem((np.array([5]), np.array([5])), 99)
+        assert result.is_edited
+        assert_array_equal(result.again().layer.data, expected)
 
 
 def test_painting_and_new_data_are_edits_and_looks_are_not() -> None:
@@ -266,19 +296,19 @@ def test_a_layer_of_the_other_kind_is_replaced_when_the_run_is_done() -> None:
 
 def test_nested_cuts_and_the_editable_copy_are_layers_of_their_own() -> None:
     viewer, source = _opened(40, 48, 3, scale=(2, 2))
-    result, stack = _done(viewer, source, RunRecord(N), 100)
+    result, hierarchy = _done(viewer, source, RunRecord(N), 100)
     record = at_cut(RunRecord(N), 3)
-    added = result.add_cut(LayerCut.make(stack, record, Origin("image")), "coarse")
+    added = result.add_cut(LayerCut.make(hierarchy, record, Origin("image")), "coarse")
     assert added.multiscale and added.name == "coarse" and len(added.features) == 4
-    assert_array_equal(added.data[0], stack.labels(3))
+    assert_array_equal(added.data[0], hierarchy.labels(3))
     assert read_notes(added.metadata) == (record, Origin("image"))
     result.slide(4)
     copy = result.editable_copy()
     assert isinstance(copy.data, np.ndarray) and copy.name == "image superpixels (editable)"
-    assert_array_equal(copy.data, stack.labels(4))
+    assert_array_equal(copy.data, hierarchy.labels(4))
     assert_array_equal(copy.scale, (2, 2))
     copy.data[:] = 0
-    assert_array_equal(np.asarray(result.layer.data[0]), stack.labels(4))
+    assert_array_equal(np.asarray(result.layer.data[0]), hierarchy.labels(4))
     assert list(viewer.layers)[1:] == [result.layer, added, copy]
 
 
@@ -287,5 +317,5 @@ def test_one_plane_of_a_stack_and_a_crop_are_layers_of_that_part() -> None:
     record = RunRecord(N, plane=(2,), crop=(4, 8, 36, 44))
     result, _ = _done(viewer, source, record)
     assert result.layer.data.shape == (1, 32, 36)
-    assert_array_equal(result.layer.data[0], run(source.pixels, record))
+    assert_array_equal(result.layer.data[0], run_record(source.pixels, record))
     assert_array_equal(result.layer.data_to_world((0, 0, 0)), (2, 4, 8))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QGroupBox, QLabel, QPushButton, QVBoxLayout
 
 from napari_pcnet.plugin.boxes import LogSlider, count_box, row, side_by_side, signals_blocked
 
 if TYPE_CHECKING:
-    from napari_pcnet.run import Stack
+    from napari_pcnet.hierarchy import PCNetHierarchy
 
 
 class CutPanel(QGroupBox):
@@ -38,18 +37,17 @@ class CutPanel(QGroupBox):
         self.n_box.valueChanged.connect(self.count_moved)
         self.height_slider.moved.connect(self.height_moved)
 
-    def show_trees(self, hierarchy: Stack, n: int, height: float | None) -> None:
+    def show_trees(self, hierarchy: PCNetHierarchy, n: int, height: float | None) -> None:
         """Set the sliders' limits by the trees of a run, and show their cut at a count or a height."""
-        heights = np.concatenate([tree.height for tree in hierarchy.trees])
-        heights = heights[heights > 0]
-        low, high = (float(heights.min()), float(heights.max())) if len(heights) else (1.0, 1.0)
-        self.n_slider.set_limits(hierarchy.n_min, hierarchy.n_max)
+        heights = hierarchy.heights[hierarchy.heights > 0]
+        low, high = (float(heights[0]), float(heights[-1])) if len(heights) else (1.0, 1.0)
+        self.n_slider.set_limits(hierarchy.n_min, hierarchy.n_base)
         self.height_slider.set_limits(low, high)
         with signals_blocked(self.n_box):
-            self.n_box.setRange(hierarchy.n_min, hierarchy.n_max)
+            self.n_box.setRange(hierarchy.n_min, hierarchy.n_base)
         self.show_cut(hierarchy, n, height)
 
-    def show_cut(self, hierarchy: Stack, n: int, height: float | None) -> None:
+    def show_cut(self, hierarchy: PCNetHierarchy, n: int, height: float | None) -> None:
         """Show where a cut is: n superpixels in the first plane, and the height of their last merge."""
         tree = hierarchy.trees[0]
         merges = tree.leaves - n

@@ -52,8 +52,8 @@ class Cutting(QObject):
         """Cut the current result from now on."""
         result = self._results.current
         assert result is not None and result.hierarchy is not None, "a run is done"
-        n, height = result.record.n_segments, result.record.height
-        self.selected.emit(result.hierarchy, result.hierarchy.counts(n, height=height)[0], height)
+        counts = result.hierarchy.counts(**result.record.cut, nearest=True)
+        self.selected.emit(result.hierarchy, counts[0], result.record.height)
 
     def slide(self, n: int | None = None, height: float | None = None) -> None:
         """Show a cut by count or height now, and complete it when the slider rests."""
@@ -62,7 +62,7 @@ class Cutting(QObject):
             return
         if self._pending is not None and self._pending[0] is not result:
             self.settle()
-        counts = result.hierarchy.counts(n, height=height)
+        counts = result.hierarchy.counts(n, height=height, nearest=True)
         result.slide(n, height)
         self._pending = (result, at_cut(result.record, None if n is None else counts[0], height))
         self.slid.emit(result.hierarchy, counts[0], height)
@@ -75,7 +75,7 @@ class Cutting(QObject):
         result = self._results.current
         if result is None or result.hierarchy is None:
             return []
-        shown = result.hierarchy.counts(result.record.n_segments, height=result.record.height)[0]
+        shown = result.hierarchy.counts(**result.record.cut, nearest=True)[0]
         made = []
         for name, times in NESTED:
             n = max(result.hierarchy.n_min, shown // times)

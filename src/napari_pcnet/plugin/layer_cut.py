@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_pcnet.record import Origin, RunRecord, notes_of
 
 if TYPE_CHECKING:
-    from napari_pcnet.run import Stack
+    from napari_pcnet.hierarchy import PCNetHierarchy
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class LayerCut:
     ----------
     record : RunRecord
     table : (regions + 1,) int32 array
-        Label of each region.
+        Label of each region without smoothing; the last entry is what lies outside.
     labels : (..., H, W) int32 array
+        Smoothed, if the record asks for it.
     features : dict of array
         As napari takes them: the first row is for the background.
     notes : dict
@@ -32,45 +33,44 @@ class LayerCut:
     """
 
     record: RunRecord
-    table: NDArray[np.int32]
-    labels: NDArray[np.int32]
+    table: NDArray[np.integer[Any]]
+    labels: NDArray[np.integer[Any]]
     features: dict[str, NDArray[Any]]
     notes: dict[str, Any]
 
     @classmethod
     def make(
         cls,
-        hierarchy: Stack,
+        hierarchy: PCNetHierarchy,
         record: RunRecord,
         origin: Origin,
         check: Callable[[], None] = lambda: None,
         out: NDArray[np.int32] | None = None,
     ) -> LayerCut:
         """Make the cut that a record names, into `out` if it is given; `check` may raise in between."""
-        table = hierarchy.table(record.n_segments, height=record.height)
-        labels = hierarchy.look_up(table, out)
+        table = hierarchy.table(**record.cut, nearest=True)
         check()
-        features = features_table(hierarchy.features(record.n_segments, height=record.height))
-        return cls(record, table, labels, features, notes_of(record, origin))
+        cut = hierarchy.cut(**record.cut, nearest=True, out=out)
+        return cls(record, table, cut.labels, features_table(cut.features), notes_of(record, origin))
 
 
 class LookupArray:
-    """Labels that are looked up where they are read, from an array of regions and a label for each.
+    """Labels that are looked up where they are read, from an array of regions and a table as `LayerCut` has.
 
     It has what napari asks of data: shape, dtype, ndim, slicing.
     """
 
     dtype = np.dtype(np.int32)
 
-    def __init__(self, ids: NDArray[np.int32], table: NDArray[np.int32]) -> None:
-        self.ids = ids
+    def __init__(self, base: NDArray[np.integer[Any]], table: NDArray[np.integer[Any]]) -> None:
+        self.base = base
         self.table = table
-        self.shape = ids.shape
-        self.ndim = ids.ndim
-        self.size = ids.size
+        self.shape = base.shape
+        self.ndim = base.ndim
+        self.size = base.size
 
     def __getitem__(self, key: Any) -> NDArray[np.int32]:
-        labels: NDArray[np.int32] = self.table[self.ids[key]]
+        labels: NDArray[np.int32] = self.table[self.base[key]]
         return labels
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

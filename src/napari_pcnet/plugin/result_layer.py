@@ -25,7 +25,7 @@ from napari_pcnet.record import Origin, RunRecord, from_notes
 if TYPE_CHECKING:
     from napari.viewer import ViewerModel
 
-    from napari_pcnet.run import Stack
+    from napari_pcnet.hierarchy import PCNetHierarchy
 
 SMALLEST_LEVEL_PX = 512
 """A pyramid ends with the first level that is no longer than this along rows or columns."""
@@ -57,13 +57,14 @@ class ResultLayer:
         self.viewer = viewer
         self.source = source
         self.planes = planes
-        self.hierarchy: Stack | None = None
+        self.hierarchy: PCNetHierarchy | None = None
         self.record = RunRecord()
         self._origin = Origin(source.layer.name)
         self._placement = source.placement(planes)  # as it is now: the image may move, or get other data
         self._editable_px = editable_px
         self._buffer = np.zeros(source.labels_shape(planes), np.int32)
         self.is_pyramid = self._buffer.size > editable_px
+        self._smoothed: NDArray[np.int32] | None = None
         self._before: dict[str, Any] | None = None
         self._replaced: Labels | None = None
         if layer is not None and layer.multiscale == self.is_pyramid:
@@ -85,7 +86,7 @@ class ResultLayer:
         """The array that the layer shows while it is filled; in the end it holds the labels."""
         return self._buffer.reshape(self.planes.shape)
 
-    def finish(self, hierarchy: Stack, cut: LayerCut) -> None:
+    def finish(self, hierarchy: PCNetHierarchy, cut: LayerCut) -> None:
         """Show the labels of a finished run."""
         self.hierarchy = hierarchy
         self.settle(cut)
@@ -137,17 +138,17 @@ class ResultLayer:
         return LayerCut.make(self.hierarchy, record, self.origin, check)
 
     def slide(self, n: int | None = None, height: float | None = None) -> None:
-        """Show another cut of the trees at once; `settle` completes it."""
+        """Show another cut of the trees at once, without smoothing; `settle` completes it."""
         assert self.hierarchy is not None, "a run is done"
-        self._table = self.hierarchy.table(n, height=height)
-        ids = self.hierarchy.ids.reshape(self._buffer.shape)
+        self._table, self._smoothed = self.hierarchy.table(n, height=height, nearest=True), None
+        base = self.hierarchy.base.reshape(self._buffer.shape)
         if not self.is_pyramid:
-            np.take(self._table, ids, out=self._buffer)
+            np.take(self._table, base, out=self._buffer)
         elif isinstance(self._shown, LookupArray):
             for level in self.layer.data:
                 level.table = self._table
         else:
-            self._show([LookupArray(level, self._table) for level in _levels(ids)])
+            self._show([LookupArray(level, self._table) for level in _levels(base)])
             return
         self.layer.refresh(extent=False, thumbnail=False)
 
@@ -160,8 +161,12 @@ class ResultLayer:
         if np.may_share_memory(cut.labels, self._buffer):
             self.layer.refresh(extent=False)  # cheaper than new data
         else:
-            self._buffer = cut.labels.reshape(self._buffer.shape)
+            self._buffer = cut.labels.astype(np.int32, copy=False).reshape(self._buffer.shape)
             self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
+        if cut.record.smoothing:  # the table does not give these labels, and a plain array can be painted on
+            self._smoothed = self._buffer if self.is_pyramid else self._buffer.copy()
+        else:
+            self._smoothed = None
         self.layer.features = cut.features
         self.layer.metadata = self.layer.metadata | {KEY: cut.notes}
 
@@ -191,7 +196,10 @@ class ResultLayer:
         self.viewer.add_layer(layer)
         return layer
 
-    def _labels(self) -> NDArray[np.int32]:
+    def _labels(self) -> NDArray[np.integer[Any]]:
+        """The labels of the cut that is shown, whatever was painted since."""
+        if self._smoothed is not None:
+            return self._smoothed
         assert self.hierarchy is not None, "a run is done"
         return self.hierarchy.look_up(self._table).reshape(self._buffer.shape)
 
@@ -224,7 +232,7 @@ class ResultLayer:
 
 
 def _labels_layer(
-    labels: NDArray[np.int32], is_pyramid: bool, name: str, placement: Mapping[str, Any]
+    labels: NDArray[np.integer[Any]], is_pyramid: bool, name: str, placement: Mapping[str, Any]
 ) -> Labels:
     data = _levels(labels) if is_pyramid else labels
     layer = Labels(data, multiscale=is_pyramid, name=name, **placement)
@@ -232,7 +240,7 @@ def _labels_layer(
     return layer
 
 
-def _levels(array: NDArray[np.int32]) -> list[NDArray[np.int32]]:
+def _levels(array: NDArray[np.integer[Any]]) -> list[NDArray[np.integer[Any]]]:
     """A pyramid of views of one array: every second pixel, every fourth, and so on."""
     levels, step = [array], 2
     while len(levels) < 2 or max(levels[-1].shape[-2:]) > SMALLEST_LEVEL_PX:

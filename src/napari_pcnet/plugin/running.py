@@ -29,7 +29,7 @@ class FinishedRun:
     def message(self) -> str:
         """What to tell the user."""
         assert self.result.hierarchy is not None, "a run is done"
-        number = sum(self.result.hierarchy.counts(self.result.record.n_segments))
+        number = sum(self.result.hierarchy.counts(self.result.record.n_segments, nearest=True))
         pyramid = "; a pyramid, to be drawn at once ('Make editable' to paint)"
         return (
             f"{number:,} superpixels in {duration(self.seconds)}{pyramid if self.result.is_pyramid else ''}"

@@ -19,7 +19,7 @@ from napari_pcnet.plugin.source import Source
 from napari_pcnet.record import Origin, RunRecord, needs_no_fourth
 
 if TYPE_CHECKING:
-    from napari_pcnet.run import Stack
+    from napari_pcnet.hierarchy import PCNetHierarchy
 
 DRAW_EVERY_S = 0.2
 """Least time between two drawings of a layer that is being filled."""
@@ -29,14 +29,14 @@ DRAW_EVERY_S = 0.2
 class Segmentation:
     """The outcome of a run: the trees, the cut that was asked for, and the time it took."""
 
-    hierarchy: Stack
+    hierarchy: PCNetHierarchy
     cut: LayerCut
     seconds: float
 
 
 def segment(job: Job, result: ResultLayer, record: RunRecord, region: RegionOfInterest) -> Segmentation:
     """Segment the image of a result layer, and fill the layer meanwhile."""
-    from napari_pcnet.run import build
+    from napari_pcnet.run import build_hierarchy
 
     started = time.monotonic()
     source = result.source
@@ -47,7 +47,7 @@ def segment(job: Job, result: ResultLayer, record: RunRecord, region: RegionOfIn
         result.write(k, window, ids)
         job.draw(DRAW_EVERY_S)
 
-    hierarchy = build(
+    hierarchy = build_hierarchy(
         source.pixels,
         replace(record, mask=None),
         mask=mask,
@@ -58,9 +58,8 @@ def segment(job: Job, result: ResultLayer, record: RunRecord, region: RegionOfIn
     job.check()
     origin = origin_of(source, record)
     seconds = time.monotonic() - started
-    return Segmentation(
-        hierarchy, LayerCut.make(hierarchy, record, origin, job.check, result.buffer), seconds
-    )
+    cut = LayerCut.make(hierarchy, record, origin, job.check, result.buffer)
+    return Segmentation(hierarchy, cut, seconds)
 
 
 def origin_of(source: Source, record: RunRecord) -> Origin:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
 
 from napari.settings import get_plugin_settings
 
-from napari_pcnet.record import RunRecord
+from napari_pcnet.options import Options
 
 PLUGIN = "napari-pcnet"
 
 
+def form_options() -> dict[str, Field[Any]]:
+    """Declarations of the options that the form shows, by name; each of them is a preference, too."""
+    return {each.name: each for each in fields(Options) if each.metadata["form"] is not None}
+
+
 def _default_options() -> dict[str, float]:
-    return {"compactness": RunRecord.compactness}
+    return {name: getattr(Options(), name) for name in form_options()}
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Settings:
 
     n_segments: int = 1000
     options: Mapping[str, float] = field(default_factory=_default_options)
-    device: str = RunRecord.device
+    device: str = Options.device
     live_preview: bool = False
     editable_megapixels: float = 2.0
     memory_share: float = 0.5
@@ -51,5 +57,5 @@ def read_settings() -> Settings:
     except KeyError:  # used without its manifest, in a test or a script
         return Settings()
     own = [each.name for each in fields(Settings) if each.name != "options"]
-    options = {name: float(getattr(chosen, name)) for name in _default_options()}
+    options = {name: float(getattr(chosen, name)) for name in form_options()}
     return Settings(options=options, **{name: getattr(chosen, name) for name in own})

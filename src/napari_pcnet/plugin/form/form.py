@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import fields
 
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_pcnet.options import Options
 from napari_pcnet.plugin.boxes import FormRows, signals_blocked
 from napari_pcnet.plugin.cost import Cost, cost_of, finest_that_fits, free_bytes, outlook, why_this_level
 from napari_pcnet.plugin.form.image import ImageFields
@@ -19,11 +21,14 @@ from napari_pcnet.plugin.messages import sentence
 from napari_pcnet.plugin.preview import NAME as PREVIEW_NAME
 from napari_pcnet.plugin.preview import Preview
 from napari_pcnet.plugin.roi import RecordedRegion, RegionOfInterest
-from napari_pcnet.plugin.settings import Settings
+from napari_pcnet.plugin.settings import Settings, form_options
 from napari_pcnet.plugin.source import Source
 from napari_pcnet.plugin.texts import MASK_IS_LAYER
 from napari_pcnet.plugin.view import View
 from napari_pcnet.record import Origin, RunRecord
+
+OWN_FIELDS = ("n_segments", "model", "channel_axis", "spacing", "device")
+"""Options that have fields of their own, or follow from the image."""
 
 
 class Form(QWidget):
@@ -51,7 +56,7 @@ class Form(QWidget):
         self.image = ImageFields(rows, self._finest_that_fits)
         self.region_field = RegionField(rows, view)
         self.size_fields = SizeFields(rows, settings.n_segments)
-        self.options = OptionFields(rows, settings.options)
+        self.options = OptionFields(rows, form_options(), settings.options)
         self.network = NetworkFields(rows, settings.device)
         for part in (self.image, self.region_field, self.size_fields, self.options, self.network):
             part.changed.connect(self.changed)
@@ -196,8 +201,8 @@ class Form(QWidget):
             parts.append(f"then slide the height to {record.height:,.6g}")
         elif record.max_segments is not None:
             parts.append(f"then slide the count to {record.n_segments:,}")
-        default = RunRecord()
-        for name in ("method", "smoothing", "intensity_range", "start_label", "precision", "window"):
-            if getattr(record, name) != getattr(default, name):
-                parts.append(f"{name} is not set")
+        for option in fields(Options):
+            shown = option.name in OWN_FIELDS or option.name in self.options.boxes
+            if not shown and getattr(record, option.name) != option.default:
+                parts.append(f"{option.name} is not set")
         return "; ".join(parts)
