@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
+import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QWidget
 
@@ -20,16 +22,23 @@ class _Record(RunRecord):
     roughness: int = option(3, "how rough the outlines are", form=FormRow("Roughness", high=9, decimals=0))
 
 
-def _fields(qtbot: QtBot) -> tuple[FormRows, OptionFields]:
-    holder, rows = QWidget(), FormRows()
-    holder.setLayout(rows)
-    qtbot.addWidget(holder)
+@pytest.fixture
+def rows(qtbot: QtBot) -> Iterator[FormRows]:
+    """The rows of an empty form."""
+    form, rows = QWidget(), FormRows()
+    form.setLayout(rows)
+    qtbot.addWidget(form)
+    yield rows
+    form.close()
+
+
+def _fields(rows: FormRows) -> OptionFields:
     declared = {each.name: each for each in fields(_Record) if each.metadata["form"] is not None}
-    return rows, OptionFields(rows, declared, {name: each.default for name, each in declared.items()})
+    return OptionFields(rows, declared, {name: each.default for name, each in declared.items()})
 
 
-def test_an_option_becomes_a_row_by_its_declaration(qtbot: QtBot) -> None:
-    rows, options = _fields(qtbot)
+def test_an_option_becomes_a_row_by_its_declaration(rows: FormRows) -> None:
+    options = _fields(rows)
     assert list(options.boxes) == ["compactness", "smoothing", "roughness"]
     box = options.boxes["roughness"]
     assert rows.labelForField(box).text() == "Roughness"
@@ -37,8 +46,8 @@ def test_an_option_becomes_a_row_by_its_declaration(qtbot: QtBot) -> None:
     assert box.toolTip() == "How rough the outlines are"
 
 
-def test_values_go_into_a_record_and_come_from_one(qtbot: QtBot) -> None:
-    _, options = _fields(qtbot)
+def test_values_go_into_a_record_and_come_from_one(rows: FormRows, qtbot: QtBot) -> None:
+    options = _fields(rows)
     with qtbot.waitSignal(options.changed, timeout=1000):
         options.boxes["roughness"].setValue(5)
     options.boxes["smoothing"].setValue(1.5)
