@@ -17,12 +17,15 @@ from numpy.testing import assert_array_equal
 
 from napari_pcnet import __version__, weights
 from napari_pcnet.cli import main
-from napari_pcnet.disk import images
+from napari_pcnet.disk import pictures
 from napari_pcnet.disk.files import sha256_of
+from napari_pcnet.disk.image import Image
+from napari_pcnet.disk.labels import read_labels, read_notes
+from napari_pcnet.disk.overlay import BOUNDARY_COLOUR
 from napari_pcnet.record import Origin, RunRecord, from_notes
 
 Progress = Callable[[int, int], None]
-Calls = list[tuple[images.Image, RunRecord]]
+Calls = list[tuple[Image, RunRecord]]
 
 PICTURE = np.zeros((48, 64, 3), np.uint8)
 PICTURE[:, 30:] = (200, 120, 40)
@@ -42,7 +45,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """What a stand-in for `run.run_image` was called with; it labels two halves."""
     seen: Calls = []
 
-    def halves(image: images.Image, record: RunRecord, *, progress: Progress) -> np.ndarray[Any, Any]:
+    def halves(image: Image, record: RunRecord, *, progress: Progress) -> np.ndarray[Any, Any]:
         seen.append((image, record))
         progress(1, 1)
         labels = np.full(image.pixels.shape[:2], record.start_label, np.int32)
@@ -80,7 +83,7 @@ def test_segment_writes_labels_and_says_how_many(
 ) -> None:
     assert main(["segment", "in.png", "out.tif", "-n", "2"]) == 0
     assert capsys.readouterr().out.startswith("out.tif: 2 superpixels in 48 x 64 pixels, ")
-    labels = images.read_labels("out.tif")
+    labels = read_labels("out.tif")
     assert_array_equal(np.unique(labels), [1, 2])
     assert_array_equal(calls[0][0].pixels, PICTURE)
 
@@ -123,8 +126,8 @@ def test_the_channel_axis_is_the_files(folder: Path, calls: Calls) -> None:
 
 def test_the_overlay_is_the_picture_with_borders(folder: Path, calls: Calls) -> None:
     assert main(["segment", "in.png", "out.tif", "--overlay", "borders.png"]) == 0
-    shown = images.read_image("borders.png").pixels
-    assert_array_equal(shown[:, 31], np.tile(images.BOUNDARY_COLOUR, (48, 1)))
+    shown = pictures.read_image("borders.png").pixels
+    assert_array_equal(shown[:, 31], np.tile(BOUNDARY_COLOUR, (48, 1)))
     assert_array_equal(shown[:, :31], PICTURE[:, :31])
 
 
@@ -197,7 +200,7 @@ def test_an_interruption_ends_with_status_130(folder: Path, monkeypatch: pytest.
     def interrupted(*_arguments: object, **_keywords: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(images, "read_image", interrupted)
+    monkeypatch.setattr(pictures, "read_image", interrupted)
     assert main(["segment", "in.png", "out.tif"]) == 130
 
 
@@ -207,7 +210,7 @@ def test_a_missing_extra_is_named(
     def missing(*_arguments: object, **_keywords: object) -> None:
         raise ModuleNotFoundError("No module named 'cv2'", name="cv2")
 
-    monkeypatch.setattr(images, "read_image", missing)
+    monkeypatch.setattr(pictures, "read_image", missing)
     message = "cv2 is not installed; pip install 'napari-pcnet[benchmark]'"
     assert _refused(["segment", "in.png", "out.tif"], capsys) == message
 
@@ -218,7 +221,7 @@ def test_a_broken_installation_is_not_taken_for_a_users_mistake(
     def missing(*_arguments: object, **_keywords: object) -> None:
         raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
 
-    monkeypatch.setattr(images, "read_image", missing)
+    monkeypatch.setattr(pictures, "read_image", missing)
     with pytest.raises(ModuleNotFoundError):
         main(["segment", "in.png", "out.tif"])
 
@@ -281,7 +284,7 @@ def test_what_the_machine_can_not_do_is_one_sentence(
     def failing(*_arguments: object, **_keywords: object) -> None:
         raise error
 
-    monkeypatch.setattr(images, "read_image", failing)
+    monkeypatch.setattr(pictures, "read_image", failing)
     assert _refused(["segment", "in.png", "out.tif"], capsys) == message
 
 
@@ -290,14 +293,14 @@ def test_four_plain_channels_are_shown_without_transparency(folder: Path, calls:
     tifffile.imwrite("four.tif", four, photometric="rgb", extrasamples=["unspecified"])
     assert main(["segment", "four.tif", "out.tif", "--overlay", "o.png"]) == 0
     assert_array_equal(calls[0][0].pixels, four)
-    assert images.read_image("o.png").pixels.shape == (48, 64, 3)
+    assert pictures.read_image("o.png").pixels.shape == (48, 64, 3)
 
 
 def test_the_overlay_shows_the_part_that_was_segmented(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _stand_in(monkeypatch, lambda image, record, progress: np.ones((30, 40), np.int32))
     words = "segment in.png out.tif --crop 10 20 40 60 --overlay o.png"
     assert main(words.split()) == 0
-    assert_array_equal(images.read_image("o.png").pixels, PICTURE[10:40, 20:60])
+    assert_array_equal(pictures.read_image("o.png").pixels, PICTURE[10:40, 20:60])
 
 
 def test_an_overlay_of_several_planes_is_refused(
@@ -311,7 +314,7 @@ def test_an_overlay_of_several_planes_is_refused(
 @pytest.mark.parametrize("output", ["out.tif", "out.zarr"])
 def test_the_labels_carry_the_record_of_their_run(folder: Path, calls: Calls, output: str) -> None:
     assert main(["segment", "in.png", output, "-n", "2"]) == 0
-    notes = images.read_notes(output)
+    notes = read_notes(output)
     assert notes is not None
     assert from_notes(notes) == (RunRecord(2), Origin("in", str(folder / "in.png"), False))
 
@@ -327,8 +330,8 @@ def test_demo_says_where_its_files_are(
     assert first.startswith("2 superpixels in 300 x 451 pixels, ")
     assert second == f"labels:  {folder / 'napari-pcnet-demo' / 'labels.tif'}"
     assert third == f"overlay: {folder / 'napari-pcnet-demo' / 'overlay.png'}"
-    assert images.read_labels(second.split()[1]).shape == (300, 451)
-    assert images.read_image(third.split()[1]).pixels.shape == (300, 451, 3)
+    assert read_labels(second.split()[1]).shape == (300, 451)
+    assert pictures.read_image(third.split()[1]).pixels.shape == (300, 451, 3)
     assert main(["demo", "--output", "elsewhere"]) == 0
     assert sorted(os.listdir("elsewhere")) == ["labels.tif", "overlay.png"]
 
@@ -545,14 +548,14 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
 def test_a_picture_becomes_exactly_the_labels_asked_for(folder: Path) -> None:
     done = _run("segment", "in.png", "out.tif", "-n", "12", "--overlay", "o.png")
     assert (done.returncode, done.stderr) == (0, "")
-    assert_array_equal(np.unique(images.read_labels("out.tif")), np.arange(1, 13))
+    assert_array_equal(np.unique(read_labels("out.tif")), np.arange(1, 13))
 
 
 def test_the_command_and_the_function_give_the_same_labels(folder: Path) -> None:
     from napari_pcnet import pcnet_superpixels
 
     assert main(["segment", "in.png", "out.tif", "-n", "9"]) == 0
-    assert_array_equal(images.read_labels("out.tif"), pcnet_superpixels(PICTURE, 9))
+    assert_array_equal(read_labels("out.tif"), pcnet_superpixels(PICTURE, 9))
 
 
 def test_transparent_pixels_get_no_superpixel(folder: Path) -> None:
@@ -560,7 +563,7 @@ def test_transparent_pixels_get_no_superpixel(folder: Path) -> None:
     alpha[:, :16] = 0
     PIL.Image.fromarray(np.dstack([PICTURE, alpha])).save("clear.png")
     assert main(["segment", "clear.png", "out.tif", "-n", "5"]) == 0
-    labels = images.read_labels("out.tif")
+    labels = read_labels("out.tif")
     assert_array_equal(labels == 0, alpha == 0)
     assert labels.max() == 5
 
@@ -577,7 +580,7 @@ def test_the_demo_works_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.M
     done = _run("demo")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("250 superpixels in 300 x 451 pixels, ")
-    labels = images.read_labels("napari-pcnet-demo/labels.tif")
+    labels = read_labels("napari-pcnet-demo/labels.tif")
     assert_array_equal(np.unique(labels), np.arange(1, 251))
 
 

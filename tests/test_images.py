@@ -15,19 +15,14 @@ import tifffile
 import zarr
 from numpy.testing import assert_array_equal
 
-from napari_pcnet.disk import images
+from napari_pcnet.disk import pictures
 from napari_pcnet.disk.files import write_folder_atomically
-from napari_pcnet.disk.images import (
-    Image,
-    check_output,
-    count_levels,
-    read_image,
-    read_labels,
-    read_mask,
-    read_notes,
-    write_labels,
-    write_overlay,
-)
+from napari_pcnet.disk.formats import LABEL_SUFFIXES
+from napari_pcnet.disk.image import Image
+from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
+from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.overlay import BOUNDARY_COLOUR, boundaries, write_overlay
+from napari_pcnet.disk.pictures import count_levels, read_image, read_mask
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 RGB = np.stack([GREY, GREY[::-1], 255 - GREY], axis=-1)
@@ -792,10 +787,20 @@ def test_a_zarr_is_one_compressed_array_in_chunks_of_one_plane(tmp_path: Path) -
     assert read_image(tmp_path / "out.zarr").channel_axis is None
 
 
-def test_a_written_zarr_can_be_read_by_whoever_can_read_the_folder(tmp_path: Path) -> None:
-    write_labels(tmp_path / "out.zarr", LABELS)
-    (tmp_path / "made").mkdir()
-    assert (tmp_path / "out.zarr").stat().st_mode == (tmp_path / "made").stat().st_mode
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+@pytest.mark.parametrize("name", ["out.tif", "out.zarr"])
+def test_what_is_written_has_the_rights_of_any_new_file(tmp_path: Path, name: str, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_labels(tmp_path / name, LABELS)
+        (tmp_path / "file").touch()
+        (tmp_path / "folder").mkdir()
+        after = os.umask(before)
+    finally:
+        os.umask(before)
+    other = tmp_path / ("file" if name == "out.tif" else "folder")
+    assert (tmp_path / name).stat().st_mode == other.stat().st_mode
+    assert after == umask
 
 
 def test_a_png_refuses_a_stack(tmp_path: Path) -> None:
@@ -965,7 +970,7 @@ def test_a_folder_that_is_no_zarr_array_is_never_replaced(tmp_path: Path, kind: 
     with pytest.raises(IsADirectoryError, match=_refusal(message)):
         write_labels(path, LABELS, overwrite=True)
     with pytest.raises(FileExistsError):
-        check_output(path, images.LABEL_SUFFIXES)
+        check_output(path, LABEL_SUFFIXES)
     assert _everything_in(path) == before
 
 
@@ -1086,9 +1091,9 @@ def test_an_overlay_is_the_picture_with_lines_between_labels(tmp_path: Path) -> 
     write_overlay(tmp_path / "o.png", Image(RGB, -1), LABELS)
     shown = read_image(tmp_path / "o.png").pixels
     lines = np.array([[0, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]], bool)
-    assert_array_equal(images.boundaries(LABELS), lines)
+    assert_array_equal(boundaries(LABELS), lines)
     assert_array_equal(shown[~lines], RGB[~lines])
-    assert_array_equal(shown[lines], np.tile(images.BOUNDARY_COLOUR, (5, 1)))
+    assert_array_equal(shown[lines], np.tile(BOUNDARY_COLOUR, (5, 1)))
 
 
 @pytest.mark.parametrize(
@@ -1117,5 +1122,5 @@ def test_other_values_than_8_bits_are_stretched_to_be_seen(tmp_path: Path) -> No
 
 
 def test_the_sample_is_a_photograph_in_colour() -> None:
-    sample = read_image(images.SAMPLE)
+    sample = read_image(pictures.SAMPLE)
     assert (sample.pixels.shape, sample.channel_axis, sample.mask) == ((300, 451, 3), -1, None)

@@ -13,7 +13,7 @@ from napari.layers import Labels
 from npe2 import PluginManifest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from napari_pcnet.disk import images
+from napari_pcnet.disk import labels
 from napari_pcnet.plugin.files import get_reader, open_in, read, write
 from napari_pcnet.plugin.metadata import KEY, read_notes
 from napari_pcnet.plugin.settings import Settings, read_settings
@@ -58,7 +58,7 @@ def test_superpixels_come_back_with_record_and_place(tmp_path: Path, ending: str
         assert_allclose(back.data_to_world(corner), layer.data_to_world(corner), rtol=1e-12)
     assert (back.units, back.axis_labels) == (layer.units, layer.axis_labels)
     again = _written(tmp_path / f"again{ending}", back)
-    assert images.read_notes(again) == images.read_notes(path)
+    assert labels.read_notes(again) == labels.read_notes(path)
 
 
 def test_a_stack_of_one_plane_keeps_its_axes(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_files_open_in_a_viewer(tmp_path: Path, ending: str) -> None:
 def test_labels_of_the_command_line_open_with_their_record(tmp_path: Path) -> None:
     path = tmp_path / "h.tif"
     notes = notes_of(RunRecord(6), Origin("cat.png"))
-    images.write_labels(path, np.ones((6, 8), np.int32), notes=notes)
+    labels.write_labels(path, np.ones((6, 8), np.int32), notes=notes)
     layer = open_in(ViewerModel(), str(path))
     assert read_notes(layer.metadata) == (RunRecord(6), Origin("cat.png")) and layer.name == "h"
 

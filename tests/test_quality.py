@@ -17,10 +17,10 @@ from PIL import Image
 
 from napari_pcnet.evaluation import methods, quality
 from napari_pcnet.evaluation.benchmark import QualityOptions, main_quality
-from napari_pcnet.evaluation.method import Method, Seams
 from napari_pcnet.evaluation.methods import Choice, OurMethod
 from napari_pcnet.evaluation.quality import Crop
 from napari_pcnet.evaluation.results import Key, ResultsFile
+from napari_pcnet.evaluation.segmenter import Seams, Segmenter
 
 SIDE = 48
 
@@ -45,7 +45,7 @@ def ignore(done, total):
 
 
 def choice_of(*segments):
-    return Choice(tuple(Method(each.__name__, each) for each in segments), ())
+    return Choice(tuple(Segmenter(each.__name__, each) for each in segments), ())
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_an_interrupted_run_resumes_without_repeating_or_losing_a_row(options, t
         return half_of(image, n_segments)
 
     def run(limit, output):
-        method = Method("counted", partial(counted, limit=limit))
+        method = Segmenter("counted", partial(counted, limit=limit))
         return quality.compare(Choice((method,), ()), replace(options, output=output), ignore)
 
     whole = tmp_path / "whole"
@@ -182,7 +182,7 @@ def test_a_header_cut_off_in_the_middle_is_written_again(options):
 
 def test_other_settings_are_other_rows(options):
     for settings in ("fine", "coarse"):
-        method = Method("grid", grid, settings=settings)
+        method = Segmenter("grid", grid, settings=settings)
         quality.compare(Choice((method,), ()), options, ignore)
     assert len(rows_of(options)) == 18
 
@@ -339,9 +339,9 @@ def test_no_more_superpixels_are_asked_for_than_there_are_pixels(options):
 
 
 def test_borders_on_the_lines_between_windows_are_counted(options):
-    halves = Method("halves", grid, seams=lambda shape, n: Seams(([24], []), ([16], [12, 24])))
+    halves = Segmenter("halves", grid, seams=lambda shape, n: Seams(([24], []), ([16], [12, 24])))
     options = replace(options, counts=(4, 9), headlines=("seam_rate",))
-    table = quality.compare(Choice((halves, Method("grid", grid)), ()), options, ignore)
+    table = quality.compare(Choice((halves, Segmenter("grid", grid)), ()), options, ignore)
     # Of 4 squares the borders are row and column 24, of 9 they are 16 and 32.
     assert re.search(r"halves +3\.0000 +0\.0000\n +grid +- +-\n", table)
 
@@ -371,8 +371,8 @@ def test_a_crop_beyond_the_image_is_refused_before_any_work(options):
 
 
 def test_a_missing_package_is_named_and_its_method_skipped(options):
-    absent = Method("absent", grid, imports=("not_a_package.at_all",), install="not-a-package")
-    choice = methods.available([absent, Method("grid", grid)])
+    absent = Segmenter("absent", grid, imports=("not_a_package.at_all",), install="not-a-package")
+    choice = methods.available([absent, Segmenter("grid", grid)])
     sentence = "absent skipped: not_a_package.at_all is not installed (pip install not-a-package)"
     assert choice.skipped == (sentence,)
     assert quality.compare(choice, options, ignore).endswith("\n" + sentence)

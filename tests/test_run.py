@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from napari_pcnet import pcnet_hierarchy, pcnet_superpixels
-from napari_pcnet.disk import images
+from napari_pcnet.disk.image import Image
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes
 from napari_pcnet.record import RunRecord
@@ -207,7 +207,7 @@ def test_a_file_is_run_as_its_array(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_mask_file_is_of_the_plane_or_of_the_crop(tmp_path: Path, whole: bool) -> None:
-    image = images.Image(_stack(40, 48, 3), -1, np.arange(48)[None].repeat(40, 0) < 40)
+    image = Image(_stack(40, 48, 3), -1, np.arange(48)[None].repeat(40, 0) < 40)
     mask = np.zeros((40, 48), np.uint8)
     mask[4:30] = 255
     crop = (2, 2, 38, 46)
@@ -226,7 +226,7 @@ def test_a_mask_file_of_another_size_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         run_image(
-            images.Image(_stack(40, 48), None),
+            Image(_stack(40, 48), None),
             RunRecord(N, channel_axis=None, crop=(0, 0, 40, 20), mask=str(path)),
         )
 

@@ -204,7 +204,7 @@ def test_remove_refuses_what_is_bundled(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_doctor_does_not_mind_a_file_to_download(
     mirror: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("napari_pcnet.cli._self_test", lambda: 0.0)
+    monkeypatch.setattr("napari_pcnet.cli.doctor._self_test", lambda: 0.0)
     assert main(["doctor"]) == 0
     assert "weights far: to download" in capsys.readouterr().out.splitlines()
 

@@ -9,16 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_pcnet.disk.images import (
-        Image,
-        count_levels,
-        read_image,
-        read_labels,
-        read_mask,
-        read_notes,
-        write_labels,
-        write_overlay,
-    )
+    from napari_pcnet.disk.image import Image
+    from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
+    from napari_pcnet.disk.overlay import write_overlay
+    from napari_pcnet.disk.pictures import count_levels, read_image, read_mask
     from napari_pcnet.hierarchy import PCNetHierarchy
     from napari_pcnet.record import RunRecord
     from napari_pcnet.run import build_hierarchy, run_file, run_record
@@ -27,24 +21,24 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Image": "disk.images",
+    "Image": "disk.image",
     "PCNetHierarchy": "hierarchy",
     "RunRecord": "record",
     "build_hierarchy": "run",
-    "count_levels": "disk.images",
+    "count_levels": "disk.pictures",
     "metrics": "",
     "pcnet_hierarchy": "superpixels",
     "pcnet_superpixels": "superpixels",
-    "read_image": "disk.images",
-    "read_labels": "disk.images",
-    "read_mask": "disk.images",
-    "read_notes": "disk.images",
+    "read_image": "disk.pictures",
+    "read_labels": "disk.labels",
+    "read_mask": "disk.pictures",
+    "read_notes": "disk.labels",
     "run_file": "run",
     "run_record": "run",
     "smooth_outlines": "superpixels",
     "weights": "",
-    "write_labels": "disk.images",
-    "write_overlay": "disk.images",
+    "write_labels": "disk.labels",
+    "write_overlay": "disk.overlay",
 }
 """The module that each public name is in; two are modules themselves."""
 

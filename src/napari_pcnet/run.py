@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet import pipeline
-from napari_pcnet.disk import images
+from napari_pcnet.disk import pictures
+from napari_pcnet.disk.image import Image
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy
 from napari_pcnet.merging.connectivity import OUTSIDE
@@ -27,6 +28,7 @@ from napari_pcnet.options import Options, whole_number
 from napari_pcnet.planes import Planes, part_of
 from napari_pcnet.progress import Progress
 from napari_pcnet.record import RunRecord, needs_no_fourth
+from napari_pcnet.shapes import size_text
 
 PlaneWindowDone = Callable[[int, Window, NDArray[np.int32]], None]
 """``window_done(k, window, ids)``: as `inference.WindowDone`, of the k-th selected plane."""
@@ -78,23 +80,21 @@ def run_file(
     path: str | os.PathLike[str], record: RunRecord, *, progress: Progress | None = None
 ) -> NDArray[np.integer]:
     """Repeat a run on the picture file at `path`, with the level and the mask file that the record names."""
-    image = images.read_image(path, level=record.level, alpha_apart=needs_no_fourth(record))
+    image = pictures.read_image(path, level=record.level, alpha_apart=needs_no_fourth(record))
     return run_image(image, record, progress=progress)
 
 
-def run_image(
-    image: images.Image, record: RunRecord, *, progress: Progress | None = None
-) -> NDArray[np.integer]:
-    """Repeat a run on a picture as `images.read_image` gives it, inside the record's mask file."""
+def run_image(image: Image, record: RunRecord, *, progress: Progress | None = None) -> NDArray[np.integer]:
+    """Repeat a run on a picture as `pictures.read_image` gives it, inside the record's mask file."""
     mask = image.mask
     if record.mask is not None:
         planes = Planes.select(image.pixels, record, mask)
-        given = images.read_mask(record.mask)
+        given = pictures.read_mask(record.mask)
         allowed = {planes.plane_shape, planes.crop.shape}
         if given.shape[-2:] not in allowed:
             raise ValueError(
-                f"mask {record.mask} is {_size(given.shape)} pixels, but the image is "
-                f"{' and its crop '.join(map(_size, sorted(allowed, reverse=True)))}; it must be the same"
+                f"mask {record.mask} is {size_text(given.shape)} pixels, but the image is "
+                f"{' and its crop '.join(map(size_text, sorted(allowed, reverse=True)))}; it must be the same"
             )
         mask = given if mask is None else given & part_of(mask, given.shape[-2:], planes.crop)
     if _has_four_channels_last(image.pixels, record):
@@ -204,11 +204,7 @@ def _array(image: Any) -> Any:
 
 
 def _has_four_channels_last(pixels: Any, record: RunRecord) -> bool:
-    """Whether pixels of a file might be taken for RGBA, which `images.read_image` never gives."""
+    """Whether pixels of a file might be taken for RGBA, which `pictures.read_image` never gives."""
     axis = record.channel_axis
     last = axis is not None and axis in (-1, len(pixels.shape) - 1)
     return last and pixels.shape[-1] == 4 and record.channels is None
-
-
-def _size(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))

@@ -30,9 +30,9 @@ from napari_pcnet.evaluation.curves import (
     next_requests,
 )
 from napari_pcnet.evaluation.folder import held, write_table
-from napari_pcnet.evaluation.method import Image, Labels, Method
 from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
 from napari_pcnet.evaluation.results import SEAM_RATE, Key, ResultsFile, Row
+from napari_pcnet.evaluation.segmenter import Image, Labels, Segmenter
 from napari_pcnet.evaluation.tally import Tally
 from napari_pcnet.evaluation.workers import results_of
 from napari_pcnet.metrics import score_annotations, seam_rate
@@ -257,7 +257,7 @@ def _pairs_of(folder: Path, every: int) -> Sequence[Pair]:
 class _Task(NamedTuple):
     """One image to be segmented by one method at several requests."""
 
-    method: Method
+    method: Segmenter
     pair: Pair
     keys: Sequence[Key]
     tolerance_px: int | None
@@ -267,7 +267,7 @@ class _Task(NamedTuple):
 class _Campaign:
     """One method on all images of a set."""
 
-    method: Method
+    method: Segmenter
     folder: Path
     pairs: Sequence[Pair]
     most: int  # superpixels that can be asked of every image
@@ -345,7 +345,7 @@ def _segment(task: _Task, image: Image, count: int) -> Labels:
     return labels
 
 
-def _seam_rate_of(method: Method, labels: Labels, request: int) -> float:
+def _seam_rate_of(method: Segmenter, labels: Labels, request: int) -> float:
     if method.seams is None:
         return math.nan
     seams = method.seams((labels.shape[0], labels.shape[1]), request)

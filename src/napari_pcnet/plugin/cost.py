@@ -12,6 +12,7 @@ from napari_pcnet.geometry.estimate import Estimate, estimate
 from napari_pcnet.plugin.messages import duration, memory
 from napari_pcnet.plugin.roi import RegionOfInterest
 from napari_pcnet.plugin.source import Source
+from napari_pcnet.shapes import size_text
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def outlook(count: int, n_planes: int, shape: tuple[int, int], cost: Cost, px_pe
     """
     planes = f" in each of {n_planes} planes" if n_planes > 1 else ""
     text = (
-        f"{count:,} superpixels{planes} of {shape[0]} x {shape[1]} pixels, about "
+        f"{count:,} superpixels{planes} of {size_text(shape)} pixels, about "
         f"{duration(n_planes * cost.expected.seconds(px_per_s))} and {memory(cost.total_bytes)} of memory."
     )
     free = free_bytes()

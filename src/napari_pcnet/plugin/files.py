@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_pcnet.disk import images
+from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
 from napari_pcnet.plugin.metadata import KEY
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_l
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
     """Return a reader if the file holds superpixels with their record."""
-    if not isinstance(path, str) or not Path(path).exists() or images.read_notes(path) is None:
+    if not isinstance(path, str) or not Path(path).exists() or read_notes(path) is None:
         return None
     return read
 
 
 def read(path: str) -> list[LayerData]:
     """Read superpixels as a Labels layer with its record and its placement."""
-    notes = images.read_notes(path) or {}
-    labels = images.read_labels(path).astype(np.int32)
+    notes = read_notes(path) or {}
+    labels = read_labels(path).astype(np.int32)
     placement = notes.get("layer", {})
     options = {name: _listed(placement[name]) for name in PLACEMENT if name in placement}
     if any(len(options.get(name, labels.shape)) != labels.ndim for name in ("scale", "translate")):
@@ -57,7 +57,7 @@ def write(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     features = meta.get("features")
     if features is not None and len(features):
         notes["features"] = {str(column): np.asarray(features[column]).tolist() for column in features}
-    images.write_labels(target, np.asarray(levels[0]), overwrite=True, notes=notes)
+    write_labels(target, np.asarray(levels[0]), overwrite=True, notes=notes)
     return [str(target)]
 
 

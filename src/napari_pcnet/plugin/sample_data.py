@@ -4,14 +4,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_pcnet.disk import images
+from napari_pcnet.disk import pictures
 
 LayerData = tuple[Any, dict[str, Any], Literal["image"]]  # Any: napari takes anything like an array
 
 
 def cat() -> list[LayerData]:
     """Return the photograph that comes with the package, ``(300, 451, 3)`` uint8."""
-    return [(images.read_image(images.SAMPLE).pixels, {"name": "cat"}, "image")]
+    return [(pictures.read_image(pictures.SAMPLE).pixels, {"name": "cat"}, "image")]
 
 
 def coffee() -> list[LayerData]:
@@ -26,7 +26,7 @@ def stack() -> list[LayerData]:
 
     ``(T, Z, Y, X, RGB)`` = ``(3, 2, 200, 300, 3)`` uint8, pixels of 0.5 micrometres, depths 2 apart.
     """
-    cat = images.read_image(images.SAMPLE).pixels
+    cat = pictures.read_image(pictures.SAMPLE).pixels
     times = [cat[50:250, 75 * t : 75 * t + 300] for t in (2, 1, 0)]
     planes = np.stack([[plane, plane // 2 + 100] for plane in times]).astype(np.uint8)
     options = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.disk import images
+from napari_pcnet.disk import pictures
 from napari_pcnet.plugin.jobs import Job
 from napari_pcnet.plugin.layer_cut import LayerCut
 from napari_pcnet.plugin.result_layer import ResultLayer
@@ -77,7 +77,7 @@ def _file_holds(path: str, source: Source, record: RunRecord) -> bool:
     if not isinstance(source.pixels, np.ndarray) and not Path(path).is_dir():
         return False  # the layer reads it lazily; our reader might have to load it all
     try:
-        image = images.read_image(path, level=record.level, alpha_apart=needs_no_fourth(record))
+        image = pictures.read_image(path, level=record.level, alpha_apart=needs_no_fourth(record))
         here, there = source.planes(plain), source.planes(plain).select(image.pixels, plain)
     except (ValueError, OSError, MemoryError):
         return False

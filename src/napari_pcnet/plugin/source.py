@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.planes import Planes, plane_axes
+from napari_pcnet.planes import Planes
 from napari_pcnet.record import RunRecord
+from napari_pcnet.shapes import plane_axes
 
 if TYPE_CHECKING:
     from napari.layers import Image

@@ -18,6 +18,7 @@ from napari_pcnet.plugin.boxes import (
 )
 from napari_pcnet.plugin.source import Source, guess_channel_axis, level_shapes
 from napari_pcnet.record import RunRecord
+from napari_pcnet.shapes import size_text
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -175,7 +176,7 @@ class ImageFields(QObject):
         if layer is not None and layer.multiscale:
             axis = self.axis_box.currentData()
             planes = [Source(layer, k, axis).plane_shape for k in range(len(level_shapes(layer)))]
-            levels = [(f"{k}: {height} x {width}", k) for k, (height, width) in enumerate(planes)]
+            levels = [(f"{k}: {size_text(shape)}", k) for k, shape in enumerate(planes)]
             levels.insert(0, ("finest that fits", AUTOMATIC))
         offer(self.level_box, levels)
         with signals_blocked(self.level_box):
