@@ -13,10 +13,11 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
+from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.plugin.layers import Source
 from napari_pcnet.plugin.result import KEY, Cut, LookedUp, Result, at_cut, read_notes, table_of
 from napari_pcnet.record import Origin, RunRecord, notes_of
-from napari_pcnet.run import Stack, build, run
+from napari_pcnet.run import build_hierarchy, run_record
 
 N = 6
 LARGE = 10**9
@@ -56,9 +57,9 @@ def _done(
     record: RunRecord,
     editable_px: int = LARGE,
     layer: Labels | None = None,
-) -> tuple[Result, Stack]:
+) -> tuple[Result, PCNetHierarchy]:
     result = _begun(viewer, source, record, editable_px, layer)
-    stack = build(source.pixels, record, confidence=True)
+    stack = build_hierarchy(source.pixels, record, confidence=True)
     result.finish(stack, Cut.make(stack, record, Origin(source.layer.name)))
     return result, stack
 
@@ -112,12 +113,12 @@ def test_a_table_begins_with_the_background() -> None:
 
 def test_a_cut_has_labels_features_and_notes_that_agree() -> None:
     pixels = _picture(2, 40, 48, 3)
-    stack = build(pixels, RunRecord(N), confidence=True)
+    stack = build_hierarchy(pixels, RunRecord(N), confidence=True)
     record = RunRecord(4, max_segments=N)
     checks: list[int] = []
     cut = Cut.make(stack, record, Origin("image", None, True), lambda: checks.append(1))
-    assert_array_equal(cut.labels, run(pixels, record))
-    assert_array_equal(cut.labels, cut.table[stack.ids])
+    assert_array_equal(cut.labels, run_record(pixels, record))
+    assert_array_equal(cut.labels, cut.table[stack.base])
     assert_array_equal(cut.features["area"], np.bincount(cut.labels.ravel()))
     assert read_notes({KEY: cut.notes}) == (record, Origin("image", None, True)) and checks
 
@@ -165,7 +166,7 @@ def test_a_finished_run_is_labels_features_and_record(editable_px: int) -> None:
     layer = result.layer
     assert layer.multiscale == result.is_pyramid == (editable_px == 100)
     shown = layer.data[0] if layer.multiscale else layer.data
-    assert_array_equal(shown, run(source.pixels, RunRecord(N)))
+    assert_array_equal(shown, run_record(source.pixels, RunRecord(N)))
     assert shown.dtype == np.int32 and layer.contour == 1
     assert_array_equal(layer.features["area"], np.bincount(shown.ravel()))
     assert read_notes(layer.metadata) == (RunRecord(N), Origin("image"))
@@ -195,7 +196,7 @@ def test_slide_shows_a_cut_and_settle_completes_it(editable_px: int) -> None:
     result.settle(Cut.make(stack, record, Origin("image")))
     shown = layer.data[0] if layer.multiscale else layer.data
     assert isinstance(shown, np.ndarray)
-    assert_array_equal(shown, run(source.pixels, record))
+    assert_array_equal(shown, run_record(source.pixels, record))
     assert len(layer.features) == 5 and result.record == record and not result.is_edited
     result.slide(height=float(stack.trees[0].height[-3]))
     shown = layer.data[0] if layer.multiscale else layer.data
@@ -285,5 +286,5 @@ def test_one_plane_of_a_stack_and_a_crop_are_layers_of_that_part() -> None:
     record = RunRecord(N, plane=(2,), crop=(4, 8, 36, 44))
     result, _ = _done(viewer, source, record)
     assert result.layer.data.shape == (1, 32, 36)
-    assert_array_equal(result.layer.data[0], run(source.pixels, record))
+    assert_array_equal(result.layer.data[0], run_record(source.pixels, record))
     assert_array_equal(result.layer.data_to_world((0, 0, 0)), (2, 4, 8))

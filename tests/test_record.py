@@ -105,8 +105,8 @@ def test_the_call_names_what_differs_from_the_defaults() -> None:
     assert PLAIN.python_call() == "pcnet_superpixels(image, 100)"
     assert FULL.python_call("layer", "inside") == (
         "pcnet_superpixels(layer, 1000, model='my weights.safetensors', method='lattice', compactness=8.5, "
-        "smoothing=1.5, start_label=0, mask=inside, channel_axis=None, intensity_range=(-5.0, 100.0), "
-        "spacing=(2.0, 0.5), device='cpu', precision='float64', window=512)"
+        "smoothing=1.5, start_label=0, channel_axis=None, intensity_range=(-5.0, 100.0), spacing=(2.0, 0.5), "
+        "device='cpu', precision='float64', window=512, mask=inside)"
     )
 
 

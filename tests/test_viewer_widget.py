@@ -36,7 +36,7 @@ from napari_pcnet.plugin.preview import NAME as PREVIEW
 from napari_pcnet.plugin.result import KEY, LookedUp, read_notes
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 from napari_pcnet.record import RunRecord
-from napari_pcnet.run import run
+from napari_pcnet.run import run_record
 
 N = 12
 
@@ -170,7 +170,7 @@ def test_a_photograph_gets_exactly_so_many_superpixels_where_it_lies(
     notes = layer.metadata[KEY]
     record = RunRecord.from_dict(notes["record"])
     assert notes["record"] == RunRecord(40).as_dict() == record.as_dict()
-    assert_array_equal(layer.data, run(image.data, record))
+    assert_array_equal(layer.data, run_record(image.data, record))
 
     features = layer.features
     assert list(features.columns) == [
@@ -226,7 +226,7 @@ def test_this_plane_of_a_stack_makes_a_layer_on_that_plane_and_others_their_own(
         assert layer.data.shape == (1, 1, 48, 60)
         record = _record(layer)
         assert record.plane == (t, z) and record.spacing == (0.5, 0.25)
-        assert_array_equal(layer.data[0, 0], run(stack, record))
+        assert_array_equal(layer.data[0, 0], run_record(stack, record))
         for y, x in ((0, 0), (47, 59), (3, 50)):
             assert_allclose(layer.data_to_world((0, 0, y, x)), image.data_to_world((t, z, y, x)), rtol=1e-12)
         assert (layer.units, layer.axis_labels) == (image.units, image.axis_labels)
@@ -249,7 +249,7 @@ def test_all_planes_are_numbered_on(opened: tuple[napari.Viewer, SuperpixelsWidg
     _choose(widget.planes, "all planes")
     layer = _run(widget, qtbot)
     assert layer.data.shape == (3, 2, 48, 60)
-    assert_array_equal(layer.data, run(image.data, _record(layer)))
+    assert_array_equal(layer.data, run_record(image.data, _record(layer)))
     for k, index in enumerate(np.ndindex(3, 2)):
         assert_array_equal(np.unique(layer.data[index]), np.arange(k * N + 1, (k + 1) * N + 1))
     assert_array_equal(layer.extent.world, image.extent.world)
@@ -271,7 +271,7 @@ def test_what_was_painted_stays_when_it_is_run_or_slid_again(
     second = _run(widget, qtbot)
     assert second is not first and list(viewer.layers)[1:] == [first, second]
     assert_array_equal(first.data, painted)
-    assert_array_equal(second.data, run(viewer.layers[0].data, RunRecord(N)))
+    assert_array_equal(second.data, run_record(viewer.layers[0].data, RunRecord(N)))
 
     second.paint((30, 30), 77)
     painted = second.data.copy()
@@ -333,7 +333,7 @@ def test_the_current_view_of_a_zarr_is_segmented_at_full_resolution(
     assert (top, left) == (np.floor(700 - height / 2 + 0.5), np.floor(900 - width / 2 + 0.5))
     assert (bottom, right) == (np.ceil(700 + height / 2 + 0.5), np.ceil(900 + width / 2 + 0.5))
     assert layer.data.shape == (bottom - top, right - left)
-    assert_array_equal(layer.data, run(pixels, record))
+    assert_array_equal(layer.data, run_record(pixels, record))
     assert_array_equal(layer.data_to_world((0, 0)), (top, left))
     found = read_notes(layer.metadata)
     assert found is not None and found[1].path == str(tmp_path / "large.zarr")
@@ -357,7 +357,7 @@ def test_the_part_in_view_is_read_once_and_no_level_as_a_whole(
     ours = [key for key in levels[0].keys[asked:] if key == (slice(top, bottom, 1), slice(left, right, 1))]
     assert len(ours) == 1
     assert levels[0].largest < levels[0].size / 4
-    assert_array_equal(layer.data, run(pixels, record))
+    assert_array_equal(layer.data, run_record(pixels, record))
     assert image.multiscale
 
 
@@ -376,7 +376,7 @@ def test_a_coarser_level_is_taken_when_it_is_chosen_and_lies_on_the_finer(
     _choose(widget.level, "1:")
     layer = _run(widget, qtbot)
     assert layer.data.shape == (128, 160) and _record(layer).level == 1
-    assert_array_equal(layer.data, run(pixels[::2, ::2], _record(layer)))
+    assert_array_equal(layer.data, run_record(pixels[::2, ::2], _record(layer)))
     assert_allclose(layer.data_to_world((0, 0)), (1, 1))  # the middle of pixels 0 and 1, 2 wide
     for edge in ((-0.5, -0.5), (127.5, 159.5)):
         there = (np.array(edge) + 0.5) * 2 - 0.5
@@ -384,7 +384,7 @@ def test_a_coarser_level_is_taken_when_it_is_chosen_and_lies_on_the_finer(
     _choose(widget.level, "2:")
     again = _run(widget, qtbot)
     assert again is layer and len(viewer.layers) == 2 and _record(again).level == 2
-    assert_array_equal(again.data, run(pixels[::4, ::4], _record(again)))
+    assert_array_equal(again.data, run_record(pixels[::4, ::4], _record(again)))
     assert_allclose(again.data_to_world((0, 0)), (3, 3))  # of pixels 0 to 3
 
 
@@ -421,7 +421,7 @@ def test_a_corner_of_a_superpixel_lies_where_it_lies_in_the_image(
     record = _record(layer)
     assert (record.crop is not None) == crop
     top, left = record.crop[:2] if record.crop else (0, 0)
-    assert_array_equal(layer.data, run(levels[level], record))
+    assert_array_equal(layer.data, run_record(levels[level], record))
     side = 2**level
     corner = np.argwhere(layer.data == 5)[0]
     for row, column in (corner, (0, 0), np.array(layer.data.shape) - 1):
@@ -449,7 +449,7 @@ def test_channels_named_so_are_guessed_and_two_of_four_can_be_chosen(
     assert widget.channel_axis.currentText() == "c: 4 long" and widget.channels.text() == "all 4"
     layer = _run(widget, qtbot)
     assert _record(layer).channels == (0, 1, 2, 3) and _record(layer).channel_axis == -3
-    assert_array_equal(layer.data, run(pixels, RunRecord(N, channel_axis=0, channels=(0, 1, 2, 3))))
+    assert_array_equal(layer.data, run_record(pixels, RunRecord(N, channel_axis=0, channels=(0, 1, 2, 3))))
     assert layer.axis_labels == ("y", "x")
 
     for unwanted in (0, 2):
@@ -457,7 +457,7 @@ def test_channels_named_so_are_guessed_and_two_of_four_can_be_chosen(
     assert widget.channels.text() == "1, 3"
     layer = _run(widget, qtbot)
     assert _record(layer).channels == (1, 3)
-    assert_array_equal(layer.data, run(pixels[[1, 3]], RunRecord(N, channel_axis=0)))
+    assert_array_equal(layer.data, run_record(pixels[[1, 3]], RunRecord(N, channel_axis=0)))
     assert len(viewer.layers) == 2 and "intensity_mean-2" not in layer.features.columns
 
     for unwanted in (1, 3):
@@ -502,7 +502,7 @@ def test_every_kind_of_image_gets_what_the_record_makes_of_it(
     layer = _run(widget, qtbot)
     record = _record(layer)
     assert record == RunRecord(N, channel_axis=axis)
-    expected = run(np.asarray(pixels), record)
+    expected = run_record(np.asarray(pixels), record)
     assert_array_equal(layer.data.reshape(expected.shape), expected)
     assert layer.ndim == image.ndim - (axis == -3)
     assert_array_equal(layer.extent.world, image.extent.world[:, -layer.ndim :])
@@ -518,7 +518,7 @@ def test_one_depth_between_channels_and_rows_is_no_obstacle(
     layer = _run(widget, qtbot)
     assert layer.data.shape == (1, 48, 64)
     expected = RunRecord(N, channel_axis=-3, channels=(0, 1, 2, 3))
-    assert_array_equal(layer.data[0], run(pixels[:, 0], expected))
+    assert_array_equal(layer.data[0], run_record(pixels[:, 0], expected))
 
 
 def test_what_cannot_be_segmented_is_said_and_leaves_no_layer(
@@ -532,7 +532,7 @@ def test_what_cannot_be_segmented_is_said_and_leaves_no_layer(
     widget.run()
     _wait(widget, qtbot)
     with pytest.raises(ValueError, match="NaN") as refused:
-        run(pixels, RunRecord(N, channel_axis=None))
+        run_record(pixels, RunRecord(N, channel_axis=None))
     said = str(refused.value)
     assert widget.message.text() == said[:1].upper() + said[1:]
     _assert_same_state(viewer, before)
@@ -585,7 +585,7 @@ def test_superpixels_are_made_inside_shapes_of_a_turned_image(
     differ = part != (layer.data > 0)
     assert differ.sum() <= 8  # an ellipse is a polygon of many corners here
     assert not differ[:, :30].any()  # rectangle and the left of the polygon: exactly
-    expected = run(pixels, replace(record, mask=None), mask=layer.data > 0)
+    expected = run_record(pixels, replace(record, mask=None), mask=layer.data > 0)
     assert_array_equal(layer.data, expected)
     assert_array_equal(np.unique(layer.data), np.arange(N + 1))
     assert_allclose(layer.data_to_world((0, 0)), image.data_to_world((top, left)))
@@ -632,7 +632,7 @@ def test_a_region_is_the_mask_of_the_run(
     inside = np.zeros((64, 80), bool)
     inside[11:50, 21:60] = True
     assert whole[inside].all() and not whole[:10].any() and not whole[51:].any() and not whole[:, :20].any()
-    assert_array_equal(layer.data, run(pixels, replace(record, mask=None), mask=whole))
+    assert_array_equal(layer.data, run_record(pixels, replace(record, mask=None), mask=whole))
 
 
 @pytest.mark.parametrize("side", [1, 4])
@@ -652,7 +652,7 @@ def test_superpixels_are_made_inside_labels_of_any_scale(
     mask[16:48, 20:60] = True
     record = _record(layer)
     assert (record.crop, record.mask) == (None, "layer")
-    assert_array_equal(layer.data, run(pixels, RunRecord(N), mask=mask))
+    assert_array_equal(layer.data, run_record(pixels, RunRecord(N), mask=mask))
 
 
 def test_an_empty_region_is_a_sentence(opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot) -> None:
@@ -855,7 +855,7 @@ def test_the_slider_shows_another_cut_at_once_and_then_completes_it(
     assert_array_equal(layer.data, stack.labels(10))
     assert _record(layer) == RunRecord(10, max_segments=40)
     assert_array_equal(layer.features["area"], np.bincount(layer.data.ravel()))
-    assert_array_equal(layer.data, run(viewer.layers[0].data, _record(layer)))
+    assert_array_equal(layer.data, run_record(viewer.layers[0].data, _record(layer)))
 
     height = float(stack.trees[0].height[-8])
     widget.slide(height=height)
@@ -864,7 +864,7 @@ def test_the_slider_shows_another_cut_at_once_and_then_completes_it(
     assert widget.n_box.value() == n == layer.data.max() and widget.height_label.text() == f"{height:,.0f}"
     _settle(widget, qtbot)
     assert _record(layer) == RunRecord(40, height=height) and len(layer.features) == n + 1
-    assert_array_equal(layer.data, run(viewer.layers[0].data, _record(layer)))
+    assert_array_equal(layer.data, run_record(viewer.layers[0].data, _record(layer)))
 
     widget.slide(40)
     _settle(widget, qtbot)
@@ -890,7 +890,7 @@ def test_a_slide_just_before_a_run_does_not_get_in_its_way(
     n = 5 if cancel else 500
     assert layer.data.max() == n == len(layer.features) - 1
     assert _record(layer).n_segments == n
-    assert_array_equal(layer.data, run(image.data, _record(layer)))
+    assert_array_equal(layer.data, run_record(image.data, _record(layer)))
 
 
 def test_the_box_and_the_handles_slide(opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot) -> None:
@@ -908,7 +908,7 @@ def test_the_box_and_the_handles_slide(opened: tuple[napari.Viewer, SuperpixelsW
     assert layer.data.max() == 1
     _settle(widget, qtbot)
     assert _record(layer).height is not None
-    assert_array_equal(layer.data, run(viewer.layers[0].data, _record(layer)))
+    assert_array_equal(layer.data, run_record(viewer.layers[0].data, _record(layer)))
 
 
 def test_all_planes_are_slid_together(opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot) -> None:
@@ -920,7 +920,7 @@ def test_all_planes_are_slid_together(opened: tuple[napari.Viewer, SuperpixelsWi
     for k in range(3):
         assert_array_equal(np.unique(layer.data[k]), np.arange(4 * k + 1, 4 * k + 5))
     _settle(widget, qtbot)
-    assert_array_equal(layer.data, run(image.data, _record(layer)))
+    assert_array_equal(layer.data, run_record(image.data, _record(layer)))
 
 
 def test_coarse_medium_and_fine_are_nested(
@@ -935,7 +935,7 @@ def test_coarse_medium_and_fine_are_nested(
     assert list(viewer.layers)[2:] == made
     for layer, n in zip(made, (64, 16, 4), strict=True):
         assert_array_equal(np.unique(layer.data), np.arange(1, n + 1))
-        assert_array_equal(layer.data, run(image.data, _record(layer)))
+        assert_array_equal(layer.data, run_record(image.data, _record(layer)))
         assert_array_equal(layer.extent.world, image.extent.world)
         assert len(layer.features) == n + 1
     for fine, coarse in pairwise(made):
@@ -952,12 +952,12 @@ def test_a_large_result_is_a_pyramid_that_slides_and_has_an_editable_copy(
     layer = _run(widget, qtbot)
     record = _record(layer)
     assert layer.multiscale and [each.shape for each in layer.data] == [(100, 120), (50, 60)]
-    assert_array_equal(layer.data[0], run(image.data, record))
+    assert_array_equal(layer.data[0], run_record(image.data, record))
     assert_array_equal(layer.data[1], layer.data[0][::2, ::2])
     assert "a pyramid" in widget.message.text()
 
     widget.slide(5)
-    expected = run(image.data, replace(record, n_segments=5, max_segments=N))
+    expected = run_record(image.data, replace(record, n_segments=5, max_segments=N))
     assert all(isinstance(each, LookedUp) for each in layer.data)
     assert_array_equal(np.asarray(layer.data[0]), expected)
     assert_array_equal(np.asarray(layer.data[1]), expected[::2, ::2])
@@ -982,7 +982,7 @@ def test_a_large_result_is_a_pyramid_that_slides_and_has_an_editable_copy(
 
     again = _run(widget, qtbot)
     assert again is layer and len(viewer.layers) == 3
-    assert_array_equal(layer.data[0], run(image.data, record))
+    assert_array_equal(layer.data[0], run_record(image.data, record))
 
 
 def test_the_slider_belongs_to_the_superpixels_that_are_selected(
@@ -1041,7 +1041,7 @@ def test_the_preview_follows_the_view_and_goes_when_it_is_switched_off(
     qtbot.waitUntil(lambda: bool(_previews(viewer)), timeout=60_000)
     (preview,) = _previews(viewer)
     assert viewer.layers.selection.active is image
-    assert_array_equal(preview.data, run(image.data, RunRecord(N)))
+    assert_array_equal(preview.data, run_record(image.data, RunRecord(N)))
     assert_array_equal(preview.extent.world, image.extent.world)
 
     _look_at(viewer, (0, *image.data_to_world((60, 70))), 10.0)
@@ -1091,10 +1091,10 @@ def test_the_preview_shows_the_plane_that_is_shown_inside_the_region(
     qtbot.waitUntil(lambda: bool(_previews(viewer)), timeout=60_000)
     (preview,) = _previews(viewer)
     assert preview.data.shape == (1, 64, 80)
-    assert_array_equal(preview.data[0], run(stack[2], RunRecord(N), mask=drawn > 0))
+    assert_array_equal(preview.data[0], run_record(stack[2], RunRecord(N), mask=drawn > 0))
     assert_allclose(preview.data_to_world((0, 0, 0)), image.data_to_world((2, 0, 0)))
     viewer.dims.set_current_step(0, 1)
-    expected = run(stack[1], RunRecord(N), mask=drawn > 0)
+    expected = run_record(stack[1], RunRecord(N), mask=drawn > 0)
     qtbot.waitUntil(lambda: bool(np.array_equal(preview.data[0], expected)), timeout=60_000)
     with pytest.warns(UserWarning, match="Contours are not displayed"):
         viewer.dims.ndisplay = 3
@@ -1634,7 +1634,7 @@ def test_a_model_of_ones_own_is_chosen_from_a_file(
     widget.run()
     _wait(widget, qtbot)
     with pytest.raises(OSError, match="safetensors") as refused:
-        run(viewer.layers[0].data, RunRecord(N, model=missing))
+        run_record(viewer.layers[0].data, RunRecord(N, model=missing))
     assert widget.message.text().lower() == " ".join(str(refused.value).split()).lower()
     _assert_same_state(viewer, before)
 

@@ -145,7 +145,7 @@ class LivePreview(QObject):
 
 def make(wanted: Preview, job: Job) -> tuple[NDArray[np.int32], dict[str, Any]]:
     """Segment every so many pixels of the part; labels, and where they lie."""
-    from napari_pcnet.run import run
+    from napari_pcnet.run import run_record
 
     source, record = wanted.source, wanted.record
     planes = source.planes(record)
@@ -153,7 +153,7 @@ def make(wanted: Preview, job: Job) -> tuple[NDArray[np.int32], dict[str, Any]]:
     pixels, channel_axis = planes.read(planes.indices[0], step)
     mask = None if wanted.mask is None else wanted.mask()[::step, ::step]
     own = replace(record, channel_axis=channel_axis, crop=None, plane=None, channels=None)
-    labels = run(pixels, own, mask=mask, progress=job.progress)
+    labels = run_record(pixels, own, mask=mask, progress=job.progress)
     placement = source.placement(planes)
     return np.asarray(labels).reshape(source.labels_shape(planes)[:-2] + labels.shape), _coarser(
         placement, step

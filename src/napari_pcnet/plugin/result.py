@@ -23,7 +23,7 @@ from napari_pcnet.record import VERSION_KEY, Origin, RunRecord, from_notes, note
 if TYPE_CHECKING:
     from napari.viewer import ViewerModel
 
-    from napari_pcnet.run import Stack
+    from napari_pcnet.hierarchy import PCNetHierarchy
 
 KEY = VERSION_KEY
 """Where a layer's metadata hold the record of its run."""
@@ -54,26 +54,25 @@ class Cut:
     """
 
     record: RunRecord
-    table: NDArray[np.int32]
-    labels: NDArray[np.int32]
+    table: NDArray[np.integer[Any]]
+    labels: NDArray[np.integer[Any]]
     features: dict[str, NDArray[Any]]
     notes: dict[str, Any]
 
     @classmethod
     def make(
         cls,
-        stack: Stack,
+        stack: PCNetHierarchy,
         record: RunRecord,
         origin: Origin,
         check: Callable[[], None] = lambda: None,
         out: NDArray[np.int32] | None = None,
     ) -> Cut:
         """Make the cut that a record names; `check` may leave in between, `out` takes the labels."""
-        table = stack.table(record.n_segments, height=record.height)
-        labels = stack.look_up(table, out)
+        table = stack.table(**record.cut, nearest=True)
         check()
-        features = table_of(stack.features(record.n_segments, height=record.height))
-        return cls(record, table, labels, features, notes_of(record, origin))
+        made = stack.cut(**record.cut, nearest=True, out=out)
+        return cls(record, table, made.labels, table_of(made.features), notes_of(record, origin))
 
 
 class LookedUp:
@@ -84,7 +83,7 @@ class LookedUp:
 
     dtype = np.dtype(np.int32)
 
-    def __init__(self, ids: NDArray[np.int32], table: NDArray[np.int32]) -> None:
+    def __init__(self, ids: NDArray[np.integer[Any]], table: NDArray[np.integer[Any]]) -> None:
         self.ids = ids
         self.table = table
         self.shape = ids.shape
@@ -125,7 +124,7 @@ class Result:
         self.viewer = viewer
         self.source = source
         self.planes = planes
-        self.stack: Stack | None = None
+        self.stack: PCNetHierarchy | None = None
         self.record = RunRecord()
         self.origin = Origin(source.layer.name)
         self._placement = source.placement(planes)  # of now: the image may move, or get other data
@@ -152,7 +151,7 @@ class Result:
         """The array that the layer shows while it grows, for the labels themselves in the end."""
         return self._buffer.reshape(self.planes.shape)
 
-    def finish(self, stack: Stack, cut: Cut) -> None:
+    def finish(self, stack: PCNetHierarchy, cut: Cut) -> None:
         """Show the labels of a finished run."""
         self.stack = stack
         self.settle(cut)
@@ -192,8 +191,8 @@ class Result:
     def slide(self, n: int | None = None, height: float | None = None) -> None:
         """Show another cut of the tree at once; `settle` completes it."""
         assert self.stack is not None, "a run is done"
-        self._table = self.stack.table(n, height=height)
-        ids = self.stack.ids.reshape(self._buffer.shape)
+        self._table = self.stack.table(n, height=height, nearest=True)
+        ids = self.stack.base.reshape(self._buffer.shape)
         if not self.is_pyramid:
             np.take(self._table, ids, out=self._buffer)
         elif isinstance(self._shown, LookedUp):
@@ -213,7 +212,7 @@ class Result:
         if np.may_share_memory(cut.labels, self._buffer):
             self.layer.refresh(extent=False)  # less to do than for new data
         else:
-            self._buffer = cut.labels.reshape(self._buffer.shape)
+            self._buffer = cut.labels.astype(np.int32, copy=False).reshape(self._buffer.shape)
             self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
         self.layer.features = cut.features
         self.layer.metadata = self.layer.metadata | {KEY: cut.notes}
@@ -237,7 +236,7 @@ class Result:
         self.viewer.add_layer(layer)
         return layer
 
-    def _labels(self) -> NDArray[np.int32]:
+    def _labels(self) -> NDArray[np.integer[Any]]:
         assert self.stack is not None, "a run is done"
         return self.stack.look_up(self._table).reshape(self._buffer.shape)
 
@@ -289,7 +288,7 @@ def at_cut(record: RunRecord, n: int | None = None, height: float | None = None)
 
 
 def _labels_layer(
-    labels: NDArray[np.int32], is_pyramid: bool, name: str, placement: Mapping[str, Any]
+    labels: NDArray[np.integer[Any]], is_pyramid: bool, name: str, placement: Mapping[str, Any]
 ) -> Labels:
     data = _levels(labels) if is_pyramid else labels
     layer = Labels(data, multiscale=is_pyramid, name=name, **placement)
@@ -297,7 +296,7 @@ def _labels_layer(
     return layer
 
 
-def _levels(array: NDArray[np.int32]) -> list[NDArray[np.int32]]:
+def _levels(array: NDArray[np.integer[Any]]) -> list[NDArray[np.integer[Any]]]:
     """A pyramid of views: every second pixel, every fourth, and so on."""
     levels, step = [array], 2
     while len(levels) < 2 or max(levels[-1].shape[-2:]) > SMALLEST_LEVEL_PX:

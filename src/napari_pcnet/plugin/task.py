@@ -18,7 +18,7 @@ from napari_pcnet.plugin.work import Job
 from napari_pcnet.record import Origin, RunRecord, needs_no_fourth
 
 if TYPE_CHECKING:
-    from napari_pcnet.run import Stack
+    from napari_pcnet.hierarchy import PCNetHierarchy
 
 CALIBRATION_PX = 512
 DRAW_EVERY_S = 0.2
@@ -29,7 +29,7 @@ DRAW_EVERY_S = 0.2
 class Done:
     """What a run came to."""
 
-    stack: Stack
+    stack: PCNetHierarchy
     cut: Cut
     seconds: float
 
@@ -46,7 +46,7 @@ class Machine:
 
 def segment(job: Job, result: Result, record: RunRecord, region: Region) -> Done:
     """Segment what a result has been made ready for."""
-    from napari_pcnet.run import build
+    from napari_pcnet.run import build_hierarchy
 
     started = time.monotonic()
     source = result.source
@@ -57,7 +57,7 @@ def segment(job: Job, result: Result, record: RunRecord, region: Region) -> Done
         result.write(k, window, ids)
         job.draw(DRAW_EVERY_S)
 
-    stack = build(
+    stack = build_hierarchy(
         source.pixels,
         replace(record, mask=None),
         mask=mask,

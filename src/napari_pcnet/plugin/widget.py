@@ -219,7 +219,7 @@ class SuperpixelsWidget(QWidget):
             return
         if self._pending is not None and self._pending[0] is not result:
             self._settle_now()
-        counts = result.stack.counts(n, height=height)
+        counts = result.stack.counts(n, height=height, nearest=True)
         result.slide(n, height)
         self._pending = (result, at_cut(result.record, None if n is None else counts[0], height))
         self._show_cut(counts[0], height)
@@ -232,7 +232,7 @@ class SuperpixelsWidget(QWidget):
         result = self.result
         if result is None or result.stack is None:
             return []
-        shown = result.stack.counts(result.record.n_segments, height=result.record.height)[0]
+        shown = result.stack.counts(**result.record.cut, nearest=True)[0]
         origin = self._origin(result)
         made = []
         for name, times in NESTED:
@@ -749,7 +749,7 @@ class SuperpixelsWidget(QWidget):
             self._rate = work_px / max(seconds, 1e-3)
         self._list_layers()
         self._show_tree()
-        number = sum(result.stack.counts(result.record.n_segments))
+        number = sum(result.stack.counts(result.record.n_segments, nearest=True))
         kind = "; a pyramid, to be drawn at once ('Make editable' to paint)" if result.is_pyramid else ""
         self._say(f"{number:,} superpixels in {_duration(seconds)}{kind}")
 
@@ -819,12 +819,12 @@ class SuperpixelsWidget(QWidget):
         heights = np.concatenate([tree.height for tree in stack.trees])
         heights = heights[heights > 0]
         low, high = (float(heights.min()), float(heights.max())) if len(heights) else (1.0, 1.0)
-        self.n_slider.set_limits(stack.n_min, stack.n_max)
+        self.n_slider.set_limits(stack.n_min, stack.n_base)
         self.height_slider.set_limits(low, high)
         self.n_box.blockSignals(True)
-        self.n_box.setRange(stack.n_min, stack.n_max)
+        self.n_box.setRange(stack.n_min, stack.n_base)
         self.n_box.blockSignals(False)
-        self._show_cut(stack.counts(record.n_segments, height=record.height)[0], record.height)
+        self._show_cut(stack.counts(**record.cut, nearest=True)[0], record.height)
 
     def _show_cut(self, n: int, height: float | None) -> None:
         assert self.result is not None and self.result.stack is not None, "a run is done"
