@@ -32,4 +32,4 @@ def test_a_sample_weighs_as_its_merge_costs_in_cells(cell_area: float) -> None:
 def test_a_picture_enlarged_with_its_cells_gives_the_same_samples() -> None:
     small, large = _samples(2.0, [4.0, 12.0, 6.0]), _samples(8.0, [16.0, 48.0, 24.0])
     assert small["weight"] == pytest.approx(large["weight"])
-    assert small["evidence"][:, :2] == pytest.approx(large["evidence"][:, :2])
+    assert small["features"][:, :2] == pytest.approx(large["features"][:, :2])
