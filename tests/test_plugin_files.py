@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from napari_pcnet.disk import labels
 from napari_pcnet.plugin.files import get_reader, open_in, read, write
-from napari_pcnet.plugin.result import KEY, read_notes
+from napari_pcnet.plugin.metadata import KEY, read_notes
 from napari_pcnet.plugin.settings import Settings, read_settings
 from napari_pcnet.record import Origin, RunRecord, notes_of
 
@@ -148,9 +148,8 @@ def test_plain_labels_open_without_a_record_and_a_photograph_is_refused(tmp_path
 def test_preferences_begin_as_the_manifest_says() -> None:
     manifest = PluginManifest.from_distribution("napari-pcnet")
     configuration = manifest.contributions.configurations["superpixels"]
-    said = {name: each.default for name, each in configuration.properties.items()}
-    assert said == {name: getattr(Settings(), name) for name in said}
-    assert set(said) == set(Settings.__dataclass_fields__)
+    defaults = {name: each.default for name, each in configuration.properties.items()}
+    assert defaults == Settings().as_properties()
 
 
 def test_preferences_are_read_from_napari_and_the_defaults_where_it_has_none(

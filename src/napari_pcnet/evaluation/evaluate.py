@@ -28,6 +28,7 @@ from napari_pcnet.evaluation.results import SCORES
 from napari_pcnet.metrics import Scores, score_annotations
 from napari_pcnet.progress import Progress
 from napari_pcnet.shapes import size_text
+from napari_pcnet.table import table_lines
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".zarr")
 TRUTHS = (*TRUTH_ENDINGS, ".zarr")
@@ -216,12 +217,8 @@ def _table(scored: Sequence[Scored]) -> str:
     if len(scored) > 1:
         every = [scores for each in scored for scores in each.scores]
         lines[f"mean over all {len(every)} annotations"] = tuple(every)
-    rows = [["", *SCORES], *([name, *_means(scores)] for name, scores in lines.items())]
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    return "\n".join(
-        name.ljust(first) + "".join(cell.rjust(width + 2) for cell, width in zip(cells, others, strict=True))
-        for name, *cells in rows
-    )
+    rows = table_lines(["", *SCORES], ([name, *_means(each)] for name, each in lines.items()), indent=0)
+    return "\n".join(rows)
 
 
 def _means(scores: Sequence[Scores]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Sample pictures for napari's File menu, as layer data: a picture, its layer's options, its kind."""
+"""Sample images for napari's File menu, as layer data: pixels, the layer's options, its kind."""
 
 from typing import Any, Literal
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from napari_pcnet.disk import pictures
 
-LayerData = tuple[Any, dict[str, Any], Literal["image"]]  # Any: napari takes what is like an array
+LayerData = tuple[Any, dict[str, Any], Literal["image"]]  # Any: napari takes anything like an array
 
 
 def cat() -> list[LayerData]:
-    """Return the photograph that is shipped with the package, ``(300, 451, 3)`` uint8."""
+    """Return the photograph that comes with the package, ``(300, 451, 3)`` uint8."""
     return [(pictures.read_image(pictures.SAMPLE).pixels, {"name": "cat"}, "image")]
 
 
@@ -22,7 +22,7 @@ def coffee() -> list[LayerData]:
 
 
 def stack() -> list[LayerData]:
-    """Return the cat at three times and two depths: it walks to the right, and pales with depth.
+    """Return the cat at three times and two depths: it moves to the right with time, and pales with depth.
 
     ``(T, Z, Y, X, RGB)`` = ``(3, 2, 200, 300, 3)`` uint8, pixels of 0.5 micrometres, depths 2 apart.
     """

@@ -11,34 +11,34 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QThreadPool
 
-from napari_pcnet.plugin import work
-from napari_pcnet.plugin.work import Job
+from napari_pcnet.plugin import jobs
+from napari_pcnet.plugin.jobs import Job
 
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left(qtbot: QtBot) -> Iterator[None]:
     yield
     pool = QThreadPool.globalInstance()
-    qtbot.waitUntil(lambda: not work._running and pool.activeThreadCount() == 0, timeout=10_000)
+    qtbot.waitUntil(lambda: not jobs._running and pool.activeThreadCount() == 0, timeout=10_000)
 
 
-class _Heard:
-    """What a job says, in order."""
+class _Log:
+    """The signals of a job, in order."""
 
     def __init__(self, job: Job) -> None:
-        self.said: list[tuple[Any, ...]] = []
-        job.progressed.connect(lambda done, total: self.said.append(("progressed", done, total)))
-        job.changed.connect(lambda: self.said.append(("changed",)))
-        job.returned.connect(lambda result: self.said.append(("returned", result)))
-        job.refused.connect(lambda why: self.said.append(("refused", why)))
-        job.over.connect(lambda: self.said.append(("over",)))
+        self.signals: list[tuple[Any, ...]] = []
+        job.progressed.connect(lambda done, total: self.signals.append(("progressed", done, total)))
+        job.changed.connect(lambda: self.signals.append(("changed",)))
+        job.returned.connect(lambda result: self.signals.append(("returned", result)))
+        job.refused.connect(lambda why: self.signals.append(("refused", why)))
+        job.over.connect(lambda: self.signals.append(("over",)))
 
 
 def _do(job: Job, qtbot: QtBot) -> list[tuple[Any, ...]]:
-    heard = _Heard(job)
+    log = _Log(job)
     with qtbot.waitSignal(job.over, timeout=10_000):
         job.start()
-    return heard.said
+    return log.signals
 
 
 def test_a_job_works_in_another_thread_and_returns(qtbot: QtBot) -> None:
@@ -73,28 +73,28 @@ def test_a_bug_is_no_sentence_but_shown_as_what_it_is(qtbot: QtBot) -> None:
         raise ZeroDivisionError("a bug")
 
     with qtbot.captureExceptions() as caught:
-        said = _do(Job(task), qtbot)
-    assert said == [("over",)]
+        signals = _do(Job(task), qtbot)
+    assert signals == [("over",)]
     assert [kind for kind, _, _ in caught] == [ZeroDivisionError]
 
 
-def test_a_job_that_is_told_to_stop_neither_returns_nor_refuses(qtbot: QtBot) -> None:
-    begun, told = threading.Event(), threading.Event()
+def test_a_job_that_is_stopped_neither_returns_nor_refuses(qtbot: QtBot) -> None:
+    begun, stopped = threading.Event(), threading.Event()
 
     def task(job: Job) -> str:
         begun.set()
-        assert told.wait(10)
+        assert stopped.wait(10)
         job.check()
         return "never"
 
     job = Job(task)
-    heard = _Heard(job)
+    log = _Log(job)
     with qtbot.waitSignal(job.over, timeout=10_000):
         job.start()
         assert begun.wait(10)
         job.stop()
-        told.set()
-    assert heard.said == [("over",)] and job.is_stopped
+        stopped.set()
+    assert log.signals == [("over",)] and job.is_stopped
 
 
 @pytest.mark.parametrize("ending", ["returns", "refuses"])
@@ -111,18 +111,18 @@ def test_stopping_wins_over_an_end_in_the_same_moment(qtbot: QtBot, ending: str)
 def test_progress_is_reported_no_oftener_than_it_is_drawn_but_its_end_always(
     qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "REPORT_S", 1000)
+    monkeypatch.setattr(jobs, "REPORT_S", 1000)
 
     def task(job: Job) -> None:
         for done in range(1, 101):
             job.progress(done, 100)
 
-    said = _do(Job(task), qtbot)
-    assert said[-3:] == [("progressed", 100, 100), ("returned", None), ("over",)]
-    assert len(said) <= 4  # the first one may come, too
+    signals = _do(Job(task), qtbot)
+    assert signals[-3:] == [("progressed", 100, 100), ("returned", None), ("over",)]
+    assert len(signals) <= 4  # the first one may come, too
 
 
-def test_progress_stops_a_job_that_is_told_to(qtbot: QtBot) -> None:
+def test_progress_stops_a_job_that_is_stopped(qtbot: QtBot) -> None:
     reached = []
 
     def task(job: Job) -> None:
@@ -152,9 +152,9 @@ def test_a_growing_result_is_drawn_every_so_often(qtbot: QtBot) -> None:
 def test_a_job_lives_until_it_is_over_whoever_forgets_it(qtbot: QtBot) -> None:
     going = threading.Event()
     Job(lambda job: going.wait(10)).start()
-    assert len(work._running) == 1
+    assert len(jobs._running) == 1
     going.set()
-    qtbot.waitUntil(lambda: not work._running, timeout=10_000)
+    qtbot.waitUntil(lambda: not jobs._running, timeout=10_000)
 
 
 def test_all_jobs_are_stopped_and_waited_for_at_the_end(qtbot: QtBot) -> None:
@@ -168,10 +168,10 @@ def test_all_jobs_are_stopped_and_waited_for_at_the_end(qtbot: QtBot) -> None:
         finally:
             ended.append(job)
 
-    jobs = [Job(task).start() for _ in range(2)]
+    started = [Job(task).start() for _ in range(2)]
     qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() >= 1, timeout=10_000)
-    work.stop_all_and_wait()
-    assert all(job.is_stopped for job in jobs) and not work._running
+    jobs.stop_all_and_wait()
+    assert all(job.is_stopped for job in started) and not jobs._running
     assert QThreadPool.globalInstance().activeThreadCount() == 0
-    assert set(ended) <= set(jobs) and ended
-    work.stop_all_and_wait()  # nothing to wait for is no error
+    assert set(ended) <= set(started) and ended
+    jobs.stop_all_and_wait()  # nothing to wait for is no error

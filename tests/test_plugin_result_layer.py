@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.hierarchy import PCNetHierarchy
-from napari_pcnet.plugin.layers import Source
-from napari_pcnet.plugin.result import KEY, Cut, LookedUp, Result, at_cut, read_notes, table_of
+from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray, at_cut, features_table
+from napari_pcnet.plugin.metadata import KEY, read_notes
+from napari_pcnet.plugin.result_layer import ResultLayer
+from napari_pcnet.plugin.source import Source
 from napari_pcnet.record import Origin, RunRecord, notes_of
 from napari_pcnet.run import build_hierarchy, run_record
 
@@ -47,8 +49,8 @@ def _begun(
     record: RunRecord,
     editable_px: int = LARGE,
     layer: Labels | None = None,
-) -> Result:
-    return Result(viewer, source, source.planes(record), editable_px, layer)
+) -> ResultLayer:
+    return ResultLayer(viewer, source, source.planes(record), editable_px, layer)
 
 
 def _done(
@@ -57,11 +59,11 @@ def _done(
     record: RunRecord,
     editable_px: int = LARGE,
     layer: Labels | None = None,
-) -> tuple[Result, PCNetHierarchy]:
+) -> tuple[ResultLayer, PCNetHierarchy]:
     result = _begun(viewer, source, record, editable_px, layer)
-    stack = build_hierarchy(source.pixels, record, confidence=True)
-    result.finish(stack, Cut.make(stack, record, Origin(source.layer.name)))
-    return result, stack
+    hierarchy = build_hierarchy(source.pixels, record, confidence=True)
+    result.finish(hierarchy, LayerCut.make(hierarchy, record, Origin(source.layer.name)))
+    return result, hierarchy
 
 
 # -- records ---------------------------------------------------------------------------------------
@@ -103,7 +105,7 @@ def test_another_cut_remembers_the_tree_that_it_is_of() -> None:
 
 def test_a_table_begins_with_the_background() -> None:
     features = {"label": np.array([1, 2]), "area": np.array([5, 7]), "confidence": np.array([0.5, 0.25])}
-    table = table_of(features)
+    table = features_table(features)
     assert list(table) == ["index", "area", "confidence"]
     assert_array_equal(table["index"], [0, 1, 2])
     assert_array_equal(table["area"], [0, 5, 7])
@@ -113,12 +115,12 @@ def test_a_table_begins_with_the_background() -> None:
 
 def test_a_cut_has_labels_features_and_notes_that_agree() -> None:
     pixels = _picture(2, 40, 48, 3)
-    stack = build_hierarchy(pixels, RunRecord(N), confidence=True)
+    hierarchy = build_hierarchy(pixels, RunRecord(N), confidence=True)
     record = RunRecord(4, max_segments=N)
     checks: list[int] = []
-    cut = Cut.make(stack, record, Origin("image", None, True), lambda: checks.append(1))
+    cut = LayerCut.make(hierarchy, record, Origin("image", None, True), lambda: checks.append(1))
     assert_array_equal(cut.labels, run_record(pixels, record))
-    assert_array_equal(cut.labels, cut.table[stack.base])
+    assert_array_equal(cut.labels, cut.table[hierarchy.base])
     assert_array_equal(cut.features["area"], np.bincount(cut.labels.ravel()))
     assert read_notes({KEY: cut.notes}) == (record, Origin("image", None, True)) and checks
 
@@ -129,7 +131,7 @@ def test_a_cut_has_labels_features_and_notes_that_agree() -> None:
 def test_looked_up_labels_slice_as_an_array_does() -> None:
     ids = np.arange(24, dtype=np.int32).reshape(2, 3, 4) % 5
     table = np.array([0, 7, 7, 9, 2], np.int32)
-    looked_up, plain = LookedUp(ids, table), table[ids]
+    looked_up, plain = LookupArray(ids, table), table[ids]
     assert (looked_up.shape, looked_up.ndim, looked_up.size, looked_up.dtype) == ((2, 3, 4), 3, 24, np.int32)
     assert_array_equal(np.asarray(looked_up), plain)
     for key in (0, (1, 2), (..., 3), (slice(None), slice(1, 3), slice(None, None, 2)), (1, 2, 3)):
@@ -140,7 +142,7 @@ def test_looked_up_labels_slice_as_an_array_does() -> None:
 def test_napari_takes_looked_up_labels() -> None:
     ids = np.arange(48, dtype=np.int32).reshape(6, 8)
     table = np.arange(48, dtype=np.int32)[::-1].copy()
-    layer = Labels([LookedUp(ids, table), LookedUp(ids[::2, ::2], table)], multiscale=True)
+    layer = Labels([LookupArray(ids, table), LookupArray(ids[::2, ::2], table)], multiscale=True)
     assert layer.data[0].shape == (6, 8) and layer.get_value((2, 3)) is not None
 
 
@@ -162,7 +164,7 @@ def test_windows_are_shown_as_they_come() -> None:
 @pytest.mark.parametrize("editable_px", [LARGE, 100])
 def test_a_finished_run_is_labels_features_and_record(editable_px: int) -> None:
     viewer, source = _opened(40, 48, 3)
-    result, stack = _done(viewer, source, RunRecord(N), editable_px)
+    result, hierarchy = _done(viewer, source, RunRecord(N), editable_px)
     layer = result.layer
     assert layer.multiscale == result.is_pyramid == (editable_px == 100)
     shown = layer.data[0] if layer.multiscale else layer.data
@@ -170,7 +172,7 @@ def test_a_finished_run_is_labels_features_and_record(editable_px: int) -> None:
     assert shown.dtype == np.int32 and layer.contour == 1
     assert_array_equal(layer.features["area"], np.bincount(shown.ravel()))
     assert read_notes(layer.metadata) == (RunRecord(N), Origin("image"))
-    assert result.stack is stack and result.is_there and not result.is_edited
+    assert result.hierarchy is hierarchy and result.is_there and not result.is_edited
 
 
 def test_a_pyramid_is_views_of_one_array_down_to_a_small_one() -> None:
@@ -185,22 +187,51 @@ def test_a_pyramid_is_views_of_one_array_down_to_a_small_one() -> None:
 @pytest.mark.parametrize("editable_px", [LARGE, 100])
 def test_slide_shows_a_cut_and_settle_completes_it(editable_px: int) -> None:
     viewer, source = _opened(40, 48, 3)
-    result, stack = _done(viewer, source, RunRecord(N), editable_px)
+    result, hierarchy = _done(viewer, source, RunRecord(N), editable_px)
     layer = result.layer
-    for n in (3, 2, stack.n_max, 4):
+    for n in (3, 2, hierarchy.n_base, 4):
         result.slide(n)
         shown = layer.data[0] if layer.multiscale else layer.data
-        assert_array_equal(np.asarray(shown), stack.labels(n))
+        assert_array_equal(np.asarray(shown), hierarchy.labels(n))
         assert not result.is_edited
     record = at_cut(RunRecord(N), 4)
-    result.settle(Cut.make(stack, record, Origin("image")))
+    result.settle(LayerCut.make(hierarchy, record, Origin("image")))
     shown = layer.data[0] if layer.multiscale else layer.data
     assert isinstance(shown, np.ndarray)
     assert_array_equal(shown, run_record(source.pixels, record))
     assert len(layer.features) == 5 and result.record == record and not result.is_edited
-    result.slide(height=float(stack.trees[0].height[-3]))
+    result.slide(height=float(hierarchy.trees[0].height[-3]))
     shown = layer.data[0] if layer.multiscale else layer.data
-    assert_array_equal(np.asarray(shown), stack.labels(height=float(stack.trees[0].height[-3])))
+    assert_array_equal(np.asarray(shown), hierarchy.labels(height=float(hierarchy.trees[0].height[-3])))
+
+
+@pytest.mark.parametrize("editable_px", [LARGE, 100])
+def test_a_slide_is_smoothed_when_it_settles_and_smoothing_is_no_edit(editable_px: int) -> None:
+    viewer, source = _opened(60, 72, 3)
+    smooth = RunRecord(N, smoothing=2.0)
+    result, hierarchy = _done(viewer, source, smooth, editable_px)
+    layer = result.layer
+
+    def shown() -> NDArray[np.int32]:
+        return np.asarray(layer.data[0] if layer.multiscale else layer.data)
+
+    assert_array_equal(shown(), run_record(source.pixels, smooth))
+    assert not result.is_edited
+    result.slide(4)
+    assert_array_equal(shown(), hierarchy.look_up(hierarchy.table(4)))
+    assert not result.is_edited
+    record = at_cut(smooth, 4)
+    result.settle(result.cut(record))
+    expected = run_record(source.pixels, record)
+    assert_array_equal(shown(), expected)
+    assert (expected != hierarchy.look_up(hierarchy.table(4))).any()
+    assert_array_equal(layer.features["area"], np.bincount(expected.ravel()))
+    assert not result.is_edited
+    assert_array_equal(result.editable_copy().data, expected)
+    if not layer.multiscale:
+        layer.data_setitem((np.array([5]), np.array([5])), 99)
+        assert result.is_edited
+        assert_array_equal(result.again().layer.data, expected)
 
 
 def test_painting_and_new_data_are_edits_and_looks_are_not() -> None:
@@ -265,19 +296,19 @@ def test_a_layer_of_the_other_kind_is_replaced_when_the_run_is_done() -> None:
 
 def test_nested_cuts_and_the_editable_copy_are_layers_of_their_own() -> None:
     viewer, source = _opened(40, 48, 3, scale=(2, 2))
-    result, stack = _done(viewer, source, RunRecord(N), 100)
+    result, hierarchy = _done(viewer, source, RunRecord(N), 100)
     record = at_cut(RunRecord(N), 3)
-    added = result.add_cut(Cut.make(stack, record, Origin("image")), "coarse")
+    added = result.add_cut(LayerCut.make(hierarchy, record, Origin("image")), "coarse")
     assert added.multiscale and added.name == "coarse" and len(added.features) == 4
-    assert_array_equal(added.data[0], stack.labels(3))
+    assert_array_equal(added.data[0], hierarchy.labels(3))
     assert read_notes(added.metadata) == (record, Origin("image"))
     result.slide(4)
     copy = result.editable_copy()
     assert isinstance(copy.data, np.ndarray) and copy.name == "image superpixels (editable)"
-    assert_array_equal(copy.data, stack.labels(4))
+    assert_array_equal(copy.data, hierarchy.labels(4))
     assert_array_equal(copy.scale, (2, 2))
     copy.data[:] = 0
-    assert_array_equal(np.asarray(result.layer.data[0]), stack.labels(4))
+    assert_array_equal(np.asarray(result.layer.data[0]), hierarchy.labels(4))
     assert list(viewer.layers)[1:] == [result.layer, added, copy]
 
 

@@ -30,7 +30,7 @@ class Seams(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Method:
+class Segmenter:
     """One way to superpixels. It can be pickled, to be measured in a process of its own.
 
     Attributes
