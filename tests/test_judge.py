@@ -13,7 +13,7 @@ from napari_pcnet.disk.datasets import Pair, read_pairs
 from napari_pcnet.merging.tree import Features, Judge, build
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
-from napari_pcnet.superpixels import merge_base
+from napari_pcnet.pipeline import merge_base
 from napari_pcnet.training import loop
 from napari_pcnet.training.judge import JudgeConfig, Witness, _grounds, fit_judge, overlap
 from napari_pcnet.training.loop import (

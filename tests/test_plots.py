@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from napari_pcnet.disk.images import BOUNDARY_COLOUR
+from napari_pcnet.disk.overlay import BOUNDARY_COLOUR
 from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.evaluation.curves import Point
 from napari_pcnet.evaluation.peers import PEERS

@@ -33,7 +33,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 from numpy.typing import NDArray
 
 from napari_pcnet.disk.files import write_atomically
-from napari_pcnet.disk.images import BOUNDARY_COLOUR, boundaries
+from napari_pcnet.disk.overlay import BOUNDARY_COLOUR, boundaries
 from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.evaluation.curves import Point
 

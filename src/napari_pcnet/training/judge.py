@@ -27,8 +27,9 @@ from napari_pcnet.geometry.grid import Grid
 from napari_pcnet.merging.tree import Round
 from napari_pcnet.network.inference import Base, InferenceOptions
 from napari_pcnet.network.model import JudgeNetwork, PCNet
+from napari_pcnet.options import Options
+from napari_pcnet.pipeline import fine_base, merge_base
 from napari_pcnet.progress import Progress
-from napari_pcnet.superpixels import DEFAULT_COMPACTNESS, fine_base, merge_base
 from napari_pcnet.training.schedule import cosine
 
 SLIVER_PX = 16
@@ -174,7 +175,7 @@ def fit_judge(
     for turn in range(config.rounds):
         for number, ground in enumerate(grounds):
             witness = Witness(ground.counts, config.fewest)
-            merge_base(ground.base, sofar, DEFAULT_COMPACTNESS, observer=witness)
+            merge_base(ground.base, sofar, Options(), observer=witness)
             learnt.append(witness.lessons(config.pairs, np.random.default_rng((seed, turn, number))))
             if progress is not None:
                 progress(len(grounds) * (1 + turn) + number + 1, len(grounds) * (1 + config.rounds))
@@ -194,7 +195,7 @@ def _grounds(model: PCNet, pair: Pair, config: JudgeConfig, device: str) -> list
         count = min(asked, max(1, picture.pixels_inside // SLIVER_PX))
         grid, _ = Grid.for_count(picture.shape, count, picture.pixels_inside)
         if grid.lattice not in found:
-            base = fine_base(picture, count, model, InferenceOptions(device))
+            base = fine_base(picture, Options(n_segments=count), model, InferenceOptions(device))
             if len(base.regions) > config.fewest:
                 counts = [overlap(base.ids, each) for each in annotations]
                 found[grid.lattice] = Ground(replace(base, ids=np.empty((0, 0), np.int32)), counts)

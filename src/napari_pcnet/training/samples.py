@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from napari_pcnet.boundaries import boundary_pixels
 from napari_pcnet.disk.datasets import Pair
-from napari_pcnet.disk.images import stretched
+from napari_pcnet.disk.image import stretched
 from napari_pcnet.geometry.grid import STRIDE
 from napari_pcnet.training.augment import AugmentConfig, augment
 from napari_pcnet.training.processes import ALONE, Team
