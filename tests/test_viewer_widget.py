@@ -902,11 +902,18 @@ def test_outlines_are_smoothed_when_a_run_or_the_slider_settles(
     at_once = run_record(image.data, RunRecord(5, max_segments=N))
     assert_array_equal(layer.data, at_once)
     _settle(widget, qtbot)
-    assert layer is viewer.layers[-1] and _record(layer) == RunRecord(5, smoothing=2.0, max_segments=N)
+    assert list(viewer.layers) == [image, layer]
+    assert _record(layer) == RunRecord(5, smoothing=2.0, max_segments=N)
     assert_array_equal(layer.data, run_record(image.data, _record(layer)))
     assert (layer.data != at_once).any()
     assert_array_equal(layer.features["area"], np.bincount(layer.data.ravel()))
 
+    fine, medium, _ = widget.add_nested()
+    assert_array_equal(fine.data, at_once)  # smoothed ones would not be nested
+    assert_array_equal(medium.data, run_record(image.data, _record(medium)))
+    assert widget.run_panel.message.text().startswith("Outlines of these layers are not smoothed")
+
+    viewer.layers.selection.active = layer
     smoothing.setValue(0)
     widget.use_record()
     assert smoothing.value() == 2 and widget.run_panel.message.text() == "Then slide the count to 5"
