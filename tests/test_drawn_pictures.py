@@ -77,10 +77,10 @@ def test_only_the_ratio_of_spacing_counts(cells: Path, scale: float) -> None:
 
 
 def test_a_cell_that_is_square_in_the_world_costs_as_a_square(cells: Path) -> None:
-    # cells of 4 x 8 pixels, each twice as high as wide
-    tree = pcnet_hierarchy(GREY, 1, model=cells, compactness=1.0, spacing=(2.0, 1.0))
-    assert tree.n_base == 16
-    assert tree.heights[0] == pytest.approx(16 * (PAIR + EVENNESS))
+    # cells of 4 x 16 pixels, each four times as high as wide
+    tree = pcnet_hierarchy(GREY, 1, model=cells, compactness=1.0, spacing=(4.0, 1.0))
+    assert tree.n_base == 8
+    assert tree.heights[0] == pytest.approx(32 * (PAIR + EVENNESS))
 
 
 def test_the_lattice_has_its_cells_inside_the_mask(cells: Path) -> None:
