@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No weights that a user imported or downloaded are seen by a test."""
+    """Hide the weights that a user imported or downloaded from all tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_PCNET_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

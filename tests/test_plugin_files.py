@@ -13,9 +13,9 @@ from napari.layers import Labels
 from npe2 import PluginManifest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from napari_pcnet.disk import images
+from napari_pcnet.disk import labels
 from napari_pcnet.plugin.files import get_reader, open_in, read, write
-from napari_pcnet.plugin.result import KEY, read_notes
+from napari_pcnet.plugin.metadata import KEY, read_notes
 from napari_pcnet.plugin.settings import Settings, read_settings
 from napari_pcnet.record import Origin, RunRecord, notes_of
 
@@ -58,7 +58,7 @@ def test_superpixels_come_back_with_record_and_place(tmp_path: Path, ending: str
         assert_allclose(back.data_to_world(corner), layer.data_to_world(corner), rtol=1e-12)
     assert (back.units, back.axis_labels) == (layer.units, layer.axis_labels)
     again = _written(tmp_path / f"again{ending}", back)
-    assert images.read_notes(again) == images.read_notes(path)
+    assert labels.read_notes(again) == labels.read_notes(path)
 
 
 def test_a_stack_of_one_plane_keeps_its_axes(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_files_open_in_a_viewer(tmp_path: Path, ending: str) -> None:
 def test_labels_of_the_command_line_open_with_their_record(tmp_path: Path) -> None:
     path = tmp_path / "h.tif"
     notes = notes_of(RunRecord(6), Origin("cat.png"))
-    images.write_labels(path, np.ones((6, 8), np.int32), notes=notes)
+    labels.write_labels(path, np.ones((6, 8), np.int32), notes=notes)
     layer = open_in(ViewerModel(), str(path))
     assert read_notes(layer.metadata) == (RunRecord(6), Origin("cat.png")) and layer.name == "h"
 
@@ -148,9 +148,8 @@ def test_plain_labels_open_without_a_record_and_a_photograph_is_refused(tmp_path
 def test_preferences_begin_as_the_manifest_says() -> None:
     manifest = PluginManifest.from_distribution("napari-pcnet")
     configuration = manifest.contributions.configurations["superpixels"]
-    said = {name: each.default for name, each in configuration.properties.items()}
-    assert said == {name: getattr(Settings(), name) for name in said}
-    assert set(said) == set(Settings.__dataclass_fields__)
+    defaults = {name: each.default for name, each in configuration.properties.items()}
+    assert defaults == Settings().as_properties()
 
 
 def test_preferences_are_read_from_napari_and_the_defaults_where_it_has_none(

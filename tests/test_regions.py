@@ -4,12 +4,12 @@ import numpy as np
 
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.merging.connectivity import find_pieces
-from napari_pcnet.merging.regions import Regions, gather, merge
+from napari_pcnet.merging.regions import RegionTable, gather, merge
 
 
 def whole_table(
     raw: np.ndarray, pixels: np.ndarray, boundary: np.ndarray | None = None
-) -> tuple[np.ndarray, Regions]:
+) -> tuple[np.ndarray, RegionTable]:
     height, width = raw.shape
     window = Window(0, 0, height, width)
     pieces = find_pieces(raw.copy(), window, width)

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from napari_pcnet.boundaries import boundary_pixels
 from napari_pcnet.disk.datasets import Pair, read_pairs
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
@@ -33,7 +34,7 @@ from napari_pcnet.training.loop import (
     train,
 )
 from napari_pcnet.training.losses import LossTerms, loss_terms
-from napari_pcnet.training.samples import SampleConfig, Sampler, boundary_pixels, guiding_mask
+from napari_pcnet.training.samples import SampleConfig, Sampler, guiding_mask
 
 
 @pytest.fixture
@@ -250,7 +251,10 @@ def test_a_configuration_is_read_from_toml(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("[data", "is not valid TOML"),
-        ('[data]\ntrain = ["x"]\n[runs]\nsteps = 5', r"unknown runs; known are data, judge, loss, model"),
+        (
+            '[data]\ntrain = ["x"]\n[runs]\nsteps = 5',
+            r"unknown runs; known are data, loss, merge_classifier, model",
+        ),
         ('[data]\ntrain = ["x"]\n[run]\nstep = 5', r"\[run\]: unknown step; known are accumulate, device"),
         ('[data]\ntrain = "x"', r"\[data\]: train must be a list, got 'x'$"),
         ("[data]\ntrain = [1]", r"\[data\]: train must be text, got 1$"),

@@ -7,12 +7,12 @@ import pytest
 
 from napari_pcnet.merging import tree as tree_module
 from napari_pcnet.merging.tree import (
-    BOUNDARY,
+    BOUNDARY_WEIGHT,
+    CLASSIFIER_WEIGHT,
     COLOUR_SHARE,
     EVENNESS,
-    JUDGED,
     Features,
-    Judge,
+    MergeClassifier,
     Round,
     Tree,
     build,
@@ -41,7 +41,7 @@ def test_a_boundary_costs_its_mean_along_the_border() -> None:
     features, edges, border = lattice(np.zeros((1, 2)))
     without = build(features, edges, border, compactness=2.0)
     half = build(features, edges, border, compactness=2.0, strength=border / 2)
-    assert half.height - without.height == pytest.approx([128 * BOUNDARY / 2])
+    assert half.height - without.height == pytest.approx([128 * BOUNDARY_WEIGHT / 2])
 
 
 def test_the_boundary_of_two_borders_joined_is_their_mean() -> None:
@@ -50,7 +50,7 @@ def test_the_boundary_of_two_borders_joined_is_their_mean() -> None:
     strength = np.where((edges == (0, 2)).all(axis=1), border / 2, 0.0)
     tree = build(features, edges, border, 1.0, strength)
     assert tree.cut(2).tolist() == [0, 0, 1, 1]
-    assert tree.height[-1] == pytest.approx(256 * (81 + BOUNDARY / 4 + 1 + EVENNESS))
+    assert tree.height[-1] == pytest.approx(256 * (81 + BOUNDARY_WEIGHT / 4 + 1 + EVENNESS))
 
 
 def test_what_a_boundary_parts_merges_last() -> None:
@@ -59,36 +59,38 @@ def test_what_a_boundary_parts_merges_last() -> None:
     assert build(features, edges, border, 5.0, strength).cut(2).tolist() == [0, 0, 0, 0, 1, 1]
 
 
-def always(share: float) -> Judge:
-    """A judge that says the same of all."""
+def always(share: float) -> MergeClassifier:
+    """A classifier that says the same of all."""
     logit = np.log(share / (1 - share))
-    return Judge(((np.zeros((1, 7), np.float32), np.array([logit], np.float32)),))
+    return MergeClassifier(((np.zeros((1, 7), np.float32), np.array([logit], np.float32)),))
 
 
-def test_a_judge_takes_half_the_colours_place() -> None:
-    tree = build(*lattice(np.array([[0.0, 3.0]])), compactness=2.0, judge=always(0.25))
+def test_a_merge_classifier_takes_half_the_colours_place() -> None:
+    tree = build(*lattice(np.array([[0.0, 3.0]])), compactness=2.0, classifier=always(0.25))
     shape = 96**2 / (16 * 512) + EVENNESS
-    assert tree.height == pytest.approx([128 * (COLOUR_SHARE * 9 + JUDGED * 0.25 + 4 * shape)])
+    assert tree.height == pytest.approx([128 * (COLOUR_SHARE * 9 + CLASSIFIER_WEIGHT * 0.25 + 4 * shape)])
 
 
-def test_a_judge_looks_at_the_evidence() -> None:
+def test_a_merge_classifier_looks_at_the_features_of_an_edge() -> None:
     # it says yes of pairs whose boundary, the fifth number, is likely, and no of all others
     weight = np.zeros((1, 7), np.float32)
     weight[0, 4] = 200
-    judge = Judge(((weight, np.array([-100], np.float32)),))
+    classifier = MergeClassifier(((weight, np.array([-100], np.float32)),))
     features, edges, border = lattice(np.zeros((1, 6)))
     strength = np.where((edges == (3, 4)).all(axis=1), border, 0.0)
-    assert build(features, edges, border, 5.0, strength, judge).cut(2).tolist() == [0, 0, 0, 0, 1, 1]
+    assert build(features, edges, border, 5.0, strength, classifier).cut(2).tolist() == [0, 0, 0, 0, 1, 1]
 
 
-def test_many_pairs_are_judged_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_pairs_are_classified_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     first = random.normal(size=(5, 7)).astype(np.float32), random.normal(size=5).astype(np.float32)
-    judge = Judge((first, (random.normal(size=(1, 5)).astype(np.float32), np.zeros(1, np.float32))))
-    evidence = random.normal(size=(10, 7)).astype(np.float32)
-    expected = [judge(row[None])[0] for row in evidence]
-    monkeypatch.setattr(tree_module, "JUDGED_ROWS", 3)
-    np.testing.assert_allclose(judge(evidence), expected, rtol=1e-6)
+    classifier = MergeClassifier(
+        (first, (random.normal(size=(1, 5)).astype(np.float32), np.zeros(1, np.float32)))
+    )
+    edge_features = random.normal(size=(10, 7)).astype(np.float32)
+    expected = [classifier(row[None])[0] for row in edge_features]
+    monkeypatch.setattr(tree_module, "CLASSIFIER_ROWS", 3)
+    np.testing.assert_allclose(classifier(edge_features), expected, rtol=1e-6)
 
 
 class Onlooker:
@@ -115,26 +117,26 @@ def test_an_observer_sees_each_round_and_who_went_where() -> None:
     assert second.smaller.tolist() == [256, 256]
     assert second.larger.tolist() == [512, 256]
     assert second.colour == pytest.approx([9, 27**2])
-    assert second.seen[:, 0] == pytest.approx([-3, -27])
+    assert second.lab[:, 0] == pytest.approx([-3, -27])
     assert third.colour == pytest.approx([29**2])
 
 
-def test_the_evidence_of_two_cells_is_the_formula() -> None:
+def test_the_features_of_an_edge_are_the_formula() -> None:
     features, edges, border = lattice(np.array([[10.0, 13.0]]))
     onlooker = Onlooker()
     build(replace(features, cell_area=128.0), edges, border, 1.0, border / 4, observer=onlooker)
     shape = 96**2 / (16 * 512)
     expected = [*[np.log(2.1)] * 2, *[np.log(4)] * 2, 0.25, np.log(1.05), shape]
-    assert onlooker.rounds[0].evidence[0] == pytest.approx(expected, rel=1e-6)
+    assert onlooker.rounds[0].edge_features[0] == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_evidence_is_of_what_the_network_saw() -> None:
+def test_the_features_of_an_edge_are_of_the_colours_that_the_network_gets() -> None:
     features, edges, border = lattice(np.zeros((1, 2)))
     onlooker = Onlooker()
-    channels, seen = np.array([[10.0, 0], [40.0, 90]]), np.array([[10.0, 0, 1], [12.0, 5, 1]])
-    build(replace(features, colour=channels, seen=seen), edges, border, 1.0, observer=onlooker)
+    channels, lab = np.array([[10.0, 0], [40.0, 90]]), np.array([[10.0, 0, 1], [12.0, 5, 1]])
+    build(replace(features, colour=channels, lab=lab), edges, border, 1.0, observer=onlooker)
     assert onlooker.rounds[0].colour == pytest.approx([30**2 + 90**2])
-    assert onlooker.rounds[0].evidence[0, 2:4] == pytest.approx([np.log1p(29**0.5), np.log(3)])
+    assert onlooker.rounds[0].edge_features[0, 2:4] == pytest.approx([np.log1p(29**0.5), np.log(3)])
 
 
 def test_a_merge_shortens_the_outline_by_the_whole_border() -> None:

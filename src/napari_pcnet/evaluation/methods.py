@@ -19,8 +19,8 @@ import numpy as np
 
 from napari_pcnet import weights
 from napari_pcnet.disk import files
-from napari_pcnet.evaluation.method import Image, Labels, Method, Seams
 from napari_pcnet.evaluation.peers import PEERS
+from napari_pcnet.evaluation.segmenter import Image, Labels, Seams, Segmenter
 from napari_pcnet.geometry.grid import CELL, Grid, whole_strides
 
 Way = Literal["hierarchy", "lattice"]
@@ -79,7 +79,7 @@ class OurMethod:
 # ------------------------------------------------------------------------------------- ours
 
 
-def ours(asked: OurMethod) -> Method:
+def ours(asked: OurMethod) -> Segmenter:
     """Return one of our ways as a method.
 
     Raises
@@ -91,13 +91,13 @@ def ours(asked: OurMethod) -> Method:
     return _divided(method, asked.divide) if asked.divide > 1 else method
 
 
-def _hierarchy(asked: OurMethod) -> Method:
+def _hierarchy(asked: OurMethod) -> Segmenter:
     """What `pcnet_superpixels` does by default, a call for each count."""
     weight = _default_compactness() if asked.compactness is None else asked.compactness
     shape = f"compactness {weight:g}"
     if asked.smoothing:
         shape += f", smoothing {asked.smoothing:g}"
-    return Method(
+    return Segmenter(
         name=asked.heading,
         segment=partial(
             _pcnet, method="hierarchy", model=asked.model, compactness=weight, smoothing=asked.smoothing
@@ -107,10 +107,10 @@ def _hierarchy(asked: OurMethod) -> Method:
     )
 
 
-def _lattice(asked: OurMethod) -> Method:
+def _lattice(asked: OurMethod) -> Segmenter:
     """The paper's way to a count: the image resampled so that cells stay 16 pixels."""
     windows = f", {asked.windows} windows a side" if asked.windows else ""
-    return Method(
+    return Segmenter(
         name=asked.heading,
         segment=partial(_windowed, model=asked.model, windows=asked.windows),
         imports=("napari_pcnet.superpixels", "torch"),
@@ -119,9 +119,9 @@ def _lattice(asked: OurMethod) -> Method:
     )
 
 
-def _divided(method: Method, divide: int) -> Method:
+def _divided(method: Segmenter, divide: int) -> Segmenter:
     """Divide and conquer with a method: each part of the image for itself."""
-    return Method(
+    return Segmenter(
         name=method.name,
         segment=partial(_divide_and_conquer, method=method, divide=divide),
         imports=method.imports,
@@ -176,7 +176,7 @@ def _seams(cut: list[set[int]], lattice: list[set[int]]) -> Seams:
     return Seams((sorted(cut[0]), sorted(cut[1])), (rest[0], rest[1]))
 
 
-def _divide_and_conquer(image: Image, n_segments: int, method: Method, divide: int) -> Labels:
+def _divide_and_conquer(image: Image, n_segments: int, method: Segmenter, divide: int) -> Labels:
     if divide > min(image.shape[:2]):
         raise ValueError(f"divide must be at most the image's shorter side, {min(image.shape[:2])}")
     labels = np.empty(image.shape[:2], np.int64)
@@ -242,7 +242,7 @@ def usual() -> tuple[str, ...]:
 class Choice:
     """The methods of one run: those that can run, and a sentence for each that can't."""
 
-    methods: tuple[Method, ...]
+    methods: tuple[Segmenter, ...]
     skipped: tuple[str, ...]
 
 
@@ -274,7 +274,7 @@ def choose(names: Sequence[str], asked: Sequence[OurMethod] = ()) -> Choice:
     return choice
 
 
-def _named(name: str) -> Method:
+def _named(name: str) -> Segmenter:
     model, slash, way = name.rpartition("/")
     if slash and way in get_args(Way):
         return ours(OurMethod(model, "lattice" if way == "lattice" else "hierarchy"))
@@ -284,7 +284,7 @@ def _named(name: str) -> Method:
     raise ValueError(f"no method is called {name!r}; there are {', '.join(known())}, and FILE/hierarchy")
 
 
-def available(methods: Sequence[Method]) -> Choice:
+def available(methods: Sequence[Segmenter]) -> Choice:
     """Part the methods that can run from those whose packages are missing."""
     missing = [method.missing() for method in methods]
     return Choice(

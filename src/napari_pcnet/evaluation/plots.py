@@ -33,7 +33,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 from numpy.typing import NDArray
 
 from napari_pcnet.disk.files import write_atomically
-from napari_pcnet.disk.images import BOUNDARY_COLOUR, boundaries
+from napari_pcnet.disk.overlay import BOUNDARY_COLOUR, boundaries
 from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.evaluation.curves import Point
 
@@ -83,7 +83,7 @@ class Look(NamedTuple):
 
 # Colours of M. Okabe and K. Ito, "Color universal design" (2008), which differ for every kind of
 # colour vision; grey takes the place of their yellow, which is too light for a line on white. The last
-# four are of P. Tol's "muted" scheme (SRON/EPS/TN/09-002, 2021). So many colours are not all far apart
+# five are of P. Tol's "muted" scheme (SRON/EPS/TN/09-002, 2021). So many colours are not all far apart
 # for every eye, so each has a marker of its own.
 PALETTE = (
     Look("#D55E00", "o"),
@@ -98,6 +98,7 @@ PALETTE = (
     Look("#999933", "*"),
     Look("#882255", ">"),
     Look("#44AA99", "h"),
+    Look("#CC6677", "d"),
 )
 
 FAMILIES = {
@@ -112,6 +113,8 @@ FAMILIES = {
     r"\bslico\b": PALETTE[7],
     r"\bseeds\b": PALETTE[8],
     r"felzenszwalb": PALETTE[9],
+    r"watershed": PALETTE[11],
+    r"\bward\b": PALETTE[12],
 }
 """Looks by a regular expression for the name in small letters; the first that is found counts."""
 
@@ -192,6 +195,8 @@ CURVE_PANELS = (
     CurvePanel("ue-k", "K", "UE"),
     CurvePanel("ev-k", "K", "EV"),
     CurvePanel("co-br", "CO", "BR"),
+    CurvePanel("br-cd", "CD", "BR"),
+    CurvePanel("asa-cd", "CD", "ASA"),
 )
 
 AXIS_LABELS = {
@@ -202,7 +207,11 @@ AXIS_LABELS = {
     "UE": "undersegmentation error (← better)",
     "EV": "explained variation (better →)",
     "CO": "compactness (better →)",
+    "CD": "contour density",
 }
+
+OVERVIEW_COLUMNS, OVERVIEW_ROWS = 3, 3
+"""Of the figure with all panels; the legend has the cells that are left."""
 
 ROUND_STEPS = (1, 2, 5, 10)
 """Between ticks, times a power of ten; one of 2.5 would need a digit more than there is room for."""
@@ -214,6 +223,7 @@ def draw_curves(
     curves: Mapping[str, Sequence[Point]],
     title: str,
     provenance: Provenance,
+    over_density: Mapping[str, Sequence[Point]] | None = None,
 ) -> list[Path]:
     """Draw the curves of quality: a file for each of `CURVE_PANELS`, and one with all of them.
 
@@ -230,6 +240,8 @@ def draw_curves(
         Stands above each figure.
     provenance : Provenance
         Goes into the metadata of each file.
+    over_density : mapping of str to sequence of Point, optional
+        The curves in the panels over contour density; `curves` if not given.
 
     Returns
     -------
@@ -242,15 +254,16 @@ def draw_curves(
         If the folder does not exist.
     """
     looks = looks_of(curves)
+    drawn = {panel: curves if panel.x != "CD" else over_density or curves for panel in CURVE_PANELS}
     written = []
     for panel in CURVE_PANELS:
-        figure = _one_panel_figure(panel, curves, looks, title)
+        figure = _one_panel_figure(panel, drawn[panel], looks, title)
         path = folder / f"{stem}-{panel.suffix}.png"
         _save(figure, path, title, f"{panel.y} over {panel.x}", provenance)
         written.append(path)
     path = folder / f"{stem}.png"
     names = ", ".join(f"{panel.y} over {panel.x}" for panel in CURVE_PANELS)
-    _save(_overview_figure(curves, looks, title), path, title, names, provenance)
+    _save(_overview_figure(drawn, looks, title), path, title, names, provenance)
     return [*written, path]
 
 
@@ -265,18 +278,24 @@ def _one_panel_figure(
     return figure
 
 
-def _overview_figure(curves: Mapping[str, Sequence[Point]], looks: Mapping[str, Look], title: str) -> Figure:
-    figure = Figure(figsize=(PAGE_IN, 2 * AXES_IN), dpi=DPI, layout="constrained")
-    *panels, last = figure.subplots(2, 3).flat
-    for axes, panel in zip(panels, CURVE_PANELS, strict=True):
+def _overview_figure(
+    drawn: Mapping[CurvePanel, Mapping[str, Sequence[Point]]], looks: Mapping[str, Look], title: str
+) -> Figure:
+    figure = Figure(figsize=(PAGE_IN, OVERVIEW_ROWS * AXES_IN), dpi=DPI, layout="constrained")
+    cells = list(figure.subplots(OVERVIEW_ROWS, OVERVIEW_COLUMNS).flat)
+    panels, empty = cells[: len(drawn)], cells[len(drawn) :]
+    for axes, (panel, curves) in zip(panels, drawn.items(), strict=True):
         _draw_curve_panel(axes, panel, curves, looks)
-    last.set_axis_off()
-    handles = _legend_handles(panels, curves)
-    names = [_wrapped(name, PAGE_IN / 3 - LEGEND_HANDLE_IN) for name in handles]
-    # It begins where the labels of an axis would: the empty panel needs no room for them.
-    place = {"loc": "center left", "bbox_to_anchor": (-0.3, 0.5), "borderaxespad": 0}
-    last.legend(handles.values(), names, **place, **LEGEND_STYLE).set_in_layout(False)
-    figure.set_figheight(2 * max(AXES_IN, (_lines(names) + 1) * LINE_IN))
+    for axes in empty:
+        axes.set_axis_off()
+    handles = _legend_handles(panels, drawn[CURVE_PANELS[0]])
+    columns = len(empty)
+    names = [_wrapped(name, PAGE_IN / OVERVIEW_COLUMNS - LEGEND_HANDLE_IN) for name in handles]
+    # It begins where the labels of an axis would: the empty panels need no room for them.
+    place = {"loc": "center left", "bbox_to_anchor": (-0.3, 0.5), "borderaxespad": 0, "ncols": columns}
+    empty[0].legend(handles.values(), names, **place, **LEGEND_STYLE).set_in_layout(False)
+    lines = -(-_lines(names) // columns) + max(map(_line_count, names), default=0)
+    figure.set_figheight(OVERVIEW_ROWS * max(AXES_IN, (lines + 1) * LINE_IN))
     _add_title(figure, title)
     return figure
 
@@ -654,7 +673,11 @@ def _legend_handles(panels: Sequence[Axes], order: Iterable[str]) -> dict[str, L
 
 
 def _lines(texts: Iterable[str]) -> int:
-    return sum(text.count("\n") + 1 for text in texts)
+    return sum(map(_line_count, texts))
+
+
+def _line_count(text: str) -> int:
+    return text.count("\n") + 1
 
 
 def _wrapped(words: str, width_in: float) -> str:

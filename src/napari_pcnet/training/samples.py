@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_pcnet.boundaries import boundary_pixels
 from napari_pcnet.disk.datasets import Pair
-from napari_pcnet.disk.images import stretched
+from napari_pcnet.disk.image import stretched
 from napari_pcnet.geometry.grid import STRIDE
 from napari_pcnet.training.augment import AugmentConfig, augment
 from napari_pcnet.training.processes import ALONE, Team
@@ -99,7 +100,7 @@ class _Decoded(NamedTuple):
     annotations: list[NDArray[np.integer]]  # (H, W) each
 
 
-class _Region(NamedTuple):
+class _Crop(NamedTuple):
     """A rectangle of the picture's own pixels; it may reach over the picture's rim."""
 
     top: int
@@ -171,14 +172,14 @@ class Sampler:
         """Decode a pair, once as long as there is room: in random order any pair is as good to keep."""
         if pair in self._decoded:
             return self._decoded[pair]
-        decoded = _Decoded(as_seen(pair.read_image()), pair.read_annotations())
+        decoded = _Decoded(as_network_input(pair.read_image()), pair.read_annotations())
         size = decoded.image.nbytes + sum(each.nbytes for each in decoded.annotations)
         if size <= self._room:
             self._room -= size
             self._decoded[pair] = decoded
         return decoded
 
-    def _whole_region(self, shape: tuple[int, ...], random: np.random.Generator) -> _Region:
+    def _whole_region(self, shape: tuple[int, ...], random: np.random.Generator) -> _Crop:
         crop, config = self.config.crop_px, self.config
         if config.global_resize_px:
             scales = [config.global_resize_px / side for side in shape]
@@ -186,9 +187,9 @@ class Sampler:
             scales = [_draw_scale(config.global_scale, random)] * 2
         size = [max(1, round(crop / scale)) for scale in scales]
         corner = [_draw_start(side, length, random) for side, length in zip(shape, size, strict=True)]
-        return _Region(corner[0], corner[1], size[0], size[1])
+        return _Crop(corner[0], corner[1], size[0], size[1])
 
-    def _patch_region(self, labels: NDArray[np.integer], random: np.random.Generator) -> _Region:
+    def _patch_region(self, labels: NDArray[np.integer], random: np.random.Generator) -> _Crop:
         size = max(1, round(self.config.crop_px / _draw_scale(self.config.local_scale, random)))
         boundary = np.flatnonzero(boundary_pixels(labels))
         if boundary.size:
@@ -199,13 +200,13 @@ class Sampler:
             _clamp_start(side, size, int(at) - size // 2)
             for side, at in zip(labels.shape, anchor, strict=True)
         )
-        return _Region(top, left, size, size)
+        return _Crop(top, left, size, size)
 
     def _cut(
         self,
         image: NDArray[np.uint8],
         labels: NDArray[np.integer],
-        region: _Region,
+        region: _Crop,
         random: np.random.Generator,
         guided: bool = False,
     ) -> tuple[Tensor, Tensor]:
@@ -228,29 +229,9 @@ class Sampler:
         return picture, torch.from_numpy(np.rot90(dense, turns).astype(np.int64))
 
 
-def as_seen(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def as_network_input(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Stretch an image to its own extremes, as pictures are before the network sees them."""
     return stretched(image).astype(np.uint8)
-
-
-@overload
-def boundary_pixels(labels: NDArray[np.integer]) -> NDArray[np.bool_]: ...
-
-
-@overload
-def boundary_pixels(labels: Tensor) -> Tensor: ...
-
-
-def boundary_pixels(labels: Any) -> Any:  # Any: samples are cut from arrays, losses taken of tensors
-    """Pixels that have a 4-neighbour with another label, ``(..., H, W)`` bool."""
-    boundary = labels != labels  # False everywhere, in the kind and on the device of labels
-    below = labels[..., 1:, :] != labels[..., :-1, :]
-    right = labels[..., 1:] != labels[..., :-1]
-    boundary[..., 1:, :] |= below
-    boundary[..., :-1, :] |= below
-    boundary[..., 1:] |= right
-    boundary[..., :-1] |= right
-    return boundary
 
 
 def guiding_mask(labels: NDArray[np.integer]) -> NDArray[np.int64]:
