@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_pcnet import pcnet_hierarchy, pcnet_superpixels
-from napari_pcnet.merging.tree import BOUNDARY, EVENNESS
+from napari_pcnet.merging.tree import BOUNDARY_WEIGHT, EVENNESS
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
 
@@ -52,8 +52,8 @@ def test_two_cells_of_one_grey_cost_their_shape_alone(cells: Path) -> None:
 def test_a_boundary_that_is_half_certain_costs_half_its_weight(with_boundary: Path) -> None:
     tree = pcnet_hierarchy(GREY, 1, model=with_boundary, compactness=0.0)
     half = 32768 / 65535  # in the whole steps in which it is summed
-    assert tree.heights[0] == pytest.approx(32 * BOUNDARY * half, rel=1e-9)
-    assert tree.heights[-1] <= 128 * BOUNDARY * half * (1 + 1e-9)
+    assert tree.heights[0] == pytest.approx(32 * BOUNDARY_WEIGHT * half, rel=1e-9)
+    assert tree.heights[-1] <= 128 * BOUNDARY_WEIGHT * half * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("channels", [2, 4, 5, 9])
