@@ -17,12 +17,15 @@ from numpy.testing import assert_array_equal
 
 from napari_pcnet import __version__, weights
 from napari_pcnet.cli import main
-from napari_pcnet.disk import images
+from napari_pcnet.disk import pictures
 from napari_pcnet.disk.files import sha256_of
+from napari_pcnet.disk.image import Image
+from napari_pcnet.disk.labels import read_labels, read_notes
+from napari_pcnet.disk.overlay import BOUNDARY_COLOUR
 from napari_pcnet.record import Origin, RunRecord, from_notes
 
 Progress = Callable[[int, int], None]
-Calls = list[tuple[images.Image, RunRecord]]
+Calls = list[tuple[Image, RunRecord]]
 
 PICTURE = np.zeros((48, 64, 3), np.uint8)
 PICTURE[:, 30:] = (200, 120, 40)
@@ -40,17 +43,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """What a stand-in for `run.run_image` was called with; it labels two halves."""
-    seen: Calls = []
+    made: Calls = []
 
-    def halves(image: images.Image, record: RunRecord, *, progress: Progress) -> np.ndarray[Any, Any]:
-        seen.append((image, record))
+    def halves(image: Image, record: RunRecord, *, progress: Progress) -> np.ndarray[Any, Any]:
+        made.append((image, record))
         progress(1, 1)
         labels = np.full(image.pixels.shape[:2], record.start_label, np.int32)
         labels[:, labels.shape[1] // 2 :] += 1
         return labels
 
     _stand_in(monkeypatch, halves)
-    return seen
+    return made
 
 
 def _stand_in(monkeypatch: pytest.MonkeyPatch, run_image: Callable[..., Any]) -> None:
@@ -66,10 +69,10 @@ def _refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         status = main(words)
     except SystemExit as end:
         status = int(str(end.code))
-    said = capsys.readouterr()
-    assert (status, said.out) == (2, "")
-    assert said.err.count("\n") == 1
-    return said.err.removeprefix("napari-pcnet: ").rstrip()
+    printed = capsys.readouterr()
+    assert (status, printed.out) == (2, "")
+    assert printed.err.count("\n") == 1
+    return printed.err.removeprefix("napari-pcnet: ").rstrip()
 
 
 # -- segment ---------------------------------------------------------------------------------------
@@ -80,7 +83,7 @@ def test_segment_writes_labels_and_says_how_many(
 ) -> None:
     assert main(["segment", "in.png", "out.tif", "-n", "2"]) == 0
     assert capsys.readouterr().out.startswith("out.tif: 2 superpixels in 48 x 64 pixels, ")
-    labels = images.read_labels("out.tif")
+    labels = read_labels("out.tif")
     assert_array_equal(np.unique(labels), [1, 2])
     assert_array_equal(calls[0][0].pixels, PICTURE)
 
@@ -123,8 +126,8 @@ def test_the_channel_axis_is_the_files(folder: Path, calls: Calls) -> None:
 
 def test_the_overlay_is_the_picture_with_borders(folder: Path, calls: Calls) -> None:
     assert main(["segment", "in.png", "out.tif", "--overlay", "borders.png"]) == 0
-    shown = images.read_image("borders.png").pixels
-    assert_array_equal(shown[:, 31], np.tile(images.BOUNDARY_COLOUR, (48, 1)))
+    shown = pictures.read_image("borders.png").pixels
+    assert_array_equal(shown[:, 31], np.tile(BOUNDARY_COLOUR, (48, 1)))
     assert_array_equal(shown[:, :31], PICTURE[:, :31])
 
 
@@ -197,7 +200,7 @@ def test_an_interruption_ends_with_status_130(folder: Path, monkeypatch: pytest.
     def interrupted(*_arguments: object, **_keywords: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(images, "read_image", interrupted)
+    monkeypatch.setattr(pictures, "read_image", interrupted)
     assert main(["segment", "in.png", "out.tif"]) == 130
 
 
@@ -207,7 +210,7 @@ def test_a_missing_extra_is_named(
     def missing(*_arguments: object, **_keywords: object) -> None:
         raise ModuleNotFoundError("No module named 'cv2'", name="cv2")
 
-    monkeypatch.setattr(images, "read_image", missing)
+    monkeypatch.setattr(pictures, "read_image", missing)
     message = "cv2 is not installed; pip install 'napari-pcnet[benchmark]'"
     assert _refused(["segment", "in.png", "out.tif"], capsys) == message
 
@@ -218,7 +221,7 @@ def test_a_broken_installation_is_not_taken_for_a_users_mistake(
     def missing(*_arguments: object, **_keywords: object) -> None:
         raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
 
-    monkeypatch.setattr(images, "read_image", missing)
+    monkeypatch.setattr(pictures, "read_image", missing)
     with pytest.raises(ModuleNotFoundError):
         main(["segment", "in.png", "out.tif"])
 
@@ -281,7 +284,7 @@ def test_what_the_machine_can_not_do_is_one_sentence(
     def failing(*_arguments: object, **_keywords: object) -> None:
         raise error
 
-    monkeypatch.setattr(images, "read_image", failing)
+    monkeypatch.setattr(pictures, "read_image", failing)
     assert _refused(["segment", "in.png", "out.tif"], capsys) == message
 
 
@@ -290,14 +293,14 @@ def test_four_plain_channels_are_shown_without_transparency(folder: Path, calls:
     tifffile.imwrite("four.tif", four, photometric="rgb", extrasamples=["unspecified"])
     assert main(["segment", "four.tif", "out.tif", "--overlay", "o.png"]) == 0
     assert_array_equal(calls[0][0].pixels, four)
-    assert images.read_image("o.png").pixels.shape == (48, 64, 3)
+    assert pictures.read_image("o.png").pixels.shape == (48, 64, 3)
 
 
 def test_the_overlay_shows_the_part_that_was_segmented(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _stand_in(monkeypatch, lambda image, record, progress: np.ones((30, 40), np.int32))
     words = "segment in.png out.tif --crop 10 20 40 60 --overlay o.png"
     assert main(words.split()) == 0
-    assert_array_equal(images.read_image("o.png").pixels, PICTURE[10:40, 20:60])
+    assert_array_equal(pictures.read_image("o.png").pixels, PICTURE[10:40, 20:60])
 
 
 def test_an_overlay_of_several_planes_is_refused(
@@ -311,9 +314,19 @@ def test_an_overlay_of_several_planes_is_refused(
 @pytest.mark.parametrize("output", ["out.tif", "out.zarr"])
 def test_the_labels_carry_the_record_of_their_run(folder: Path, calls: Calls, output: str) -> None:
     assert main(["segment", "in.png", output, "-n", "2"]) == 0
-    notes = images.read_notes(output)
+    notes = read_notes(output)
     assert notes is not None
     assert from_notes(notes) == (RunRecord(2), Origin("in", str(folder / "in.png"), False))
+
+
+def test_the_notes_tell_a_stack_from_a_plane(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _stand_in(monkeypatch, lambda image, record, progress: np.ones(image.pixels.shape, np.int32))
+    for name, pixels in {"stack": PICTURE.transpose(2, 0, 1), "plane": PICTURE[..., 0]}.items():
+        tifffile.imwrite(f"{name}.tif", pixels, photometric="minisblack")
+        assert main(["segment", f"{name}.tif", f"{name}-labels.tif"]) == 0
+        found = from_notes(read_notes(f"{name}-labels.tif"))
+        assert found is not None
+        assert found[1].has_planes == (name == "stack")
 
 
 # -- the other commands ----------------------------------------------------------------------------
@@ -327,8 +340,8 @@ def test_demo_says_where_its_files_are(
     assert first.startswith("2 superpixels in 300 x 451 pixels, ")
     assert second == f"labels:  {folder / 'napari-pcnet-demo' / 'labels.tif'}"
     assert third == f"overlay: {folder / 'napari-pcnet-demo' / 'overlay.png'}"
-    assert images.read_labels(second.split()[1]).shape == (300, 451)
-    assert images.read_image(third.split()[1]).pixels.shape == (300, 451, 3)
+    assert read_labels(second.split()[1]).shape == (300, 451)
+    assert pictures.read_image(third.split()[1]).pixels.shape == (300, 451, 3)
     assert main(["demo", "--output", "elsewhere"]) == 0
     assert sorted(os.listdir("elsewhere")) == ["labels.tif", "overlay.png"]
 
@@ -342,19 +355,19 @@ def test_the_list_of_weights_has_a_line_each(capsys: pytest.CaptureFixture[str])
 def test_info_prints_the_record_of_every_network(capsys: pytest.CaptureFixture[str]) -> None:
     for record in weights.records():
         assert main(["weights", "info", record.name]) == 0
-        said = capsys.readouterr().out.splitlines()
-        assert f"sha256: {record.sha256}" in said
-        assert f"licence: {record.licence}" in said
-        assert said[-1] == f"file: {record.path}, SHA-256 as published"
+        printed = capsys.readouterr().out.splitlines()
+        assert f"sha256: {record.sha256}" in printed
+        assert f"licence: {record.licence}" in printed
+        assert printed[-1] == f"file: {record.path}, SHA-256 as published"
 
 
 def test_info_prints_the_training_that_is_in_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "info", "pcnet-faithful-bsds500-v1"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert "seed: 0, steps: 1600, hours: 0.264" in said
-    assert "commit: 986ae501c2184714aa7430981c58c780ff6e82a2, torch: 2.13.0+cpu" in said
-    assert "started from: compare-nearest/weights.safetensors" in said
-    (optimizer,) = (line for line in said if line.startswith("  optimizer: "))
+    printed = capsys.readouterr().out.splitlines()
+    assert "seed: 0, steps: 1600, hours: 0.264" in printed
+    assert "commit: 986ae501c2184714aa7430981c58c780ff6e82a2, torch: 2.13.0+cpu" in printed
+    assert "started from: compare-nearest/weights.safetensors" in printed
+    (optimizer,) = (line for line in printed if line.startswith("  optimizer: "))
     assert optimizer.startswith("  optimizer: learning_rate 0.0005, schedule cosine, warmup 100, ")
 
 
@@ -377,8 +390,8 @@ def test_info_prints_every_training_of_a_chain_and_the_figures(
     )
     monkeypatch.setattr(weights, "record", lambda name: record)
     assert main(["weights", "info", "own"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[said.index("seed: 5, steps: 20, hours: 2.0") :] == [
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[printed.index("seed: 5, steps: 20, hours: 2.0") :] == [
         "seed: 5, steps: 20, hours: 2.0",
         "commit: None, torch: None",
         "started from: a/b",
@@ -423,6 +436,20 @@ def test_train_takes_its_configuration_data_and_folder(
     assert (given["config"], given["folder"]) == (config, Path("runs/small"))
     assert (given["base"], given["resume"]) == (Path("pictures"), True)
     assert capsys.readouterr().out == "weights: runs/small/weights.safetensors\n"
+
+
+def test_of_several_processes_that_train_one_prints(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_pcnet.training import loop
+
+    config = types.SimpleNamespace(run=types.SimpleNamespace(steps=2))
+    monkeypatch.setattr(loop, "read_config", lambda path: config)
+    monkeypatch.setattr(loop, "train", lambda config, run_folder, **options: run_folder / "w.safetensors")
+    for rank, printed in {"0": "weights: runs/small/w.safetensors\n", "1": ""}.items():
+        monkeypatch.setenv("RANK", rank)
+        assert main(["train", "small.toml"]) == 0
+        assert capsys.readouterr().out == printed
 
 
 def test_a_missing_configuration_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -501,9 +528,9 @@ def test_labels_are_scored_by_the_files_given(folder: Path, capsys: pytest.Captu
     PIL.Image.fromarray(halves).save("labels.png")
     PIL.Image.fromarray(np.roll(halves, 4, 1)).save("truth.png")
     assert main(["evaluate", "labels.png", "truth.png", "--output", "scores.csv"]) == 0
-    said = capsys.readouterr().out
-    assert " ASA " in said
-    assert "0.8750" in said
+    printed = capsys.readouterr().out
+    assert " ASA " in printed
+    assert "0.8750" in printed
     assert Path("scores.csv").read_text().startswith("labels,truth,annotation,K,ASA,")
 
 
@@ -517,9 +544,9 @@ def test_an_option_without_a_default_is_asked_for(capsys: pytest.CaptureFixture[
 def test_benchmark_help_shows_the_fields_texts(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["benchmark", "quality", "--help"])
-    said = capsys.readouterr().out
-    assert "where the pictures are, 100 % of them" in said
-    assert "numbers of superpixels (default: 200 400)" in said
+    printed = capsys.readouterr().out
+    assert "where the pictures are, 100 % of them" in printed
+    assert "numbers of superpixels (default: 200 400)" in printed
 
 
 def test_no_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -545,14 +572,14 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
 def test_a_picture_becomes_exactly_the_labels_asked_for(folder: Path) -> None:
     done = _run("segment", "in.png", "out.tif", "-n", "12", "--overlay", "o.png")
     assert (done.returncode, done.stderr) == (0, "")
-    assert_array_equal(np.unique(images.read_labels("out.tif")), np.arange(1, 13))
+    assert_array_equal(np.unique(read_labels("out.tif")), np.arange(1, 13))
 
 
 def test_the_command_and_the_function_give_the_same_labels(folder: Path) -> None:
     from napari_pcnet import pcnet_superpixels
 
     assert main(["segment", "in.png", "out.tif", "-n", "9"]) == 0
-    assert_array_equal(images.read_labels("out.tif"), pcnet_superpixels(PICTURE, 9))
+    assert_array_equal(read_labels("out.tif"), pcnet_superpixels(PICTURE, 9))
 
 
 def test_transparent_pixels_get_no_superpixel(folder: Path) -> None:
@@ -560,7 +587,7 @@ def test_transparent_pixels_get_no_superpixel(folder: Path) -> None:
     alpha[:, :16] = 0
     PIL.Image.fromarray(np.dstack([PICTURE, alpha])).save("clear.png")
     assert main(["segment", "clear.png", "out.tif", "-n", "5"]) == 0
-    labels = images.read_labels("out.tif")
+    labels = read_labels("out.tif")
     assert_array_equal(labels == 0, alpha == 0)
     assert labels.max() == 5
 
@@ -577,17 +604,38 @@ def test_the_demo_works_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.M
     done = _run("demo")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("250 superpixels in 300 x 451 pixels, ")
-    labels = images.read_labels("napari-pcnet-demo/labels.tif")
+    labels = read_labels("napari-pcnet-demo/labels.tif")
     assert_array_equal(np.unique(labels), np.arange(1, 251))
 
 
 def test_the_doctor_finds_this_machine_well(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith(f"napari-pcnet {__version__}, Python ")
-    assert "device: " in said
-    assert said.count("SHA-256 as published") == len(weights.names())
-    assert "self-test passed: " in said
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"napari-pcnet {__version__}, Python ")
+    assert "device: " in printed
+    assert printed.count("SHA-256 as published") == len(weights.names())
+    assert "self-test passed: " in printed
+
+
+@pytest.mark.parametrize(
+    ("changed", "damage", "status"), [(0.001, "", 0), (0.0011, "", 1), (0.0, "its file is damaged", 1)]
+)
+def test_the_doctor_fails_on_changed_pixels_and_on_damaged_weights(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changed: float,
+    damage: str,
+    status: int,
+) -> None:
+    from napari_pcnet.cli import doctor
+
+    monkeypatch.setattr(doctor, "_self_test", lambda: changed)
+    monkeypatch.setattr(doctor, "damage_here", lambda record: damage)
+    assert main(["doctor"]) == status
+    printed = capsys.readouterr().out
+    verdict = "passed" if changed <= 0.001 else "FAILED"
+    assert f"self-test {verdict}: {changed:.4%} of pixels change superpixel" in printed
+    assert damage in printed
 
 
 def test_a_reader_that_has_read_enough_is_no_error() -> None:

@@ -11,7 +11,8 @@ import tifffile
 from PIL import Image
 from scipy.io import savemat
 
-from napari_pcnet.disk.datasets import LAYOUTS, Annotation, Pair, read_pairs
+from napari_pcnet.disk.annotations import Annotation
+from napari_pcnet.disk.datasets import LAYOUTS, Pair, read_pairs
 
 LEFT = np.repeat([[1, 1, 2, 2, 2]], 4, axis=0).astype(np.uint8)
 TOP = np.repeat([[3], [3], [3], [7]], 5, axis=1).astype(np.uint8)
@@ -299,7 +300,7 @@ def test_nyuv2_is_split_as_its_authors_did(nyu):
 
 def test_a_missing_split_of_nyuv2_is_named(nyu):
     (nyu / "splits.mat").unlink()
-    message = f"which images of NYUv2 are for test says {nyu / 'splits.mat'}, which is not there"
+    message = f"{nyu / 'splits.mat'}, which lists the images of NYUv2 for test, is not there"
     with refuses(FileNotFoundError, message):
         read_pairs(nyu / "test")
 

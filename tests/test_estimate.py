@@ -28,13 +28,6 @@ def test_memory_follows_the_window() -> None:
     assert large - small > 500 << 20
 
 
-def test_a_window_takes_its_halo_along() -> None:
-    without = estimate((4000, 6000), 1000, window_px=1024)
-    halo = estimate((4000, 6000), 1000, window_px=1024, halo=Halo(320, 256))
-    assert halo.memory_bytes - without.memory_bytes == BYTES_PER_WINDOW_PX * (1600**2 - 1024**2)
-    assert halo.work_px == without.work_px
-
-
 def test_a_halo_ends_at_the_frame() -> None:
     without = estimate((4000, 600), 1000, window_px=1024)
     halo = estimate((4000, 600), 1000, window_px=1024, halo=Halo(320, 256))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from napari_pcnet.disk import images
+from napari_pcnet.disk.labels import write_labels
 from napari_pcnet.evaluation.evaluate import EvaluateOptions, main_evaluate
 from napari_pcnet.metrics import score
 
@@ -45,10 +45,10 @@ def rows_of(path):
 def folders(tmp_path):
     """Labels of two pictures; the first has two annotations, the second one."""
     write(tmp_path / "labels" / "a.png", halves(12))
-    images.write_labels(tmp_path / "labels" / "b.zarr", halves(12))
+    write_labels(tmp_path / "labels" / "b.zarr", halves(12))
     write(tmp_path / "truth" / "a-1.png", halves(12))
     write(tmp_path / "truth" / "a-2.png", halves(9))
-    images.write_labels(tmp_path / "truth" / "b.tif", halves(6))
+    write_labels(tmp_path / "truth" / "b.tif", halves(6))
     write(tmp_path / "truth" / "c.png", halves(6))
     return EvaluateOptions(tmp_path / "labels", tmp_path / "truth", output=tmp_path / "scores.csv")
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from napari_pcnet.cli import USER_ERROR, main
+from napari_pcnet.cli import main
+from napari_pcnet.cli.exits import USER_ERROR
 from napari_pcnet.disk.datasets import Pair, sound_pairs
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig

@@ -13,6 +13,9 @@ HEAVY = (
     "skimage",
     "scipy",
     "tifffile",
+    "zarr",
+    "imagecodecs",
+    "tqdm",
     "PIL",
     "pooch",
     "requests",
@@ -39,7 +42,10 @@ def test_looking_at_the_names_of_the_package_loads_nothing_heavy() -> None:
 
 
 def test_records_pictures_and_weights_load_nothing_heavy() -> None:
-    code = "from napari_pcnet import cli, record, weights; from napari_pcnet.disk import images"
+    code = (
+        "from napari_pcnet import cli, record, weights\n"
+        "from napari_pcnet.disk import datasets, labels, overlay, pictures"
+    )
     assert _loaded_by(code) == []
 
 

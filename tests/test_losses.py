@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from napari_pcnet.boundaries import boundary_pixels
 from napari_pcnet.geometry.grid import CELL
 from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.training.losses import (
@@ -16,7 +17,7 @@ from napari_pcnet.training.losses import (
     reconstruction_loss,
     superpixel_loss,
 )
-from napari_pcnet.training.samples import Batch, View, boundary_pixels
+from napari_pcnet.training.samples import Batch, View
 
 CENTRE = 4
 SMALL = PCNetConfig(widths=(4, 4, 4, 4, 4))

@@ -1,6 +1,5 @@
-"""What napari is told: every contribution is there, is ours, and can be called."""
+"""The manifest: every contribution is there, is ours, and can be called."""
 
-from dataclasses import asdict
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -69,9 +68,26 @@ def test_the_preferences_are_the_settings_with_their_defaults(manifest: PluginMa
     from napari_pcnet.plugin.settings import Settings, read_settings
 
     properties = manifest.contributions.configurations["superpixels"].properties
-    assert {name: each.default for name, each in properties.items()} == asdict(Settings())
+    assert {name: each.default for name, each in properties.items()} == Settings().as_properties()
     assert all(each.title and each.description for each in properties.values())
     assert read_settings() == Settings()
+
+
+def test_each_option_in_the_form_is_a_preference_with_its_default_range_and_help(
+    manifest: PluginManifest,
+) -> None:
+    from napari_pcnet.plugin.messages import sentence
+    from napari_pcnet.plugin.settings import form_options
+
+    properties = manifest.contributions.configurations["superpixels"].properties
+    declared = form_options()
+    assert {"compactness", "smoothing"} <= set(declared)
+    for name, option in declared.items():
+        preference, row = properties[name], option.metadata["form"]
+        assert preference.type == {float: "number", int: "integer"}[type(option.default)], name
+        assert (preference.title, preference.default) == (row.label, option.default), name
+        assert (preference.minimum, preference.maximum) == (0, row.high), name
+        assert preference.description == f"{sentence(option.metadata['help'])}.", name
 
 
 def test_samples_are_photographs_in_colour() -> None:

@@ -11,7 +11,7 @@ from napari_pcnet import metrics, pcnet_superpixels, weights
 from napari_pcnet.evaluation import methods
 from napari_pcnet.evaluation.methods import OurMethod, choose, ours
 from napari_pcnet.network.inference import Predictor
-from napari_pcnet.superpixels import DEFAULT_MODEL
+from napari_pcnet.options import Options
 
 FAITHFUL = "pcnet-faithful-bsds500-v1"
 
@@ -38,7 +38,7 @@ def test_slow_peers_are_measured_only_if_they_are_named():
 
 
 def test_the_hierarchy_is_what_the_function_gives(picture):
-    hierarchy = ours(OurMethod(DEFAULT_MODEL))
+    hierarchy = ours(OurMethod(Options.model))
     for count in (40, 7):
         assert np.array_equal(hierarchy(picture, count), pcnet_superpixels(picture, count))
 

@@ -12,7 +12,7 @@ from napari_pcnet import pcnet_superpixels, smooth_outlines
 from napari_pcnet.merging.outlines import MAY_LEAVE, RING, _strongest
 from napari_pcnet.metrics import compactness
 from napari_pcnet.record import RunRecord
-from napari_pcnet.run import run
+from napari_pcnet.run import run_record
 
 
 def ragged(seed: int, shape: tuple[int, int] = (60, 83)) -> np.ndarray:
@@ -198,7 +198,7 @@ def test_the_call_smooths_its_labels(method: Any, start_label: int) -> None:
 
 def test_planes_of_a_stack_are_smoothed_one_by_one() -> None:
     stack = np.stack([data.astronaut()[60:140, 100:200], data.astronaut()[200:280, 100:200]])
-    labels = run(stack, RunRecord(20, smoothing=2.0, start_label=0))
+    labels = run_record(stack, RunRecord(20, smoothing=2.0, start_label=0))
     for k, plane in enumerate(stack):
         expected = pcnet_superpixels(plane, 20, smoothing=2.0, start_label=0)
         np.testing.assert_array_equal(labels[k], expected + 20 * k)

@@ -7,6 +7,7 @@ import types
 
 import numpy as np
 import pytest
+from cc3d import connected_components
 
 from napari_pcnet.evaluation.peers import FELZENSZWALB_TRIES, PEERS
 from napari_pcnet.geometry.grid import Grid
@@ -46,6 +47,46 @@ def test_a_peer_whose_package_is_missing_is_named_with_what_to_install(peer, mon
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
 def test_a_peer_can_be_sent_to_another_process(peer):
     assert pickle.loads(pickle.dumps(peer)).settings == peer.settings
+
+
+NESTED = ("higra-watershed", "higra-ward")
+
+
+@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.parametrize("count", [1, 2, 7, 48, 500, 9600])
+def test_a_nested_peer_has_exactly_as_many_regions_as_asked_for(name, count, image):
+    assert np.unique(BY_NAME[name](image, count)).size == count
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_a_nested_peer_has_no_more_regions_than_pixels(name):
+    assert np.unique(BY_NAME[name](np.zeros((3, 4, 3), np.uint8), 20)).size == 12
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_regions_of_a_nested_peer_lie_within_those_of_a_smaller_count(name, image):
+    fine, coarse = BY_NAME[name](image, 60), BY_NAME[name](image, 20)
+    assert np.unique(np.stack([fine.ravel(), coarse.ravel()]), axis=1).shape[1] == 60
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_regions_of_a_nested_peer_are_connected(name, image):
+    labels = BY_NAME[name](image, 48)
+    assert connected_components(labels + 1, connectivity=4).max() == 48
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_a_nested_peer_parts_what_differs_in_colour(name):
+    picture = np.zeros((20, 30, 3), np.uint8)
+    picture[:, 13:] = (200, 30, 90)
+    picture[8:, 13:] = (20, 160, 40)
+    expected = np.repeat([[0] * 13 + [1] * 17, [0] * 13 + [2] * 17], (8, 12), axis=0)
+    assert _equal_partitions(BY_NAME[name](picture, 3), expected)
+
+
+def _equal_partitions(one, other):
+    pairs = np.unique(np.stack([one.ravel(), other.ravel()]), axis=1).shape[1]
+    return pairs == np.unique(one).size == np.unique(other).size
 
 
 @pytest.mark.parametrize(("shape", "count"), [((17, 200), 4), ((1, 1), 1), ((10, 40), 4), ((10, 10), 100)])

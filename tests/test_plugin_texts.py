@@ -13,8 +13,7 @@ from napari_pcnet.record import Origin, RunRecord
 def test_a_run_on_a_file_is_a_script_that_reads_it() -> None:
     origin = Origin("cat", "/data/a cat.png")
     assert as_python(RunRecord(40, compactness=8.0), origin, "cat superpixels") == (
-        "from napari_pcnet import pcnet_superpixels\n"
-        "from napari_pcnet.disk.images import read_image\n"
+        "from napari_pcnet import pcnet_superpixels, read_image\n"
         "\n"
         "picture = read_image('/data/a cat.png')\n"
         "labels = pcnet_superpixels(picture.pixels, 40, compactness=8.0, mask=picture.mask)\n"
@@ -32,8 +31,7 @@ def test_a_run_on_a_file_is_a_command() -> None:
 def test_a_part_of_a_stack_is_its_record() -> None:
     record = RunRecord(40, plane=(1, 2), channel_axis=None, max_segments=90)
     assert as_python(record, Origin("stack", "stack.tif", True), "stack superpixels") == (
-        "from napari_pcnet.record import RunRecord\n"
-        "from napari_pcnet.run import run_file\n"
+        "from napari_pcnet import RunRecord, run_file\n"
         "\n"
         "record = RunRecord(40, channel_axis=None, max_segments=90, plane=(1, 2))\n"
         "labels = run_file('stack.tif', record)\n"

@@ -1,6 +1,7 @@
 """Where a result comes from: enough to make it again, nothing that says whose machine it was."""
 
 import json
+import os
 import platform
 import re
 import subprocess
@@ -32,8 +33,9 @@ def test_the_command_has_the_bare_program_and_its_paths_as_typed(monkeypatch):
 
 
 def test_the_command_of_a_module_can_be_typed_again(monkeypatch):
-    command = of_command(monkeypatch, "/opt/some/where/napari_pcnet/cli.py", "doctor")
+    command = of_command(monkeypatch, "/opt/some/where/napari_pcnet/cli/__main__.py", "doctor")
     assert command == "python -m napari_pcnet.cli doctor"
+    assert of_command(monkeypatch, "/opt/some/where/tools/look.py") == "python -m tools.look"
 
 
 def test_a_program_without_words_is_its_name(monkeypatch):
@@ -44,20 +46,43 @@ def test_a_session_without_a_program_has_no_command(monkeypatch):
     assert of_command(monkeypatch, "") == ""
 
 
-def test_a_commit_is_the_one_git_describes(monkeypatch):
-    def described(command, **options):
-        return subprocess.CompletedProcess(command, 0, stdout="a" * 40 + "-dirty\n")
+def git(folder, *words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    done = subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
-    monkeypatch.setattr(subprocess, "run", described)
-    assert source_commit() == "a" * 40 + "-dirty"
+
+@pytest.fixture
+def checkout(monkeypatch, tmp_path):
+    """A checkout of the package, of one commit."""
+    package = tmp_path / "napari_pcnet"
+    package.mkdir()
+    for name in ("provenance.py", "model.py"):
+        (package / name).write_text("as committed")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "ours")
+    monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
+    return package
+
+
+def test_the_commit_is_that_of_the_checkout(checkout):
+    assert source_commit() == git(checkout, "rev-parse", "HEAD")
+    assert len(source_commit()) == 40
+
+
+def test_a_changed_file_makes_the_commit_dirty(checkout):
+    (checkout / "model.py").write_text("changed since")
+    assert source_commit() == git(checkout, "rev-parse", "HEAD") + "-dirty"
+    git(checkout, "checkout", "-q", "model.py")
+    assert not source_commit().endswith("-dirty")
 
 
 def test_a_checkout_of_something_else_around_the_package_is_not_its_commit(monkeypatch, tmp_path):
     package = tmp_path / "site-packages" / "napari_pcnet"
     package.mkdir(parents=True)
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    for words in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "theirs"]):
-        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "theirs")
     (package / "provenance.py").touch()
     monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
     assert source_commit() == ""
@@ -85,12 +110,19 @@ def test_the_machine_is_processor_cores_memory_and_system():
     assert machine.endswith(f"{platform.system()} {platform.machine()}")
 
 
-def test_neither_the_machines_name_nor_the_users_is_told(monkeypatch):
+def test_the_cores_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1, 4}, raising=False)
+    assert ", 3 cores, " in Provenance.of_this_run().machine
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0})
+    assert ", 1 core, " in Provenance.of_this_run().machine
+
+
+def test_neither_the_machines_name_nor_the_users_is_noted(monkeypatch):
     monkeypatch.setattr(platform, "node", lambda: "her-machine")
     monkeypatch.setenv("LOGNAME", "ada-lovelace")
-    told = Provenance.of_this_run().as_json()
-    assert "her-machine" not in told
-    assert "ada-lovelace" not in told
+    noted = Provenance.of_this_run().as_json()
+    assert "her-machine" not in noted
+    assert "ada-lovelace" not in noted
 
 
 def test_the_processor_is_read_from_the_system_where_it_says_so(monkeypatch, tmp_path):

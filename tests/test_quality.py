@@ -17,10 +17,11 @@ from PIL import Image
 
 from napari_pcnet.evaluation import methods, quality
 from napari_pcnet.evaluation.benchmark import QualityOptions, main_quality
-from napari_pcnet.evaluation.method import Method, Seams
+from napari_pcnet.evaluation.comparison import HEADLINES
 from napari_pcnet.evaluation.methods import Choice, OurMethod
 from napari_pcnet.evaluation.quality import Crop
 from napari_pcnet.evaluation.results import Key, ResultsFile
+from napari_pcnet.evaluation.segmenter import Seams, Segmenter
 
 SIDE = 48
 
@@ -45,7 +46,7 @@ def ignore(done, total):
 
 
 def choice_of(*segments):
-    return Choice(tuple(Method(each.__name__, each) for each in segments), ())
+    return Choice(tuple(Segmenter(each.__name__, each) for each in segments), ())
 
 
 @pytest.fixture
@@ -90,6 +91,33 @@ def test_a_count_that_is_never_reached_is_said_so(options):
     table = quality.compare(choice_of(at_most_nine), options, ignore)
     assert "at_most_nine: K = 16, 64 not reached, measured 4, 9" in table
     assert re.search(r"at_most_nine +0\.\d{4} +- +-\n", table)
+
+
+def test_steering_brackets_every_contour_density_wanted(options):
+    table = quality.compare(choice_of(half_of), replace(options, densities=(0.2, 0.5)), ignore)
+    assert "not reached" not in table
+    densities = {row.scores["CD"] for row in rows_of(options)}
+    assert min(densities) <= 0.2
+    assert max(densities) >= 0.5
+    # n x n squares of 48 px have n - 1 boundaries of 2 px across, n - 1 down: 1 - ((48 - 2 (n - 1)) / 48)^2.
+    nine, sixteen = (1 - ((48 - 2 * (n - 1)) / 48) ** 2 for n in (3, 4))
+    at = 9 + 7 * (0.2 - nine) / (sixteen - nine)
+    assert re.search(rf"K at equal contour density\n +CD +0.2 +0.5\n +half_of +{at:.0f} ", table)
+
+
+def test_methods_are_compared_with_the_first_or_with_the_one_named(options):
+    options = replace(options, counts=(4, 9), headlines=("ASA",))
+    first = quality.compare(choice_of(grid, half_of), options, ignore)
+    assert "ASA less that of grid, at equal K\n" in first
+    assert re.search(r"\n +half_of +\+0\.0000 \[\+0\.0000, \+0\.0000\] ", first)
+    named = quality.compare(choice_of(grid, half_of), replace(options, reference="half_of"), ignore)
+    assert "ASA less that of half_of, at equal K\n" in named
+
+
+def test_a_reference_that_is_not_measured_is_refused(options):
+    message = "reference names 'slick', which is not measured; there are grid"
+    with refuses(ValueError, message):
+        quality.compare(choice_of(grid), replace(options, reference="slick"), ignore)
 
 
 # ------------------------------------------------------------------------------- the results
@@ -149,7 +177,7 @@ def test_an_interrupted_run_resumes_without_repeating_or_losing_a_row(options, t
         return half_of(image, n_segments)
 
     def run(limit, output):
-        method = Method("counted", partial(counted, limit=limit))
+        method = Segmenter("counted", partial(counted, limit=limit))
         return quality.compare(Choice((method,), ()), replace(options, output=output), ignore)
 
     whole = tmp_path / "whole"
@@ -182,7 +210,7 @@ def test_a_header_cut_off_in_the_middle_is_written_again(options):
 
 def test_other_settings_are_other_rows(options):
     for settings in ("fine", "coarse"):
-        method = Method("grid", grid, settings=settings)
+        method = Segmenter("grid", grid, settings=settings)
         quality.compare(Choice((method,), ()), options, ignore)
     assert len(rows_of(options)) == 18
 
@@ -279,9 +307,9 @@ def test_each_set_has_its_table(options):
     assert len(rows_of(options)) == 18
 
 
-def test_sets_that_cannot_be_told_apart_are_refused(options):
+def test_two_sets_of_one_name_are_refused(options):
     options = replace(options, data=options.data.parent, sets=("val", "../drawn/val"))
-    message = "two sets are called 'drawn/val', by which their rows are told apart; rename a folder"
+    message = "two sets are called 'drawn/val', and rows go by that name; rename a folder"
     with refuses(ValueError, message):
         quality.compare(choice_of(grid), options, ignore)
 
@@ -339,9 +367,9 @@ def test_no_more_superpixels_are_asked_for_than_there_are_pixels(options):
 
 
 def test_borders_on_the_lines_between_windows_are_counted(options):
-    halves = Method("halves", grid, seams=lambda shape, n: Seams(([24], []), ([16], [12, 24])))
+    halves = Segmenter("halves", grid, seams=lambda shape, n: Seams(([24], []), ([16], [12, 24])))
     options = replace(options, counts=(4, 9), headlines=("seam_rate",))
-    table = quality.compare(Choice((halves, Method("grid", grid)), ()), options, ignore)
+    table = quality.compare(Choice((halves, Segmenter("grid", grid)), ()), options, ignore)
     # Of 4 squares the borders are row and column 24, of 9 they are 16 and 32.
     assert re.search(r"halves +3\.0000 +0\.0000\n +grid +- +-\n", table)
 
@@ -371,8 +399,8 @@ def test_a_crop_beyond_the_image_is_refused_before_any_work(options):
 
 
 def test_a_missing_package_is_named_and_its_method_skipped(options):
-    absent = Method("absent", grid, imports=("not_a_package.at_all",), install="not-a-package")
-    choice = methods.available([absent, Method("grid", grid)])
+    absent = Segmenter("absent", grid, imports=("not_a_package.at_all",), install="not-a-package")
+    choice = methods.available([absent, Segmenter("grid", grid)])
     sentence = "absent skipped: not_a_package.at_all is not installed (pip install not-a-package)"
     assert choice.skipped == (sentence,)
     assert quality.compare(choice, options, ignore).endswith("\n" + sentence)
@@ -397,8 +425,10 @@ def test_our_methods_are_measured_under_the_names_they_are_given(options):
         ({"counts": (5, 5)}, "counts must differ from each other, got [5, 5]"),
         ({"tolerance_px": -1}, "tolerance_px must be a whole number of at least 0, got -1"),
         ({"counts": (5, 0)}, "counts must be whole numbers of at least 1, got [5, 0]"),
+        ({"densities": (0.1, 1.0)}, "densities must lie between 0 and 1, got [0.1, 1.0]"),
+        ({"densities": (0.1, 0.1)}, "densities must differ from each other, got [0.1, 0.1]"),
         ({"sets": ()}, "sets must name at least one folder, got none"),
-        ({"headlines": ("BB",)}, f"no score is called 'BB'; there are {', '.join(quality.HEADLINES)}"),
+        ({"headlines": ("BB",)}, f"no score is called 'BB'; there are {', '.join(HEADLINES)}"),
     ],
 )
 def test_options_that_measure_nothing_are_refused(options, wrong, message):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from napari_pcnet import __version__
-from napari_pcnet.cli import _options_from, _parser
-from napari_pcnet.disk import images
+from napari_pcnet.cli import parser_for
+from napari_pcnet.cli.flags import options_from
+from napari_pcnet.disk import pictures
 from napari_pcnet.record import OF_A_PART, Origin, RunRecord, from_notes, notes_of
 
 PLAIN = RunRecord()
@@ -95,17 +96,17 @@ def test_an_option_of_another_version_is_refused() -> None:
 def test_a_record_comes_back_from_its_command_line(record: RunRecord) -> None:
     words = shlex.split(record.command_line("my scan.tif", "out.tif"))
     assert words[0] == "napari-pcnet"
-    namespace = _parser(words[1:]).parse_args(words[1:])
+    namespace = parser_for(words[1:]).parse_args(words[1:])
     assert (str(namespace.image), str(namespace.output)) == ("my scan.tif", "out.tif")
-    assert _options_from(namespace, RunRecord) == record
+    assert options_from(namespace, RunRecord) == record
 
 
 def test_the_call_names_what_differs_from_the_defaults() -> None:
     assert PLAIN.python_call() == "pcnet_superpixels(image, 100)"
     assert FULL.python_call("layer", "inside") == (
         "pcnet_superpixels(layer, 1000, model='my weights.safetensors', method='lattice', compactness=8.5, "
-        "smoothing=1.5, start_label=0, mask=inside, channel_axis=None, intensity_range=(-5.0, 100.0), "
-        "spacing=(2.0, 0.5), device='cpu', precision='float64', window=512)"
+        "smoothing=1.5, start_label=0, channel_axis=None, intensity_range=(-5.0, 100.0), spacing=(2.0, 0.5), "
+        "device='cpu', precision='float64', window=512, mask=inside)"
     )
 
 
@@ -131,8 +132,8 @@ def test_the_script_reads_the_files_and_makes_the_labels(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(napari_pcnet, "pcnet_superpixels", stand_in, raising=False)
     names: dict[str, object] = {}
-    exec(RunRecord(9, compactness=2.0).python_script(str(images.SAMPLE)), names)
-    np.testing.assert_array_equal(given.pop("image"), images.read_image(images.SAMPLE).pixels)
+    exec(RunRecord(9, compactness=2.0).python_script(str(pictures.SAMPLE)), names)
+    np.testing.assert_array_equal(given.pop("image"), pictures.read_image(pictures.SAMPLE).pixels)
     assert given == {"n_segments": 9, "compactness": 2.0, "mask": None}
     assert names["labels"] == "labels"
 
@@ -155,7 +156,7 @@ def test_the_script_of_a_part_runs_the_file(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_script_reads_the_level_of_a_plain_run(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(images, "read_image", lambda path, **more: asked.append((path, more)))
+    monkeypatch.setattr(pictures, "read_image", lambda path, **more: asked.append((path, more)))
     with pytest.raises(AttributeError):  # nothing was read
         exec(RunRecord(9, level=2).python_script("slide.zarr"), {})
     assert asked == [("slide.zarr", {"level": 2})]

@@ -12,11 +12,11 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from napari_pcnet import pcnet_hierarchy, pcnet_superpixels
-from napari_pcnet.disk import images
+from napari_pcnet.disk.image import Image
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes
 from napari_pcnet.record import RunRecord
-from napari_pcnet.run import build, run, run_file, run_image
+from napari_pcnet.run import build_hierarchy, run_file, run_image, run_record
 
 N = 6
 
@@ -37,12 +37,12 @@ def _offset(labels: NDArray[np.integer[Any]], before: int) -> NDArray[np.integer
 
 def test_a_plane_is_what_the_function_makes_of_it() -> None:
     image = _stack(50, 60, 3)
-    assert_array_equal(run(image, RunRecord(N)), pcnet_superpixels(image, N))
+    assert_array_equal(run_record(image, RunRecord(N)), pcnet_superpixels(image, N))
 
 
 def test_planes_are_segmented_one_by_one_and_numbered_on() -> None:
     stack = _stack(2, 3, 40, 48, 3)
-    labels = run(stack, RunRecord(N))
+    labels = run_record(stack, RunRecord(N))
     assert labels.shape == (2, 3, 40, 48) and labels.dtype == np.int32
     for k, index in enumerate(np.ndindex(2, 3)):
         assert_array_equal(labels[index], _offset(pcnet_superpixels(stack[index], N), k * N))
@@ -63,7 +63,7 @@ def test_channels_may_be_any_axis(
     view: Callable[..., tuple[NDArray[np.uint8], int | None]],
 ) -> None:
     stack = _stack(*shape)
-    labels = run(stack, RunRecord(N, channel_axis=channel_axis))
+    labels = run_record(stack, RunRecord(N, channel_axis=channel_axis))
     for t in range(2):
         plane, axis = view(stack, t)
         assert_array_equal(labels[t], _offset(pcnet_superpixels(plane, N, channel_axis=axis), t * N))
@@ -73,57 +73,59 @@ def test_channels_may_be_any_axis(
 def test_leading_axes_of_length_one_do_not_count(shape: tuple[int, ...]) -> None:
     stack = _stack(*shape)
     squeezed = stack.reshape(2, 40, 48, 3)
-    assert_array_equal(run(stack, RunRecord(N)), run(squeezed, RunRecord(N)))
-    assert_array_equal(run(stack, RunRecord(N, plane=(1,))), run(squeezed, RunRecord(N, plane=(1,))))
+    assert_array_equal(run_record(stack, RunRecord(N)), run_record(squeezed, RunRecord(N)))
+    assert_array_equal(
+        run_record(stack, RunRecord(N, plane=(1,))), run_record(squeezed, RunRecord(N, plane=(1,)))
+    )
 
 
 def test_one_plane_is_chosen_by_its_index() -> None:
     stack = _stack(2, 3, 40, 48, 3)
-    assert_array_equal(run(stack, RunRecord(N, plane=(1, 2))), pcnet_superpixels(stack[1, 2], N))
+    assert_array_equal(run_record(stack, RunRecord(N, plane=(1, 2))), pcnet_superpixels(stack[1, 2], N))
 
 
 def test_crop_and_channels_select_what_is_segmented() -> None:
     image = _stack(64, 70, 3)
     record = RunRecord(N, crop=(8, 4, 56, 60), channels=(2, 0))
     expected = pcnet_superpixels(image[8:56, 4:60, [2, 0]], N)
-    assert_array_equal(run(image, record), expected)
+    assert_array_equal(run_record(image, record), expected)
 
 
 def test_four_chosen_channels_are_no_transparency() -> None:
     image = _stack(40, 48, 4)
     image[..., 3] = 0
-    labels = run(image, RunRecord(N, channels=(0, 1, 2, 3)))
+    labels = run_record(image, RunRecord(N, channels=(0, 1, 2, 3)))
     assert_array_equal(labels, pcnet_superpixels(np.moveaxis(image, -1, 0), N, channel_axis=0))
 
 
 def test_the_tree_may_be_finer_than_the_cut() -> None:
     image = _stack(64, 70, 3)
     tree = pcnet_hierarchy(image, 20)
-    assert_array_equal(run(image, RunRecord(5, max_segments=20)), tree.labels(5))
+    assert_array_equal(run_record(image, RunRecord(5, max_segments=20)), tree.labels(5))
     height = float(tree.heights[-4])
-    assert_array_equal(run(image, RunRecord(20, height=height)), tree.labels(height=height))
+    assert_array_equal(run_record(image, RunRecord(20, height=height)), tree.labels(height=height))
 
 
 def test_a_mask_is_of_a_plane_of_each_plane_or_of_the_crop() -> None:
     stack = _stack(2, 40, 48, 3)
     mask = np.zeros((2, 40, 48), bool)
     mask[0, :30], mask[1, :, 10:] = True, True
-    labels = run(stack, RunRecord(N), mask=mask)
+    labels = run_record(stack, RunRecord(N), mask=mask)
     for k in range(2):
         assert_array_equal(labels[k], _offset(pcnet_superpixels(stack[k], N, mask=mask[k]), k * N))
-    same = run(stack, RunRecord(N, plane=(1,)), mask=mask[0])
+    same = run_record(stack, RunRecord(N, plane=(1,)), mask=mask[0])
     assert_array_equal(same, pcnet_superpixels(stack[1], N, mask=mask[0]))
     crop = RunRecord(N, plane=(1,), crop=(4, 4, 36, 44))
     expected = pcnet_superpixels(stack[1, 4:36, 4:44], N, mask=mask[0, 4:36, 4:44])
-    assert_array_equal(run(stack, crop, mask=mask[0]), expected)
-    assert_array_equal(run(stack, crop, mask=mask[0, 4:36, 4:44]), expected)
+    assert_array_equal(run_record(stack, crop, mask=mask[0]), expected)
+    assert_array_equal(run_record(stack, crop, mask=mask[0, 4:36, 4:44]), expected)
 
 
 def test_the_lattice_is_run_on_planes_too() -> None:
     stack = _stack(2, 40, 48)
     record = RunRecord(N, method="lattice", channel_axis=None)
     first, second = (pcnet_superpixels(each, N, method="lattice", channel_axis=None) for each in stack)
-    labels = run(stack, record)
+    labels = run_record(stack, record)
     assert_array_equal(labels[0], first)
     assert_array_equal(labels[1], second + first.max())
 
@@ -140,20 +142,20 @@ def test_only_the_chosen_plane_is_read() -> None:
             return _stack(40, 48)[4:40]
 
     store = Store()
-    run(store, RunRecord(N, channel_axis=None, plane=(2,), crop=(4, 0, 40, 48)))
+    run_record(store, RunRecord(N, channel_axis=None, plane=(2,), crop=(4, 0, 40, 48)))
     assert store.asked == [(2, slice(4, 40, 1), slice(0, 48, 1))]
 
 
 def test_progress_counts_all_planes_up_to_the_end() -> None:
     seen: list[tuple[int, int]] = []
-    run(_stack(2, 40, 48, 3), RunRecord(N), progress=lambda done, total: seen.append((done, total)))
+    run_record(_stack(2, 40, 48, 3), RunRecord(N), progress=lambda done, total: seen.append((done, total)))
     assert seen == sorted(seen) and seen[-1][0] == seen[-1][1]
 
 
 def test_a_stack_has_every_count_and_its_features() -> None:
     pixels = _stack(2, 40, 48, 3)
     windows: list[tuple[int, Window]] = []
-    stack = build(
+    stack = build_hierarchy(
         pixels, RunRecord(N), confidence=True, window_done=lambda k, window, ids: windows.append((k, window))
     )
     assert windows == [(0, Window(0, 0, 40, 48)), (1, Window(0, 0, 40, 48))]
@@ -172,22 +174,40 @@ def test_a_stack_has_every_count_and_its_features() -> None:
 
 
 def test_counts_stay_within_what_the_planes_can_give() -> None:
-    stack = build(_stack(2, 40, 48, 3), RunRecord(N))
-    assert stack.counts(10**6) == tuple(tree.leaves for tree in stack.trees)
-    assert stack.counts(0 + 1) == (1, 1)
-    assert stack.counts(height=np.inf) == (1, 1)
+    stack = build_hierarchy(_stack(2, 40, 48, 3), RunRecord(N))
+    assert stack.counts(10**6, nearest=True) == tuple(tree.leaves for tree in stack.trees)
+    assert stack.counts(1) == stack.counts(height=np.inf) == (1, 1)
+    with pytest.raises(
+        ValueError, match=f"n must be at most {stack.trees[0].leaves}, the regions of this base"
+    ):
+        stack.counts(10**6)
+
+
+def test_counts_stay_above_the_parts_of_a_mask_that_do_not_touch() -> None:
+    mask = np.ones((2, 40, 48), bool)
+    mask[1, 20], mask[1, :, 24] = False, False  # four parts
+    stack = build_hierarchy(_stack(2, 40, 48, 3), RunRecord(N), mask=mask)
+    assert stack.n_min == 4
+    assert stack.counts(2, nearest=True) == (2, 4)
+    with pytest.raises(
+        ValueError, match="n must be at least 4, the number of connected parts of the mask, got 2"
+    ):
+        stack.labels(2)
+    labels = stack.labels(2, nearest=True)
+    assert np.unique(labels[0]).tolist() == [1, 2]
+    assert np.unique(labels[1]).tolist() == [0, 3, 4, 5, 6]
 
 
 def test_a_file_is_run_as_its_array(tmp_path: Path) -> None:
     stack = _stack(2, 40, 48, 3)
     tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="rgb")
     record = RunRecord(N, plane=(1,), crop=(0, 0, 32, 48))
-    assert_array_equal(run_file(tmp_path / "stack.tif", record), run(stack, record))
+    assert_array_equal(run_file(tmp_path / "stack.tif", record), run_record(stack, record))
 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_mask_file_is_of_the_plane_or_of_the_crop(tmp_path: Path, whole: bool) -> None:
-    image = images.Image(_stack(40, 48, 3), -1, np.arange(48)[None].repeat(40, 0) < 40)
+    image = Image(_stack(40, 48, 3), -1, np.arange(48)[None].repeat(40, 0) < 40)
     mask = np.zeros((40, 48), np.uint8)
     mask[4:30] = 255
     crop = (2, 2, 38, 46)
@@ -206,7 +226,7 @@ def test_a_mask_file_of_another_size_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         run_image(
-            images.Image(_stack(40, 48), None),
+            Image(_stack(40, 48), None),
             RunRecord(N, channel_axis=None, crop=(0, 0, 40, 20), mask=str(path)),
         )
 
@@ -250,13 +270,13 @@ def test_what_is_not_there_is_refused(shape: tuple[int, ...], options: dict[str,
 
 def test_a_height_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^height must be a number, got nan$"):
-        run(_stack(40, 48, 3), RunRecord(N, height=float("nan")))
+        run_record(_stack(40, 48, 3), RunRecord(N, height=float("nan")))
 
 
 def test_a_mask_of_other_planes_is_refused() -> None:
     message = "mask must have the planes of the image, (2,), or none, got (3,)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        run(_stack(2, 40, 48, 3), RunRecord(N), mask=np.ones((3, 40, 48), bool))
+        run_record(_stack(2, 40, 48, 3), RunRecord(N), mask=np.ones((3, 40, 48), bool))
 
 
 def test_a_count_that_a_plane_cannot_give_is_refused() -> None:
@@ -265,4 +285,4 @@ def test_a_count_that_a_plane_cannot_give_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"^n_segments must be at least 3, the number of connected parts of the mask, got 2$"
     ):
-        run(_stack(40, 48, 3), RunRecord(2), mask=mask)
+        run_record(_stack(40, 48, 3), RunRecord(2), mask=mask)

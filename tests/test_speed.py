@@ -9,9 +9,9 @@ import pytest
 from napari_pcnet.evaluation import scale, speed
 from napari_pcnet.evaluation.benchmark import ScaleOptions, SpeedOptions, main_scale, main_speed
 from napari_pcnet.evaluation.fresh import run_afresh
-from napari_pcnet.evaluation.method import Method
 from napari_pcnet.evaluation.methods import Choice
 from napari_pcnet.evaluation.pictures import draw_photograph, shape_of
+from napari_pcnet.evaluation.segmenter import Segmenter
 
 
 def halves(image, n_segments):
@@ -25,7 +25,7 @@ def whole(image, n_segments):
 
 
 calls: list[tuple[str, tuple[int, ...]]] = []
-BOTH = Choice((Method("halves", halves), Method("whole", whole)), ("x skipped: y",))
+BOTH = Choice((Segmenter("halves", halves), Segmenter("whole", whole)), ("x skipped: y",))
 
 
 def ignore(done, total):
@@ -55,7 +55,9 @@ def test_methods_take_turns_after_one_run_to_warm_up(options):
 
 def test_times_are_printed_with_their_ratios(options):
     lines = speed.compare(BOTH, options, ignore).splitlines()
-    assert lines[0] == "300x260, n = 16, median of 3 turns"
+    assert lines[0] == (
+        "300x260, n = 16, median of 3 turns; time and memory as multiples of the first line's"
+    )
     assert re.fullmatch(r"  halves +2 +\d+\.\d\d +- +1\.00 +\(1\.00 to 1\.00\) +-", lines[2])
     assert re.fullmatch(r"  whole +1 +\d+\.\d\d +- +\d+\.\d\d +\(.* to .*\) +-", lines[3])
     assert lines[-1] == "x skipped: y"
@@ -115,8 +117,8 @@ def test_a_method_that_finds_no_memory_is_said_so_not_raised():
     image = np.zeros((64, 64, 3), np.uint8)
     with pytest.raises(MemoryError):
         np.resize(image, 2**60)
-    assert run_afresh(Method("resize", np.resize), image, 64).superpixels == 1
-    assert run_afresh(Method("resize", np.resize), image, 2**60) is None
+    assert run_afresh(Segmenter("resize", np.resize), image, 64).superpixels == 1
+    assert run_afresh(Segmenter("resize", np.resize), image, 2**60) is None
 
 
 def test_a_method_added_later_is_measured_beside_the_others_anew(options):

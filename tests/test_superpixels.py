@@ -10,8 +10,8 @@ import torch
 from skimage import data, measure
 
 from napari_pcnet import pcnet_hierarchy, pcnet_superpixels
+from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.metrics import achievable_segmentation_accuracy
-from napari_pcnet.superpixels import PCNetHierarchy
 
 N_EACH = [1, 2, 50, 100, 333, 1000]
 
@@ -61,7 +61,7 @@ def test_the_call_is_a_cut_of_the_tree(photograph: np.ndarray) -> None:
 
 def test_a_height_is_a_cut_too(tree: PCNetHierarchy) -> None:
     height = float(tree.heights[-50])
-    assert int(tree.labels(height=height).max()) == tree.tree.count_at(height) <= 50
+    assert int(tree.labels(height=height).max()) == tree.trees[0].count_at(height) <= 50
     assert int(tree.labels(height=np.inf).max()) == 1
 
 
@@ -343,7 +343,7 @@ def test_a_damaged_hierarchy_is_refused(tree: PCNetHierarchy, tmp_path: Path) ->
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="or is damaged"):
         PCNetHierarchy.load(path)
-    children = tree.tree.children.copy()
+    children = tree.trees[0].children.copy()
     children[-1] = children[0]  # two parents
     np.savez(path, base=tree.base, children=children, height=tree.heights, start_label=1)
     with pytest.raises(ValueError, match="or is damaged"):

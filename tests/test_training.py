@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from napari_pcnet.boundaries import boundary_pixels
 from napari_pcnet.disk.datasets import Pair, read_pairs
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
@@ -33,7 +34,7 @@ from napari_pcnet.training.loop import (
     train,
 )
 from napari_pcnet.training.losses import LossTerms, loss_terms
-from napari_pcnet.training.samples import SampleConfig, Sampler, boundary_pixels, guiding_mask
+from napari_pcnet.training.samples import SampleConfig, Sampler, guiding_mask
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QThreadPool, QTimer
 
-from napari_pcnet.plugin import work
+from napari_pcnet.plugin import jobs
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 
 LONGEST_WORK_S = 0.25
@@ -73,9 +73,9 @@ def _open(make_napari_viewer: MakeViewer, qtbot: QtBot) -> tuple[napari.Viewer, 
     return viewer, widget
 
 
-def _see_no_thread(qtbot: QtBot) -> None:
+def _wait_for_threads(qtbot: QtBot) -> None:
     pool = QThreadPool.globalInstance()
-    qtbot.waitUntil(lambda: not work._running and pool.activeThreadCount() == 0, timeout=60_000)
+    qtbot.waitUntil(lambda: not jobs._running and pool.activeThreadCount() == 0, timeout=60_000)
 
 
 def test_the_viewer_is_never_held_up_by_a_run_or_the_slider(
@@ -96,12 +96,12 @@ def test_the_viewer_is_never_held_up_by_a_run_or_the_slider(
     for n in (900, 30, 300):
         widget.slide(n)
         qtbot.wait(20)
-    qtbot.waitUntil(lambda: not widget._cut_timer.isActive() and widget._cut_job is None, timeout=60_000)
+    qtbot.waitUntil(lambda: widget.cutting.is_settled, timeout=60_000)
     qtbot.wait(100)
     gaps.stop()
     assert int(layer.data[0].max()) == 300 == len(layer.features) - 1
     assert gaps.longest_work_s < LONGEST_WORK_S
-    _see_no_thread(qtbot)
+    _wait_for_threads(qtbot)
 
 
 def test_a_large_run_is_cancelled_while_the_viewer_goes_on(
@@ -126,5 +126,5 @@ def test_a_large_run_is_cancelled_while_the_viewer_goes_on(
     assert list(viewer.layers) == [image] and image.data is pixels and image.metadata == metadata
     assert_array_equal(image.data[:256, :256], _large_picture()[:256, :256])
     assert gaps.longest_work_s < LONGEST_WORK_S
-    assert widget.result is None and widget.run_button.isEnabled()
-    _see_no_thread(qtbot)
+    assert widget.result is None and widget.run_panel.run_button.isEnabled()
+    _wait_for_threads(qtbot)

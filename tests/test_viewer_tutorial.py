@@ -41,8 +41,8 @@ def script() -> ModuleType:
 def test_the_steps_can_be_taken(script: ModuleType, make_napari_viewer: MakeViewer, tmp_path: Path) -> None:
     viewer = make_napari_viewer(show=True)
     desk = script.Desk(viewer, tmp_path)
-    seen: set[str] = set()
-    script.take_steps(desk, tmp_path, lambda desk: seen.update(texts_of(desk.widget)))
+    found: set[str] = set()
+    script.take_steps(desk, tmp_path, lambda desk: found.update(texts_of(desk.widget)))
 
     pictures = sorted(tmp_path.glob("tutorial-*.png"))
     assert {each.name for each in pictures} == names_of(script)
@@ -57,12 +57,12 @@ def test_the_steps_can_be_taken(script: ModuleType, make_napari_viewer: MakeView
 
     picture = viewer.layers[0].data
     viewer.add_image([picture, picture[::2, ::2]], multiscale=True)  # the row for levels, which no step has
-    seen.update(texts_of(desk.widget))
+    found.update(texts_of(desk.widget))
     menus = dict(actions_of(viewer.window._qt_window.menuBar().actions()))
     keys = [each.key() for each in desk.widget.findChildren(QShortcut)]
     keys += [each.shortcut() for each in menus.values()]
     shortcuts = {key.toString(QKeySequence.SequenceFormat.PortableText) for key in keys}
-    there = seen | texts_of_manifest() | set(menus) | shortcuts
+    there = found | texts_of_manifest() | set(menus) | shortcuts
     assert bold_of_tutorial() - there == set()
 
 

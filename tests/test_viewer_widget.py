@@ -30,13 +30,14 @@ from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QScrollArea
 from skimage.draw import polygon2mask
 
-from napari_pcnet.plugin import commands, files, work
+from napari_pcnet.plugin import commands, cost, files, jobs
 from napari_pcnet.plugin import widget as widget_module
+from napari_pcnet.plugin.layer_cut import LookupArray
+from napari_pcnet.plugin.metadata import KEY, recorded_run
 from napari_pcnet.plugin.preview import NAME as PREVIEW
-from napari_pcnet.plugin.result import KEY, LookedUp, read_notes
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 from napari_pcnet.record import RunRecord
-from napari_pcnet.run import run
+from napari_pcnet.run import run_record
 
 N = 12
 
@@ -49,13 +50,13 @@ def opened(
     viewer = make_napari_viewer(show=True)
     widget = viewer.window.add_plugin_dock_widget("napari-pcnet", "PCNet superpixels")[1]
     qtbot.waitUntil(lambda: widget.machine is not None, timeout=60_000)
-    widget.count.setValue(N)
+    widget.form.size_fields.count.setValue(N)
     yield viewer, widget
-    _see_no_thread(qtbot)
+    _wait_for_threads(qtbot)
 
 
-def _see_no_thread(qtbot: QtBot) -> None:
-    qtbot.waitUntil(lambda: not work._running, timeout=60_000)
+def _wait_for_threads(qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: not jobs._running, timeout=60_000)
     pool = QThreadPool.globalInstance()
     qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=60_000)
 
@@ -71,11 +72,11 @@ def _picture(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def _run(widget: SuperpixelsWidget, qtbot: QtBot) -> Labels:
-    """Run what is chosen, and wait until all is told."""
+    """Run what is chosen, and wait until all of it is shown."""
     before = widget.result
     widget.run()
     _wait(widget, qtbot)
-    assert widget.result is not None and widget.result is not before, widget.message.text()
+    assert widget.result is not None and widget.result is not before, widget.run_panel.message.text()
     return widget.result.layer
 
 
@@ -86,7 +87,7 @@ def _wait(widget: SuperpixelsWidget, qtbot: QtBot) -> None:
 
 def _settle(widget: SuperpixelsWidget, qtbot: QtBot) -> None:
     """Wait until the slider's cut is an array with its features and record."""
-    qtbot.waitUntil(lambda: not widget._cut_timer.isActive() and widget._cut_job is None, timeout=60_000)
+    qtbot.waitUntil(lambda: widget.cutting.is_settled, timeout=60_000)
 
 
 def _choose(box: QComboBox, text: str) -> None:
@@ -96,7 +97,7 @@ def _choose(box: QComboBox, text: str) -> None:
 
 
 def _record(layer: Layer) -> RunRecord:
-    found = read_notes(layer.metadata)
+    found = recorded_run(layer.metadata)
     assert found is not None
     return found[0]
 
@@ -160,7 +161,7 @@ def test_a_photograph_gets_exactly_so_many_superpixels_where_it_lies(
 ) -> None:
     viewer, widget = opened
     (image,) = viewer.open_sample("napari-pcnet", "cat")
-    widget.count.setValue(40)
+    widget.form.size_fields.count.setValue(40)
     layer = _run(widget, qtbot)
 
     assert list(viewer.layers) == [image, layer] and layer.name == "cat superpixels"
@@ -170,7 +171,7 @@ def test_a_photograph_gets_exactly_so_many_superpixels_where_it_lies(
     notes = layer.metadata[KEY]
     record = RunRecord.from_dict(notes["record"])
     assert notes["record"] == RunRecord(40).as_dict() == record.as_dict()
-    assert_array_equal(layer.data, run(image.data, record))
+    assert_array_equal(layer.data, run_record(image.data, record))
 
     features = layer.features
     assert list(features.columns) == [
@@ -188,7 +189,7 @@ def test_a_photograph_gets_exactly_so_many_superpixels_where_it_lies(
         sums = np.bincount(layer.data.ravel(), weights=image.data[..., channel].ravel())
         assert_allclose(features[f"intensity_mean-{channel}"][1:], sums[1:] / features["area"][1:], rtol=1e-5)
     assert features["confidence"][1:].between(0, 1).all()
-    assert widget.message.text().startswith("40 superpixels in ")
+    assert widget.run_panel.message.text().startswith("40 superpixels in ")
     assert layer.contour == 1
 
 
@@ -198,7 +199,7 @@ def test_a_second_run_updates_the_layer_of_the_first(
     viewer, widget = opened
     viewer.add_image(_picture(64, 80, 3), name="a")
     first = _run(widget, qtbot)
-    widget.count.setValue(7)
+    widget.form.size_fields.count.setValue(7)
     second = _run(widget, qtbot)
     assert second is first and len(viewer.layers) == 2
     assert_array_equal(np.unique(second.data), np.arange(1, 8))
@@ -226,7 +227,7 @@ def test_this_plane_of_a_stack_makes_a_layer_on_that_plane_and_others_their_own(
         assert layer.data.shape == (1, 1, 48, 60)
         record = _record(layer)
         assert record.plane == (t, z) and record.spacing == (0.5, 0.25)
-        assert_array_equal(layer.data[0, 0], run(stack, record))
+        assert_array_equal(layer.data[0, 0], run_record(stack, record))
         for y, x in ((0, 0), (47, 59), (3, 50)):
             assert_allclose(layer.data_to_world((0, 0, y, x)), image.data_to_world((t, z, y, x)), rtol=1e-12)
         assert (layer.units, layer.axis_labels) == (image.units, image.axis_labels)
@@ -237,7 +238,7 @@ def test_this_plane_of_a_stack_makes_a_layer_on_that_plane_and_others_their_own(
     assert_array_equal(np.unique(layers[2, 1].data), np.arange(1, N + 1))
 
     viewer.dims.set_current_step(0, 2)
-    widget.count.setValue(5)
+    widget.form.size_fields.count.setValue(5)
     assert _run(widget, qtbot) is layers[2, 1] and len(viewer.layers) == 3
     assert_array_equal(np.unique(layers[2, 1].data), np.arange(1, 6))
 
@@ -245,16 +246,16 @@ def test_this_plane_of_a_stack_makes_a_layer_on_that_plane_and_others_their_own(
 def test_all_planes_are_numbered_on(opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot) -> None:
     viewer, widget = opened
     image = viewer.add_image(_picture(3, 2, 48, 60, 3), scale=(1, 2, 0.5, 0.5))
-    assert [widget.planes.itemText(k) for k in range(2)] == ["this plane", "all planes (6)"]
-    _choose(widget.planes, "all planes")
+    assert [widget.form.image.planes_box.itemText(k) for k in range(2)] == ["this plane", "all planes (6)"]
+    _choose(widget.form.image.planes_box, "all planes")
     layer = _run(widget, qtbot)
     assert layer.data.shape == (3, 2, 48, 60)
-    assert_array_equal(layer.data, run(image.data, _record(layer)))
+    assert_array_equal(layer.data, run_record(image.data, _record(layer)))
     for k, index in enumerate(np.ndindex(3, 2)):
         assert_array_equal(np.unique(layer.data[index]), np.arange(k * N + 1, (k + 1) * N + 1))
     assert_array_equal(layer.extent.world, image.extent.world)
     assert_array_equal(layer.features["area"], np.bincount(layer.data.ravel()))
-    assert widget.message.text().startswith(f"{6 * N} superpixels in ")
+    assert widget.run_panel.message.text().startswith(f"{6 * N} superpixels in ")
 
 
 def test_what_was_painted_stays_when_it_is_run_or_slid_again(
@@ -271,7 +272,7 @@ def test_what_was_painted_stays_when_it_is_run_or_slid_again(
     second = _run(widget, qtbot)
     assert second is not first and list(viewer.layers)[1:] == [first, second]
     assert_array_equal(first.data, painted)
-    assert_array_equal(second.data, run(viewer.layers[0].data, RunRecord(N)))
+    assert_array_equal(second.data, run_record(viewer.layers[0].data, RunRecord(N)))
 
     second.paint((30, 30), 77)
     painted = second.data.copy()
@@ -324,7 +325,7 @@ def test_the_current_view_of_a_zarr_is_segmented_at_full_resolution(
     assert image.multiscale and [each.shape for each in image.data] == [(2048,) * 2, (1024,) * 2, (512,) * 2]
 
     _look_at(viewer, (0, 700, 900), 4.0)
-    _choose(widget.region_box, "current view")
+    _choose(widget.form.region_field.box, "current view")
     height, width = np.array(viewer.canvas.viewbox_size(viewer.layers)) / 4
     layer = _run(widget, qtbot)
     record = _record(layer)
@@ -333,9 +334,9 @@ def test_the_current_view_of_a_zarr_is_segmented_at_full_resolution(
     assert (top, left) == (np.floor(700 - height / 2 + 0.5), np.floor(900 - width / 2 + 0.5))
     assert (bottom, right) == (np.ceil(700 + height / 2 + 0.5), np.ceil(900 + width / 2 + 0.5))
     assert layer.data.shape == (bottom - top, right - left)
-    assert_array_equal(layer.data, run(pixels, record))
+    assert_array_equal(layer.data, run_record(pixels, record))
     assert_array_equal(layer.data_to_world((0, 0)), (top, left))
-    found = read_notes(layer.metadata)
+    found = recorded_run(layer.metadata)
     assert found is not None and found[1].path == str(tmp_path / "large.zarr")
 
 
@@ -347,7 +348,7 @@ def test_the_part_in_view_is_read_once_and_no_level_as_a_whole(
     levels = [_Counted(each) for each in _pyramid(pixels, 3)]
     image = viewer.add_image(levels, multiscale=True, contrast_limits=(0, 255), name="counted")
     _look_at(viewer, (0, 500, 500), 8.0)
-    _choose(widget.region_box, "current view")
+    _choose(widget.form.region_field.box, "current view")
     qtbot.wait(300)  # napari draws, the info line is written
     asked = len(levels[0].keys)
     layer = _run(widget, qtbot)
@@ -357,7 +358,7 @@ def test_the_part_in_view_is_read_once_and_no_level_as_a_whole(
     ours = [key for key in levels[0].keys[asked:] if key == (slice(top, bottom, 1), slice(left, right, 1))]
     assert len(ours) == 1
     assert levels[0].largest < levels[0].size / 4
-    assert_array_equal(layer.data, run(pixels, record))
+    assert_array_equal(layer.data, run_record(pixels, record))
     assert image.multiscale
 
 
@@ -367,24 +368,24 @@ def test_a_coarser_level_is_taken_when_it_is_chosen_and_lies_on_the_finer(
     viewer, widget = opened
     pixels = _picture(256, 320, 3)
     viewer.add_image(_pyramid(pixels, 3), multiscale=True, rgb=True, name="pyramid", scale=(2, 2))
-    assert [widget.level.itemText(k) for k in range(widget.level.count())] == [
+    assert [widget.form.image.level_box.itemText(k) for k in range(widget.form.image.level_box.count())] == [
         "finest that fits",
         "0: 256 x 320",
         "1: 128 x 160",
         "2: 64 x 80",
     ]
-    _choose(widget.level, "1:")
+    _choose(widget.form.image.level_box, "1:")
     layer = _run(widget, qtbot)
     assert layer.data.shape == (128, 160) and _record(layer).level == 1
-    assert_array_equal(layer.data, run(pixels[::2, ::2], _record(layer)))
+    assert_array_equal(layer.data, run_record(pixels[::2, ::2], _record(layer)))
     assert_allclose(layer.data_to_world((0, 0)), (1, 1))  # the middle of pixels 0 and 1, 2 wide
     for edge in ((-0.5, -0.5), (127.5, 159.5)):
         there = (np.array(edge) + 0.5) * 2 - 0.5
         assert_allclose(layer.data_to_world(edge), viewer.layers[0].data_to_world(there))
-    _choose(widget.level, "2:")
+    _choose(widget.form.image.level_box, "2:")
     again = _run(widget, qtbot)
     assert again is layer and len(viewer.layers) == 2 and _record(again).level == 2
-    assert_array_equal(again.data, run(pixels[::4, ::4], _record(again)))
+    assert_array_equal(again.data, run_record(pixels[::4, ::4], _record(again)))
     assert_allclose(again.data_to_world((0, 0)), (3, 3))  # of pixels 0 to 3
 
 
@@ -413,15 +414,15 @@ def test_a_corner_of_a_superpixel_lies_where_it_lies_in_the_image(
     data = levels if level else pixels
     image = viewer.add_image(data, multiscale=bool(level), rgb=True, name="turned", **TURNED)
     if level:
-        _choose(widget.level, "1:")
+        _choose(widget.form.image.level_box, "1:")
     if crop:
         _look_at(viewer, (0, *image.data_to_world((50, 60))), 12.0)
-        _choose(widget.region_box, "current view")
+        _choose(widget.form.region_field.box, "current view")
     layer = _run(widget, qtbot)
     record = _record(layer)
     assert (record.crop is not None) == crop
     top, left = record.crop[:2] if record.crop else (0, 0)
-    assert_array_equal(layer.data, run(levels[level], record))
+    assert_array_equal(layer.data, run_record(levels[level], record))
     side = 2**level
     corner = np.argwhere(layer.data == 5)[0]
     for row, column in (corner, (0, 0), np.array(layer.data.shape) - 1):
@@ -446,26 +447,29 @@ def test_channels_named_so_are_guessed_and_two_of_four_can_be_chosen(
     viewer, widget = opened
     pixels = _picture(4, 48, 64)
     viewer.add_image(pixels, axis_labels=("c", "y", "x"), name="channels")
-    assert widget.channel_axis.currentText() == "c: 4 long" and widget.channels.text() == "all 4"
+    assert (
+        widget.form.image.axis_box.currentText() == "c: 4 long"
+        and widget.form.image.channels.text() == "all 4"
+    )
     layer = _run(widget, qtbot)
     assert _record(layer).channels == (0, 1, 2, 3) and _record(layer).channel_axis == -3
-    assert_array_equal(layer.data, run(pixels, RunRecord(N, channel_axis=0, channels=(0, 1, 2, 3))))
+    assert_array_equal(layer.data, run_record(pixels, RunRecord(N, channel_axis=0, channels=(0, 1, 2, 3))))
     assert layer.axis_labels == ("y", "x")
 
     for unwanted in (0, 2):
-        widget.channels.menu().actions()[unwanted].setChecked(False)
-    assert widget.channels.text() == "1, 3"
+        widget.form.image.channels.menu().actions()[unwanted].setChecked(False)
+    assert widget.form.image.channels.text() == "1, 3"
     layer = _run(widget, qtbot)
     assert _record(layer).channels == (1, 3)
-    assert_array_equal(layer.data, run(pixels[[1, 3]], RunRecord(N, channel_axis=0)))
+    assert_array_equal(layer.data, run_record(pixels[[1, 3]], RunRecord(N, channel_axis=0)))
     assert len(viewer.layers) == 2 and "intensity_mean-2" not in layer.features.columns
 
     for unwanted in (1, 3):
-        widget.channels.menu().actions()[unwanted].setChecked(False)
+        widget.form.image.channels.menu().actions()[unwanted].setChecked(False)
     before = _state(viewer)
     widget.run()
     assert widget.job is None
-    assert widget.message.text() == "Channels must be one or more of 0 to 3, got ()"
+    assert widget.run_panel.message.text() == "Channels must be one or more of 0 to 3, got ()"
     _assert_same_state(viewer, before)
 
 
@@ -502,11 +506,11 @@ def test_every_kind_of_image_gets_what_the_record_makes_of_it(
     layer = _run(widget, qtbot)
     record = _record(layer)
     assert record == RunRecord(N, channel_axis=axis)
-    expected = run(np.asarray(pixels), record)
+    expected = run_record(np.asarray(pixels), record)
     assert_array_equal(layer.data.reshape(expected.shape), expected)
     assert layer.ndim == image.ndim - (axis == -3)
     assert_array_equal(layer.extent.world, image.extent.world[:, -layer.ndim :])
-    assert not widget.planes.isVisible()
+    assert not widget.form.image.planes_box.isVisible()
 
 
 def test_one_depth_between_channels_and_rows_is_no_obstacle(
@@ -518,10 +522,10 @@ def test_one_depth_between_channels_and_rows_is_no_obstacle(
     layer = _run(widget, qtbot)
     assert layer.data.shape == (1, 48, 64)
     expected = RunRecord(N, channel_axis=-3, channels=(0, 1, 2, 3))
-    assert_array_equal(layer.data[0], run(pixels[:, 0], expected))
+    assert_array_equal(layer.data[0], run_record(pixels[:, 0], expected))
 
 
-def test_what_cannot_be_segmented_is_said_and_leaves_no_layer(
+def test_an_image_that_cannot_be_segmented_leaves_a_message_and_no_layer(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:
     viewer, widget = opened
@@ -532,22 +536,24 @@ def test_what_cannot_be_segmented_is_said_and_leaves_no_layer(
     widget.run()
     _wait(widget, qtbot)
     with pytest.raises(ValueError, match="NaN") as refused:
-        run(pixels, RunRecord(N, channel_axis=None))
-    said = str(refused.value)
-    assert widget.message.text() == said[:1].upper() + said[1:]
+        run_record(pixels, RunRecord(N, channel_axis=None))
+    reason = str(refused.value)
+    assert widget.run_panel.message.text() == reason[:1].upper() + reason[1:]
     _assert_same_state(viewer, before)
-    assert widget.run_button.isEnabled() and not widget.cancel_button.isEnabled()
+    assert widget.run_panel.run_button.isEnabled() and not widget.run_panel.cancel_button.isEnabled()
 
 
-def test_without_an_image_it_says_so(opened: tuple[napari.Viewer, SuperpixelsWidget]) -> None:
+def test_without_an_image_every_command_leaves_a_message(
+    opened: tuple[napari.Viewer, SuperpixelsWidget],
+) -> None:
     viewer, widget = opened
-    assert widget.info.text() == "Open an image to begin."
-    assert not widget.run_button.isEnabled()
+    assert widget.run_panel.info.text() == "Open an image to begin."
+    assert not widget.run_panel.run_button.isEnabled()
     widget.run()
-    assert widget.message.text() == "Open an image first" and widget.job is None
-    assert widget.copy_python() is None and widget.message.text() == "There is no run to copy yet"
+    assert widget.run_panel.message.text() == "Open an image first" and widget.job is None
+    assert widget.copy_python() is None and widget.run_panel.message.text() == "There is no run to copy yet"
     widget.use_record()
-    assert widget.message.text() == "Select a layer of superpixels that has a record"
+    assert widget.run_panel.message.text() == "Select a layer of superpixels that has a record"
     assert len(viewer.layers) == 0
 
 
@@ -571,7 +577,7 @@ def test_superpixels_are_made_inside_shapes_of_a_turned_image(
         name="field",
     )
     viewer.layers.selection.active = image
-    _choose(widget.region_box, "inside 'field'")
+    _choose(widget.form.region_field.box, "inside 'field'")
     layer = _run(widget, qtbot)
     record = _record(layer)
     assert record.mask == "layer" and record.crop is not None
@@ -585,7 +591,7 @@ def test_superpixels_are_made_inside_shapes_of_a_turned_image(
     differ = part != (layer.data > 0)
     assert differ.sum() <= 8  # an ellipse is a polygon of many corners here
     assert not differ[:, :30].any()  # rectangle and the left of the polygon: exactly
-    expected = run(pixels, replace(record, mask=None), mask=layer.data > 0)
+    expected = run_record(pixels, replace(record, mask=None), mask=layer.data > 0)
     assert_array_equal(layer.data, expected)
     assert_array_equal(np.unique(layer.data), np.arange(N + 1))
     assert_allclose(layer.data_to_world((0, 0)), image.data_to_world((top, left)))
@@ -601,17 +607,17 @@ def test_a_run_shows_what_was_asked_for_wherever_the_slider_was(
         drawn[10:50, left : left + 20] = 1  # three parts: no fewer than three superpixels
     viewer.add_labels(drawn, name="parts")
     viewer.layers.selection.active = image
-    widget.count.setValue(2000)
+    widget.form.size_fields.count.setValue(2000)
     _run(widget, qtbot)
     for n, region in ((4, "whole plane"), (N, "inside 'parts'")):
-        widget.count.setValue(n)
-        _choose(widget.region_box, region)
+        widget.form.size_fields.count.setValue(n)
+        _choose(widget.form.region_field.box, region)
         layer = _run(widget, qtbot)
         assert_array_equal(np.unique(layer.data[layer.data > 0]), np.arange(1, n + 1))
-        assert widget.n_box.value() == n
+        assert widget.cut_panel.n_box.value() == n
         _settle(widget, qtbot)
         assert (_record(layer).n_segments, _record(layer).max_segments) == (n, None)
-        widget.n_box.setValue(3)  # where the slider is when the next run is done
+        widget.cut_panel.n_box.setValue(3)  # where the slider is when the next run is done
         _settle(widget, qtbot)
 
 
@@ -623,7 +629,7 @@ def test_a_region_is_the_mask_of_the_run(
     image = viewer.add_image(pixels, name="a")
     viewer.add_shapes([np.array([[10, 20], [10, 60], [50, 60], [50, 20]])], name="field")
     viewer.layers.selection.active = image
-    _choose(widget.region_box, "inside 'field'")
+    _choose(widget.form.region_field.box, "inside 'field'")
     layer = _run(widget, qtbot)
     record = _record(layer)
     assert record.crop is not None
@@ -632,7 +638,7 @@ def test_a_region_is_the_mask_of_the_run(
     inside = np.zeros((64, 80), bool)
     inside[11:50, 21:60] = True
     assert whole[inside].all() and not whole[:10].any() and not whole[51:].any() and not whole[:, :20].any()
-    assert_array_equal(layer.data, run(pixels, replace(record, mask=None), mask=whole))
+    assert_array_equal(layer.data, run_record(pixels, replace(record, mask=None), mask=whole))
 
 
 @pytest.mark.parametrize("side", [1, 4])
@@ -646,13 +652,13 @@ def test_superpixels_are_made_inside_labels_of_any_scale(
     drawn[16 // side : 48 // side, 20 // side : 60 // side] = 3
     viewer.add_labels(drawn, name="cell", scale=(side, side), translate=((side - 1) / 2,) * 2)
     viewer.layers.selection.active = image
-    _choose(widget.region_box, "inside 'cell'")
+    _choose(widget.form.region_field.box, "inside 'cell'")
     layer = _run(widget, qtbot)
     mask = np.zeros((64, 80), bool)
     mask[16:48, 20:60] = True
     record = _record(layer)
     assert (record.crop, record.mask) == (None, "layer")
-    assert_array_equal(layer.data, run(pixels, RunRecord(N), mask=mask))
+    assert_array_equal(layer.data, run_record(pixels, RunRecord(N), mask=mask))
 
 
 def test_an_empty_region_is_a_sentence(opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot) -> None:
@@ -662,19 +668,19 @@ def test_an_empty_region_is_a_sentence(opened: tuple[napari.Viewer, SuperpixelsW
     viewer.add_labels(np.zeros((64, 80), np.uint8), name="blank")
     viewer.layers.selection.active = image
     before = _state(viewer)
-    _choose(widget.region_box, "inside 'nothing'")
+    _choose(widget.form.region_field.box, "inside 'nothing'")
     sentence = "No shape of the layer 'nothing' encloses pixels of 'a'"
-    assert widget.info.text() == sentence
+    assert widget.run_panel.info.text() == sentence
     widget.run()
-    assert widget.job is None and widget.message.text() == sentence
-    _choose(widget.region_box, "inside 'blank'")
+    assert widget.job is None and widget.run_panel.message.text() == sentence
+    _choose(widget.form.region_field.box, "inside 'blank'")
     widget.run()
     _wait(widget, qtbot)
-    assert widget.message.text() == "The layer 'blank' is 0 everywhere on 'a'"
+    assert widget.run_panel.message.text() == "The layer 'blank' is 0 everywhere on 'a'"
     _look_at(viewer, (0, 5000, 5000), 4.0)
-    _choose(widget.region_box, "current view")
+    _choose(widget.form.region_field.box, "current view")
     widget.run()
-    assert widget.job is None and widget.message.text() == "Nothing of 'a' is in view"
+    assert widget.job is None and widget.run_panel.message.text() == "Nothing of 'a' is in view"
     _assert_same_state(viewer, before)
 
 
@@ -687,9 +693,9 @@ def _large(viewer: napari.Viewer) -> Image:
 
 def _start(widget: SuperpixelsWidget, qtbot: QtBot) -> None:
     """Start a run and wait until some of it is done."""
-    widget.count.setValue(500)
+    widget.form.size_fields.count.setValue(500)
     widget.run()
-    assert widget.job is not None, widget.message.text()
+    assert widget.job is not None, widget.run_panel.message.text()
     with qtbot.waitSignal(widget.job.progressed, timeout=60_000):
         pass
 
@@ -701,12 +707,16 @@ def test_cancelling_a_first_run_leaves_no_layer(
     _large(viewer)
     before = _state(viewer)
     _start(widget, qtbot)
-    assert len(viewer.layers) == 2 and widget.cancel_button.isEnabled() and not widget.run_button.isEnabled()
+    assert (
+        len(viewer.layers) == 2
+        and widget.run_panel.cancel_button.isEnabled()
+        and not widget.run_panel.run_button.isEnabled()
+    )
     widget.cancel()
     _assert_same_state(viewer, before)
     _wait(widget, qtbot)
     _assert_same_state(viewer, before)
-    assert widget.run_button.isEnabled() and widget.result is None
+    assert widget.run_panel.run_button.isEnabled() and widget.result is None
 
 
 @pytest.mark.parametrize("pyramid", [False, True])
@@ -743,7 +753,7 @@ def test_cancel_in_the_moment_of_a_report_is_cancel(
     widget.job.progressed.connect(lambda done, total: widget.cancel())
     _wait(widget, qtbot)
     _assert_same_state(viewer, before)
-    assert widget.message.text() == ""
+    assert widget.run_panel.message.text() == ""
 
 
 def test_a_layer_replaced_by_a_cancelled_pyramid_stays(
@@ -775,7 +785,7 @@ def test_deleting_a_layer_of_a_run_stops_it(
     viewer.layers.remove(image if what == "image" else viewer.layers[-1])
     _wait(widget, qtbot)
     assert list(viewer.layers) == ([] if what == "image" else [image])
-    assert widget.result is None and widget.message.text() == ""
+    assert widget.result is None and widget.run_panel.message.text() == ""
 
 
 def test_renaming_the_image_does_not_disturb_a_run(
@@ -785,7 +795,7 @@ def test_renaming_the_image_does_not_disturb_a_run(
     image = _large(viewer)
     _start(widget, qtbot)
     image.name = "renamed"
-    assert widget.image.currentText() == "renamed"
+    assert widget.form.image.layer_box.currentText() == "renamed"
     _wait(widget, qtbot)
     assert widget.result is not None
     layer = widget.result.layer
@@ -814,9 +824,9 @@ def test_closing_the_viewer_during_a_run_leaves_no_thread(
     qtbot.waitUntil(lambda: widget.machine is not None, timeout=60_000)
     _large(viewer)
     _start(widget, qtbot)
-    assert work._running
+    assert jobs._running
     viewer.close()
-    _see_no_thread(qtbot)
+    _wait_for_threads(qtbot)
 
 
 def test_closing_the_dock_widget_during_a_run_leaves_no_thread(
@@ -827,7 +837,7 @@ def test_closing_the_dock_widget_during_a_run_leaves_no_thread(
     _start(widget, qtbot)
     viewer.window.remove_dock_widget(widget)
     del widget
-    _see_no_thread(qtbot)
+    _wait_for_threads(qtbot)
     viewer.add_image(_picture(32, 32), name="later")  # no slot of a widget that is gone is called
     viewer.layers.remove(image)
     qtbot.wait(300)
@@ -841,34 +851,77 @@ def test_the_slider_shows_another_cut_at_once_and_then_completes_it(
 ) -> None:
     viewer, widget = opened
     viewer.add_image(_picture(100, 120, 3), name="a")
-    widget.count.setValue(40)
+    widget.form.size_fields.count.setValue(40)
     layer = _run(widget, qtbot)
-    assert widget.result is not None and widget.result.stack is not None
-    stack = widget.result.stack
-    assert widget.n_box.value() == 40 and (widget.n_box.minimum(), widget.n_box.maximum()) == (1, stack.n_max)
+    assert widget.result is not None and widget.result.hierarchy is not None
+    hierarchy = widget.result.hierarchy
+    assert widget.cut_panel.n_box.value() == 40 and (
+        widget.cut_panel.n_box.minimum(),
+        widget.cut_panel.n_box.maximum(),
+    ) == (1, hierarchy.n_base)
 
     widget.slide(10)
-    assert_array_equal(layer.data, stack.labels(10))
-    assert widget.n_box.value() == 10
+    assert_array_equal(layer.data, hierarchy.labels(10))
+    assert widget.cut_panel.n_box.value() == 10
     _settle(widget, qtbot)
     assert layer is widget.result.layer and len(viewer.layers) == 2
-    assert_array_equal(layer.data, stack.labels(10))
+    assert_array_equal(layer.data, hierarchy.labels(10))
     assert _record(layer) == RunRecord(10, max_segments=40)
     assert_array_equal(layer.features["area"], np.bincount(layer.data.ravel()))
-    assert_array_equal(layer.data, run(viewer.layers[0].data, _record(layer)))
+    assert_array_equal(layer.data, run_record(viewer.layers[0].data, _record(layer)))
 
-    height = float(stack.trees[0].height[-8])
+    height = float(hierarchy.trees[0].height[-8])
     widget.slide(height=height)
-    n = stack.counts(height=height)[0]
-    assert_array_equal(layer.data, stack.labels(height=height))
-    assert widget.n_box.value() == n == layer.data.max() and widget.height_label.text() == f"{height:,.0f}"
+    n = hierarchy.counts(height=height)[0]
+    assert_array_equal(layer.data, hierarchy.labels(height=height))
+    assert (
+        widget.cut_panel.n_box.value() == n == layer.data.max()
+        and widget.cut_panel.height_label.text() == f"{height:,.0f}"
+    )
     _settle(widget, qtbot)
     assert _record(layer) == RunRecord(40, height=height) and len(layer.features) == n + 1
-    assert_array_equal(layer.data, run(viewer.layers[0].data, _record(layer)))
+    assert_array_equal(layer.data, run_record(viewer.layers[0].data, _record(layer)))
 
     widget.slide(40)
     _settle(widget, qtbot)
     assert _record(layer) == RunRecord(40)
+
+
+def test_outlines_are_smoothed_when_a_run_or_the_slider_settles(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    image = viewer.add_image(_picture(100, 120, 3), name="a")
+    smoothing = widget.form.options.boxes["smoothing"]
+    smoothing.setValue(2)
+    layer = _run(widget, qtbot)
+    assert _record(layer) == RunRecord(N, smoothing=2.0)
+    assert_array_equal(layer.data, run_record(image.data, _record(layer)))
+
+    widget.slide(5)
+    at_once = run_record(image.data, RunRecord(5, max_segments=N))
+    assert_array_equal(layer.data, at_once)
+    _settle(widget, qtbot)
+    assert list(viewer.layers) == [image, layer]
+    assert _record(layer) == RunRecord(5, smoothing=2.0, max_segments=N)
+    assert_array_equal(layer.data, run_record(image.data, _record(layer)))
+    assert (layer.data != at_once).any()
+    assert_array_equal(layer.features["area"], np.bincount(layer.data.ravel()))
+
+    fine, medium, _ = widget.add_nested()
+    assert_array_equal(fine.data, at_once)  # smoothed ones would not be nested
+    assert_array_equal(medium.data, run_record(image.data, _record(medium)))
+    assert widget.run_panel.message.text().startswith("Outlines of these layers are not smoothed")
+
+    viewer.layers.selection.active = layer
+    smoothing.setValue(0)
+    widget.use_record()
+    assert smoothing.value() == 2 and widget.run_panel.message.text() == "Then slide the count to 5"
+    viewer.reset_view()
+    widget.run_panel.live.setChecked(True)
+    qtbot.waitUntil(lambda: bool(_previews(viewer)), timeout=60_000)
+    assert_array_equal(_previews(viewer)[0].data, run_record(image.data, RunRecord(N, smoothing=2.0)))
+    widget.run_panel.live.setChecked(False)
 
 
 @pytest.mark.parametrize("cancel", [False, True])
@@ -881,7 +934,7 @@ def test_a_slide_just_before_a_run_does_not_get_in_its_way(
     widget.slide(5)
     _start(widget, qtbot)  # its cut is not complete yet
     if cancel:
-        qtbot.waitUntil(lambda: not widget._cut_timer.isActive() or widget.job is None, timeout=60_000)
+        qtbot.waitUntil(lambda: not widget.cutting._timer.isActive() or widget.job is None, timeout=60_000)
         widget.cancel()
     _wait(widget, qtbot)
     _settle(widget, qtbot)
@@ -890,37 +943,37 @@ def test_a_slide_just_before_a_run_does_not_get_in_its_way(
     n = 5 if cancel else 500
     assert layer.data.max() == n == len(layer.features) - 1
     assert _record(layer).n_segments == n
-    assert_array_equal(layer.data, run(image.data, _record(layer)))
+    assert_array_equal(layer.data, run_record(image.data, _record(layer)))
 
 
 def test_the_box_and_the_handles_slide(opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot) -> None:
     viewer, widget = opened
     viewer.add_image(_picture(100, 120, 3), name="a")
     layer = _run(widget, qtbot)
-    assert widget.result is not None and widget.result.stack is not None
-    widget.n_box.setValue(5)
+    assert widget.result is not None and widget.result.hierarchy is not None
+    widget.cut_panel.n_box.setValue(5)
     assert layer.data.max() == 5
-    widget.n_slider.setValue(0)
-    assert layer.data.max() == 1 == widget.n_box.value()
-    widget.n_slider.setValue(widget.n_slider.maximum())
-    assert layer.data.max() == widget.result.stack.n_max == widget.n_box.value()
-    widget.height_slider.setValue(widget.height_slider.maximum())
+    widget.cut_panel.n_slider.setValue(0)
+    assert layer.data.max() == 1 == widget.cut_panel.n_box.value()
+    widget.cut_panel.n_slider.setValue(widget.cut_panel.n_slider.maximum())
+    assert layer.data.max() == widget.result.hierarchy.n_base == widget.cut_panel.n_box.value()
+    widget.cut_panel.height_slider.setValue(widget.cut_panel.height_slider.maximum())
     assert layer.data.max() == 1
     _settle(widget, qtbot)
     assert _record(layer).height is not None
-    assert_array_equal(layer.data, run(viewer.layers[0].data, _record(layer)))
+    assert_array_equal(layer.data, run_record(viewer.layers[0].data, _record(layer)))
 
 
 def test_all_planes_are_slid_together(opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot) -> None:
     viewer, widget = opened
     image = viewer.add_image(_picture(3, 48, 60, 3), name="stack")
-    _choose(widget.planes, "all planes")
+    _choose(widget.form.image.planes_box, "all planes")
     layer = _run(widget, qtbot)
     widget.slide(4)
     for k in range(3):
         assert_array_equal(np.unique(layer.data[k]), np.arange(4 * k + 1, 4 * k + 5))
     _settle(widget, qtbot)
-    assert_array_equal(layer.data, run(image.data, _record(layer)))
+    assert_array_equal(layer.data, run_record(image.data, _record(layer)))
 
 
 def test_coarse_medium_and_fine_are_nested(
@@ -928,14 +981,14 @@ def test_coarse_medium_and_fine_are_nested(
 ) -> None:
     viewer, widget = opened
     image = viewer.add_image(_picture(100, 120, 3), name="a", scale=(3, 3))
-    widget.count.setValue(64)
+    widget.form.size_fields.count.setValue(64)
     _run(widget, qtbot)
     made = widget.add_nested()
     assert [each.name for each in made] == ["a fine (64)", "a medium (16)", "a coarse (4)"]
     assert list(viewer.layers)[2:] == made
     for layer, n in zip(made, (64, 16, 4), strict=True):
         assert_array_equal(np.unique(layer.data), np.arange(1, n + 1))
-        assert_array_equal(layer.data, run(image.data, _record(layer)))
+        assert_array_equal(layer.data, run_record(image.data, _record(layer)))
         assert_array_equal(layer.extent.world, image.extent.world)
         assert len(layer.features) == n + 1
     for fine, coarse in pairwise(made):
@@ -952,13 +1005,13 @@ def test_a_large_result_is_a_pyramid_that_slides_and_has_an_editable_copy(
     layer = _run(widget, qtbot)
     record = _record(layer)
     assert layer.multiscale and [each.shape for each in layer.data] == [(100, 120), (50, 60)]
-    assert_array_equal(layer.data[0], run(image.data, record))
+    assert_array_equal(layer.data[0], run_record(image.data, record))
     assert_array_equal(layer.data[1], layer.data[0][::2, ::2])
-    assert "a pyramid" in widget.message.text()
+    assert "a pyramid" in widget.run_panel.message.text()
 
     widget.slide(5)
-    expected = run(image.data, replace(record, n_segments=5, max_segments=N))
-    assert all(isinstance(each, LookedUp) for each in layer.data)
+    expected = run_record(image.data, replace(record, n_segments=5, max_segments=N))
+    assert all(isinstance(each, LookupArray) for each in layer.data)
     assert_array_equal(np.asarray(layer.data[0]), expected)
     assert_array_equal(np.asarray(layer.data[1]), expected[::2, ::2])
     widget.slide(4)
@@ -975,14 +1028,14 @@ def test_a_large_result_is_a_pyramid_that_slides_and_has_an_editable_copy(
     assert not copy.multiscale and copy.name == "a superpixels (editable)"
     assert_array_equal(copy.data, expected)
     assert_array_equal(copy.extent.world, image.extent.world)
-    assert read_notes(copy.metadata) == read_notes(layer.metadata)
+    assert recorded_run(copy.metadata) == recorded_run(layer.metadata)
     copy.brush_size = 5
     copy.paint((30, 30), 99)
     assert_array_equal(layer.data[0], expected)
 
     again = _run(widget, qtbot)
     assert again is layer and len(viewer.layers) == 3
-    assert_array_equal(layer.data[0], run(image.data, record))
+    assert_array_equal(layer.data[0], run_record(image.data, record))
 
 
 def test_the_slider_belongs_to_the_superpixels_that_are_selected(
@@ -992,21 +1045,23 @@ def test_the_slider_belongs_to_the_superpixels_that_are_selected(
     first_image = viewer.add_image(_picture(64, 80, 3), name="a")
     first = _run(widget, qtbot)
     second_image = viewer.add_image(_picture(64, 80, 3, seed=1), name="b")
-    assert widget.image_layer == second_image
-    widget.count.setValue(20)
+    assert widget.form.image.layer == second_image
+    widget.form.size_fields.count.setValue(20)
     second = _run(widget, qtbot)
     viewer.layers.selection.active = first
-    assert widget.n_box.value() == N
+    assert widget.cut_panel.n_box.value() == N
     widget.slide(3)
     assert (first.data.max(), second.data.max()) == (3, 20)
     _settle(widget, qtbot)
     viewer.layers.selection.active = second
-    assert widget.n_box.value() == 20 and widget.result is not None and widget.result.layer is second
+    assert (
+        widget.cut_panel.n_box.value() == 20 and widget.result is not None and widget.result.layer is second
+    )
     viewer.layers.selection.active = first_image
-    assert widget.image_layer == first_image
+    assert widget.form.image.layer == first_image
     viewer.layers.remove(first)
     viewer.layers.remove(second)
-    assert widget.result is None and not widget.n_slider.isEnabled()
+    assert widget.result is None and not widget.cut_panel.n_slider.isEnabled()
     widget.slide(3)
     assert list(viewer.layers) == [first_image, second_image]
 
@@ -1037,11 +1092,11 @@ def test_the_preview_follows_the_view_and_goes_when_it_is_switched_off(
     viewer, widget = opened
     image = viewer.add_image(_picture(200, 240, 3), name="a", scale=(2, 2), translate=(5, 5))
     viewer.reset_view()
-    widget.live.setChecked(True)
+    widget.run_panel.live.setChecked(True)
     qtbot.waitUntil(lambda: bool(_previews(viewer)), timeout=60_000)
     (preview,) = _previews(viewer)
     assert viewer.layers.selection.active is image
-    assert_array_equal(preview.data, run(image.data, RunRecord(N)))
+    assert_array_equal(preview.data, run_record(image.data, RunRecord(N)))
     assert_array_equal(preview.extent.world, image.extent.world)
 
     _look_at(viewer, (0, *image.data_to_world((60, 70))), 10.0)
@@ -1055,9 +1110,9 @@ def test_the_preview_follows_the_view_and_goes_when_it_is_switched_off(
 
     viewer.reset_view()
     qtbot.waitUntil(lambda: preview.data.shape == (200, 240), timeout=60_000)
-    widget.count.setValue(5)
+    widget.form.size_fields.count.setValue(5)
     qtbot.waitUntil(lambda: preview.data.max() == 5, timeout=60_000)
-    widget.live.setChecked(False)
+    widget.run_panel.live.setChecked(False)
     assert list(viewer.layers) == [image]
     qtbot.wait(400)
     assert list(viewer.layers) == [image]
@@ -1068,10 +1123,10 @@ def test_the_preview_goes_when_a_run_starts(
 ) -> None:
     viewer, widget = opened
     image = viewer.add_image(_picture(64, 80, 3), name="a")
-    widget.live.setChecked(True)
+    widget.run_panel.live.setChecked(True)
     qtbot.waitUntil(lambda: bool(_previews(viewer)), timeout=60_000)
     layer = _run(widget, qtbot)
-    assert list(viewer.layers) == [image, layer] and not widget.live.isChecked()
+    assert list(viewer.layers) == [image, layer] and not widget.run_panel.live.isChecked()
 
 
 def test_the_preview_shows_the_plane_that_is_shown_inside_the_region(
@@ -1086,19 +1141,21 @@ def test_the_preview_shows_the_plane_that_is_shown_inside_the_region(
     viewer.layers.selection.active = image
     viewer.dims.set_current_step(0, 2)
     _look_at(viewer, (0, 32, 40), 3.0)
-    _choose(widget.region_box, "inside 'cell'")
-    widget.live.setChecked(True)
+    _choose(widget.form.region_field.box, "inside 'cell'")
+    widget.run_panel.live.setChecked(True)
     qtbot.waitUntil(lambda: bool(_previews(viewer)), timeout=60_000)
     (preview,) = _previews(viewer)
     assert preview.data.shape == (1, 64, 80)
-    assert_array_equal(preview.data[0], run(stack[2], RunRecord(N), mask=drawn > 0))
+    assert_array_equal(preview.data[0], run_record(stack[2], RunRecord(N), mask=drawn > 0))
     assert_allclose(preview.data_to_world((0, 0, 0)), image.data_to_world((2, 0, 0)))
     viewer.dims.set_current_step(0, 1)
-    expected = run(stack[1], RunRecord(N), mask=drawn > 0)
+    expected = run_record(stack[1], RunRecord(N), mask=drawn > 0)
     qtbot.waitUntil(lambda: bool(np.array_equal(preview.data[0], expected)), timeout=60_000)
     with pytest.warns(UserWarning, match="Contours are not displayed"):
         viewer.dims.ndisplay = 3
-    qtbot.waitUntil(lambda: "look at rows and columns in 2D" in widget.message.text(), timeout=60_000)
+    qtbot.waitUntil(
+        lambda: "look at rows and columns in 2D" in widget.run_panel.message.text(), timeout=60_000
+    )
 
 
 # -- numbers ---------------------------------------------------------------------------------------
@@ -1109,24 +1166,40 @@ def test_count_and_size_are_linked_and_the_one_that_was_set_holds(
 ) -> None:
     viewer, widget = opened
     large = viewer.add_image(_picture(100, 120), name="large", scale=(0.5, 0.5), units=("um", "um"))
-    assert widget.count.value() == N and widget.size_px.value() == 31.6  # the root of 12000 / 12
-    assert widget.size_units.value() == 15.811 and widget.size_units.suffix() == " µm"
-    assert widget.size_units.isVisible()
-    widget.size_px.setValue(10)
-    assert widget.count.value() == 120 and widget.size_units.value() == 5
+    assert (
+        widget.form.size_fields.count.value() == N and widget.form.size_fields.size_px.value() == 31.6
+    )  # the root of 12000 / 12
+    assert (
+        widget.form.size_fields.size_units.value() == 15.811
+        and widget.form.size_fields.size_units.suffix() == " µm"
+    )
+    assert widget.form.size_fields.size_units.isVisible()
+    widget.form.size_fields.size_px.setValue(10)
+    assert widget.form.size_fields.count.value() == 120 and widget.form.size_fields.size_units.value() == 5
     small = viewer.add_image(_picture(50, 60), name="small", scale=(2, 2))
-    assert widget.image_layer == small
-    assert (widget.size_px.value(), widget.count.value(), widget.size_units.value()) == (10, 30, 20)
-    assert widget.size_units.suffix() == ""
-    widget.size_units.setValue(40)
-    assert (widget.size_px.value(), widget.count.value()) == (20, 8)  # 3000 / 400 is 7.5
+    assert widget.form.image.layer == small
+    assert (
+        widget.form.size_fields.size_px.value(),
+        widget.form.size_fields.count.value(),
+        widget.form.size_fields.size_units.value(),
+    ) == (10, 30, 20)
+    assert widget.form.size_fields.size_units.suffix() == ""
+    widget.form.size_fields.size_units.setValue(40)
+    assert (widget.form.size_fields.size_px.value(), widget.form.size_fields.count.value()) == (
+        20,
+        8,
+    )  # 3000 / 400 is 7.5
     viewer.layers.selection.active = large
-    assert (widget.size_units.value(), widget.size_px.value(), widget.count.value()) == (40, 80, 2)
-    widget.count.setValue(30)
+    assert (
+        widget.form.size_fields.size_units.value(),
+        widget.form.size_fields.size_px.value(),
+        widget.form.size_fields.count.value(),
+    ) == (40, 80, 2)
+    widget.form.size_fields.count.setValue(30)
     viewer.layers.selection.active = small
-    assert (widget.count.value(), widget.size_px.value()) == (30, 10)
+    assert (widget.form.size_fields.count.value(), widget.form.size_fields.size_px.value()) == (30, 10)
     plain = viewer.add_image(_picture(50, 60), name="plain")
-    assert widget.image_layer == plain and not widget.size_units.isVisible()
+    assert widget.form.image.layer == plain and not widget.form.size_fields.size_units.isVisible()
 
 
 def test_a_region_changes_the_size_that_goes_with_a_count(
@@ -1138,8 +1211,8 @@ def test_a_region_changes_the_size_that_goes_with_a_count(
     drawn[:30, :40] = 1
     viewer.add_labels(drawn, name="cell")
     viewer.layers.selection.active = image
-    _choose(widget.region_box, "inside 'cell'")
-    assert (widget.count.value(), widget.size_px.value()) == (N, 10)
+    _choose(widget.form.region_field.box, "inside 'cell'")
+    assert (widget.form.size_fields.count.value(), widget.form.size_fields.size_px.value()) == (N, 10)
 
 
 def test_the_info_line_says_what_a_run_makes_takes_and_needs(
@@ -1147,48 +1220,52 @@ def test_the_info_line_says_what_a_run_makes_takes_and_needs(
 ) -> None:
     viewer, widget = opened
     viewer.add_image(_picture(3, 48, 60, 3), name="stack")
-    widget.count.setValue(1200)
-    text = widget.info.text()
+    widget.form.size_fields.count.setValue(1200)
+    text = widget.run_panel.info.text()
     assert text.startswith("1,200 superpixels of 48 x 60 pixels, about ")
     assert text.endswith(" MB of memory.") and " s and " in text
-    _choose(widget.planes, "all planes")
-    assert widget.info.text().startswith("1,200 superpixels in each of 3 planes of 48 x 60 pixels, about ")
+    _choose(widget.form.image.planes_box, "all planes")
+    assert widget.run_panel.info.text().startswith(
+        "1,200 superpixels in each of 3 planes of 48 x 60 pixels, about "
+    )
     _memory(monkeypatch, 1_000_000)
-    widget.count.setValue(1201)
-    assert widget.info.text().endswith(" Only 1 MB are free: choose a smaller region or a coarser level.")
+    widget.form.size_fields.count.setValue(1201)
+    assert widget.run_panel.info.text().endswith(
+        " Only 1 MB are free: choose a smaller region or a coarser level."
+    )
 
 
 def _memory(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
-    monkeypatch.setattr(widget_module.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    monkeypatch.setattr(cost.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
 
 
-def test_the_finest_level_that_fits_is_taken_and_the_reason_said(
+def test_the_finest_level_that_fits_is_taken_and_the_reason_given(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer, widget = opened
     pixels = np.tile(_picture(128, 128), (8, 8))
     viewer.add_image(_pyramid(pixels, 3), multiscale=True, name="pyramid")
-    assert widget.info.text().endswith(" Full resolution.")
+    assert widget.run_panel.info.text().endswith(" Full resolution.")
     needed = []
     for level in (0, 1):
-        source = widget.source(level)
+        source = widget.form.source(level)
         assert source is not None
-        needed.append(widget._expected(source, widget.region(source)).memory_bytes)
+        needed.append(cost.cost_of(source, widget.form.region(source), N).expected.memory_bytes)
     assert needed[0] > needed[1]
     free = needed[0] + needed[1]  # half of it lies in between
     _memory(monkeypatch, free)
-    widget.count.setValue(N + 1)
-    assert widget.info.text().startswith("13 superpixels of 512 x 512 pixels, about ")
-    assert widget.info.text().endswith(
+    widget.form.size_fields.count.setValue(N + 1)
+    assert widget.run_panel.info.text().startswith("13 superpixels of 512 x 512 pixels, about ")
+    assert widget.run_panel.info.text().endswith(
         f" Level 1, because level 0 would need {needed[0] / 1e6:.0f} MB and {free / 2e6:.0f} MB may be "
         "taken; for full resolution choose the current view."
     )
     layer = _run(widget, qtbot)
     assert _record(layer).level == 1 and layer.data.shape == (512, 512)
-    _choose(widget.level, "0:")
-    source = widget.source()
+    _choose(widget.form.image.level_box, "0:")
+    source = widget.form.source()
     assert source is not None and source.level == 0
-    assert "Level" not in widget.info.text()
+    assert "Level" not in widget.run_panel.info.text()
 
 
 # -- the run as text -------------------------------------------------------------------------------
@@ -1242,8 +1319,8 @@ def test_the_copied_script_and_command_make_the_very_labels(
     widget.slide(5)
     _settle(widget, qtbot)
     keep("slid", layer)
-    assert widget.result is not None and widget.result.stack is not None
-    widget.slide(height=float(widget.result.stack.trees[0].height[-7]))
+    assert widget.result is not None and widget.result.hierarchy is not None
+    widget.slide(height=float(widget.result.hierarchy.trees[0].height[-7]))
     _settle(widget, qtbot)
     keep("height", layer)
 
@@ -1251,7 +1328,7 @@ def test_the_copied_script_and_command_make_the_very_labels(
     drawn[10:50, 15:60] = 1
     viewer.add_labels(drawn, name="cell")
     viewer.layers.selection.active = picture
-    _choose(widget.region_box, "inside 'cell'")
+    _choose(widget.form.region_field.box, "inside 'cell'")
     layer = _run(widget, qtbot)
     folder = keep("region", layer)
     first = (
@@ -1262,10 +1339,10 @@ def test_the_copied_script_and_command_make_the_very_labels(
     assert (folder / "command.sh").read_text().startswith(first)
     layer.save(str(folder / "my-picture-superpixels-region.tif"), plugin="napari")
 
-    _choose(widget.region_box, "whole plane")
+    _choose(widget.form.region_field.box, "whole plane")
     tifffile.imwrite(tmp_path / "stack.tif", _picture(3, 48, 60), photometric="minisblack")
     (stack,) = viewer.open(tmp_path / "stack.tif", plugin="napari")
-    assert widget.image_layer == stack
+    assert widget.form.image.layer == stack
     viewer.dims.set_current_step(0, 1)
     folder = keep("plane", _run(widget, qtbot))
     assert "plane=(1,)" in (folder / "script.py").read_text()
@@ -1275,7 +1352,7 @@ def test_the_copied_script_and_command_make_the_very_labels(
         array = group.create_array(str(k), shape=level.shape, chunks=(64, 64), dtype=level.dtype)
         array[...] = level
     viewer.open(tmp_path / "levels.zarr", plugin="napari")
-    _choose(widget.level, "1:")
+    _choose(widget.form.image.level_box, "1:")
     folder = keep("zarr", _run(widget, qtbot))
     assert "#" not in (folder / "script.py").read_text()
 
@@ -1296,8 +1373,8 @@ def test_the_copied_script_and_command_make_the_very_labels(
         ("five bands", _picture(5, 48, 60), {"axis_labels": ("c", "y", "x")}),
     ):
         image = viewer.add_image(pixels, name=name, **options)
-        assert widget.image_layer == image
-        _choose(widget.planes, "all" if name == "two times" else "this")
+        assert widget.form.image.layer == image
+        _choose(widget.form.image.planes_box, "all" if name == "two times" else "this")
         folder = keep(name, _run(widget, qtbot))
         file = f"{name.replace(',', '').replace(' ', '-')}.tif"
         first = f"# First save the layer '{name}' as {file} (File, Save Selected Layers).\n"
@@ -1307,8 +1384,8 @@ def test_the_copied_script_and_command_make_the_very_labels(
     times = _picture(2, 64, 80)
     tifffile.imwrite(tmp_path / "times.tif", times, photometric="minisblack")
     viewer.open(tmp_path / "times.tif", plugin="napari")
-    _choose(widget.planes, "all")
-    _choose(widget.region_box, "inside 'cell'")
+    _choose(widget.form.image.planes_box, "all")
+    _choose(widget.form.region_field.box, "inside 'cell'")
     layer = _run(widget, qtbot)
     assert layer.data.shape == times.shape
     folder = keep("region of all", layer)
@@ -1351,7 +1428,7 @@ def test_the_copied_command_works_as_a_command(
     layer = _run(widget, qtbot)
     text = widget.copy_command()
     assert text is not None and QApplication.clipboard().text() == text
-    assert widget.message.text() == "Copied 'it's superpixels' as a command"
+    assert widget.run_panel.message.text() == "Copied 'it's superpixels' as a command"
     words = shlex.split(text, comments=True)
     done = subprocess.run(
         [sys.executable, "-m", "napari_pcnet.cli", *words[1:]],
@@ -1378,7 +1455,7 @@ def test_four_bands_without_a_file_can_be_repeated_from_what_is_saved(
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of tifffile: napari's writer calls it so
-        image.save("bands.tif", plugin="napari")  # its fourth band is said to be transparency
+        image.save("bands.tif", plugin="napari")  # its fourth band is marked as transparency
     names: dict[str, Any] = {}
     exec(script, names)
     assert_array_equal(names["labels"], layer.data)
@@ -1392,7 +1469,7 @@ def test_a_coarser_level_without_a_file_can_be_repeated_from_what_is_saved(
 ) -> None:
     viewer, widget = opened
     image = viewer.add_image(_pyramid(_picture(256, 320), 2), multiscale=True, name="pyramid")
-    _choose(widget.level, "1:")
+    _choose(widget.form.image.level_box, "1:")
     layer = _run(widget, qtbot)
     script = widget.copy_python()
     assert script is not None
@@ -1413,9 +1490,9 @@ def test_saved_superpixels_come_back_where_they_lay_and_can_be_run_again(
 ) -> None:
     viewer, widget = opened
     image = viewer.add_image(_picture(64, 80, 3), name="turned", **TURNED)
-    widget.compactness.setValue(9)
+    widget.form.options.boxes["compactness"].setValue(9)
     _look_at(viewer, (0, *image.data_to_world((30, 40))), 14.0)
-    _choose(widget.region_box, "current view")
+    _choose(widget.form.region_field.box, "current view")
     layer = _run(widget, qtbot)
     path = tmp_path / f"cat.superpixels{ending}"
     assert layer.save(str(path), plugin="napari-pcnet") == [str(path)]
@@ -1426,7 +1503,7 @@ def test_saved_superpixels_come_back_where_they_lay_and_can_be_run_again(
     assert isinstance(back, Labels) and back.name == "cat"
     assert back.data.dtype == np.int32
     assert_array_equal(back.data, layer.data)
-    assert read_notes(back.metadata) == read_notes(layer.metadata)
+    assert recorded_run(back.metadata) == recorded_run(layer.metadata)
     for corner in ((0, 0), (5, 17)):
         assert_allclose(back.data_to_world(corner), layer.data_to_world(corner))
     assert (back.units, back.axis_labels) == (layer.units, layer.axis_labels)
@@ -1440,9 +1517,9 @@ def test_the_settings_of_superpixels_can_be_used_again(
         _picture(3, 4, 48, 60), name="stack", axis_labels=("t", "c", "y", "x"), scale=(1, 1, 2, 1)
     )
     viewer.dims.set_current_step(0, 2)
-    widget.channels.choose((0, 3))
-    widget.compactness.setValue(7.5)
-    widget.count.setValue(9)
+    widget.form.image.channels.choose((0, 3))
+    widget.form.options.boxes["compactness"].setValue(7.5)
+    widget.form.size_fields.count.setValue(9)
     labels = np.array(_run(widget, qtbot).data)
     layer = viewer.layers[-1]
     layer.save(str(tmp_path / "a.superpixels.tif"), plugin="napari-pcnet")
@@ -1451,13 +1528,16 @@ def test_the_settings_of_superpixels_can_be_used_again(
 
     viewer.add_image(_picture(64, 80, 3), name="other")
     viewer.dims.set_current_step(0, 0)
-    widget.count.setValue(33)
-    widget.compactness.setValue(1)
+    widget.form.size_fields.count.setValue(33)
+    widget.form.options.boxes["compactness"].setValue(1)
     (back,) = viewer.open(tmp_path / "a.superpixels.tif", plugin="napari-pcnet")
     viewer.layers.selection.active = back
     widget.use_record()
-    assert widget.image_layer == stack and widget.channels.chosen() == (0, 3)
-    assert (widget.count.value(), widget.compactness.value()) == (9, 7.5)
+    assert widget.form.image.layer == stack and widget.form.image.channels.chosen() == (0, 3)
+    assert (widget.form.size_fields.count.value(), widget.form.options.boxes["compactness"].value()) == (
+        9,
+        7.5,
+    )
     assert viewer.dims.current_step[0] == 2
     again = _run(widget, qtbot)
     assert again is not back and _record(again) == record
@@ -1473,7 +1553,7 @@ def test_the_region_of_a_record_is_used_again(
     drawn[10:40, 10:60] = 1
     viewer.add_labels(drawn, name="cell")
     viewer.layers.selection.active = image
-    _choose(widget.region_box, "inside 'cell'")
+    _choose(widget.form.region_field.box, "inside 'cell'")
     layer = _run(widget, qtbot)
     labels = np.array(layer.data)
     viewer.layers.selection.active = layer
@@ -1531,14 +1611,14 @@ def test_commands_open_the_widget_where_it_is_not(
     commands.run(viewer)
     widget = commands.widget_of(viewer)
     _wait(widget, qtbot)
-    assert viewer.layers[-1].data.max() == widget.count.value() == 1000
+    assert viewer.layers[-1].data.max() == widget.form.size_fields.count.value() == 1000
     commands.cancel(viewer)  # nothing to cancel is no error
     commands.copy_python(viewer)
     assert "pcnet_superpixels(picture.pixels, 1000," in QApplication.clipboard().text()
     commands.copy_command(viewer)
     assert "--n-segments 1000" in QApplication.clipboard().text()
     qtbot.waitUntil(lambda: widget.machine is not None, timeout=60_000)
-    _see_no_thread(qtbot)
+    _wait_for_threads(qtbot)
 
 
 def _with_everything(viewer: napari.Viewer, widget: SuperpixelsWidget) -> None:
@@ -1554,13 +1634,13 @@ def _with_everything(viewer: napari.Viewer, widget: SuperpixelsWidget) -> None:
     )
     QApplication.processEvents()
     for row in (
-        widget.image,
-        widget.level,
-        widget.channels_row,
-        widget.channels,
-        widget.planes,
-        widget.region_box,
-        widget.size_units,
+        widget.form.image.layer_box,
+        widget.form.image.level_box,
+        widget.form.image.channels_row,
+        widget.form.image.channels,
+        widget.form.image.planes_box,
+        widget.form.region_field.box,
+        widget.form.size_fields.size_units,
     ):
         assert row.isVisible()
 
@@ -1590,33 +1670,34 @@ def test_every_field_and_button_says_what_it_is(
     opened: tuple[napari.Viewer, SuperpixelsWidget],
 ) -> None:
     _, widget = opened
-    for name, field in vars(widget).items():
-        if name.startswith("_") or name in (
-            "info",
-            "message",
-            "device_reason",
-            "height_label",
-            "afterwards",
-        ):
+    form = widget.form
+    parts: list[Any] = [form.image, form.region_field, form.size_fields, form.network]
+    parts += [widget.run_panel, widget.cut_panel]
+    fields = {name: field for part in parts for name, field in vars(part).items()} | form.options.boxes
+    checked = []
+    for name, field in fields.items():
+        if name.startswith("_") or name in ("info", "message", "device_reason", "height_label"):
             continue
         if hasattr(field, "toolTip") and hasattr(field, "isEnabled"):
             assert field.toolTip(), name
+            checked.append(name)
+    assert len(checked) >= 25 and {"layer_box", "count", "compactness", "live", "n_slider"} <= set(checked)
 
 
 def test_the_preferences_are_where_the_widget_begins(
     make_napari_viewer: Callable[..., napari.Viewer], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = replace(widget_module.read_settings(), n_segments=33, compactness=2.5, device="cpu")
+    chosen = replace(widget_module.read_settings(), n_segments=33, options={"compactness": 2.5}, device="cpu")
     monkeypatch.setattr(widget_module, "read_settings", lambda: chosen)
     viewer = make_napari_viewer(show=True)
     viewer.add_image(_picture(64, 80, 3), name="a")
     widget = viewer.window.add_plugin_dock_widget("napari-pcnet", "PCNet superpixels")[1]
     qtbot.waitUntil(lambda: widget.machine is not None, timeout=60_000)
-    assert widget.image_layer == viewer.layers[0]  # what is there already is offered
-    assert widget.device_reason.text().startswith("cpu: ")
+    assert widget.form.image.layer == viewer.layers[0]  # what is there already is offered
+    assert widget.form.network.device_reason.text().startswith("cpu: ")
     layer = _run(widget, qtbot)
     assert _record(layer) == RunRecord(33, compactness=2.5, device="cpu")
-    _see_no_thread(qtbot)
+    _wait_for_threads(qtbot)
 
 
 def test_a_model_of_ones_own_is_chosen_from_a_file(
@@ -1629,13 +1710,13 @@ def test_a_model_of_ones_own_is_chosen_from_a_file(
     viewer.add_image(_picture(64, 80, 3), name="a")
     missing = str(tmp_path / "none.safetensors")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_, **__: (missing, ""))
-    widget.browse.click()
+    widget.form.network.browse.click()
     before = _state(viewer)
     widget.run()
     _wait(widget, qtbot)
     with pytest.raises(OSError, match="safetensors") as refused:
-        run(viewer.layers[0].data, RunRecord(N, model=missing))
-    assert widget.message.text().lower() == " ".join(str(refused.value).split()).lower()
+        run_record(viewer.layers[0].data, RunRecord(N, model=missing))
+    assert widget.run_panel.message.text().lower() == " ".join(str(refused.value).split()).lower()
     _assert_same_state(viewer, before)
 
 
@@ -1647,9 +1728,9 @@ def test_another_channel_axis_makes_another_layer(
 ) -> None:
     viewer, widget = opened
     viewer.add_image(_picture(3, 40, 48), name="a", scale=(7, 1, 1))
-    _choose(widget.planes, "all planes")
+    _choose(widget.form.image.planes_box, "all planes")
     planes = _run(widget, qtbot)
-    _choose(widget.channel_axis, widget.channel_axis.itemText(1))
+    _choose(widget.form.image.axis_box, widget.form.image.axis_box.itemText(1))
     flat = _run(widget, qtbot)
     assert flat is not planes and (flat.ndim, planes.ndim) == (2, 3)
     assert_array_equal(planes.scale, (7, 1, 1))
@@ -1663,11 +1744,11 @@ def test_settings_are_used_again_beside_axes_of_length_one(
     layer = _run(widget, qtbot)
     first = layer.data.copy()
     widget.use_record()
-    assert widget.channel_axis.currentData() is None and widget.message.text() == ""
+    assert widget.form.image.axis_box.currentData() is None and widget.run_panel.message.text() == ""
     assert_array_equal(_run(widget, qtbot).data, first)
 
 
-def test_what_the_fields_cannot_say_is_said(
+def test_options_without_a_field_are_in_the_message(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:
     viewer, widget = opened
@@ -1675,12 +1756,15 @@ def test_what_the_fields_cannot_say_is_said(
     layer = _run(widget, qtbot)
     widget.slide(5)
     widget.use_record()
-    assert widget.count.value() == N and widget.message.text() == "Then slide the count to 5"
+    assert (
+        widget.form.size_fields.count.value() == N
+        and widget.run_panel.message.text() == "Then slide the count to 5"
+    )
     record = replace(_record(layer), intensity_range=(0.0, 100.0), max_segments=None)
     layer.metadata = {KEY: layer.metadata[KEY] | {"record": record.as_dict()}}
     image.name = "b"
     widget.use_record()
-    assert widget.message.text() == "'a' is not open; intensity_range is not set"
+    assert widget.run_panel.message.text() == "'a' is not open; intensity_range is not set"
 
 
 def test_a_slide_of_one_result_is_completed_before_that_of_another(
@@ -1703,10 +1787,10 @@ def test_an_image_with_other_data_is_looked_at_anew(
 ) -> None:
     viewer, widget = opened
     image = viewer.add_image(_picture(4, 40, 48), name="a")
-    _choose(widget.channel_axis, widget.channel_axis.itemText(1))
+    _choose(widget.form.image.axis_box, widget.form.image.axis_box.itemText(1))
     layer = _run(widget, qtbot)
     image.data = _picture(40, 48)
-    assert widget.channel_axis.currentData() is None
+    assert widget.form.image.axis_box.currentData() is None
     assert [each.ndim for each in widget.add_nested()] == [2, 2, 2]  # of the run, where it lay
     assert_array_equal(layer.data.shape, (40, 48))
     assert _record(_run(widget, qtbot)).channel_axis is None
@@ -1717,14 +1801,14 @@ def test_the_region_of_a_record_is_of_its_level(
 ) -> None:
     viewer, widget = opened
     viewer.add_image(_pyramid(_picture(256, 320, 3), 2), multiscale=True, rgb=True, name="p")
-    _choose(widget.level, "1:")
+    _choose(widget.form.image.level_box, "1:")
     _look_at(viewer, (0, 100, 120), 8.0)
-    _choose(widget.region_box, "current view")
+    _choose(widget.form.region_field.box, "current view")
     first = _run(widget, qtbot).data.copy()
     widget.use_record()
     assert_array_equal(_run(widget, qtbot).data, first)
-    _choose(widget.level, "0:")
-    assert widget.info.text() == "The region of 'p superpixels' is of level 1: choose it"
+    _choose(widget.form.image.level_box, "0:")
+    assert widget.run_panel.info.text() == "The region of 'p superpixels' is of level 1: choose it"
 
 
 def test_a_copy_of_painted_superpixels_says_what_is_not_in_it(
@@ -1735,8 +1819,8 @@ def test_a_copy_of_painted_superpixels_says_what_is_not_in_it(
     layer = _run(widget, qtbot)
     layer.data[:10] = 0
     widget.copy_python()
-    said = "Copied 'a superpixels' as Python; what was painted since is not in it"
-    assert widget.message.text() == said
+    message = "Copied 'a superpixels' as Python; what was painted since is not in it"
+    assert widget.run_panel.message.text() == message
 
 
 def test_closing_the_dock_takes_the_preview_along(
@@ -1744,7 +1828,7 @@ def test_closing_the_dock_takes_the_preview_along(
 ) -> None:
     viewer, widget = opened
     viewer.add_image(_picture(60, 80, 3), name="a")
-    widget.live.setChecked(True)
+    widget.run_panel.live.setChecked(True)
     qtbot.waitUntil(lambda: PREVIEW in viewer.layers, timeout=60_000)
     widget._leave()
     assert PREVIEW not in viewer.layers

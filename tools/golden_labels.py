@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet import pcnet_hierarchy, pcnet_superpixels, weights
-from napari_pcnet.disk import images
+from napari_pcnet.disk import pictures
 
 Labels = NDArray[np.integer[Any]]
 
@@ -36,7 +36,7 @@ TOLERANCE = 1e-4
 
 def cases() -> Iterator[tuple[str, Callable[[], Labels]]]:
     """Name of each case, and the call that labels it."""
-    rgb = np.asarray(images.read_image(images.SAMPLE).pixels)[CROP]
+    rgb = np.asarray(pictures.read_image(pictures.SAMPLE).pixels)[CROP]
     rows, columns = np.ogrid[: rgb.shape[0], : rgb.shape[1]]
     five = np.stack([rgb[..., 0], rgb[..., 1], rgb[..., 2], rgb[::-1, :, 0], rgb[:, ::-1, 1]])
     disc = (rows - 60) ** 2 + (columns - 70) ** 2 < 50**2

@@ -84,10 +84,10 @@ class Desk:
     def run(self) -> Labels:
         """Press Run, wait, and return the layer."""
         before, widget = self.widget.result, self.widget
-        widget.run_button.click()
+        widget.run_panel.run_button.click()
         wait(lambda: widget.job is None, "the end of the run")
         wait(lambda: widget.result not in (None, before), "the result")
-        wait(lambda: "superpixels in" in widget.message.text(), "the message of the run")
+        wait(lambda: "superpixels in" in widget.run_panel.message.text(), "the message of the run")
         settle()
         return widget.result.layer
 
@@ -104,14 +104,14 @@ class Desk:
 def open_a_sample_and_the_widget(desk: Desk) -> None:
     """The line above Run says what a run would make, take and need."""
     desk.open("cat")
-    assert "memory" in desk.widget.info.text()
+    assert "memory" in desk.widget.run_panel.info.text()
 
 
 def change_the_count_under_a_live_preview(desk: Desk) -> None:
-    """Fewer superpixels, seen before any run."""
+    """Fewer superpixels, shown before any run."""
     widget = desk.widget
-    widget.live.setChecked(True)
-    widget.count.setValue(300)
+    widget.run_panel.live.setChecked(True)
+    widget.form.size_fields.count.setValue(300)
     wait(lambda: widget.preview.layer is not None and widget.preview.layer.data.max() == 300, "the preview")
 
 
@@ -128,20 +128,20 @@ def run_and_look_at_the_features(desk: Desk) -> None:
 def slide_to_another_count(desk: Desk) -> None:
     """Fewer, from the same tree."""
     desk.viewer.window.remove_dock_widget(desk.dock("napari", "Features table widget"))
-    desk.widget.n_box.setValue(60)
+    desk.widget.cut_panel.n_box.setValue(60)
     wait(lambda: desk.shown_record["n_segments"] == 60, "the cut")
 
 
 def slide_by_height(desk: Desk) -> None:
-    """Large where little is to be seen, small where there is much."""
-    slider = desk.widget.height_slider
+    """Large where there is little detail, small where there is much."""
+    slider = desk.widget.cut_panel.height_slider
     slider.setValue(round(0.66 * slider.maximum()))
     wait(lambda: desk.shown_record["height"] is not None, "the cut")
 
 
 def add_coarse_medium_and_fine(desk: Desk) -> None:
     """Three layers, one inside the other; the coarsest with the widest borders."""
-    desk.widget.nested_button.click()
+    desk.widget.cut_panel.nested_button.click()
     desk.widget.result.layer.visible = False
     for layer, contour in zip(desk.viewer.layers[2:], (1, 2, 4), strict=True):
         layer.contour = contour
@@ -153,8 +153,8 @@ def run_in_the_current_view(desk: Desk) -> None:
     camera = getattr(desk.viewer, "scene", desk.viewer).camera  # the viewer's own before napari 0.9
     camera.zoom *= 2
     camera.center = (0, 210, 300)
-    choose(desk.widget.region_box, "current view")
-    desk.widget.count.setValue(200)
+    choose(desk.widget.form.region_field.box, "current view")
+    desk.widget.form.size_fields.count.setValue(200)
     desk.run()
 
 
@@ -171,17 +171,17 @@ def run_inside_a_shape(desk: Desk) -> None:
         name="cup",
     )
     desk.viewer.layers.selection.active = image
-    choose(desk.widget.region_box, "inside 'cup'")
-    desk.widget.count.setValue(60)
+    choose(desk.widget.form.region_field.box, "inside 'cup'")
+    desk.widget.form.size_fields.count.setValue(60)
     assert desk.run().data.max() == 60
 
 
 def segment_all_planes_of_a_stack(desk: Desk) -> None:
     """Times and depths, each plane by itself; a size in micrometres."""
     desk.open("stack")
-    choose(desk.widget.region_box, "whole plane")
-    choose(desk.widget.planes, "all planes (6)")
-    desk.widget.size_units.setValue(10)
+    choose(desk.widget.form.region_field.box, "whole plane")
+    choose(desk.widget.form.image.planes_box, "all planes (6)")
+    desk.widget.form.size_fields.size_units.setValue(10)
     desk.run()
     desk.viewer.dims.set_current_step(0, 1)
 
@@ -189,9 +189,9 @@ def segment_all_planes_of_a_stack(desk: Desk) -> None:
 def merge_with_the_fill_bucket(desk: Desk) -> None:
     """One superpixel was picked, and others filled with its number."""
     desk.open("cat")
-    desk.widget.count.setValue(100)
+    desk.widget.form.size_fields.count.setValue(100)
     desk.run()
-    desk.widget.editable_button.click()
+    desk.widget.cut_panel.editable_button.click()
     desk.widget.result.layer.visible = False
     layer = desk.viewer.layers[-1]
     layer.contour = 0
@@ -211,7 +211,7 @@ def run_again_beside_a_painted_layer(desk: Desk) -> None:
     for column in range(250, 281, 5):
         painted.paint((242, column), painted.selected_label)
     before = painted.data.copy()
-    desk.widget.count.setValue(30)
+    desk.widget.form.size_fields.count.setValue(30)
     layer = desk.run()
     layer.contour = 3
     assert layer is not painted and np.array_equal(painted.data, before)
@@ -220,7 +220,7 @@ def run_again_beside_a_painted_layer(desk: Desk) -> None:
 def copy_the_run(desk: Desk) -> None:
     """The message says what is on the clipboard."""
     desk.viewer.layers.selection.active = desk.widget.result.layer
-    for button in (desk.widget.command_button, desk.widget.python_button):
+    for button in (desk.widget.cut_panel.command_button, desk.widget.cut_panel.python_button):
         button.click()
         desk.copied.append(QApplication.clipboard().text())
 
@@ -232,17 +232,17 @@ def open_again_and_use_its_settings(desk: Desk) -> None:
     path = str(desk.files / "cat-30.superpixels.tif")
     desk.widget.result.layer.save(path, plugin="napari-pcnet")
     desk.open("cat")
-    desk.widget.count.setValue(1000)
+    desk.widget.form.size_fields.count.setValue(1000)
     open_in(desk.viewer, path).contour = 1
-    desk.widget.use_button.click()
-    assert desk.widget.count.value() == 30
+    desk.widget.cut_panel.use_button.click()
+    assert desk.widget.form.size_fields.count.value() == 30
 
 
 def work_in_the_light_theme(desk: Desk) -> None:
     """The same in napari's light theme."""
     desk.viewer.theme = "light"
     desk.open("coffee")
-    desk.widget.count.setValue(500)
+    desk.widget.form.size_fields.count.setValue(500)
     desk.run()
 
 

@@ -140,13 +140,13 @@ def measure_view_and_preview(viewer: napari.Viewer, widget: SuperpixelsWidget) -
     with tempfile.TemporaryDirectory() as folder:
         viewer.open(pyramid(Path(folder)))
         viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 9000, 9000), 0.2
-        widget.region_box.setCurrentText("current view")
+        widget.form.region_field.box.setCurrentText("current view")
         settle(1)
         start = time.perf_counter()
-        widget.live.setChecked(True)
+        widget.run_panel.live.setChecked(True)
         wait(lambda: widget.preview.layer is not None)
         print(f"preview: {time.perf_counter() - start:.2f} s")
-        widget.live.setChecked(False)
+        widget.run_panel.live.setChecked(False)
         settle(1)
         with memory_peak() as peak:
             start = time.perf_counter()

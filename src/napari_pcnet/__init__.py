@@ -1,32 +1,76 @@
 """Superpixels by PCNet, for images of any size.
 
-``from napari_pcnet import pcnet_superpixels`` is the whole of it for most users. The functions are
-fetched on first use, so that importing the package loads neither torch nor Qt nor napari.
+``from napari_pcnet import pcnet_superpixels`` is the whole of it for most users. Everything public is
+imported from here. It is fetched on first use, so that importing the package loads neither torch nor Qt nor
+napari.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_pcnet.disk.image import Image
+    from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
+    from napari_pcnet.disk.overlay import write_overlay
+    from napari_pcnet.disk.pictures import count_levels, read_image, read_mask
+    from napari_pcnet.hierarchy import PCNetHierarchy
+    from napari_pcnet.record import RunRecord
+    from napari_pcnet.run import build_hierarchy, run_file, run_record
     from napari_pcnet.superpixels import pcnet_hierarchy, pcnet_superpixels, smooth_outlines
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "pcnet_hierarchy", "pcnet_superpixels", "smooth_outlines"]
-
 _HOMES = {
+    "Image": "disk.image",
+    "PCNetHierarchy": "hierarchy",
+    "RunRecord": "record",
+    "build_hierarchy": "run",
+    "count_levels": "disk.pictures",
+    "metrics": "",
     "pcnet_hierarchy": "superpixels",
     "pcnet_superpixels": "superpixels",
+    "read_image": "disk.pictures",
+    "read_labels": "disk.labels",
+    "read_mask": "disk.pictures",
+    "read_notes": "disk.labels",
+    "run_file": "run",
+    "run_record": "run",
     "smooth_outlines": "superpixels",
+    "weights": "",
+    "write_labels": "disk.labels",
+    "write_overlay": "disk.overlay",
 }
-"""The module of each public function; they need torch."""
+"""The module that each public name is in; two are modules themselves."""
+
+__all__ = [
+    "Image",
+    "PCNetHierarchy",
+    "RunRecord",
+    "__version__",
+    "build_hierarchy",
+    "count_levels",
+    "metrics",
+    "pcnet_hierarchy",
+    "pcnet_superpixels",
+    "read_image",
+    "read_labels",
+    "read_mask",
+    "read_notes",
+    "run_file",
+    "run_record",
+    "smooth_outlines",
+    "weights",
+    "write_labels",
+    "write_overlay",
+]
 
 
 def __getattr__(name: str) -> object:
-    """Fetch a public function on first use."""
-    if name in _HOMES:
-        return getattr(import_module(f"napari_pcnet.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Fetch a public name on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES[name]
+    return getattr(import_module(f"{__name__}.{home}"), name) if home else import_module(f"{__name__}.{name}")
 
 
 def __dir__() -> list[str]:

@@ -7,26 +7,18 @@ Messages name the argument, say what came, and what would do.
 from __future__ import annotations
 
 import difflib
-import math
-import operator
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import READ_ROWS, Picture, plane_shape, read_raw
-from napari_pcnet.network.inference import InferenceOptions, Precision
+from napari_pcnet.options import as_index
 
 LARGEST_WHOLE = 2**53
 """Beyond it float64 does not tell neighbouring whole numbers apart."""
-
-MOST_ANISOTROPIC = 1000.0
-"""Largest ratio of `spacing` along the two axes."""
-
-WIDEST_SMOOTHING = 100.0
-"""Largest `smoothing` in pixels: the time that it takes grows with it."""
 
 _SLIC_ONLY = {
     "max_num_iter": "the network needs no iterations",
@@ -67,8 +59,7 @@ def picture(
         raise ValueError(f"{empty} must hold at least one pixel to segment, it is empty or transparent")
     low, high = _extremes(pixels, axis, channels, region, shape)
     if intensity_range is not None:
-        limits = _intensity_range(intensity_range)
-        low, high = np.full(channels, limits[0]), np.full(channels, limits[1])
+        low, high = (np.full(channels, limit) for limit in intensity_range)
     elif channels in (1, 3):
         low, high = np.full(channels, low.min()), np.full(channels, high.max())
     return Picture(pixels, axis, region, low, high)
@@ -81,63 +72,6 @@ def room_for(number: int, picture: Picture, name: str) -> None:
         raise ValueError(
             f"{name} must be at most {picture.pixels_inside}, the pixels of the {where}, got {number}"
         )
-
-
-def inference_options(device: str, precision: Precision, window: int | None) -> InferenceOptions:
-    """Check how the network is to be run."""
-    if not isinstance(device, str):
-        raise ValueError(f"device must be a text such as 'auto', 'cpu' or 'cuda', got {device!r}")
-    if precision not in get_args(Precision):
-        raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
-    return InferenceOptions(device, precision, None if window is None else whole_number(window, "window"))
-
-
-def start_label(value: Any) -> int:
-    """Check the number of the first label."""
-    number = _index(value)
-    if number not in (0, 1):
-        raise ValueError(f"start_label must be 0 or 1, got {value!r}")
-    return number
-
-
-def compactness(value: Any) -> float:
-    """Check the weight of shape in merging."""
-    if not (_is_number(value) and 0 <= value <= 1e9):
-        raise ValueError(f"compactness must be a number of at least 0 (and at most 1e9), got {value!r}")
-    return float(value)
-
-
-def smoothing(value: Any, name: str = "smoothing") -> float:
-    """Check the width over which outlines are smoothed."""
-    if not (_is_number(value) and 0 <= value <= WIDEST_SMOOTHING):
-        raise ValueError(f"{name} must be a number of pixels from 0 to {WIDEST_SMOOTHING:.0f}, got {value!r}")
-    return float(value)
-
-
-def spacing(value: float | Sequence[float] | None) -> tuple[float, float]:
-    """Check the size of a pixel; it comes back in units in which a pixel has area 1."""
-    one = 1.0 if value is None else value
-    steps: Any = (one, one) if _is_number(one) else one
-    try:
-        rows, columns = (float(step) for step in steps)
-    except (TypeError, ValueError):
-        rows = columns = math.nan
-    if not (0 < rows < math.inf and 0 < columns < math.inf):
-        raise ValueError(f"spacing must be two positive numbers (rows, columns) or one, got {value!r}")
-    logarithm = math.log(rows) - math.log(columns)
-    if abs(logarithm) > math.log(MOST_ANISOTROPIC):
-        raise ValueError(
-            f"spacing must not differ more than {MOST_ANISOTROPIC:.0f} times between the axes, got {value!r}"
-        )
-    return math.exp(logarithm / 2), math.exp(-logarithm / 2)
-
-
-def whole_number(value: Any, name: str) -> int:
-    """Check a count."""
-    number = _index(value)
-    if number is None or number < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return number
 
 
 def refuse_others(function: str, others: dict[str, object], known: Sequence[str]) -> None:
@@ -183,7 +117,7 @@ def _channel_axis(pixels: Any, channel_axis: int | None) -> int | None:
             f"image has no channels (shape {tuple(pixels.shape)}): pass channel_axis=None for grey"
         )
     elif ndim == 3:
-        axis = _index(channel_axis)
+        axis = as_index(channel_axis)
         if axis is not None and -3 <= axis < 3:
             return axis % 3
         raise ValueError(f"channel_axis must be a whole number from -3 to 2, or None, got {channel_axis!r}")
@@ -243,24 +177,3 @@ def _row_windows(shape: tuple[int, int]) -> list[Window]:
     height, width = shape
     starts = range(0, height, READ_ROWS)
     return [Window(top, 0, min(top + READ_ROWS, height), width) for top in starts]
-
-
-def _intensity_range(limits: Any) -> tuple[float, float]:
-    try:
-        low, high = (float(limit) for limit in limits)
-    except (TypeError, ValueError):
-        low = high = math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"intensity_range must be two numbers (low, high), got {limits!r}")
-    return low, high
-
-
-def _index(value: Any) -> int | None:
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value)

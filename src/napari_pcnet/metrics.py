@@ -1,11 +1,10 @@
-"""What a labelling is worth: superpixels held against an annotation, or against the image itself.
+"""Scores of superpixels, against an annotation or against the image itself.
 
 Everything is in the image frame. `S` are the superpixels, `G` the segments of an annotation and `N`
 the pixels of both. Counts are whole numbers of pixels, exact; every score is one division of such
 counts, without unit. The definitions are those of Stutz, Hermans and Leibe [1]_:
 
-- a *boundary pixel* has another label at one of its 4 neighbours; both sides are boundary, and the
-  image frame is none;
+- a *boundary pixel* is that of `napari_pcnet.boundaries`;
 - the *tolerance* is a square window, `|dy| <= r` and `|dx| <= r`, with `r` a 400th of the diagonal;
 - one *contingency table* of the overlaps `|S n G|` serves every score of regions.
 
@@ -25,6 +24,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from napari_pcnet.boundaries import boundary_pixels
 
 __all__ = [
     "Scores",
@@ -438,7 +439,7 @@ Lines: TypeAlias = tuple[Sequence[int], Sequence[int]]
 def seam_rate(labels: ArrayLike, lines: Lines, elsewhere: Lines | None = None) -> float:
     """Return how much more often neighbours differ across some lines than across others.
 
-    For an image that was cut into windows, 1 says that the lines between them cannot be told from
+    For an image that was cut into windows, 1 means that the lines between them look like any
     others. Superpixels that begin on a lattice have more borders on its lines than between them;
     then the lattice's other lines are what the windows' are to be held against.
 
@@ -562,7 +563,7 @@ class _Partition:
     @classmethod
     def of(cls, labels: NDArray[np.integer]) -> _Partition:
         ids, area_px = _renamed(labels)
-        return cls(ids, area_px, _boundary(ids))
+        return cls(ids, area_px, boundary_pixels(ids))
 
     @property
     def count(self) -> int:
@@ -581,16 +582,6 @@ def _renamed(labels: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.
     occurrences = np.bincount(shifted.ravel())
     present = occurrences > 0
     return (np.cumsum(present) - 1)[shifted], occurrences[present]
-
-
-def _boundary(ids: NDArray[np.intp]) -> NDArray[np.bool_]:
-    boundary = np.zeros(ids.shape, bool)
-    across, down = ids[:, 1:] != ids[:, :-1], ids[1:] != ids[:-1]
-    boundary[:, 1:] |= across
-    boundary[:, :-1] |= across
-    boundary[1:] |= down
-    boundary[:-1] |= down
-    return boundary
 
 
 def _within(marked: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:

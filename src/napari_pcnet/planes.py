@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.record import RunRecord
+from napari_pcnet.shapes import plane_axes
 
 
 @dataclass(frozen=True)
@@ -125,12 +126,6 @@ class Planes:
             raise ValueError(f"mask must have the planes of the image, {own}, or none, got {lengths}")
         places = iter(index)
         return tuple(next(places) if side > 1 else 0 for side in lengths)
-
-
-def plane_axes(ndim: int, channel_axis: int | None) -> tuple[int, int]:
-    """Axes of rows and columns: the last two that are no channels."""
-    rows, columns = [axis for axis in range(ndim) if axis != channel_axis][-2:]
-    return rows, columns
 
 
 def part_of(mask: Any, shape: tuple[int, int], crop: Window) -> Any:

@@ -10,10 +10,11 @@ without torch.
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from napari_pcnet import __version__
+from napari_pcnet.options import Options, option
 
 VERSION_KEY = "napari-pcnet"
 
@@ -21,58 +22,37 @@ OF_A_PART = ("max_segments", "height", "level", "plane", "crop", "channels")
 """Fields that are no arguments of `pcnet_superpixels`."""
 
 
-def _option(default: Any, text: str, **more: Any) -> Any:  # Any: a field's type is its annotation
-    return field(default=default, metadata={"help": text} | more)
-
-
 @dataclass(frozen=True)
-class RunRecord:
+class RunRecord(Options):
     """What was asked of `pcnet_superpixels`, and of which part of an image.
 
-    Up to `window`, each field is the function's argument of the same name. The others are for `run.run`.
+    The fields of `Options` and `mask` are the function's arguments. The others are for `run.run_record`.
     """
 
-    n_segments: int = _option(100, "how many superpixels; with a mask, how many inside it")
-    model: str = _option("pcnet-v1", "weights by name, or a .safetensors file")
-    method: str = _option(
-        "hierarchy", "hierarchy: exactly n, merged from a finer base; lattice: the paper's, near n"
-    )
-    compactness: float = _option(4.0, "weight of shape in merging: larger is rounder")
-    smoothing: float = _option(0.0, "smooth the outlines over so many pixels")
-    start_label: int = _option(1, "number of the first superpixel, 0 or 1")
-    mask: str | None = _option(None, "picture file that is zero outside the region to segment")
-    channel_axis: int | None = _option(
-        -1, "which axis of the image holds its channels, none for grey (default: as the file says)"
-    )
-    intensity_range: tuple[float, float] | None = _option(
-        None,
-        "values that count as black and as white (default: the image's own extremes)",
-        metavar=("LOW", "HIGH"),
-    )
-    spacing: tuple[float, float] | None = _option(
-        None, "size of a pixel, where it is not square", metavar=("HEIGHT", "WIDTH")
-    )
-    device: str = _option("auto", "auto, cpu, cuda, cuda:1, mps")
-    precision: str = _option("auto", "auto, float32, float64, bfloat16, float16")
-    window: int | None = _option(None, "side of a window in pixels (default: as memory allows)")
-    max_segments: int | None = _option(
+    mask: str | None = option(None, "picture file that is zero outside the region to segment")
+    max_segments: int | None = option(
         None, "cut n from the tree that was made for so many, 8 regions each (default: n)"
     )
-    height: float | None = _option(None, "cut the tree at this cost of a merge, not at a count")
-    level: int = _option(0, "level of a pyramid, 0 is full resolution")
-    plane: tuple[int, ...] | None = _option(
+    height: float | None = option(None, "cut the tree at this cost of a merge, not at a count")
+    level: int = option(0, "level of a pyramid, 0 is full resolution")
+    plane: tuple[int, ...] | None = option(
         None, "one plane of a stack, an index for each leading axis (default: all planes)", metavar="INDEX"
     )
-    crop: tuple[int, int, int, int] | None = _option(
+    crop: tuple[int, int, int, int] | None = option(
         None, "part of each plane, in pixels", metavar=("TOP", "LEFT", "BOTTOM", "RIGHT")
     )
-    channels: tuple[int, ...] | None = _option(
+    channels: tuple[int, ...] | None = option(
         None, "which channels, counted from 0 (default: all)", metavar="CHANNEL"
     )
 
     def keywords(self) -> dict[str, Any]:
         """Arguments for `pcnet_superpixels`, without the mask, which is a file here and an array there."""
         return {name: value for name, value in self._items().items() if name not in ("mask", *OF_A_PART)}
+
+    @property
+    def cut(self) -> dict[str, Any]:
+        """The arguments of `PCNetHierarchy.labels` that give the run's cut: ``n`` or ``height``."""
+        return {"n": self.n_segments} if self.height is None else {"height": self.height}
 
     @property
     def is_plain(self) -> bool:
@@ -108,7 +88,7 @@ class RunRecord:
         >>> RunRecord(1000, compactness=8.0).python_call()
         'pcnet_superpixels(image, 1000, compactness=8.0)'
         """
-        assert self.is_plain, "the rest is for run.run"
+        assert self.is_plain, "the rest is for run_record"
         keywords = {name: value for name, value in self._chosen().items() if name not in OF_A_PART}
         count = keywords.pop("n_segments", self.n_segments)
         texts = {name: repr(value) for name, value in keywords.items()}
@@ -124,16 +104,14 @@ class RunRecord:
         """
         if planes or not self.is_plain:
             return (
-                "from napari_pcnet.record import RunRecord\n"
-                "from napari_pcnet.run import run_file\n\n"
+                "from napari_pcnet import RunRecord, run_file\n\n"
                 f"record = {self.constructor()}\n"
                 f"labels = run_file({source!r}, record)\n"
             )
         files = repr(source) if self.mask is None else f"{source!r}, mask_path={self.mask!r}"
         with_mask = replace(self, mask="picture.mask", level=0)
         return (
-            "from napari_pcnet import pcnet_superpixels\n"
-            "from napari_pcnet.disk.images import read_image\n\n"
+            "from napari_pcnet import pcnet_superpixels, read_image\n\n"
             f"picture = read_image({files}{f', level={self.level}' if self.level else ''})\n"
             f"labels = {with_mask.python_call('picture.pixels', 'picture.mask')}\n"
         )

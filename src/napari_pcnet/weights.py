@@ -1,10 +1,10 @@
-"""Weights by name: a record of each that is published, and the way from a name to a verified file.
+"""Weights by name: a record of each published file, and the way from a name to a verified file.
 
-A record says where a network came from: file, hash, licence, training data, figures. The records are
-in `weights_data/weights.toml`. A record with addresses is of a remote file, which is downloaded to the
-cache folder when it is first asked for; without, the file is bundled and lies beside the list. Files
-of a user's own, imported into the cache folder, have a name and no record. Nothing here opens the
-network itself: that is `checkpoint`'s task.
+A record states what a network is and comes from: file, hash, licence, training data, figures. The
+records are in `weights_data/weights.toml`. A record with addresses is that of a remote file, which is
+downloaded to the cache folder on first use; the file of any other record is bundled, in the same folder
+as the list. Files that a user imported lie in the cache folder and have a name but no record. Nothing
+here opens the network itself: that is the task of `checkpoint`.
 """
 
 import difflib
@@ -30,17 +30,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
 class DamagedWeightsWarning(UserWarning):
-    """A file in the cache folder is not the published one, and is downloaded anew."""
+    """A file in the cache folder differs from the published one, and is downloaded anew."""
 
 
 @dataclass(frozen=True)
 class WeightsRecord:
-    """What is known of one file of weights.
+    """All that is published about one file of weights.
 
     Attributes
     ----------
     name : str
-        What a user passes as ``model=``; its meaning never changes, a better network gets a new name.
+        What a user passes as ``model=``. Its meaning never changes: a better network gets a new name.
     filename : str
         The file in `FOLDER`, or in the cache folder if it is remote.
     sha256 : str
@@ -52,17 +52,17 @@ class WeightsRecord:
     architecture : str
         The network's configuration in words.
     training_data : str
-        What it saw in training, and under which terms.
+        What it was trained on, and under which terms.
     training_command : str
         The command that made it.
     citation : str
         What to cite.
     figures : mapping of str to float
-        What was measured, each name with its unit or definition.
+        Measured figures; each name includes a unit or definition.
     figures_command : str
         The command that prints the figures.
     urls : tuple of str
-        Where a remote file is downloaded from, the first that serves it; empty if it is bundled.
+        Addresses of a remote file, tried in this order; empty if it is bundled.
     """
 
     name: str
@@ -80,33 +80,33 @@ class WeightsRecord:
 
     @property
     def path(self) -> Path:
-        """Where the file lies on this machine, or will once it is downloaded."""
+        """Where the file is on this machine, or will be once it is downloaded."""
         return (download.cache_folder() if self.urls else FOLDER) / self.filename
 
     @property
     def is_here(self) -> bool:
-        """Whether it need not be downloaded first."""
+        """Whether the file is bundled or downloaded already."""
         return not self.urls or self.path.is_file()
 
 
 def records() -> tuple[WeightsRecord, ...]:
-    """Records of the published weights, in the order of the list, the default first."""
+    """Return the records of the published weights, the default first."""
     tables = tomllib.loads((FOLDER / "weights.toml").read_text(encoding="utf-8"))
     return tuple(_record_of(name, table) for name, table in tables.items())
 
 
 def imported() -> dict[str, Path]:
-    """Files that a user imported, by name."""
+    """Return the files that a user imported, by name."""
     return {path.name.removesuffix(_OURS): path for path in sorted(_import_folder().glob(f"*{_OURS}"))}
 
 
 def is_imported(name: str) -> bool:
-    """Whether a name stands for a file that a user imported; a published name never does."""
+    """Whether a name is that of an imported file; a published name never is."""
     return name not in _published() and name in imported()
 
 
 def names() -> tuple[str, ...]:
-    """Names of the published weights and then of imported ones, as passed to ``model=``."""
+    """Return the names for ``model=``: those of the published weights, then those of imported ones."""
     return tuple(dict.fromkeys([*_published(), *imported()]))
 
 
@@ -116,7 +116,7 @@ def record(name: str) -> WeightsRecord:
     Raises
     ------
     ValueError
-        If there are none of that name; the message offers near names.
+        If there are none of that name; the message offers similar names.
     """
     known = _published()
     if is_imported(name):
@@ -127,29 +127,29 @@ def record(name: str) -> WeightsRecord:
 
 
 def locate(name_or_path: str | os.PathLike[str], progress: Progress | None = None) -> Path:
-    """Return the file of weights by name, or a file of one's own by path.
+    """Return the verified file of a name, or a user's own file by its path.
 
     Parameters
     ----------
     name_or_path : str or path
-        A name of `names`, or the path of a file. Text is taken as a path if it ends in
+        One of `names`, or the path of a file. Text is taken for a path if it ends in
         ``.safetensors`` or ``.tar`` or contains a folder separator.
     progress : callable, optional
-        ``progress(done, total)`` in bytes, if the file must be downloaded.
+        ``progress(done, total)`` in bytes, called while the file is downloaded.
 
     Raises
     ------
     ValueError
-        If the name is unknown, or the bundled file is not the one that was published.
+        If the name is unknown, or the bundled file differs from the published one.
     FileNotFoundError
-        If there is no such file.
+        If the path leads to no file.
     OSError
         If the file must be downloaded and can't be.
 
     Warns
     -----
     DamagedWeightsWarning
-        If a downloaded file was damaged since; it is downloaded anew.
+        If a downloaded file has been damaged since; it is downloaded anew.
     """
     if _is_path(name_or_path):
         path = Path(name_or_path)
@@ -163,7 +163,7 @@ def locate(name_or_path: str | os.PathLike[str], progress: Progress | None = Non
 
 
 def damage_of(record: WeightsRecord) -> str:
-    """Say in a sentence what is wrong with a published file; empty if it is the one of its record."""
+    """Return what is wrong with a published file, as a sentence; empty if it matches its record."""
     remedy = "it is downloaded when it is used" if record.urls else "install napari-pcnet again"
     if not record.path.is_file():
         return f"weights file {record.path} is missing; {remedy}"
@@ -177,12 +177,12 @@ def damage_of(record: WeightsRecord) -> str:
 
 
 def place_for(name: str) -> Path:
-    """Return where a file is imported to under a new name; its folder may not be there yet.
+    """Return the path for importing a file under a new name; its folder may not exist yet.
 
     Raises
     ------
     ValueError
-        If it is no name, or taken.
+        If the name has other characters than names have, or is taken.
     """
     if not _NAME.fullmatch(name) or _is_path(name):
         raise ValueError(
@@ -200,12 +200,12 @@ def place_for(name: str) -> Path:
 
 
 def remove(name: str) -> Path:
-    """Delete a downloaded or imported file; return where it was.
+    """Delete a downloaded or imported file; return its path.
 
     Raises
     ------
     ValueError
-        If the name is unknown, or the file bundled or not downloaded.
+        If the name is unknown, or the file is bundled or not downloaded.
     """
     path = imported()[name] if is_imported(name) else record(name).path
     if path.parent == FOLDER:

@@ -1,4 +1,4 @@
-"""Configurations: TOML files that fill frozen dataclasses, with every mistake said in one sentence."""
+"""Configurations: TOML files that fill frozen dataclasses, and one sentence about each mistake in them."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or 
 def read_toml(kind: type[Table], path: Path) -> Table:
     """Fill a dataclass from a TOML file.
 
-    A field that is itself a dataclass is a table, one that is a tuple of them an array of tables.
-    ``extends = "OTHER.toml"`` at a file's head takes from the file of that name beside it what it
-    does not say itself, field by field.
+    A field that is a dataclass is a table; a tuple of dataclasses is an array of tables. With
+    ``extends = "OTHER.toml"`` at its head, a file takes each field it does not set itself from the file
+    of that name beside it.
 
     Parameters
     ----------
     kind : dataclass
-        Its annotations say what may stand in the file.
+        Its annotations are the types of what the file may set.
     path : Path
         A TOML file.
 
     Raises
     ------
     FileNotFoundError
-        If the file, or one it extends, is not there.
+        If the file, or one it extends, does not exist.
     ValueError
-        If a name is unknown, or a value is not what its field has.
+        If a name is unknown, or a value is not of its field's type.
     """
     return _fill(kind, _read_tables(path, ()), str(path))
 
 
 def _read_tables(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
-    """Read a file's tables, over those of the file it extends."""
+    """Read the tables of a file, merged over those of the file it extends."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -80,7 +80,7 @@ def _required(kind: type[Any]) -> list[str]:
 
 
 def _checked(hint: Any, value: Any, place: str, name: str) -> Any:  # Any: a field's type, a TOML value
-    """Return a value as its field has it; refuse what is of another type."""
+    """Return a value in the type of its field; refuse one of another type."""
     if get_origin(hint) in (Union, UnionType):  # TOML has no word for None: a field is left out instead
         (hint,) = [each for each in get_args(hint) if each is not type(None)]
     if is_dataclass(hint):

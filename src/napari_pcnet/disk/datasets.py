@@ -1,7 +1,7 @@
 """Pairs of an image and its ground truth, as published sets hold them on disk.
 
-`read_pairs` is given a split; where the rest lies follows from that. ``A`` is the number of an
-annotator, and ``.png`` of labels may also be ``.tif``.
+`read_pairs` takes the folder of a split and finds the rest from there. ``A`` is the number of an
+annotator, and labels in ``.png`` may also be in ``.tif``.
 
 ==========  ==============================  ==========================================================
 layout      split                           image and annotation
@@ -19,14 +19,14 @@ mapillary   ``training/``, ``validation/``  ``images/ID.jpg`` with the first the
 big         ``BIG/SPLIT/``                  ``NAME_im.jpg`` with ``NAME_gt.png`` [6]_
 ==========  ==============================  ==========================================================
 
-Annotations of bsds500 and nyuv2 are looked for in ``csv_groundTruth`` before ``groundTruth``: the
-superpixel benchmark made the former of the latter, and of NYUv2 only the former has the size of its cropped
-images. ``NYU/SPLIT`` and ``ROOT/SPLIT`` need not exist. No copy of Face-Human was at hand: its layout is
-what its authors' code reads.
+Annotations of bsds500 and nyuv2 are read from ``csv_groundTruth`` where it exists, else from
+``groundTruth``: the superpixel benchmark made the former from the latter, and of NYUv2 only the former
+has the size of the cropped images. ``NYU/SPLIT`` and ``ROOT/SPLIT`` need not exist. The layout of
+Face-Human is the one its authors' code reads; it has not been tried on the set itself.
 
 Labels are the files' own integers; of a palette the indices. In NYUv2's own file and in Mapillary's
-instances an object is class * 256 + instance, 0 in the former where nothing was labelled. Of BIG 1 is the
-object and 0 the rest. If Face-Human's labels have colours, blue is the class, as for its authors.
+instances an object is class * 256 + instance; the former has 0 where nothing is labelled. In BIG the
+object is 1 and the rest 0. If Face-Human's labels have colours, blue is the class, as for its authors.
 
 References
 ----------
@@ -41,60 +41,28 @@ References
 from __future__ import annotations
 
 import os
-import zlib
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.disk import images
+from napari_pcnet.disk import nyuv2, pictures
+from napari_pcnet.disk.annotations import (
+    LABEL_ENDINGS,
+    TRUTH_ENDINGS,
+    Annotation,
+    Labels,
+    annotation_files,
+    annotations_of,
+)
+from napari_pcnet.disk.image import stretched
+from napari_pcnet.shapes import size_text
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-LABEL_ENDINGS = (".png", ".tif", ".tiff")
-TRUTH_ENDINGS = (".mat", ".csv", *LABEL_ENDINGS)
-
-NYUV2_FILE = "nyu_depth_v2_labeled.mat"
-INSTANCES_PER_CLASS = 256
-"""Steps between the numbers of two classes: an instance of NYUv2 is numbered in 8 bits."""
-
-Labels: TypeAlias = NDArray[np.integer]
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """One annotation of an image: a file, or one of those that a file holds.
-
-    Attributes
-    ----------
-    path : Path
-    index : int
-        Which of the file's annotations, from 0.
-    kind : str
-        How the file holds them: one of the names in `_DECODERS`.
-    """
-
-    path: Path
-    index: int = 0
-    kind: str = "picture"
-
-    def read(self) -> Labels:
-        """Read it as ``(H, W)`` integers.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the file does not exist.
-        ValueError
-            If the file does not hold what its kind says.
-        """
-        return _DECODERS[self.kind](self.path, self.index)
 
 
 @dataclass(frozen=True)
@@ -119,8 +87,8 @@ class Pair:
     def read_image(self) -> NDArray[np.uint8]:
         """Read the image as ``(H, W, 3)`` uint8.
 
-        8-bit values are as they are, others are stretched from the image's extremes. Grey is repeated;
-        of two channels, or more than RGBA has, the mean is taken.
+        8-bit values stay as they are; others are stretched between the image's extremes. Grey is repeated
+        three times, and so is the mean of two channels, or of more than RGBA has.
         """
         pixels = self._pixels()
         vars(self)["image_shape"] = pixels.shape[:2]  # so that read_annotations need not decode it again
@@ -129,7 +97,7 @@ class Pair:
         if pixels.shape[2] not in (1, 3, 4):
             pixels = pixels.mean(axis=2, keepdims=True, dtype=np.float64).astype(pixels.dtype)
         if pixels.dtype != np.uint8:
-            pixels = images.stretched(pixels).astype(np.uint8)
+            pixels = stretched(pixels).astype(np.uint8)
         return np.ascontiguousarray(np.broadcast_to(pixels[..., :3], (*pixels.shape[:2], 3)))
 
     def read_annotations(self) -> list[Labels]:
@@ -138,7 +106,7 @@ class Pair:
         Raises
         ------
         ValueError
-            If one has not the size of the image; the message names both files.
+            If the size of one differs from that of the image; the message names both files.
         """
         return [self.read_annotation(each) for each in self.annotations]
 
@@ -149,8 +117,8 @@ class Pair:
 
     def _pixels(self) -> NDArray[Any]:
         if self.index is not None:
-            return _nyuv2_image(self.image, self.index)
-        image = images.read_image(self.image)
+            return nyuv2.read_image(self.image, self.index)
+        image = pictures.read_image(self.image)
         if image.channel_axis is None:
             return np.asarray(image.pixels)
         return np.moveaxis(image.pixels, image.channel_axis, -1)
@@ -162,8 +130,8 @@ class Pair:
         labels = annotation.read()
         if labels.shape != self.image_shape:
             raise ValueError(
-                f"{annotation.path} is {_size(labels.shape)} pixels, but its image {self.image} is "
-                f"{_size(self.image_shape)}; they must be the same"
+                f"{annotation.path} is {size_text(labels.shape)} pixels, but its image {self.image} is "
+                f"{size_text(self.image_shape)}; they must be the same"
             )
         return labels
 
@@ -174,14 +142,14 @@ def read_pairs(folder: Path, layout: str = "auto") -> list[Pair]:
     Parameters
     ----------
     folder : Path
-        The split, as the table of this module says.
+        The split, as in the table of this module.
     layout : str
-        One of `LAYOUTS`, or ``"auto"`` for the first of them of which something is there.
+        One of `LAYOUTS`, or ``"auto"`` for the first of them that the folder has something of.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such split or an image has no annotation; the message names what was looked for.
+        If there is no such split, or an image has no annotation; the message names the paths that were tried.
     ValueError
         If the layout is unknown, a file damaged, or h5py is needed and missing.
     """
@@ -198,7 +166,7 @@ def read_pairs(folder: Path, layout: str = "auto") -> list[Pair]:
 
 
 def sound_pairs(folder: Path) -> tuple[list[Pair], list[str]]:
-    """Read every file of a split once, and part what can be learnt from from what can't.
+    """Read every file of a split once; separate the pairs fit for training from the faults of the others.
 
     Parameters
     ----------
@@ -208,9 +176,9 @@ def sound_pairs(folder: Path) -> tuple[list[Pair], list[str]]:
     Returns
     -------
     list of Pair
-        Those of which every file can be read and has a boundary in it.
+        Those whose files can all be read, and whose annotations all have a boundary.
     list of str
-        A sentence for each file that is missing, unreadable, of another size, in colours, or of a
+        A message for each file that is missing, unreadable, of another size, in colours, or of a
         single class.
 
     Raises
@@ -225,7 +193,7 @@ def sound_pairs(folder: Path) -> tuple[list[Pair], list[str]]:
 
 
 def damage_of(pair: Pair) -> list[str]:
-    """Say in a sentence each what of a pair cannot be learnt from; nothing if all of it can."""
+    """Return a message for each file of a pair that is unfit for training; empty if all are fit."""
     try:
         pair.read_image()
     except (OSError, ValueError) as error:
@@ -244,7 +212,7 @@ def damage_of(pair: Pair) -> list[str]:
 
 
 def _pairs_and_gaps(folder: Path) -> tuple[list[Pair], list[str]]:
-    """Pairs of a split; images without labels are named where the layout is plain."""
+    """Return the pairs of a split and, of a plain layout, a message for each image without labels."""
     if _detect(folder) != "plain":
         return read_pairs(folder), []
     missing: list[str] = []
@@ -252,40 +220,13 @@ def _pairs_and_gaps(folder: Path) -> tuple[list[Pair], list[str]]:
     return _match(found, folder / "labels", LABEL_ENDINGS, missing), missing
 
 
-def annotation_files(
-    folder: Path, names: Collection[str], endings: tuple[str, ...] = TRUTH_ENDINGS
-) -> dict[str, list[Path]]:
-    """Collect the files of a folder under the name of their image, sorted.
-
-    Parameters
-    ----------
-    folder : Path
-    names : collection of str
-        Names of the images.
-    endings : tuple of str
-        Of the files to take, in small letters.
-
-    Returns
-    -------
-    dict
-        From name to files. ``ID-A`` counts for ``ID``, unless there is an image ``ID-A``.
-    """
-    by_name: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in endings:
-            stem, dash, annotator = path.stem.rpartition("-")
-            is_one_of_several = dash and annotator.isdigit() and path.stem not in names
-            by_name[stem if is_one_of_several else path.stem].append(path)
-    return dict(by_name)
-
-
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
-    """Return files by their name without ending; two of one name are refused.
+    """Return files by their name without its ending.
 
     Raises
     ------
     ValueError
-        If two have one name.
+        If two files have the same name.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -295,31 +236,17 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def annotations_of(path: Path) -> tuple[Annotation, ...]:
-    """List what a file of ground truth holds: of a BSDS500 ``.mat`` several annotations, else one.
-
-    Raises
-    ------
-    ValueError
-        If a ``.mat`` holds no ground truth as BSDS500 has it.
-    """
-    ending = path.suffix.lower()
-    if ending == ".mat":
-        return tuple(Annotation(path, index, "cell") for index in range(_count_cells(path)))
-    return (Annotation(path, kind="csv" if ending == ".csv" else "picture"),)
-
-
 # -- layouts ---------------------------------------------------------------------------------------
 
 
 class Layout(NamedTuple):
-    """How a published set lies on disk."""
+    """How a published set is laid out on disk."""
 
     markers: Callable[[Path], list[Path]]
-    """Paths of which one is there if a split has this layout; a star in a name stands for anything."""
+    """Paths one of which exists if a split has this layout; a star in a name matches anything."""
 
     read: Callable[[Path], list[Pair]]
-    """What lists the pairs of a split."""
+    """Lists the pairs of a split."""
 
 
 def _detect(folder: Path) -> str:
@@ -359,33 +286,22 @@ def _read_bsds500(folder: Path) -> list[Pair]:
 
 
 def _nyuv2_files(folder: Path) -> list[Path]:
-    return [folder / NYUV2_FILE, folder.parent / NYUV2_FILE]
+    return [folder / nyuv2.FILE, folder.parent / nyuv2.FILE]
 
 
 def _read_nyuv2(folder: Path) -> list[Pair]:
     file = next(filter(Path.is_file, _nyuv2_files(folder)), None)
     if file is None:
         return _read_bsds500(folder)
-    with _open_hdf5(file) as arrays:
-        numbers: Iterable[int] = range(1, len(arrays["images"]) + 1)
+    numbers: Iterable[int] = range(1, nyuv2.count_images(file) + 1)
     if folder != file.parent:
-        numbers = _nyuv2_split(file.with_name("splits.mat"), folder.name)
+        numbers = nyuv2.read_split(file.with_name(nyuv2.SPLITS_FILE), folder.name)
     return [_nyuv2_pair(file, number - 1) for number in numbers]
 
 
 def _nyuv2_pair(file: Path, index: int) -> Pair:
-    # Named as the superpixel benchmark names its images.
+    # The superpixel benchmark names its images so.
     return Pair(f"{index + 1:08d}", file, (Annotation(file, index, "nyuv2"),), index)
-
-
-def _nyuv2_split(path: Path, name: str) -> list[int]:
-    """Numbers of the images of a split, from 1."""
-    if name not in ("train", "test"):
-        raise FileNotFoundError(f"the splits of NYUv2 are train and test, got {path.with_name(name)}")
-    if not path.is_file():
-        raise FileNotFoundError(f"which images of NYUv2 are for {name} says {path}, which is not there")
-    with _damage_in_a_sentence(path, f"a MATLAB file with {name}Ndxs"):
-        return [int(number) for number in _matlab(path, f"{name}Ndxs").ravel()]
 
 
 def _face_human_list(folder: Path) -> Path:
@@ -412,7 +328,7 @@ def _face_human_pair(listed: Path, name: str) -> Pair:
 
 
 def _mapillary_labels(folder: Path) -> list[Path]:
-    # v1.2 has the 66 classes that the set's paper describes.
+    # v1.2 has the 66 classes that the paper on the set describes.
     versions = [folder / "v1.2", folder / "v2.0"]
     if folder.name in ("training", "validation"):
         versions.append(folder)
@@ -447,7 +363,7 @@ LAYOUTS: dict[str, Layout] = {
     "nyuv2": Layout(lambda folder: _nyuv2_files(folder) + _ground_truths(folder), _read_nyuv2),
     "big": Layout(lambda folder: [folder / "*_gt.png"], _read_big),
 }
-"""The layouts by name, in the order in which they are looked for."""
+"""The layouts by name, in the order in which ``"auto"`` tries them."""
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -461,7 +377,7 @@ def _images_in(folder: Path) -> list[Path]:
 def _match(
     found: list[Path], folder: Path, endings: tuple[str, ...], missing: list[str] | None = None
 ) -> list[Pair]:
-    """Give every image the annotations of its name; one without is an error, or put down in `missing`."""
+    """Give every image the annotations of its name; one without is an error, or noted in `missing`."""
     files, first = annotation_files(folder, {path.stem for path in found}, endings), endings[0]
     for path in found:
         if path.stem not in files:
@@ -477,112 +393,3 @@ def _match(
         for path in found
         if path.stem in files
     ]
-
-
-# -- files -----------------------------------------------------------------------------------------
-
-
-def _decode_picture(path: Path, _index: int) -> Labels:
-    labels: Labels = images.read_labels(path)
-    return labels
-
-
-def _decode_blue(path: Path, _index: int) -> Labels:
-    """Read class ids as the authors of Face-Human do: the first channel in OpenCV's order."""
-    image = images.read_image(path)
-    ids: Labels = image.pixels if image.channel_axis is None else image.pixels[..., 2]
-    return ids
-
-
-def _decode_mask(path: Path, _index: int) -> Labels:
-    """Read a mask as 0 and 1, apart at half of what its type can say: its edges may be soft."""
-    image = images.read_image(path)
-    grey = image.pixels if image.channel_axis is None else image.pixels.max(axis=image.channel_axis)
-    largest = 1 if grey.dtype == bool else np.iinfo(grey.dtype).max
-    inside: Labels = (grey > largest // 2).astype(np.uint8)
-    return inside
-
-
-def _decode_csv(path: Path, _index: int) -> Labels:
-    with _damage_in_a_sentence(path, "a table of whole numbers with commas"):
-        return np.loadtxt(path, delimiter=",", dtype=np.int32, ndmin=2)
-
-
-def _decode_cell(path: Path, index: int) -> Labels:
-    """Read one annotation of BSDS500: a cell of ``groundTruth``, a struct with ``Segmentation``."""
-    with _damage_in_a_sentence(path, "a MATLAB file with groundTruth"):
-        cell = _matlab(path, "groundTruth").ravel()[index]
-        labels: Labels = cell["Segmentation"][0, 0]
-    return labels
-
-
-def _count_cells(path: Path) -> int:
-    """Count the annotations in a file of BSDS500 by its table of contents, without reading them."""
-    from scipy.io import whosmat
-
-    with _damage_in_a_sentence(path, "a MATLAB file with groundTruth"):
-        shapes = {name: shape for name, shape, _type in whosmat(path)}
-        return int(np.prod(shapes["groundTruth"]))
-
-
-def _matlab(path: Path, variable: str) -> NDArray[Any]:
-    from scipy.io import loadmat
-
-    values: NDArray[Any] = loadmat(path, variable_names=[variable])[variable]
-    return values
-
-
-def _decode_nyuv2(path: Path, index: int) -> Labels:
-    with _open_hdf5(path) as arrays:
-        classes, instances = arrays["labels"][index], arrays["instances"][index]
-    objects: Labels = classes.T.astype(np.int32) * INSTANCES_PER_CLASS + instances.T
-    return objects
-
-
-def _nyuv2_image(path: Path, index: int) -> NDArray[np.uint8]:
-    with _open_hdf5(path) as arrays:
-        pixels: NDArray[np.uint8] = arrays["images"][index]
-    return pixels.transpose(2, 1, 0)  # HDF5 has MATLAB's axes backwards: (C, W, H)
-
-
-_DECODERS: dict[str, Callable[[Path, int], Labels]] = {
-    "picture": _decode_picture,
-    "blue": _decode_blue,
-    "mask": _decode_mask,
-    "csv": _decode_csv,
-    "cell": _decode_cell,
-    "nyuv2": _decode_nyuv2,
-}
-
-
-@contextmanager
-def _open_hdf5(path: Path) -> Iterator[Any]:  # Any: h5py, which may be missing, stays in here
-    try:
-        h5py = import_module("h5py")
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{path} needs h5py, which is not installed; pip install h5py") from error
-    with _damage_in_a_sentence(path, "NYUv2's labelled set"), h5py.File(path, "r") as arrays:
-        yield arrays
-
-
-@contextmanager
-def _damage_in_a_sentence(path: Path, what: str) -> Iterator[None]:
-    from scipy.io.matlab import MatReadError
-
-    try:
-        yield
-    except (
-        LookupError,
-        MatReadError,
-        NotImplementedError,
-        OSError,
-        TypeError,
-        ValueError,
-        zlib.error,
-    ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path} cannot be read as {what}: {reason}") from error
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

@@ -1,7 +1,7 @@
-"""Files from elsewhere: complete and of the published hash, or not there at all.
+"""Downloads: a file is complete and has the published hash, or is not there at all.
 
-A file has one or more addresses, tried in order. What arrives is counted and hashed on its way into
-a temporary file, which gets its name only if size and SHA-256 are the published ones. Proxies and
+A file has one or more addresses, tried in order. Its bytes are counted and hashed on their way into a
+temporary file, which gets its name only if size and SHA-256 are the published ones. Proxies and
 certificates are those that requests finds in the environment.
 """
 
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     import requests
 
 SECURE = ("https://",)
-"""How an address in the network may begin, and what it redirects to; one of this machine is ``file://``."""
+"""How an address in the network, or one it redirects to, may begin. A local one begins with ``file://``."""
 
 CACHE_VARIABLE = "NAPARI_PCNET_CACHE"
 """The environment variable that names the cache folder."""
 
 TRIES = 3
-"""How often an address is asked whose connection broke."""
+"""How often an address is tried whose connection breaks."""
 
 PAUSE_S = 1.0
 TIMEOUT_S = 20.0
-"""How long a server may send nothing, before its answer and within it."""
+"""How long a server may stay silent, before its answer or within it."""
 
 CHUNK_BYTES = 1 << 16
 
 
 class DownloadError(OSError):
-    """No address gave the file; the message says why each did not, and what to do by hand."""
+    """No address gave the file; the message gives the reason for each, and what to do by hand."""
 
 
-class _NotServed(Exception):  # noqa: N818  # what an address did, as the end of a sentence about it
+class _NotServed(Exception):  # noqa: N818  # its message is the end of a sentence about an address
     """An address does not have the file."""
 
 
@@ -53,7 +53,7 @@ class _Dropped(_NotServed):
 
 
 def cache_folder() -> Path:
-    """Where downloaded files are kept: what `CACHE_VARIABLE` names, or the system's place for caches."""
+    """Return the folder of downloads: what `CACHE_VARIABLE` names, or the system's place for caches."""
     given = os.environ.get(CACHE_VARIABLE)
     if given:
         return Path(given).expanduser()
@@ -65,12 +65,12 @@ def cache_folder() -> Path:
 def fetch(
     path: Path, urls: Sequence[str], sha256: str, size_bytes: int, progress: Progress | None = None
 ) -> Path:
-    """Download a file, unless it is there already or another process is faster.
+    """Download a file, unless it is there already or another process gets it first.
 
     Parameters
     ----------
     path : Path
-        Where it is kept. Folders are made as needed; a file of another hash is replaced.
+        Where to keep it. Folders are made as needed; a file of another hash is replaced.
     urls : sequence of str
         Its addresses, ``https://`` or ``file://``, in the order in which to try them.
     sha256 : str
@@ -109,7 +109,7 @@ def fetch(
 
 
 class _Published:
-    """A file being written, of which size and hash are known beforehand."""
+    """A file being written whose size and hash are known beforehand."""
 
     def __init__(self, file: BinaryIO, sha256: str, size_bytes: int, progress: Progress | None) -> None:
         self.done_bytes = 0
@@ -127,7 +127,7 @@ class _Published:
             self._progress(self.done_bytes, self.size_bytes)
 
     def flush(self) -> None:
-        """Pooch asks for this after each chunk; here a file is flushed when it is closed."""
+        """Do nothing: pooch calls this after each chunk, and the file is flushed when it is closed."""
 
     def check(self) -> None:
         if self.done_bytes < self.size_bytes:
@@ -145,7 +145,7 @@ class _Published:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Let other processes that want this file wait."""
+    """Make other processes that want this file wait."""
     from filelock import FileLock
 
     lock = path.with_name(f".{path.name}.lock")
@@ -153,13 +153,13 @@ def _alone(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            # While it is held: who waits for it sees that it is gone, and makes a new one.
+            # While it is held: a process that waits for it notices that it is gone, and makes a new one.
             with suppress(OSError):  # an open file can't be removed on Windows; filelock does it there
                 lock.unlink()
 
 
 def _remove_remains(path: Path) -> None:
-    """Remove what a process left that was killed; none is at work, for this one holds the lock."""
+    """Remove what a killed process left; no other is at work, for this one holds the lock."""
     for part in path.parent.glob(f".{path.name}.*.part"):
         part.unlink()
 
@@ -245,7 +245,7 @@ def _get(url: str, published: _Published) -> None:
 
 
 def _problem(error: requests.exceptions.RequestException, published: _Published) -> _NotServed:
-    """Say as the end of a sentence what went wrong with an address, and whether to try again."""
+    """Return what went wrong with an address, as the end of a sentence; `_Dropped` if a retry may help."""
     from requests import exceptions
     from urllib3.exceptions import ReadTimeoutError
 

@@ -1,4 +1,4 @@
-"""Whole files or none: what is written appears under its name when it is complete; and a file's hash."""
+"""Files and folders that appear under their name only when they are complete; and a file's hash."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file under a temporary name beside it, then give it its own.
+    """Write a file under a temporary name beside its own, then rename it.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     FileNotFoundError
         If the folder does not exist.
     OSError
-        If it can't be written, a full disk included. Nothing is left behind, and what was there
-        under `path` stays.
+        If it can't be written, a full disk included. Nothing is left behind, and what was under
+        `path` stays.
     """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
@@ -43,12 +43,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Fill a folder under a temporary name beside it, then give it its own.
+    """Fill a folder under a temporary name beside its own, then rename it.
 
     Parameters
     ----------
     path : Path
-        Replaced, with all that is in it, if it exists. The folder it is in must exist.
+        Replaced with all its content if it exists. Its own folder must exist.
     write : callable
         ``write(folder)`` with an empty folder.
 
@@ -57,8 +57,8 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
     FileNotFoundError
         If the folder that `path` is in does not exist.
     OSError
-        If it can't be written, a full disk included. Nothing is left behind, and what was there
-        under `path` stays.
+        If it can't be written, a full disk included. Nothing is left behind, and what was under
+        `path` stays.
     """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
@@ -73,7 +73,7 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -95,7 +95,7 @@ def _put_in_place(made: Path, path: Path) -> None:
 def _delete(path: Path) -> None:
     if path.is_symlink() or path.is_file():
         path.unlink()
-    else:  # missing, or a folder; what of it can't be deleted does not make the new one wrong
+    else:  # missing, or a folder; a part that can't be deleted does no harm to the new one
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -1,7 +1,7 @@
 """Where a result comes from: command, commit, machine, versions and date, to be kept beside it.
 
-The machine is described by what decides speed. Its name and its user's name are nobody's business
-and stay out; the command keeps its paths as they were typed.
+The machine is described by what decides its speed. Its name and the name of its user stay out; the
+command keeps its paths as they were typed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PACKAGES = (
     "opencv-contrib-python-headless",
     "matplotlib",
 )
-"""Whose versions are noted: those that decide labels, scores and figures."""
+"""Packages whose versions are noted: they decide labels, scores and figures."""
 
 CPU_INFO = Path("/proc/cpuinfo")
 GIBIBYTE = 2**30
@@ -41,9 +41,9 @@ class Provenance:
     Attributes
     ----------
     command : str
-        As it could be typed into a shell again.
+        In a form that can be typed into a shell again.
     commit : str
-        Of the source tree, with "-dirty" if files were changed; empty where there is none.
+        Of the source tree, with "-dirty" if its files differ from the commit; empty outside a checkout.
     machine : str
         Processor, cores, memory and system.
     versions : mapping of str to str
@@ -60,12 +60,12 @@ class Provenance:
 
     @classmethod
     def of_this_run(cls, packages: Sequence[str] = PACKAGES) -> Provenance:
-        """Describe the process that asks.
+        """Describe this process.
 
         Parameters
         ----------
         packages : sequence of str
-            Names as pip knows them. One that is not installed is left out.
+            Names as pip knows them. A package that is not installed is left out.
         """
         return cls(
             command=_command(sys.argv),
@@ -76,7 +76,7 @@ class Provenance:
         )
 
     def as_text(self) -> str:
-        """Return a line each for command, commit, machine, versions and date."""
+        """Return one line for each of command, commit, machine, versions and date."""
         lines = {
             "command": self.command,
             "commit": self.commit or "unknown, the code is no checkout",
@@ -88,12 +88,12 @@ class Provenance:
 
     @property
     def versions_as_text(self) -> str:
-        """Return the versions in a line."""
+        """Versions in one line."""
         return ", ".join(f"{name} {number}" for name, number in self.versions.items())
 
     @property
     def environment(self) -> str:
-        """Eight digits that differ where the code, the machine or a version does."""
+        """Eight digits that differ if the code, the machine or a version differs."""
         facts = json.dumps([self.commit, self.machine, self.versions])
         return hashlib.sha256(facts.encode()).hexdigest()[:8]
 
@@ -103,9 +103,9 @@ class Provenance:
 
 
 def source_commit() -> str:
-    """Commit of the source tree the code runs from; '' where it is no checkout of this code."""
+    """Return the commit of the source tree that the code runs from; '' outside a checkout of this code."""
     try:
-        _git("ls-files", "--error-unmatch", Path(__file__).name)  # not a package within another checkout
+        _git("ls-files", "--error-unmatch", Path(__file__).name)  # fails in another checkout
         return _git("describe", "--always", "--dirty", "--abbrev=40")
     except (OSError, subprocess.CalledProcessError):
         return ""
@@ -119,9 +119,16 @@ def _git(*words: str) -> str:
 
 
 def _command(argv: Sequence[str]) -> str:
-    program = Path(argv[0])
-    name = f"python -m {program.parent.name}.{program.stem}" if program.suffix == ".py" else program.name
-    return f"{name} {shlex.join(argv[1:])}".strip()
+    return f"{_name_of(Path(argv[0]))} {shlex.join(argv[1:])}".strip()
+
+
+def _name_of(program: Path) -> str:
+    """Return a program as it is called: its name, or ``python -m`` and the last two names of a module."""
+    if program.suffix != ".py":
+        return program.name
+    names = program.with_suffix("").parts
+    module = names[-3:-1] if names[-1] == "__main__" else names[-2:]
+    return f"python -m {'.'.join(module)}"
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

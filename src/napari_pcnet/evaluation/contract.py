@@ -16,9 +16,11 @@ from skimage import data, measure
 
 from napari_pcnet.evaluation.pictures import draw_photograph
 from napari_pcnet.evaluation.tally import Tally
+from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.metrics import compactness
+from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
-from napari_pcnet.superpixels import PCNetHierarchy, pcnet_hierarchy, pcnet_superpixels
+from napari_pcnet.superpixels import pcnet_hierarchy, pcnet_superpixels
 
 Image = NDArray[Any]
 Labels = NDArray[np.integer[Any]]
@@ -41,14 +43,14 @@ LARGE_COUNT = 1000
 
 @dataclass(frozen=True)
 class ContractOptions:
-    """What is held against its promise."""
+    """What is measured."""
 
-    model: str = field(default="pcnet-v1", metadata={"help": "weights"})
+    model: str = field(default=Options.model, metadata={"help": "weights"})
     counts: tuple[int, ...] = field(
         default=(1, 2, 50, 100, 333, 1000, 2500, 5000), metadata={"help": "numbers of superpixels"}
     )
     windows: tuple[int, ...] = field(
-        default=(512, 1024), metadata={"help": "sides of windows to hold against one window"}
+        default=(512, 1024), metadata={"help": "sides of windows to compare with one window"}
     )
 
 
@@ -91,7 +93,7 @@ def _slivers(options: ContractOptions) -> Iterator[str]:
         image = random.integers(0, 256, (*shape, 3)).astype(np.uint8)
         largest = max(1, shape[0] * shape[1] // 16)
         tree = pcnet_hierarchy(image, max_segments=largest, model=options.model)
-        cut = [n for n in range(1, largest + 1) if len(np.unique(tree.tree.cut(n))) != n]
+        cut = [n for n in range(1, largest + 1) if len(np.unique(tree.trees[0].cut(n))) != n]
         asked = np.unique(np.geomspace(1, largest, 9).round().astype(int)).tolist()
         called = [n for n in asked if _problem(pcnet_superpixels(image, n, model=options.model), n)]
         yield (

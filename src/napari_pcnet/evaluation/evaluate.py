@@ -16,13 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.disk import images
-from napari_pcnet.disk.datasets import TRUTH_ENDINGS, Annotation, annotation_files, annotations_of, by_stem
+from napari_pcnet.disk import pictures
+from napari_pcnet.disk.annotations import TRUTH_ENDINGS, Annotation, annotation_files, annotations_of
+from napari_pcnet.disk.datasets import by_stem
 from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.formats import LABEL_SUFFIXES
+from napari_pcnet.disk.labels import read_labels
+from napari_pcnet.disk.output import check_output
 from napari_pcnet.evaluation.journal import DIGITS
 from napari_pcnet.evaluation.results import SCORES
 from napari_pcnet.metrics import Scores, score_annotations
 from napari_pcnet.progress import Progress
+from napari_pcnet.shapes import size_text
+from napari_pcnet.table import table_lines
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".zarr")
 TRUTHS = (*TRUTH_ENDINGS, ".zarr")
@@ -119,7 +125,7 @@ class _Case:
     image: Path | None
 
     def score(self, tolerance_px: int | None) -> Scored:
-        labels = images.read_labels(self.labels)
+        labels = read_labels(self.labels)
         annotations = [each for path in self.truths for each in annotations_of(path)]
         truths = [each.read() for each in annotations]
         for annotation, truth in zip(annotations, truths, strict=True):
@@ -130,7 +136,7 @@ class _Case:
 
     def _picture(self, path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
         """Read the picture as ``(H, W[, C])``."""
-        image = images.read_image(path)
+        image = pictures.read_image(path)
         pixels = np.asarray(image.pixels)
         if image.channel_axis is not None:
             pixels = np.moveaxis(pixels, image.channel_axis, -1)
@@ -144,7 +150,7 @@ def _check_shapes(
 ) -> None:
     if shape != other_shape:
         raise ValueError(
-            f"{labels} is {_size(shape)} pixels, but its {role} {other} is {_size(other_shape)}; "
+            f"{labels} is {size_text(shape)} pixels, but its {role} {other} is {size_text(other_shape)}; "
             "they must be the same"
         )
 
@@ -167,9 +173,9 @@ def _cases(options: EvaluateOptions) -> list[_Case]:
 
 
 def _cases_of_folders(labels: Path, truth: Path, image: Path | None) -> list[_Case]:
-    found = sorted(path for path in labels.iterdir() if path.suffix.lower() in images.LABEL_SUFFIXES)
+    found = sorted(path for path in labels.iterdir() if path.suffix.lower() in LABEL_SUFFIXES)
     if not found:
-        raise FileNotFoundError(f"{labels} holds no labels ({', '.join(images.LABEL_SUFFIXES)})")
+        raise FileNotFoundError(f"{labels} holds no labels ({', '.join(LABEL_SUFFIXES)})")
     truths = annotation_files(truth, by_stem(found), TRUTHS)
     pictures = {} if image is None else _pictures_in(image)
     for path in found:
@@ -203,7 +209,7 @@ def _check_output(path: Path, overwrite: bool, cases: Sequence[_Case]) -> None:
         raise ValueError(f"output {path} must end in .csv")
     if path.resolve() in {truth.resolve() for case in cases for truth in case.truths}:
         raise ValueError(f"output {path} is a truth; name another file")
-    images.check_output(path, (".csv",), overwrite)
+    check_output(path, (".csv",), overwrite)
 
 
 def _table(scored: Sequence[Scored]) -> str:
@@ -211,12 +217,8 @@ def _table(scored: Sequence[Scored]) -> str:
     if len(scored) > 1:
         every = [scores for each in scored for scores in each.scores]
         lines[f"mean over all {len(every)} annotations"] = tuple(every)
-    rows = [["", *SCORES], *([name, *_means(scores)] for name, scores in lines.items())]
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    return "\n".join(
-        name.ljust(first) + "".join(cell.rjust(width + 2) for cell, width in zip(cells, others, strict=True))
-        for name, *cells in rows
-    )
+    rows = table_lines(["", *SCORES], ([name, *_means(each)] for name, each in lines.items()), indent=0)
+    return "\n".join(rows)
 
 
 def _means(scores: Sequence[Scores]) -> list[str]:
@@ -247,7 +249,3 @@ def _cell(value: float | None) -> str:
     if value is None:
         return ""
     return str(value) if isinstance(value, int) else f"{value:.{DIGITS}g}"
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""One run of a method in a process of its own, which tells its time and its peak memory."""
+"""One run of a method in a process of its own, with its time and its peak memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from napari_pcnet.evaluation.method import Image, Method
+from napari_pcnet.evaluation.segmenter import Image, Segmenter
 
 WARM_UP_PX = 256
 WARM_UP_SEGMENTS = 16
@@ -34,7 +34,7 @@ class Run(NamedTuple):
     peak_bytes: int
 
 
-def run_afresh(method: Method, image: Image, count: int) -> Run | None:
+def run_afresh(method: Segmenter, image: Image, count: int) -> Run | None:
     """Run a method once in a fresh process; None if memory runs out, or the process is killed."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "image.npy")
@@ -46,7 +46,7 @@ def run_afresh(method: Method, image: Image, count: int) -> Run | None:
                 return None
 
 
-def _run_and_watch(method: Method, image_file: Path, count: int) -> Run:
+def _run_and_watch(method: Segmenter, image_file: Path, count: int) -> Run:
     """Time a run, and take its peak of memory beyond this process with its imports and the image."""
     for module in method.imports:
         import_module(module)
@@ -60,7 +60,7 @@ def _run_and_watch(method: Method, image_file: Path, count: int) -> Run:
     return Run(np.unique(labels).size, seconds, peak)
 
 
-def warm_up(method: Method, image: Image) -> None:
+def warm_up(method: Segmenter, image: Image) -> None:
     """Run a method on a small part, so that the next run pays for no imports and no weights."""
     method(np.ascontiguousarray(image[:WARM_UP_PX, :WARM_UP_PX]), WARM_UP_SEGMENTS)
 

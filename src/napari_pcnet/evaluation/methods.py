@@ -6,24 +6,25 @@ a file; a peer has a name of its own, see `peers`. Everything is in the image fr
 
 from __future__ import annotations
 
-import inspect
 import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from napari_pcnet import weights
 from napari_pcnet.disk import files
-from napari_pcnet.evaluation.method import Image, Labels, Method, Seams
 from napari_pcnet.evaluation.peers import PEERS
+from napari_pcnet.evaluation.segmenter import Image, Labels, Seams, Segmenter
 from napari_pcnet.geometry.grid import CELL, Grid, whole_strides
+from napari_pcnet.options import Method, Options
 
-Way = Literal["hierarchy", "lattice"]
+DEFAULT = f"{Options.model}/{Options.method}"
+"""Name of what `pcnet_superpixels` does by default."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class OurMethod:
     """
 
     model: str
-    way: Way = "hierarchy"
+    way: Method = Options.method
     name: str = ""
     compactness: float | None = None
     smoothing: float = 0.0
@@ -79,7 +80,7 @@ class OurMethod:
 # ------------------------------------------------------------------------------------- ours
 
 
-def ours(asked: OurMethod) -> Method:
+def ours(asked: OurMethod) -> Segmenter:
     """Return one of our ways as a method.
 
     Raises
@@ -91,13 +92,13 @@ def ours(asked: OurMethod) -> Method:
     return _divided(method, asked.divide) if asked.divide > 1 else method
 
 
-def _hierarchy(asked: OurMethod) -> Method:
+def _hierarchy(asked: OurMethod) -> Segmenter:
     """What `pcnet_superpixels` does by default, a call for each count."""
-    weight = _default_compactness() if asked.compactness is None else asked.compactness
+    weight = Options.compactness if asked.compactness is None else asked.compactness
     shape = f"compactness {weight:g}"
     if asked.smoothing:
         shape += f", smoothing {asked.smoothing:g}"
-    return Method(
+    return Segmenter(
         name=asked.heading,
         segment=partial(
             _pcnet, method="hierarchy", model=asked.model, compactness=weight, smoothing=asked.smoothing
@@ -107,10 +108,10 @@ def _hierarchy(asked: OurMethod) -> Method:
     )
 
 
-def _lattice(asked: OurMethod) -> Method:
+def _lattice(asked: OurMethod) -> Segmenter:
     """The paper's way to a count: the image resampled so that cells stay 16 pixels."""
     windows = f", {asked.windows} windows a side" if asked.windows else ""
-    return Method(
+    return Segmenter(
         name=asked.heading,
         segment=partial(_windowed, model=asked.model, windows=asked.windows),
         imports=("napari_pcnet.superpixels", "torch"),
@@ -119,9 +120,9 @@ def _lattice(asked: OurMethod) -> Method:
     )
 
 
-def _divided(method: Method, divide: int) -> Method:
+def _divided(method: Segmenter, divide: int) -> Segmenter:
     """Divide and conquer with a method: each part of the image for itself."""
-    return Method(
+    return Segmenter(
         name=method.name,
         segment=partial(_divide_and_conquer, method=method, divide=divide),
         imports=method.imports,
@@ -176,7 +177,7 @@ def _seams(cut: list[set[int]], lattice: list[set[int]]) -> Seams:
     return Seams((sorted(cut[0]), sorted(cut[1])), (rest[0], rest[1]))
 
 
-def _divide_and_conquer(image: Image, n_segments: int, method: Method, divide: int) -> Labels:
+def _divide_and_conquer(image: Image, n_segments: int, method: Segmenter, divide: int) -> Labels:
     if divide > min(image.shape[:2]):
         raise ValueError(f"divide must be at most the image's shorter side, {min(image.shape[:2])}")
     labels = np.empty(image.shape[:2], np.int64)
@@ -212,12 +213,6 @@ def _inner_edges(side: int, divide: int) -> list[int]:
     return [side * part // divide for part in range(1, divide)]
 
 
-def _default_compactness() -> float:
-    from napari_pcnet.superpixels import pcnet_hierarchy
-
-    return float(inspect.signature(pcnet_hierarchy).parameters["compactness"].default)
-
-
 def _weights_described(model: str) -> str:
     # The digest, since a file of one's own may change under its name.
     return f"{model} (sha256 {files.sha256_of(weights.locate(model))[:12]})"
@@ -228,7 +223,7 @@ def _weights_described(model: str) -> str:
 
 def known() -> tuple[str, ...]:
     """Names of all methods with shipped weights, ours first."""
-    shipped = [f"{record.name}/{way}" for record in weights.records() for way in get_args(Way)]
+    shipped = [f"{record.name}/{way}" for record in weights.records() for way in get_args(Method)]
     return (*shipped, *(peer.name for peer in PEERS))
 
 
@@ -242,7 +237,7 @@ def usual() -> tuple[str, ...]:
 class Choice:
     """The methods of one run: those that can run, and a sentence for each that can't."""
 
-    methods: tuple[Method, ...]
+    methods: tuple[Segmenter, ...]
     skipped: tuple[str, ...]
 
 
@@ -274,9 +269,9 @@ def choose(names: Sequence[str], asked: Sequence[OurMethod] = ()) -> Choice:
     return choice
 
 
-def _named(name: str) -> Method:
+def _named(name: str) -> Segmenter:
     model, slash, way = name.rpartition("/")
-    if slash and way in get_args(Way):
+    if slash and way in get_args(Method):
         return ours(OurMethod(model, "lattice" if way == "lattice" else "hierarchy"))
     for peer in PEERS:
         if peer.name == name:
@@ -284,7 +279,7 @@ def _named(name: str) -> Method:
     raise ValueError(f"no method is called {name!r}; there are {', '.join(known())}, and FILE/hierarchy")
 
 
-def available(methods: Sequence[Method]) -> Choice:
+def available(methods: Sequence[Segmenter]) -> Choice:
     """Part the methods that can run from those whose packages are missing."""
     missing = [method.missing() for method in methods]
     return Choice(

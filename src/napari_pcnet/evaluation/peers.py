@@ -1,4 +1,4 @@
-"""The peers: superpixel methods that people use today, each at the settings its entry tells.
+"""The peers: superpixel methods that people use today, each at the settings that its entry names.
 
 To add one, write its function and its entry in `PEERS`. `image` is (H, W, 3) uint8 RGB, labels are
 (H, W) integers. Packages are imported when a method first runs.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_pcnet.evaluation.method import Image, Labels, Method
+from napari_pcnet.evaluation.segmenter import Image, Labels, Segmenter
 from napari_pcnet.geometry.grid import Grid
 
 
@@ -138,23 +140,82 @@ def _region_size_px(image: Image, n_segments: int) -> int:
     return max(round(math.sqrt(image.shape[0] * image.shape[1] / n_segments)), 1)
 
 
-def _of_skimage(name: str, compactness: float) -> Method:
+# ------------------------------------------------------------------------------------ nested
+
+
+def _higra_watershed(image: Image, n_segments: int) -> Labels:
+    """Hierarchical watershed by area, of the distance in CIELAB between 4-adjacent pixels.
+
+    The gradient is that of Perret, Cousty, Guimaraes and Maia, *Evaluation of Hierarchical
+    Watersheds*, 2018.
+    """
+    import higra
+
+    graph, colours = _pixel_graph(image)
+    gradient = higra.weight_graph(graph, colours, higra.WeightFunction.L2)
+    tree, altitudes = higra.watershed_hierarchy_by_area(graph, gradient, canonize_tree=False)
+    return _cut(tree, altitudes, n_segments)
+
+
+def _higra_ward(image: Image, n_segments: int) -> Labels:
+    """Binary partition tree of the pixels' CIELAB colours by Ward's linkage."""
+    import higra
+
+    graph, colours = _pixel_graph(image)
+    tree, altitudes = higra.binary_partition_tree_ward_linkage(graph, colours, altitude_correction="max")
+    return _cut(tree, altitudes, n_segments)
+
+
+# A graph and a tree of higra, which has no types.
+def _pixel_graph(image: Image) -> tuple[Any, NDArray[np.float64]]:
+    """Return the 4-adjacency graph of an image and the CIELAB colour of each pixel, (H W, 3)."""
+    import higra
+    from skimage.color import rgb2lab
+
+    return higra.get_4_adjacency_graph(image.shape[:2]), rgb2lab(image).reshape(-1, 3)
+
+
+def _cut(tree: Any, altitudes: NDArray[np.float64], n_segments: int) -> Labels:
+    """Undo the last merges of a binary tree until there are `n_segments` regions, no more and no less.
+
+    Merges of equal altitude would all be undone at once; those with the higher number go first.
+    """
+    import higra
+
+    pixels = tree.num_leaves()
+    order = np.lexsort((np.arange(altitudes.size), altitudes))
+    merges = order[order >= pixels]
+    ranks = np.zeros(altitudes.size)  # of a leaf 0
+    ranks[merges] = np.arange(1, merges.size + 1)
+    labels = higra.labelisation_horizontal_cut_from_num_regions(tree, ranks, min(n_segments, pixels))
+    return np.asarray(labels, np.int64)
+
+
+# -------------------------------------------------------------------------------------- list
+
+
+def _of_skimage(name: str, compactness: float) -> Segmenter:
     segment = partial(_skimage_slic, compactness=compactness)
     settings = f"compactness {compactness:g}"
-    return Method(name, segment, ("skimage.segmentation",), "scikit-image", settings)
+    return Segmenter(name, segment, ("skimage.segmentation",), "scikit-image", settings)
 
 
-def _of_opencv(name: str, segment: Callable[[Image, int], Labels], settings: str) -> Method:
+def _of_opencv(name: str, segment: Callable[[Image, int], Labels], settings: str) -> Segmenter:
     lab = f"8-bit Lab, {OPENCV_ITERATIONS} iterations, {settings}"
-    return Method(name, segment, ("cv2.ximgproc",), "opencv-contrib-python-headless", lab)
+    return Segmenter(name, segment, ("cv2.ximgproc",), "opencv-contrib-python-headless", lab)
+
+
+def _of_higra(name: str, segment: Callable[[Image, int], Labels], settings: str) -> Segmenter:
+    graph = f"{settings}, CIELAB, 4-adjacent pixels, cut to exactly n"
+    return Segmenter(name, segment, ("higra", "skimage.color"), "higra scikit-image", graph)
 
 
 _RULER = f"ruler {OPENCV_RULER:g}, connectivity {OPENCV_MIN_ELEMENT_PERCENT} %"
 
-PEERS: tuple[Method, ...] = (
+PEERS: tuple[Segmenter, ...] = (
     _of_skimage("skimage-slic-10", 10),
     _of_skimage("skimage-slic-20", 20),
-    Method(
+    Segmenter(
         "skimage-felzenszwalb",
         _skimage_felzenszwalb,
         ("skimage.segmentation",),
@@ -175,15 +236,17 @@ PEERS: tuple[Method, ...] = (
         _opencv_seeds,
         f"{SEEDS_LEVELS} levels, prior {SEEDS_PRIOR}, {SEEDS_BINS} bins",
     ),
-    Method(
+    Segmenter(
         "fast-slic",
         _fast_slic,
         ("fast_slic",),
-        # Its setup.py imports numpy and cython before it has said that it needs them.
+        # Its setup.py imports numpy and cython before it has declared them.
         "--no-build-isolation fast-slic, after cython, numpy and setuptools",
         f"compactness {FAST_SLIC_COMPACTNESS}",
     ),
-    Method(
+    _of_higra("higra-watershed", _higra_watershed, "hierarchical watershed by area"),
+    _of_higra("higra-ward", _higra_ward, "binary partition tree, Ward linkage"),
+    Segmenter(
         "snic",
         _snic,
         ("pysnic.algorithms.snic",),

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.evaluation.method import Image
+from napari_pcnet.evaluation.segmenter import Image
 
 BLOCK_PX = 816
 """Side of the photographs that a drawn image is put together from."""

@@ -1,6 +1,6 @@
 """How time and memory grow with the side of a square image: the paper's Fig. 1.
 
-Each method segments each image in a fresh process, which tells its time and its peak memory beyond
+Each method segments each image in a fresh process, which measures its time and its peak memory beyond
 the image and its imports. A run lives in a folder: ``results.csv`` (what a run resumes from),
 ``table.txt``, and ``scale.png``.
 """
@@ -8,7 +8,7 @@ the image and its imports. A run lives in a folder: ``results.csv`` (what a run 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -16,12 +16,13 @@ from pathlib import Path
 from napari_pcnet.evaluation.costs import Case, Log
 from napari_pcnet.evaluation.folder import held, write_table
 from napari_pcnet.evaluation.fresh import Run, run_afresh
-from napari_pcnet.evaluation.method import Method
-from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
+from napari_pcnet.evaluation.methods import DEFAULT, Choice, OurMethod, choose
 from napari_pcnet.evaluation.pictures import draw_photograph
+from napari_pcnet.evaluation.segmenter import Segmenter
 from napari_pcnet.evaluation.tally import Tally
 from napari_pcnet.geometry.grid import CELL
 from napari_pcnet.progress import Progress
+from napari_pcnet.table import table_lines
 
 PLOT = "scale.png"
 TURN = "fresh process"
@@ -42,7 +43,7 @@ class ScaleOptions:
         },
     )
     methods: tuple[str, ...] = field(
-        default=("pcnet-v1/hierarchy", "skimage-slic-10", "opencv-slic"),
+        default=(DEFAULT, "skimage-slic-10", "opencv-slic"),
         metadata={"help": "the first is held against the others; names as benchmark quality has them"},
     )
     ours: tuple[OurMethod, ...] = field(default=(), metadata={"flag": False})
@@ -88,7 +89,7 @@ def main_scale(options: ScaleOptions, progress: Progress) -> str:
 
 def compare(choice: Choice, options: ScaleOptions, progress: Progress) -> str:
     """Measure these methods, write and return their table, and draw it."""
-    import_module("napari_pcnet.evaluation.plots")  # a missing matplotlib is said before the work
+    import_module("napari_pcnet.evaluation.plots.scale")  # a missing matplotlib is named before the work
 
     tally = Tally(progress, len(choice.methods) * len(options.sides))
     with held(options.output) as results_file:
@@ -100,7 +101,7 @@ def compare(choice: Choice, options: ScaleOptions, progress: Progress) -> str:
 
 def _written(choice: Choice, options: ScaleOptions, log: Log) -> str:
     """Write the table and the plot of what was measured, and return the table."""
-    from napari_pcnet.evaluation.plots import ScalePoint, draw_scale
+    from napari_pcnet.evaluation.plots.scale import ScalePoint, draw_scale
 
     runs = {
         method.name: [_found(method, side, options, log) for side in options.sides]
@@ -120,7 +121,7 @@ def _written(choice: Choice, options: ScaleOptions, log: Log) -> str:
     return text
 
 
-def _measure(methods: Sequence[Method], side: int, options: ScaleOptions, log: Log, tally: Tally) -> None:
+def _measure(methods: Sequence[Segmenter], side: int, options: ScaleOptions, log: Log, tally: Tally) -> None:
     case, image = options.case(side), None
     for method in methods:
         if log.find(method, case, TURN) is not None:
@@ -134,7 +135,7 @@ def _measure(methods: Sequence[Method], side: int, options: ScaleOptions, log: L
         tally.step()
 
 
-def _found(method: Method, side: int, options: ScaleOptions, log: Log) -> Run | None:
+def _found(method: Segmenter, side: int, options: ScaleOptions, log: Log) -> Run | None:
     """Return a run that was measured, or None if it ran out of memory."""
     numbers = log.find(method, options.case(side), TURN)
     if numbers is None or math.isnan(numbers["seconds"]):
@@ -142,15 +143,14 @@ def _found(method: Method, side: int, options: ScaleOptions, log: Log) -> Run | 
     return Run(int(numbers["K"]), numbers["seconds"], int(numbers["peak_bytes"]))
 
 
-def _table(runs: dict[str, list[Run | None]], options: ScaleOptions) -> Iterator[str]:
-    width = max(20, *(len(name) + 1 for name in runs))
-    yield "image side in pixels; seconds and peak GiB, each also as a multiple of the first line's"
-    header = "".join(f"{side:>36}" for side in options.sides)
-    yield f"  {'':<{width}}{header}"
+def _table(runs: dict[str, list[Run | None]], options: ScaleOptions) -> list[str]:
     first = next(iter(runs.values()))
-    for name, own in runs.items():
-        cells = [_cell(run, reference) for run, reference in zip(own, first, strict=True)]
-        yield f"  {name:<{width}}" + "".join(f"{cell:>36}" for cell in cells)
+    rows = [
+        [name, *(_cell(run, reference) for run, reference in zip(own, first, strict=True))]
+        for name, own in runs.items()
+    ]
+    title = "image side in pixels; seconds and peak GiB, each also as a multiple of the first line's"
+    return [title, *table_lines(["", *map(str, options.sides)], rows)]
 
 
 def _cell(run: Run | None, first: Run | None) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,11 +22,12 @@ import numpy as np
 from napari_pcnet.evaluation.costs import Case, Log
 from napari_pcnet.evaluation.folder import held, write_table
 from napari_pcnet.evaluation.fresh import run_afresh, warm_up
-from napari_pcnet.evaluation.method import Image, Method
-from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
+from napari_pcnet.evaluation.methods import DEFAULT, Choice, OurMethod, choose
 from napari_pcnet.evaluation.pictures import draw_photograph, shape_of
+from napari_pcnet.evaluation.segmenter import Image, Segmenter
 from napari_pcnet.evaluation.tally import Tally
 from napari_pcnet.progress import Progress
+from napari_pcnet.table import table_lines
 
 MEBIBYTE = 2**20
 
@@ -46,7 +47,7 @@ class SpeedOptions:
         default=(1_000, 10_000), metadata={"help": "numbers of superpixels to ask for"}
     )
     methods: tuple[str, ...] = field(
-        default=("pcnet-v1/hierarchy", "skimage-slic-10", "opencv-slic"),
+        default=(DEFAULT, "skimage-slic-10", "opencv-slic"),
         metadata={"help": "the first is held against the others; names as benchmark quality has them"},
     )
     ours: tuple[OurMethod, ...] = field(default=(), metadata={"flag": False})
@@ -116,7 +117,10 @@ def compare(choice: Choice, options: SpeedOptions, progress: Progress) -> str:
         blocks = []
         for case in cases:
             costs = clock.measure(case, options.repetitions, options.memory)
-            title = f"{case.size}, n = {case.request}, median of {options.repetitions} turns"
+            title = (
+                f"{case.size}, n = {case.request}, median of {options.repetitions} turns; "
+                "time and memory as multiples of the first line's"
+            )
             blocks.append("\n".join([title, *_table(costs)]))
         described = [f"{each.name}: {each.described()}" for each in choice.methods]
         text = "\n\n".join([*blocks, "\n".join([*described, *choice.skipped])])
@@ -130,7 +134,7 @@ def compare(choice: Choice, options: SpeedOptions, progress: Progress) -> str:
 class _Clock:
     """Lets methods take turns, and remembers what was measured."""
 
-    def __init__(self, methods: Sequence[Method], log: Log, tally: Tally) -> None:
+    def __init__(self, methods: Sequence[Segmenter], log: Log, tally: Tally) -> None:
         self.methods, self.log, self.tally = methods, log, tally
         self._warm: set[str] = set()
 
@@ -149,7 +153,7 @@ class _Clock:
                 self.tally.step()
         return [self._cost(method, case, turns, memory) for method in self.methods]
 
-    def _run(self, method: Method, case: Case, turn: str, image: Image) -> None:
+    def _run(self, method: Segmenter, case: Case, turn: str, image: Image) -> None:
         if turn == MEMORY:
             run = run_afresh(method, image, case.request)
             self.log.write(method, case, turn, peak_bytes=math.nan if run is None else run.peak_bytes)
@@ -162,7 +166,7 @@ class _Clock:
         seconds = time.perf_counter() - start
         self.log.write(method, case, turn, seconds=seconds, K=np.unique(labels).size)
 
-    def _cost(self, method: Method, case: Case, turns: Sequence[str], memory: bool) -> Cost:
+    def _cost(self, method: Segmenter, case: Case, turns: Sequence[str], memory: bool) -> Cost:
         runs = [numbers for turn in turns if (numbers := self.log.find(method, case, turn))]
         peak = self.log.find(method, case, MEMORY) if memory else None
         return Cost(
@@ -176,18 +180,24 @@ class _Clock:
 # ------------------------------------------------------------------------------ the table
 
 
-def _table(costs: Sequence[Cost]) -> Iterator[str]:
-    width = max(18, *(len(cost.method) + 1 for cost in costs))
-    columns = f"{'K':>7}{'seconds':>9}{'MiB':>8}{'time':>8}{'(range)':>16}{'memory':>8}"
-    yield f"  {'':<{width}}{columns}  as multiples of the first line's"
-    for cost in costs:
-        ratios = [own / first for own, first in zip(cost.seconds, costs[0].seconds, strict=True)]
-        span = f"({min(ratios):.2f} to {max(ratios):.2f})"
-        memory = "-" if math.isnan(cost.peak_bytes) else f"{cost.peak_bytes / MEBIBYTE:.0f}"
-        yield (
-            f"  {cost.method:<{width}}{cost.superpixels:>7}{cost.median_s:>9.2f}{memory:>8}"
-            f"{statistics.median(ratios):>8.2f}{span:>16}{_memory_ratio(cost, costs[0]):>8}"
-        )
+HEAD = ("", "K", "seconds", "MiB", "time", "(range)", "memory")
+
+
+def _table(costs: Sequence[Cost]) -> list[str]:
+    return table_lines(HEAD, (_row(cost, costs[0]) for cost in costs))
+
+
+def _row(cost: Cost, first: Cost) -> list[str]:
+    ratios = [own / other for own, other in zip(cost.seconds, first.seconds, strict=True)]
+    return [
+        cost.method,
+        str(cost.superpixels),
+        f"{cost.median_s:.2f}",
+        "-" if math.isnan(cost.peak_bytes) else f"{cost.peak_bytes / MEBIBYTE:.0f}",
+        f"{statistics.median(ratios):.2f}",
+        f"({min(ratios):.2f} to {max(ratios):.2f})",
+        _memory_ratio(cost, first),
+    ]
 
 
 def _memory_ratio(cost: Cost, first: Cost) -> str:

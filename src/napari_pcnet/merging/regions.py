@@ -21,7 +21,7 @@ STRIP_ROWS = 64
 
 
 @dataclass(frozen=True)
-class Regions:
+class RegionTable:
     """Region table and adjacency graph.
 
     Attributes
@@ -65,7 +65,7 @@ def gather(
     names: NDArray[np.int64],
     cells: NDArray[np.int32],
     boundary: NDArray[np.floating] | None = None,
-) -> Regions:
+) -> RegionTable:
     """Gather what one window contributes.
 
     Parameters
@@ -87,7 +87,7 @@ def gather(
 
     Returns
     -------
-    Regions
+    RegionTable
         One row for each of the `n` pieces; those without a pixel in the core have area 0.
     """
     number, inner = len(names), ids[core]
@@ -101,15 +101,15 @@ def gather(
             area += counts
             colour = sums if top == origin.top else colour + sums
         rim, edges, border, strength = outlines.result()
-    return Regions(names, cells, area[:-1], colour[:-1], rim, edges, border, strength)
+    return RegionTable(names, cells, area[:-1], colour[:-1], rim, edges, border, strength)
 
 
-def merge(parts: Sequence[Regions]) -> tuple[Regions, list[NDArray[np.int64]]]:
+def merge(parts: Sequence[RegionTable]) -> tuple[RegionTable, list[NDArray[np.int64]]]:
     """Merge what windows gathered into one table.
 
     Returns
     -------
-    Regions
+    RegionTable
         Rows in raster order of the first pixel.
     list of (n,) int64 array
         For each window, the row of each of its pieces; -1 for those that have no pixel in a core.
@@ -138,7 +138,7 @@ def merge(parts: Sequence[Regions]) -> tuple[Regions, list[NDArray[np.int64]]]:
     np.add.at(sums, which, lines)
     edges = np.column_stack(np.divmod(codes, len(names)))
     area, rim, colour = table[:, 0], table[:, 1:3], table[:, 3:]
-    return Regions(names, cells, area, colour, rim, edges, sums[:, :2], sums[:, 2:]), lookups
+    return RegionTable(names, cells, area, colour, rim, edges, sums[:, :2], sums[:, 2:]), lookups
 
 
 def _sums(
@@ -236,3 +236,15 @@ def _codes(u: NDArray[np.integer], v: NDArray[np.integer], number: int) -> NDArr
     low, high = np.minimum(u, v).astype(np.int64), np.maximum(u, v).astype(np.int64)
     codes: NDArray[np.int64] = low * number + high
     return codes
+
+
+def look_up(
+    table: NDArray[np.integer], ids: NDArray[np.int32], out: NDArray[np.integer] | None = None
+) -> NDArray[np.integer]:
+    """Replace every id ``(H, W)`` by its entry in a table, and -1 by the last entry."""
+    if out is None:
+        out = np.empty(ids.shape, table.dtype)
+    for start in range(0, len(ids), STRIP_ROWS):
+        rows = slice(start, start + STRIP_ROWS)
+        np.take(table, ids[rows], out=out[rows], mode="wrap")
+    return out

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from napari_pcnet.merging.connectivity import number_by_first
+from napari_pcnet.options import Options
 
 STEPS_PER_OCTAVE = 8
 """Fineness in which costs are compared."""
@@ -162,14 +163,14 @@ class Round:
         )
         return np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")
 
-    def cost(self, compactness: float, classifier: MergeClassifier | None) -> NDArray[np.float64]:
+    def cost(self, options: Options, classifier: MergeClassifier | None) -> NDArray[np.float64]:
         """Cost of merging each pair."""
         weight = self.smaller * self.larger / (self.smaller + self.larger)
         if classifier is None:
             apart = self.colour + BOUNDARY_WEIGHT * self.boundary
         else:
             apart = COLOUR_SHARE * self.colour + CLASSIFIER_WEIGHT * classifier(self.edge_features)
-        result: NDArray[np.float64] = weight * (apart + compactness**2 * (self.shape + EVENNESS))
+        result: NDArray[np.float64] = weight * (apart + options.compactness**2 * (self.shape + EVENNESS))
         return result
 
 
@@ -249,7 +250,7 @@ def build(
     features: Features,
     edges: NDArray[np.int64],
     border: NDArray[np.float64],
-    compactness: float,
+    options: Options,
     strength: NDArray[np.float64] | None = None,
     classifier: MergeClassifier | None = None,
     observer: Observer | None = None,
@@ -263,8 +264,8 @@ def build(
         Regions that touch, the smaller first, each pair once.
     border : (e,) float64 array
         Length of the border that they share, as `Features.perimeter`.
-    compactness : float
-        The weight ``m`` of shape against colour.
+    options : Options
+        `compactness` is the weight ``m`` of shape against colour.
     strength : (e,) float64 array, optional
         Integral of the boundary probability along each border, from 0 to its length.
     classifier : MergeClassifier, optional
@@ -288,7 +289,7 @@ def build(
         here = state.compare(edges, border, strength)
         if observer is not None:
             observer.before(here)
-        cost = here.cost(compactness, classifier)
+        cost = here.cost(options, classifier)
         chosen = _cheapest_of_both(edges, cost, len(state.area))
         pairs = edges[chosen]
         merges.append(state.node[pairs])

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,9 +29,9 @@ from napari_pcnet.merging import connectivity, regions
 from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
 from napari_pcnet.network.model import ConvBlock, PCNet, Trunk, channels_last
 from napari_pcnet.network.reach import halo_of, needed
+from napari_pcnet.options import Precision
 from napari_pcnet.progress import Progress
 
-Precision = Literal["auto", "float64", "float32", "bfloat16", "float16"]
 WindowDone = Callable[[Window, NDArray[np.int32]], None]
 """``window_done(window, ids)``: the regions of a window of the image, ``(h, w)``, -1 outside the mask."""
 
@@ -83,7 +83,7 @@ class Base:
     ----------
     ids : (H, W) int32 array
         Row of each pixel's region in `regions`, -1 outside the mask.
-    regions : Regions
+    regions : RegionTable
     grid : Grid
     core_shape : tuple of int
         Rows and columns of the windows' cores, in work pixels.
@@ -94,7 +94,7 @@ class Base:
     """
 
     ids: NDArray[np.int32]
-    regions: regions.Regions
+    regions: regions.RegionTable
     grid: Grid
     core_shape: tuple[int, int]
     timings: dict[str, float] = field(default_factory=dict)
@@ -384,14 +384,15 @@ def _segment(
     assert ids is not None
     started = time.perf_counter()
     table, lookups = regions.merge(parts)
-    look_up(np.concatenate(lookups).astype(np.int32), ids, out=ids)
+    rows = np.append(np.concatenate(lookups), connectivity.OUTSIDE).astype(np.int32)
+    regions.look_up(rows, ids, out=ids)
     predictor.timings["table"] += time.perf_counter() - started
     return _base(ids, table, grid, core_shape, predictor)
 
 
 def _base(
     ids: NDArray[np.int32],
-    table: regions.Regions,
+    table: regions.RegionTable,
     grid: Grid,
     core_shape: tuple[int, int],
     predictor: Predictor,
@@ -433,22 +434,6 @@ def _crop(values: Tensor, have: Sequence[slice], need: Sequence[slice]) -> Tenso
     """Cut the rows and columns `need` out of a tensor that holds those of `have`."""
     rows, columns = (slice(n.start - h.start, n.stop - h.start) for n, h in zip(need, have, strict=True))
     return values[:, :, rows, columns]
-
-
-def look_up(
-    table: NDArray[np.integer],
-    ids: NDArray[np.int32],
-    outside: int = -1,
-    out: NDArray[np.integer] | None = None,
-) -> NDArray[np.integer]:
-    """Replace every id by its entry in a table, and negative ids by `outside`."""
-    extended = np.append(table, np.asarray(outside, table.dtype))  # -1 is the last one
-    if out is None:
-        out = np.empty(ids.shape, table.dtype)
-    for start in range(0, len(ids), regions.STRIP_ROWS):
-        rows = slice(start, start + regions.STRIP_ROWS)
-        np.take(extended, ids[rows], out=out[rows], mode="wrap")
-    return out
 
 
 def _fused(model: PCNet) -> PCNet:

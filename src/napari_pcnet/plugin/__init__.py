@@ -1,1 +1,1 @@
-"""What napari shows of the package: the only room that may know napari, Qt and magicgui."""
+"""The napari plugin: the only part of the package that may import napari, Qt and magicgui."""

@@ -1,4 +1,4 @@
-"""What napari's menus and command palette offer: the widget's actions, without a look for the button."""
+"""Commands for napari's menus and command palette: they do what the widget's buttons do."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ WIDGET = "PCNet superpixels"
 
 
 def widget_of(viewer: napari.viewer.Viewer) -> SuperpixelsWidget:
-    """Return the dock widget of a viewer, opened if it is not."""
+    """Return the dock widget of a viewer; open it if it is closed."""
     widget: SuperpixelsWidget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)[1]
     return widget
 
 
 def run(viewer: napari.viewer.Viewer) -> None:
-    """Segment what the widget has chosen."""
+    """Segment what is chosen in the widget."""
     widget_of(viewer).run()
 
 

@@ -1,7 +1,7 @@
-"""Superpixels in files that keep the record of their run: napari's reader and writer of ours.
+"""Files of superpixels that keep the record of their run: the plugin's reader and writer.
 
-napari's own writers keep the labels alone. Ours put the record and the placement of the layer into the
-file (.tif) or folder (.zarr), so that it can be opened where it lay, and run again.
+napari's own writers keep only the labels. Ours put the record and the placement of the layer into the
+file (.tif) or folder (.zarr), so that it opens where it was, and can be run again.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_pcnet.disk import images
-from napari_pcnet.plugin.result import KEY
+from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
+from napari_pcnet.plugin.metadata import KEY
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 LayerData = tuple[Any, dict[str, Any], str]
 
 PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-"""What a file keeps of a layer beside its data, features and record."""
+"""The options of a layer that a file keeps, with its data, features and record."""
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
     """Return a reader if the file holds superpixels with their record."""
-    if not isinstance(path, str) or not Path(path).exists() or images.read_notes(path) is None:
+    if not isinstance(path, str) or not Path(path).exists() or read_notes(path) is None:
         return None
     return read
 
 
 def read(path: str) -> list[LayerData]:
-    """Read superpixels as a Labels layer with its record and its place."""
-    notes = images.read_notes(path) or {}
-    labels = images.read_labels(path).astype(np.int32)
+    """Read superpixels as a Labels layer with its record and its placement."""
+    notes = read_notes(path) or {}
+    labels = read_labels(path).astype(np.int32)
     placement = notes.get("layer", {})
     options = {name: _listed(placement[name]) for name in PLACEMENT if name in placement}
     if any(len(options.get(name, labels.shape)) != labels.ndim for name in ("scale", "translate")):
@@ -49,7 +49,7 @@ def read(path: str) -> list[LayerData]:
 
 
 def write(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
-    """Write a Labels layer with its record and its place; a name without an ending becomes a tif."""
+    """Write a Labels layer with its record and its placement; a name without a suffix becomes a tif."""
     target = Path(path) if Path(path).suffix else Path(f"{path}.tif")
     levels = data if meta.get("multiscale") else [data]
     notes = dict(meta.get("metadata", {}).get(KEY, {}))
@@ -57,7 +57,7 @@ def write(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     features = meta.get("features")
     if features is not None and len(features):
         notes["features"] = {str(column): np.asarray(features[column]).tolist() for column in features}
-    images.write_labels(target, np.asarray(levels[0]), overwrite=True, notes=notes)
+    write_labels(target, np.asarray(levels[0]), overwrite=True, notes=notes)
     return [str(target)]
 
 
@@ -77,7 +77,7 @@ def open_in(viewer: ViewerModel, path: str) -> Labels:
 
 
 def _plain(value: Any) -> Any:
-    """A layer's option in types that JSON knows."""
+    """A layer's option in JSON types."""
     if isinstance(value, str | int | float):
         return value
     if isinstance(value, np.ndarray):

@@ -1,7 +1,7 @@
-"""A preview of what lies on the screen, made anew while one looks around or changes a setting.
+"""A preview of what is on the screen, made anew while one looks around or changes a setting.
 
-It sees the visible part at no more than `PREVIEW_PX` pixels, so it comes within about a second; from
-farther away these are every second pixel, every third and so on, and the run itself will be finer.
+It takes at most `PREVIEW_PX` pixels of the visible part, so that it comes within about a second. Farther
+away it takes every second pixel, every third and so on, and the run itself is finer.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_pcnet.geometry.estimate import estimate
-from napari_pcnet.plugin.layers import Source
-from napari_pcnet.plugin.work import Job
+from napari_pcnet.plugin.boxes import single_shot
+from napari_pcnet.plugin.jobs import Job
+from napari_pcnet.plugin.roi import RegionOfInterest
+from napari_pcnet.plugin.source import Source, overlap
+from napari_pcnet.plugin.view import View
 from napari_pcnet.record import RunRecord
 
 if TYPE_CHECKING:
@@ -27,11 +30,11 @@ if TYPE_CHECKING:
 NAME = "PCNet preview"
 PREVIEW_PX = 1 << 20
 WORK_PX = 3 << 19
-"""Most pixels that the network looks at for a preview, enlargement included, as far as steps can do it."""
+"""Most pixels that the network looks at for a preview, enlargement included, where a step achieves that."""
 
 MAX_STEP = 64
 WAIT_MS = 150
-"""How long nothing must have changed before a preview is made."""
+"""How long nothing may have changed before a preview is made."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,39 @@ class Preview:
     record : RunRecord
         Its crop is the visible part, its count that of the part.
     mask : callable or None
-        As `layers.Region.mask`, of the crop.
+        As `RegionOfInterest.mask`, of the visible part.
     """
 
     source: Source
     record: RunRecord
     mask: Callable[[], NDArray[np.bool_]] | None = None
+
+    @classmethod
+    def in_view(
+        cls, view: View, source: Source, region: RegionOfInterest, record: RunRecord
+    ) -> Preview | None:
+        """The part of a run that is in view, with its share of the superpixels; None if nothing is."""
+        whole, visible = region.window(source), view.window(source)
+        part = None if visible is None else overlap(visible, whole)
+        if part is None:
+            return None
+        share = part.shape[0] * part.shape[1] / (whole.shape[0] * whole.shape[1])
+        record = replace(
+            record,
+            n_segments=max(1, round(record.n_segments * share)),
+            plane=source.plane_at(view.point) if source.has_planes else None,
+            crop=(part.top, part.left, part.bottom, part.right),
+            mask=None,
+        )
+        mask = region.mask
+        if mask is None:
+            return cls(source, record)
+
+        def mask_in_view() -> NDArray[np.bool_]:
+            inside: NDArray[np.bool_] = np.logical_or.reduce(mask().reshape(-1, *whole.shape))
+            return inside[part.inside(whole)]
+
+        return cls(source, record, mask_in_view)
 
 
 class LivePreview(QObject):
@@ -59,11 +89,11 @@ class LivePreview(QObject):
     ----------
     viewer : ViewerModel
     wanted : callable
-        Gives the `Preview` to be made now, or None; a ValueError says why there is none.
+        Returns the `Preview` to make now, or None; a ValueError says why there is none.
     """
 
-    said = Signal(str)
-    """A sentence for the user; empty when all is well."""
+    message = Signal(str)
+    """Why there is no preview; empty when there is one."""
 
     def __init__(self, viewer: ViewerModel, wanted: Callable[[], Preview | None], parent: QObject) -> None:
         super().__init__(parent)
@@ -71,10 +101,7 @@ class LivePreview(QObject):
         self._wanted = wanted
         self.job: Job | None = None
         self._is_on = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(WAIT_MS)
-        self._timer.timeout.connect(self._make)
+        self._timer = single_shot(self._make, WAIT_MS, self)
 
     @property
     def layer(self) -> Labels | None:
@@ -82,50 +109,53 @@ class LivePreview(QObject):
         return next((each for each in self.viewer.layers if each.metadata.get(NAME)), None)
 
     def switch(self, is_on: bool) -> None:
-        """Switch it on or off; off takes the layer away."""
+        """Switch it on or off; off removes the layer."""
         self._is_on = is_on
         if is_on:
             self.ask()
             return
         self._timer.stop()
-        if self.job is not None:
-            self.job.stop()
-            self.job = None
+        self.stop()
+        self.job = None
         self.clear()
 
+    def stop(self) -> None:
+        """Ask the job of a preview under way to stop."""
+        if self.job is not None:
+            self.job.stop()
+
     def clear(self) -> None:
-        """Take the layer away."""
+        """Remove the layer."""
         if self.layer is not None:
             self.viewer.layers.remove(self.layer)
 
     def ask(self) -> None:
-        """Something has changed: make a new one when it has settled."""
+        """Make a new one when nothing has changed for a while."""
         if self._is_on:
             self._timer.start()
 
     def _make(self) -> None:
         if not self._is_on:
             return
-        if self.job is not None:
-            self.job.stop()
+        self.stop()
         try:
             wanted = self._wanted()
         except ValueError as error:
             self.clear()
-            self.said.emit(str(error))
+            self.message.emit(str(error))
             return
         if wanted is None:
             self.clear()
             return
         self.job = Job(lambda job: make(wanted, job))
         self.job.returned.connect(self._show)
-        self.job.refused.connect(self.said)
+        self.job.refused.connect(self.message)
         self.job.start()
 
     def _show(self, made: tuple[NDArray[np.int32], dict[str, Any]]) -> None:
         if not self._is_on:
             return
-        self.said.emit("")
+        self.message.emit("")
         labels, placement = made
         layer = self.layer
         if layer is not None and layer.ndim != labels.ndim:
@@ -144,8 +174,8 @@ class LivePreview(QObject):
 
 
 def make(wanted: Preview, job: Job) -> tuple[NDArray[np.int32], dict[str, Any]]:
-    """Segment every so many pixels of the part; labels, and where they lie."""
-    from napari_pcnet.run import run
+    """Segment every k-th pixel of the visible part; its labels, and where they lie."""
+    from napari_pcnet.run import run_record
 
     source, record = wanted.source, wanted.record
     planes = source.planes(record)
@@ -153,7 +183,8 @@ def make(wanted: Preview, job: Job) -> tuple[NDArray[np.int32], dict[str, Any]]:
     pixels, channel_axis = planes.read(planes.indices[0], step)
     mask = None if wanted.mask is None else wanted.mask()[::step, ::step]
     own = replace(record, channel_axis=channel_axis, crop=None, plane=None, channels=None)
-    labels = run(pixels, own, mask=mask, progress=job.progress)
+    own = replace(own, smoothing=record.smoothing / step)  # a pixel is as long as so many of the run's
+    labels = run_record(pixels, own, mask=mask, progress=job.progress)
     placement = source.placement(planes)
     return np.asarray(labels).reshape(source.labels_shape(planes)[:-2] + labels.shape), _coarser(
         placement, step
@@ -161,24 +192,24 @@ def make(wanted: Preview, job: Job) -> tuple[NDArray[np.int32], dict[str, Any]]:
 
 
 def _step(shape: tuple[int, int], record: RunRecord) -> int:
-    """How many pixels to go on at a time, so that the network has no more than `WORK_PX` to do.
+    """The smallest k so that the network has at most `WORK_PX` pixels to do when it gets every k-th.
 
-    Fewer pixels are enlarged by more, in whole factors, so a step more may also mean more work.
+    Fewer pixels are enlarged by a larger whole factor, so a larger k may also mean more work.
     """
     first = max(1, math.ceil(math.sqrt(shape[0] * shape[1] / PREVIEW_PX)))
     work_px = {}
     for step in range(first, max(first + 1, min(MAX_STEP, min(shape)))):
-        seen = (-(-shape[0] // step), -(-shape[1] // step))
-        work_px[step] = estimate(seen, record.n_segments, spacing=record.spacing or (1.0, 1.0)).work_px
+        taken = (-(-shape[0] // step), -(-shape[1] // step))
+        work_px[step] = estimate(taken, record.n_segments, spacing=record.spacing or (1.0, 1.0)).work_px
         if work_px[step] <= WORK_PX:
             return step
-        if step >= 2 * first + 2:  # coarser than this shows too little
+        if step >= 2 * first + 2:  # a coarser one shows too little
             break
     return min(work_px, key=lambda step: work_px[step])
 
 
 def _coarser(placement: dict[str, Any], step: int) -> dict[str, Any]:
-    """Where every so-many-th pixel lies: the centre of the block that it stands for."""
+    """The placement of every k-th pixel: in the centre of the block that it stands for."""
     scale = np.array(placement["scale"])
     centre = np.zeros(len(scale))
     centre[-2:] = (step - 1) / 2

@@ -1,17 +1,17 @@
-"""Sample pictures for napari's File menu, as layer data: a picture, its layer's options, its kind."""
+"""Sample images for napari's File menu, as layer data: pixels, the layer's options, its kind."""
 
 from typing import Any, Literal
 
 import numpy as np
 
-from napari_pcnet.disk import images
+from napari_pcnet.disk import pictures
 
-LayerData = tuple[Any, dict[str, Any], Literal["image"]]  # Any: napari takes what is like an array
+LayerData = tuple[Any, dict[str, Any], Literal["image"]]  # Any: napari takes anything like an array
 
 
 def cat() -> list[LayerData]:
-    """Return the photograph that is shipped with the package, ``(300, 451, 3)`` uint8."""
-    return [(images.read_image(images.SAMPLE).pixels, {"name": "cat"}, "image")]
+    """Return the photograph that comes with the package, ``(300, 451, 3)`` uint8."""
+    return [(pictures.read_image(pictures.SAMPLE).pixels, {"name": "cat"}, "image")]
 
 
 def coffee() -> list[LayerData]:
@@ -22,11 +22,11 @@ def coffee() -> list[LayerData]:
 
 
 def stack() -> list[LayerData]:
-    """Return the cat at three times and two depths: it walks to the right, and pales with depth.
+    """Return the cat at three times and two depths: it moves to the right with time, and pales with depth.
 
     ``(T, Z, Y, X, RGB)`` = ``(3, 2, 200, 300, 3)`` uint8, pixels of 0.5 micrometres, depths 2 apart.
     """
-    cat = images.read_image(images.SAMPLE).pixels
+    cat = pictures.read_image(pictures.SAMPLE).pixels
     times = [cat[50:250, 75 * t : 75 * t + 300] for t in (2, 1, 0)]
     planes = np.stack([[plane, plane // 2 + 100] for plane in times]).astype(np.uint8)
     options = {

@@ -1,7 +1,7 @@
-"""A run as text that repeats it: a Python script, a command line.
+"""Texts that repeat a run: a Python script, a command line.
 
-What a layer holds that no file does, its image or the outline of its region, must be saved first; the
-texts begin with what to save, as comments in Python and in a shell.
+An image or a region that is in no file must be saved first. The texts begin with comments that say what to
+save, which Python and a shell pass over.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from napari_pcnet.record import Origin, RunRecord
 
 MASK_IS_LAYER = "layer"
-"""Stands as ``mask`` in the record of a run inside a region: what is 0 in its own labels lies outside."""
+"""The ``mask`` in the record of a run inside a region: the outside is where its own labels are 0."""
 
 
 def as_python(record: RunRecord, origin: Origin, layer_name: str) -> str:
@@ -30,7 +30,7 @@ def as_command(record: RunRecord, origin: Origin, layer_name: str) -> str:
 
 
 def _saved_first(record: RunRecord, origin: Origin, layer_name: str) -> tuple[str, str, RunRecord]:
-    """Comments that say what to save, the file of the image, and the record with the file of its mask."""
+    """Comments that say what to save, the image's file, and the record with its mask's file."""
     comments, source = [], origin.path
     if source is None:
         source = f"{_file_name(origin.image)}.tif"
@@ -57,10 +57,10 @@ def _how_to_save(record: RunRecord, origin: Origin, file: str) -> str:
 
 
 def _line(name: str) -> str:
-    """A name on one line: what follows a comment's end would be run."""
+    """A name on one line: after a line break, the rest of it would run as code."""
     return " ".join(name.split())
 
 
 def _file_name(name: str) -> str:
-    """A layer's name as the beginning of a file's, without what a shell or a disk minds."""
+    """A layer's name as the stem of a file's, without characters that are special to a shell or a disk."""
     return re.sub(r"[^\w.-]+", "-", Path(name).name).strip("-.") or "image"

@@ -24,8 +24,8 @@ from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.inference import choose_device
 from napari_pcnet.network.model import PCNetConfig
+from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
-from napari_pcnet.superpixels import DEFAULT_MODEL
 from napari_pcnet.training import report
 from napari_pcnet.training.augment import AugmentConfig
 from napari_pcnet.training.loop import (
@@ -84,7 +84,7 @@ class FinetuneOptions:
 
     data: Path = field(metadata={"flag": False})
     start: str = field(
-        default=DEFAULT_MODEL, metadata={"help": "weights to start from: a name, or a file of your own"}
+        default=Options.model, metadata={"help": "weights to start from: a name, or a file of your own"}
     )
     output: Path | None = field(default=None, metadata={"help": "folder of the run (default: runs/FOLDER)"})
     steps: int = field(

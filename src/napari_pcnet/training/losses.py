@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_pcnet.boundaries import boundary_pixels
 from napari_pcnet.geometry.grid import CELL
 from napari_pcnet.network.association import associate, mask_outside, pool, to_cells, unpool
 from napari_pcnet.network.model import Output, PCNet
 from napari_pcnet.training.processes import mean_over_all
-from napari_pcnet.training.samples import Batch, View, boundary_pixels
+from napari_pcnet.training.samples import Batch, View
 
 BAND_PX = 17
 """Side of the square that dilates boundaries to the band of Eq. 5; the paper's 16 has no centre."""

@@ -28,8 +28,9 @@ from napari_pcnet.geometry.grid import Grid
 from napari_pcnet.merging.tree import Round
 from napari_pcnet.network.inference import Base, InferenceOptions
 from napari_pcnet.network.model import MergeClassifierNetwork, PCNet
+from napari_pcnet.options import Options
+from napari_pcnet.pipeline import fine_base, merge_base
 from napari_pcnet.progress import Progress
-from napari_pcnet.superpixels import DEFAULT_COMPACTNESS, fine_base, merge_base
 from napari_pcnet.training.schedule import cosine
 
 SLIVER_PX = 16
@@ -183,7 +184,7 @@ def fit_merge_classifier(
     for turn in range(config.rounds):
         for number, each in enumerate(bases):
             oracle = Oracle(each.overlaps, config.min_regions)
-            merge_base(each.base, current, DEFAULT_COMPACTNESS, observer=oracle)
+            merge_base(each.base, current, Options(), observer=oracle)
             random = np.random.default_rng((seed, turn, number))
             parts.append(oracle.samples(config.samples_per_tree, random))
             if progress is not None:
@@ -206,7 +207,7 @@ def annotated_bases(
         count = min(asked, max(1, picture.pixels_inside // SLIVER_PX))
         grid, _ = Grid.for_count(picture.shape, count, picture.pixels_inside)
         if grid.lattice not in found:
-            base = fine_base(picture, count, model, InferenceOptions(device))
+            base = fine_base(picture, Options(n_segments=count), model, InferenceOptions(device))
             if len(base.regions) > config.min_regions:
                 overlaps = [overlap(base.ids, each) for each in annotations]
                 found[grid.lattice] = AnnotatedBase(replace(base, ids=np.empty((0, 0), np.int32)), overlaps)

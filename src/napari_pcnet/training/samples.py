@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_pcnet.boundaries import boundary_pixels
 from napari_pcnet.disk.datasets import Pair
-from napari_pcnet.disk.images import stretched
+from napari_pcnet.disk.image import stretched
 from napari_pcnet.geometry.grid import STRIDE
 from napari_pcnet.training.augment import AugmentConfig, augment
 from napari_pcnet.training.processes import ALONE, Team
@@ -231,26 +232,6 @@ class Sampler:
 def as_network_input(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Stretch an image to its own extremes, as pictures are before the network sees them."""
     return stretched(image).astype(np.uint8)
-
-
-@overload
-def boundary_pixels(labels: NDArray[np.integer]) -> NDArray[np.bool_]: ...
-
-
-@overload
-def boundary_pixels(labels: Tensor) -> Tensor: ...
-
-
-def boundary_pixels(labels: Any) -> Any:  # Any: samples are cut from arrays, losses taken of tensors
-    """Pixels that have a 4-neighbour with another label, ``(..., H, W)`` bool."""
-    boundary = labels != labels  # False everywhere, in the kind and on the device of labels
-    below = labels[..., 1:, :] != labels[..., :-1, :]
-    right = labels[..., 1:] != labels[..., :-1]
-    boundary[..., 1:, :] |= below
-    boundary[..., :-1, :] |= below
-    boundary[..., 1:] |= right
-    boundary[..., :-1] |= right
-    return boundary
 
 
 def guiding_mask(labels: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -1,0 +1,57 @@
+"""The command line: ``napari-pcnet segment | demo | weights | doctor | train | evaluate | benchmark``.
+
+A surface: it reads arguments and files, calls the library and prints the result. Each command is a
+module with its ``HELP``, a line; ``fill(parser)``, which adds its arguments; and the function that runs
+it. Modules load what needs torch inside their functions, so that ``--help`` is quick. A mistake of the
+user ends with one sentence on stderr and exit status 2.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_pcnet.cli.flags import Parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    from napari_pcnet.cli import exits
+
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        namespace = parser_for(words).parse_args(words)
+        status: int = namespace.run(namespace)
+        sys.stdout.flush()  # a reader that is gone is noticed here, not when Python ends
+    except BrokenPipeError:  # the reader, such as head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.CLOSED_PIPE
+    except ModuleNotFoundError as error:
+        return exits.refuse_without(error)
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        return exits.refuse(str(error))
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        return exits.refuse(f"memory ran out{reason}; close other programs or ask for less")
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    return status
+
+
+def parser_for(words: Sequence[str]) -> "Parser":
+    """Make the parser of all commands; only the one that `words` begin with has its arguments."""
+    from napari_pcnet import __version__
+    from napari_pcnet.cli import benchmark, demo, doctor, evaluate, segment, train, weights
+    from napari_pcnet.cli.flags import Parser
+
+    parser = Parser(prog="napari-pcnet", description="Superpixels by PCNet, for images of any size.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for module in (segment, demo, weights, doctor, train, evaluate, benchmark):
+        name = module.__name__.rpartition(".")[2]
+        command = commands.add_parser(name, help=module.HELP)
+        if name == chosen:  # the arguments of some need heavy imports
+            module.fill(command)
+    return parser

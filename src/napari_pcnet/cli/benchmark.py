@@ -1,0 +1,54 @@
+"""``napari-pcnet benchmark quality | speed | scale | contract``: PCNet measured beside other methods."""
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from napari_pcnet.cli.exits import INTERRUPTED
+from napari_pcnet.cli.flags import add_flags, options_from
+from napari_pcnet.cli.progress import ProgressDisplay
+from napari_pcnet.disk import configuration
+
+HELP = "measure quality and cost beside other methods"
+
+_MODULE = "napari_pcnet.evaluation.benchmark"
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add a command for each benchmark, with a flag for each of its options."""
+    module = import_module(_MODULE)
+    kinds = parser.add_subparsers(required=True, metavar="quality|speed|scale|contract", dest="what")
+    for what, options_class, about in (
+        ("quality", module.QualityOptions, "scores against annotations, at equal measured counts"),
+        ("speed", module.SpeedOptions, "time and memory, method beside method, turn by turn"),
+        ("scale", module.ScaleOptions, "time and memory against the side of the image"),
+        ("contract", module.ContractOptions, "counts, connectedness and sizes of superpixels"),
+    ):
+        kind = kinds.add_parser(what, help=about, description=f"Measure {about}.")
+        kind.add_argument(
+            "config",
+            type=Path,
+            metavar="CONFIG.toml",
+            nargs="?",
+            help="what to measure; a flag overrides what it says",
+        )
+        add_flags(kind, options_class)
+        kind.set_defaults(run=benchmark, options_class=options_class)
+
+
+def benchmark(namespace: argparse.Namespace) -> int:
+    """Run one benchmark and print its tables; an interruption keeps what was measured."""
+    measure = getattr(import_module(_MODULE), f"main_{namespace.what}")
+    config = None
+    if namespace.config is not None:
+        config = configuration.read_toml(namespace.options_class, namespace.config)
+    options = options_from(namespace, namespace.options_class, config)
+    try:
+        with ProgressDisplay(" results") as progress:
+            text = measure(options, progress)
+    except KeyboardInterrupt:
+        print("napari-pcnet: stopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    print(text)
+    return 0

@@ -1,0 +1,36 @@
+"""``napari-pcnet demo``: superpixels of the photograph in the package."""
+
+import argparse
+from pathlib import Path
+
+from napari_pcnet.cli.labelling import label, summary
+from napari_pcnet.disk import pictures
+from napari_pcnet.disk.labels import write_labels
+from napari_pcnet.disk.overlay import write_overlay
+from napari_pcnet.record import RunRecord
+
+HELP = "segment the sample photograph that is shipped"
+
+N_SEGMENTS = 250
+FOLDER = Path("napari-pcnet-demo")
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the folder to write to."""
+    parser.add_argument("--output", type=Path, metavar="DIR", default=FOLDER, help="default: %(default)s")
+    parser.set_defaults(run=demo)
+
+
+def demo(namespace: argparse.Namespace) -> int:
+    """Write labels and overlay, and print where they are."""
+    namespace.output.mkdir(parents=True, exist_ok=True)
+    image = pictures.read_image(pictures.SAMPLE)
+    record = RunRecord(N_SEGMENTS)
+    labels, seconds = label(image, record)
+    labels_path, overlay_path = namespace.output / "labels.tif", namespace.output / "overlay.png"
+    write_labels(labels_path, labels, overwrite=True)
+    write_overlay(overlay_path, image, labels, overwrite=True)
+    print(summary(labels, record, seconds))
+    print(f"labels:  {labels_path.resolve()}")
+    print(f"overlay: {overlay_path.resolve()}")
+    return 0

@@ -1,0 +1,117 @@
+"""Command-line flags made from dataclasses: a flag for each field, and back to the dataclass.
+
+A field's metadata may say ``help``, the line in ``--help``; ``metavar``; ``default``, how its default
+reads there; ``flag=False`` for a field without a flag; ``positional=True`` for one without dashes.
+"""
+
+import argparse
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, replace
+from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from napari_pcnet.cli.exits import refuse
+
+Options = TypeVar("Options")
+
+_OTHER_WORDS = {"start": "from"}
+"""Fields whose flag is a word that Python keeps for itself."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the sentence and exit."""
+        self.exit(refuse(f"{message} (see {self.prog} --help)"))
+
+
+def flag_of(field_name: str) -> str:
+    """Return the flag of a field.
+
+    >>> flag_of("n_segments"), flag_of("start")
+    ('--n-segments', '--from')
+    """
+    return f"--{_OTHER_WORDS.get(field_name, field_name).replace('_', '-')}"
+
+
+def add_flags(
+    parser: argparse.ArgumentParser, options_class: type, short: Mapping[str, str] | None = None
+) -> None:
+    """Give every field of a dataclass its flag; a flag that is not used leaves no trace.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    options_class : dataclass
+    short : mapping of str to str, optional
+        Second flags, such as ``-n``, by field.
+    """
+    hints = get_type_hints(options_class)
+    for each in fields(options_class):
+        if not each.metadata.get("flag", True):
+            continue
+        keywords = _keywords(hints[each.name]) | {"help": _help(each)}
+        if each.metadata.get("positional"):
+            parser.add_argument(each.name, **keywords | {"metavar": each.name.upper()})
+            continue
+        if "metavar" in each.metadata:
+            keywords["metavar"] = each.metadata["metavar"]
+        if each.default is MISSING and each.default_factory is MISSING:
+            keywords["required"] = True
+        words = filter(None, ((short or {}).get(each.name), flag_of(each.name)))
+        parser.add_argument(*words, dest=each.name, default=argparse.SUPPRESS, **keywords)
+
+
+def options_from(
+    namespace: argparse.Namespace, options_class: type[Options], config: Options | None = None
+) -> Options:
+    """Return the options given on the command line, over those of a configuration file."""
+    given = {
+        each.name: getattr(namespace, each.name)
+        for each in fields(options_class)  # type: ignore[arg-type]  # always a dataclass
+        if each.name in namespace
+    }
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    if config is None:
+        return options_class(**given)
+    return replace(config, **given)  # type: ignore[type-var]  # as above
+
+
+def _help(field: Field[Any]) -> str:
+    text = str(field.metadata.get("help", "")).replace("%", "%%")
+    if field.default in (MISSING, None, (), "", 0) or "default" in text:
+        return text
+    values = field.default if isinstance(field.default, tuple) else (field.default,)
+    values = (field.metadata["default"],) if "default" in field.metadata else values
+    return f"{text} (default: {' '.join(map(str, values))})"
+
+
+def _keywords(hint: Any) -> dict[str, Any]:  # Any: a field's type
+    """Return the keyword arguments of `add_argument` for a field of this type."""
+    optional = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
+    inner = next(each for each in get_args(hint) if each is not type(None)) if optional else hint
+    if inner is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if get_origin(inner) is Literal:
+        return {"choices": get_args(inner)}
+    if get_origin(inner) is tuple:
+        kinds = get_args(inner)
+        return _keywords(kinds[0]) | {"nargs": "+" if kinds[-1] is Ellipsis else len(kinds)}
+    return {"type": _reader(inner, optional), "metavar": inner.__name__.upper()}
+
+
+def _reader(kind: type, optional: bool) -> Callable[[str], object]:
+    """Return a function that reads one word, and refuses it in the user's words."""
+    wanted = {int: "a whole number", float: "a number"}.get(kind, "text")
+
+    def read(word: str) -> object:
+        if optional and word.lower() == "none":
+            return None
+        try:
+            return kind(word)
+        except ValueError:
+            choice = f"{wanted} or none" if optional else wanted
+            raise argparse.ArgumentTypeError(f"must be {choice}, got {word!r}") from None
+
+    return read

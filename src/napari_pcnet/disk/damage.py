@@ -1,0 +1,39 @@
+"""Damaged files: whatever a reader raises, as one sentence that names the file."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# A reader's answer to a damaged file may be any of these; none of them is a bug of ours.
+READER_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,  # a size field that says terabytes
+    OSError,
+    RuntimeError,  # imagecodecs' own errors
+    SyntaxError,  # a broken png
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+@contextmanager
+def naming_damage(path: Path, what: str) -> Iterator[None]:
+    """Name the file, what it should be, and the reason in the error of a reader.
+
+    Raises
+    ------
+    ValueError
+        In the place of any of `READER_ERRORS`.
+    """
+    try:
+        yield
+    except READER_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} cannot be read as {what}: {reason}") from error

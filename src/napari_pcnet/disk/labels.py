@@ -1,0 +1,137 @@
+"""Labels in files: integers, as they are, with notes on how they were made beside them."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pcnet.disk import pillow_files, tiff, zarr_store
+from napari_pcnet.disk.damage import READER_ERRORS
+from napari_pcnet.disk.formats import LABEL_SUFFIXES, LARGEST_PNG_LABEL, NOTES_KEY, Format, format_of
+from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.pictures import read_into_memory
+from napari_pcnet.shapes import size_text
+
+
+def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer[Any]]:
+    """Read labels, ``(..., H, W)`` integers; of a palette the indices, never the colours.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    IsADirectoryError
+        If it is a folder and no zarr.
+    ValueError
+        If it is not a picture of whole numbers with one channel.
+    """
+    path = Path(path)
+    image = read_into_memory(path, colours_of_palette=False)
+    labels: NDArray[np.integer[Any]] = image.pixels
+    if image.channel_axis is not None or labels.ndim < 2 or labels.dtype.kind not in "bui":
+        raise ValueError(
+            f"labels in {path} must be one channel of whole numbers, "
+            f"got {size_text(labels.shape)} of {labels.dtype}"
+        )
+    return labels.astype(np.uint8) if labels.dtype == bool else labels
+
+
+def read_notes(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Read the notes that `write_labels` left in a file; None if the file, whatever it is, has none of ours.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    """
+    path = Path(path)
+    try:
+        kind = format_of(path)
+    except IsADirectoryError:
+        return None
+    try:
+        words = _words_beside_pixels(path, kind)
+    except READER_ERRORS:  # a file that can't be read has no notes of ours
+        return None
+    notes = words.get(NOTES_KEY)
+    return notes if isinstance(notes, dict) else None
+
+
+def write_labels(
+    path: str | os.PathLike[str],
+    labels: NDArray[np.integer[Any]],
+    overwrite: bool = False,
+    notes: Mapping[str, Any] | None = None,
+) -> None:
+    """Write labels as integers, whole or not at all.
+
+    A tif has 16 bits if every label fits, 32 (or 64) otherwise; a png has 16. Never 8: a viewer would
+    show a file that looks like a picture. A zarr is one array of format 3 with 32 bits (or 64), never 16,
+    so that labels added later fit; its chunks are at most 1024 x 1024 pixels of one plane.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .tif, .tiff, .png or .zarr.
+    labels : (..., H, W) array of int
+        A png takes one plane.
+    overwrite : bool
+        Whether an existing file is replaced.
+    notes : mapping, optional
+        What JSON can say about the labels, for `read_notes`; a png cannot carry them.
+
+    Raises
+    ------
+    ValueError
+        If labels or notes do not fit into the format.
+    TypeError
+        If JSON cannot say the notes.
+    OSError
+        If the file exists, its folder does not, or the disk is full.
+    """
+    path = Path(path)
+    check_output(path, LABEL_SUFFIXES, overwrite)
+    # As JSON has them: what is written is what `read_notes` gives, and what can't be is refused now.
+    words = None if notes is None else json.loads(json.dumps(dict(notes)))
+    kind = path.suffix.lower()
+    if kind == ".png":
+        _check_png(path, labels, notes)
+        pillow_files.write(path, labels.astype(np.uint16))
+    elif kind == ".zarr":
+        zarr_store.write_labels(path, labels.astype(_wide_type(labels), copy=False), words)
+    else:
+        is_short = _fits(labels, 0, LARGEST_PNG_LABEL)
+        tiff.write_labels(path, labels.astype(np.uint16 if is_short else _wide_type(labels)), words)
+
+
+def _words_beside_pixels(path: Path, kind: Format) -> dict[str, Any]:
+    """Read what stands beside the pixels, in the formats that have room for it."""
+    if kind == "tif":
+        return tiff.read_description(path)
+    return zarr_store.read_attributes(path) if kind == "zarr" else {}
+
+
+def _fits(labels: NDArray[np.integer[Any]], lowest: int, highest: int) -> bool:
+    return not labels.size or bool(labels.min() >= lowest and labels.max() <= highest)
+
+
+def _wide_type(labels: NDArray[np.integer[Any]]) -> type[np.signedinteger[Any]]:
+    limits = np.iinfo(np.int32)
+    return np.int32 if _fits(labels, limits.min, limits.max) else np.int64
+
+
+def _check_png(path: Path, labels: NDArray[np.integer[Any]], notes: Mapping[str, Any] | None) -> None:
+    tif = path.with_suffix(".tif")
+    if notes is not None:
+        raise ValueError(f"a png cannot carry notes; write {tif} or {path.with_suffix('.zarr')} instead")
+    if labels.ndim != 2:
+        raise ValueError(f"labels are {size_text(labels.shape)}, a png has one plane; write {tif} instead")
+    if not _fits(labels, 0, LARGEST_PNG_LABEL):
+        raise ValueError(
+            f"labels {labels.min()} to {labels.max()} do not fit into the 16 bits of a png; "
+            f"write {tif} instead"
+        )

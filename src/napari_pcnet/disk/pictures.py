@@ -1,0 +1,133 @@
+"""Pictures from files of any format we know: tif, ome-tif, png, jpg, zarr, OME-Zarr.
+
+An image is given as people mean it: turned as EXIF says; palettes, CMYK, YCbCr and Lab as RGB;
+transparency apart as a mask. Values, type and byte order stay the file's own. A zarr is opened, and read
+only where it is sliced.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pcnet.disk import pillow_files, tiff, zarr_store
+from napari_pcnet.disk.damage import naming_damage
+from napari_pcnet.disk.formats import Format, format_of
+from napari_pcnet.disk.image import Image
+from napari_pcnet.shapes import size_text
+
+SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
+
+_IN_WORDS: dict[Format, str] = {
+    "picture": "a tif, png or jpg picture",
+    "tif": "a tif, png or jpg picture",
+    "zarr": "a zarr",
+}
+
+
+def read_image(
+    path: str | os.PathLike[str],
+    mask_path: str | os.PathLike[str] | None = None,
+    *,
+    level: int = 0,
+    alpha_apart: bool = True,
+) -> Image:
+    """Read a picture, and the region to look at from a second file if there is one.
+
+    Parameters
+    ----------
+    path : path
+        A tif, ome-tif, png or jpg file, or the folder of a zarr array, an OME-Zarr image or a group of
+        zarr arrays.
+    mask_path : path, optional
+        A picture of the same height and width, zero outside the region.
+    level : int
+        Which size of a pyramid, from 0, the full one, to ``count_levels(path) - 1``. The arrays of a
+        zarr group that is no OME-Zarr are taken in the order of their names, as napari does.
+    alpha_apart : bool
+        Whether what a tif calls transparency becomes the mask. Some programs call the fourth of four
+        measured channels so.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file does not exist.
+    IsADirectoryError
+        If a path is a folder and no zarr.
+    ValueError
+        If a file is not a picture, is damaged, has no such level, or the two differ in size.
+    """
+    path = Path(path)
+    if level != 0:
+        _check_level(path, level)
+    image = _read(path, level=level, alpha_apart=alpha_apart)
+    if mask_path is None:
+        return image
+    mask = read_mask(mask_path)
+    channels = [] if image.channel_axis is None else [image.channel_axis]
+    shape = tuple(np.delete(image.pixels.shape, channels).tolist())
+    if mask.shape != shape:
+        raise ValueError(
+            f"mask {mask_path} is {size_text(mask.shape)} pixels, but image {path} is {size_text(shape)}; "
+            f"they must be the same"
+        )
+    return Image(image.pixels, image.channel_axis, mask if image.mask is None else mask & image.mask)
+
+
+def count_levels(path: str | os.PathLike[str]) -> int:
+    """Count the sizes in which a file holds its picture: 1 unless it is a pyramid.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    IsADirectoryError
+        If it is a folder and no zarr.
+    ValueError
+        If it is a tif or zarr and damaged.
+    """
+    path = Path(path)
+    kind = format_of(path)
+    with naming_damage(path, _IN_WORDS[kind]):
+        if kind == "zarr":
+            return zarr_store.count_levels(path)
+        return tiff.count_levels(path) if kind == "tif" else 1
+
+
+def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
+    """Read a region from a picture: True where any channel is not zero and nothing is transparent."""
+    image = read_into_memory(Path(path))
+    inside: NDArray[np.bool_] = image.pixels.astype(bool)
+    if image.channel_axis is not None:
+        inside = np.logical_or.reduce(inside, axis=image.channel_axis)
+    return inside if image.mask is None else inside & image.mask
+
+
+def read_into_memory(path: Path, colours_of_palette: bool = True) -> Image:
+    """Read a picture, a zarr included, into arrays; of a palette the colours or the indices."""
+    image = _read(path, colours_of_palette)
+    with naming_damage(path, _IN_WORDS["zarr"]):  # the others are read by now
+        return replace(image, pixels=np.asarray(image.pixels))
+
+
+def _read(path: Path, colours_of_palette: bool = True, level: int = 0, alpha_apart: bool = True) -> Image:
+    kind = format_of(path)
+    with naming_damage(path, _IN_WORDS[kind]):
+        if kind == "zarr":
+            return zarr_store.read(path, level)
+        if kind == "tif":
+            return tiff.read(
+                path, level=level, colours_of_palette=colours_of_palette, alpha_apart=alpha_apart
+            )
+        return pillow_files.read(path, colours_of_palette)
+
+
+def _check_level(path: Path, level: int) -> None:
+    levels = count_levels(path)
+    if level in range(levels):
+        return
+    if levels == 1:
+        raise ValueError(f"level must be 0, as {path} has 1 level, got {level}")
+    raise ValueError(f"level must be 0 to {levels - 1}, as {path} has {levels} levels, got {level}")

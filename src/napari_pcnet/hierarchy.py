@@ -1,0 +1,368 @@
+"""Superpixels at every count: the base of one plane or many, and the tree of each.
+
+A region of the base has a number, from 0 on in raster order of its first pixel and over the planes; -1
+stands outside the mask. A cut gives each region a label, by one table for all planes. Everything here is in
+the image frame and does without torch.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
+from napari_pcnet.merging import connectivity, outlines
+from napari_pcnet.merging.regions import RegionTable, look_up
+from napari_pcnet.merging.tree import Tree
+from napari_pcnet.options import Options, pixel_sides, whole_number
+
+Labels = NDArray[np.integer[Any]]
+Columns = dict[str, NDArray[np.integer | np.floating]]
+"""A table by the names of its columns, one row for each label."""
+
+_UNREADABLE = (ValueError, TypeError, KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile)
+"""What numpy may answer to a file that is damaged, or none of ours."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was measured of the regions of a plane.
+
+    Attributes
+    ----------
+    area : (n,) int64 array
+        Pixels.
+    intensity_mean : (n, C) float64 array
+        Mean of each channel, in the image's own values.
+    confidence : (n,) float64 array, or (0,) if it was not asked for
+        Mean over pixels of the network's confidence in their cell: 1 less the entropy of the
+        association over ``log 9``.
+    """
+
+    area: NDArray[np.int64]
+    intensity_mean: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, table: RegionTable, confidence: NDArray[np.int64] | None, picture: Picture) -> Measures:
+        """Take what a table of regions holds, in the units of the picture."""
+        span = picture.high - picture.low
+        mean = picture.low + span * (table.colour / (table.area[:, None] * COLOUR_STEPS))
+        shares = np.empty(0) if confidence is None else confidence / (table.area * COLOUR_STEPS)
+        return cls(table.area, mean, shares)
+
+    def merged(self, parts: NDArray[np.integer]) -> Measures:
+        """Measures of the parts that regions belong to, numbered from 0."""
+        number = int(parts.max()) + 1
+        area = np.bincount(parts, self.area, number)
+
+        def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.bincount(parts, values * self.area, number) / area
+
+        means = np.stack([mean(channel) for channel in self.intensity_mean.T], axis=1)
+        confidence = mean(self.confidence) if len(self.confidence) else self.confidence
+        return Measures(area.astype(np.int64), means, confidence)
+
+    def as_columns(self) -> Columns:
+        """Columns of a table, named as scikit-image's ``regionprops_table`` names them."""
+        columns: dict[str, NDArray[Any]] = {"area": self.area}
+        columns |= {f"intensity_mean-{k}": each for k, each in enumerate(self.intensity_mean.T)}
+        return columns | ({"confidence": self.confidence} if len(self.confidence) else {})
+
+
+class Cut(NamedTuple):
+    """Labels of one cut, and what was measured of them."""
+
+    labels: Labels
+    features: Columns
+
+
+@dataclass(frozen=True)
+class PCNetHierarchy:
+    """Superpixels of one plane or many at every count, nested.
+
+    Made by `pcnet_hierarchy` of a plane, by `build_hierarchy` of a stack. Every label of a coarse cut is a
+    union of labels of any finer one, unless outlines are smoothed.
+
+    Attributes
+    ----------
+    base : (..., H, W) int32 array
+        Region of each pixel at the finest level, from 0, those of a plane after those of the plane before;
+        -1 outside the mask.
+    trees : tuple of Tree
+        The merges in each plane.
+    measures : tuple of Measures
+        Area, mean intensities and, if asked for, confidence of the regions of each plane.
+    start_label : {0, 1}
+        Number of the first label.
+    smoothing : float
+        Pixels over which the outlines of each cut are smoothed.
+    spacing : tuple of float, or None
+        Size of a pixel along rows and columns, for `smoothing`.
+    timings : dict
+        Seconds spent in each stage; empty after `load`.
+    """
+
+    base: NDArray[np.int32]
+    trees: tuple[Tree, ...]
+    measures: tuple[Measures, ...]
+    start_label: int = 1
+    smoothing: float = 0.0
+    spacing: tuple[float, float] | None = None
+    timings: dict[str, float] = field(default_factory=dict, compare=False)
+
+    @property
+    def n_base(self) -> int:
+        """The largest count that every plane can give."""
+        return min(tree.leaves for tree in self.trees)
+
+    @property
+    def n_min(self) -> int:
+        """The smallest count that every plane can give: the connected parts of the picture or its mask."""
+        return max(tree.roots for tree in self.trees)
+
+    @property
+    def heights(self) -> NDArray[np.float64]:
+        """Costs of the merges, not falling: candidates for ``labels(height=...)``."""
+        return np.sort(np.concatenate([tree.height for tree in self.trees]))
+
+    def labels(self, n: int | None = None, *, height: float | None = None, nearest: bool = False) -> Labels:
+        """Cut the tree.
+
+        Parameters
+        ----------
+        n : int
+            How many labels, in each plane.
+        height : float
+            Or: do every merge of at most this cost (see `heights`).
+        nearest : bool, optional
+            Whether a plane that can't give `n` gives the count nearest to it.
+
+        Returns
+        -------
+        (..., H, W) array of int32 (int64 if labels don't fit)
+            Exactly `n` labels a plane from `start_label`, numbered in raster order of their first pixel;
+            each one 4-connected. ``start_label - 1`` outside the mask.
+
+        Raises
+        ------
+        ValueError
+            If a tree can't give that many or that few.
+        TypeError
+            If not exactly one of `n` and `height` is given.
+        """
+        labels = self.look_up(self.table(n, height=height, nearest=nearest))
+        self._smooth(labels, self.counts(n, height=height, nearest=nearest))
+        return labels
+
+    def features(
+        self, n: int | None = None, *, height: float | None = None, nearest: bool = False
+    ) -> Columns:
+        """Measure the superpixels of a cut, without reading the image again.
+
+        Parameters
+        ----------
+        n, height, nearest
+            As in `labels`.
+
+        Returns
+        -------
+        dict of (n,) array
+            ``label``, ``area`` in pixels, ``intensity_mean-0`` and so on in the image's own values, and
+            ``confidence`` from 0 to 1 where the hierarchy was asked for it: one row for each label, in
+            their order. A table for ``pandas.DataFrame`` or a napari layer. Where outlines are smoothed,
+            areas are those of the labels, means and confidence those of the superpixels before.
+        """
+        if self.smoothing:
+            return self.cut(n, height=height, nearest=nearest).features
+        return self._features(self.counts(n, height=height, nearest=nearest))
+
+    def cut(
+        self,
+        n: int | None = None,
+        *,
+        height: float | None = None,
+        nearest: bool = False,
+        out: NDArray[np.int32] | None = None,
+    ) -> Cut:
+        """Return `labels` and `features` at once.
+
+        `out`, of the shape of `base` and C-contiguous, takes the labels.
+        """
+        counts = self.counts(n, height=height, nearest=nearest)
+        labels = self.look_up(self.table(n, height=height, nearest=nearest), out)
+        features, renumbered = self._features(counts), self._smooth(labels, counts)
+        if renumbered is not None:
+            features = {name: values[renumbered] for name, values in features.items()}
+            features["label"] = np.arange(len(renumbered)) + self.start_label
+            features["area"] = np.bincount(labels.ravel(), minlength=self.start_label)[self.start_label :]
+        return Cut(labels, features)
+
+    def counts(
+        self, n: int | None = None, *, height: float | None = None, nearest: bool = False
+    ) -> tuple[int, ...]:
+        """How many labels each plane has in a cut; arguments and errors as in `labels`."""
+        if (n is None) == (height is None):
+            raise TypeError("a cut takes either a count or height=..., one of the two")
+        if n is None:
+            if height is None or math.isnan(height):
+                raise ValueError("height must be a number, got nan")
+            return tuple(tree.count_at(float(height)) for tree in self.trees)
+        number = whole_number(n, "n")
+        if not nearest:
+            self.check_count(number, "n")
+        return tuple(min(max(number, tree.roots), tree.leaves) for tree in self.trees)
+
+    def check_count(self, number: int, name: str) -> None:
+        """Refuse a count that a plane can't give; `name` is the caller's argument."""
+        for tree in self.trees:
+            if number > tree.leaves:
+                raise ValueError(
+                    f"{name} must be at most {tree.leaves}, the regions of this base, got {number}"
+                )
+            if number < tree.roots:
+                raise ValueError(
+                    f"{name} must be at least {tree.roots}, the number of connected parts of the mask, "
+                    f"got {number}"
+                )
+
+    def table(self, n: int | None = None, *, height: float | None = None, nearest: bool = False) -> Labels:
+        """Label of each region in a cut without smoothing, ``(regions + 1,)``.
+
+        The last entry is what lies outside the mask, so that ``table[base]`` are the labels.
+        """
+        start, parts = self.start_label, list[NDArray[np.int64]]()
+        for tree, count in zip(self.trees, self.counts(n, height=height, nearest=nearest), strict=True):
+            parts.append(tree.cut(count) + start)
+            start += count
+        fits = start - 1 <= np.iinfo(np.int32).max
+        return np.append(np.concatenate(parts), self.start_label - 1).astype(np.int32 if fits else np.int64)
+
+    def look_up(self, table: Labels, out: NDArray[np.int32] | None = None) -> Labels:
+        """Labels by a table as `table` gives it, into an array of the shape of `base` if one is given."""
+        labels = np.empty(self.base.shape, table.dtype) if out is None else out
+        width = self.base.shape[-1]
+        look_up(table, self.base.reshape(-1, width), out=labels.reshape(-1, width))
+        return labels
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the hierarchy to one file (NumPy's ``.npz``), whole or not at all."""
+        arrays = {
+            "base": self.base,
+            "regions": np.array([tree.leaves for tree in self.trees]),
+            "merges": np.array([len(tree.children) for tree in self.trees]),
+            "children": np.concatenate([tree.children for tree in self.trees]),
+            "height": np.concatenate([tree.height for tree in self.trees]),
+            "area": np.concatenate([each.area for each in self.measures]),
+            "intensity_mean": np.concatenate([each.intensity_mean for each in self.measures]),
+            "confidence": np.concatenate([each.confidence for each in self.measures]),
+            "start_label": np.asarray(self.start_label),
+            "smoothing": np.asarray(self.smoothing),
+            "spacing": np.asarray(() if self.spacing is None else self.spacing),
+        }
+        write_atomically(Path(path), lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> PCNetHierarchy:
+        """Read a hierarchy that `save` wrote; a file that holds anything else is a ValueError."""
+        content = Path(path).read_bytes()
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                loaded = cls._from_arrays({name: file[name] for name in file.files})
+        except _UNREADABLE:
+            loaded = None
+        if loaded is None or not loaded._is_sound():
+            raise ValueError(f"{path} is not a hierarchy that PCNetHierarchy.save wrote, or is damaged")
+        return loaded
+
+    @classmethod
+    def _from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> PCNetHierarchy:
+        regions, merges = arrays["regions"], arrays["merges"]
+        of_region, of_merge = np.cumsum(regions)[:-1], np.cumsum(merges)[:-1]
+        trees = zip(
+            regions.tolist(),
+            np.split(arrays["children"], of_merge),
+            np.split(arrays["height"], of_merge),
+            strict=True,
+        )
+        area, mean = (np.split(arrays[name], of_region) for name in ("area", "intensity_mean"))
+        confidence = arrays["confidence"]
+        shares = np.split(confidence, of_region) if len(confidence) else [confidence] * len(regions)
+        given = {"smoothing": float(arrays["smoothing"]), "start_label": int(arrays["start_label"])}
+        given["spacing"] = tuple(arrays["spacing"].tolist()) or None  # type: ignore[assignment]
+        options = Options.checked(given)
+        return cls(
+            arrays["base"],
+            tuple(Tree(*each) for each in trees),
+            tuple(Measures(*each) for each in zip(area, mean, shares, strict=True)),
+            options.start_label,
+            options.smoothing,
+            options.spacing,
+        )
+
+    def _is_sound(self) -> bool:
+        """Whether every plane holds the regions of its tree, each one measured."""
+        if self.base.ndim < 2 or not self.trees:
+            return False
+        planes = self.base.reshape(-1, *self.base.shape[-2:])
+        if len(planes) != len(self.trees):
+            return False
+        start = 0
+        for plane, tree, measures in zip(planes, self.trees, self.measures, strict=True):
+            found = np.unique(plane[plane >= 0])
+            if not np.array_equal(found, np.arange(start, start + tree.leaves)):
+                return False
+            if not tree.is_sound() or len(measures.area) != tree.leaves:
+                return False
+            start += tree.leaves
+        return True
+
+    def _features(self, counts: tuple[int, ...]) -> Columns:
+        merged = [
+            measures.merged(tree.cut(count)).as_columns()
+            for tree, measures, count in zip(self.trees, self.measures, counts, strict=True)
+        ]
+        columns = {name: np.concatenate([each[name] for each in merged]) for name in merged[0]}
+        return {"label": np.arange(sum(counts)) + self.start_label, **columns}
+
+    def _smooth(self, labels: Labels, counts: tuple[int, ...]) -> NDArray[np.int64] | None:
+        """Smooth the outlines of labels in place, plane by plane; where each label was before, from 0."""
+        if not self.smoothing:
+            return None
+        first, moved = self.start_label, list[NDArray[np.int64]]()
+        for plane, count in zip(labels.reshape(-1, *labels.shape[-2:]), counts, strict=True):
+            moved.append(
+                smooth_plane(plane, self.smoothing, self.spacing, first) + (first - self.start_label)
+            )
+            first += count
+        return np.concatenate(moved)
+
+
+def smooth_plane(
+    labels: Labels, width: float, spacing: tuple[float, float] | None, first: int
+) -> NDArray[np.int64]:
+    """Smooth the outlines of the labels from `first` on, in place, and number them by their first pixels.
+
+    Returns
+    -------
+    (n,) int64 array
+        Which label each was before, counted from 0.
+    """
+    regions = np.maximum(labels - (first - 1), 0).astype(np.int32, copy=False)
+    moved = outlines.smoothed(regions, width, pixel_sides(spacing))
+    pieces = connectivity.number_pieces(moved.view(np.uint32))
+    inside = regions > 0
+    before = np.empty(int(pieces.max()) + 1, np.int64)
+    before[pieces[inside]] = moved[inside] - 1
+    np.copyto(labels, pieces.astype(labels.dtype, copy=False) + first, where=inside)
+    return before

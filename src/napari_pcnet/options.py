@@ -1,0 +1,238 @@
+"""The options of a run, each declared once: its default, its check, its help and its range.
+
+`Options` are the arguments of `napari_pcnet.pcnet_superpixels`, but for the image, its mask and the
+callbacks. From the declarations follow the checks at the door, the flags of the command line, the fields of a
+`record.RunRecord` and of the texts that repeat it, the rows of the widget's form and its preferences, and the
+table of arguments in ``docs/api.md``. The functions' own signatures are held against them by a test.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, NamedTuple, Self, get_args
+
+import numpy as np
+
+Method = Literal["hierarchy", "lattice"]
+Precision = Literal["auto", "float64", "float32", "bfloat16", "float16"]
+
+MOST_ANISOTROPIC = 1000.0
+"""Largest ratio of `spacing` along the two axes."""
+
+WIDEST_SMOOTHING = 100.0
+"""Largest `smoothing` in pixels: the time that it takes grows with it."""
+
+
+class FormRow(NamedTuple):
+    """How the widget's form shows a number."""
+
+    label: str
+    high: float  # the form's own limit; the check may allow more
+    decimals: int
+
+
+def option(
+    default: Any,  # a field's type is its annotation
+    help: str,  # noqa: A002  # what argparse and the form call it
+    check: Callable[[Any, str], Any] | None = None,
+    form: FormRow | None = None,
+    **more: Any,
+) -> Any:
+    """Declare an option.
+
+    Parameters
+    ----------
+    default : object
+    help : str
+        One line for ``--help``, the form's tooltip and the reference.
+    check : callable, optional
+        ``check(value, name)`` returns the value as the code behind the door trusts it, or raises a
+        ValueError that says what came and what would do.
+    form : FormRow, optional
+        Shows the option in the widget; it is then a preference, too.
+    **more
+        Further metadata, such as ``metavar`` of the flag.
+    """
+    return field(default=default, metadata={"help": help, "check": check or _as_given, "form": form} | more)
+
+
+def whole_number(value: Any, name: str) -> int:
+    """Check a count."""
+    number = as_index(value)
+    if number is None or number < 1 or isinstance(value, bool):
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return number
+
+
+def pixels(value: Any, name: str) -> float:
+    """Check the width over which outlines are smoothed."""
+    if not (_is_number(value) and 0 <= value <= WIDEST_SMOOTHING):
+        raise ValueError(f"{name} must be a number of pixels from 0 to {WIDEST_SMOOTHING:.0f}, got {value!r}")
+    return float(value)
+
+
+def spacing(value: Any, name: str = "spacing") -> tuple[float, float] | None:
+    """Check the size of a pixel along rows and columns; one number stands for both."""
+    if value is None:
+        return None
+    steps: Any = (value, value) if _is_number(value) else value
+    try:
+        rows, columns = (float(step) for step in steps)
+    except (TypeError, ValueError):
+        rows = columns = math.nan
+    if not (0 < rows < math.inf and 0 < columns < math.inf):
+        raise ValueError(f"{name} must be two positive numbers (rows, columns) or one, got {value!r}")
+    if abs(math.log(rows) - math.log(columns)) > math.log(MOST_ANISOTROPIC):
+        raise ValueError(
+            f"{name} must not differ more than {MOST_ANISOTROPIC:.0f} times between the axes, got {value!r}"
+        )
+    return rows, columns
+
+
+def pixel_sides(checked_spacing: tuple[float, float] | None) -> tuple[float, float]:
+    """Sides of a pixel along rows and columns, in units in which it has area 1."""
+    if checked_spacing is None:
+        return 1.0, 1.0
+    logarithm = math.log(checked_spacing[0]) - math.log(checked_spacing[1])
+    return math.exp(logarithm / 2), math.exp(-logarithm / 2)
+
+
+def as_index(value: Any) -> int | None:
+    """Return a whole number, of Python or numpy; None for anything else."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def _number(low: float, high: float) -> Callable[[Any, str], float]:
+    def check(value: Any, name: str) -> float:
+        if not (_is_number(value) and low <= value <= high):
+            raise ValueError(
+                f"{name} must be a number of at least {low:g} (and at most {_short(high)}), got {value!r}"
+            )
+        return float(value)
+
+    return check
+
+
+def _method(value: Any, name: str) -> Method:
+    if not isinstance(value, str) or value not in get_args(Method):
+        raise ValueError(f"{name} must be 'hierarchy' or 'lattice', got {value!r}")
+    return "lattice" if value == "lattice" else "hierarchy"
+
+
+def _start_label(value: Any, name: str) -> int:
+    number = as_index(value)
+    if number not in (0, 1):
+        raise ValueError(f"{name} must be 0 or 1, got {value!r}")
+    return number
+
+
+def _intensity_range(limits: Any, name: str) -> tuple[float, float] | None:
+    if limits is None:
+        return None
+    try:
+        low, high = (float(limit) for limit in limits)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"{name} must be two numbers (low, high), got {limits!r}")
+    return low, high
+
+
+def _device(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a text such as 'auto', 'cpu' or 'cuda', got {value!r}")
+    return value
+
+
+def _precision(value: Any, name: str) -> str:
+    if value not in get_args(Precision):
+        raise ValueError(f"{name} must be one of {get_args(Precision)}, got {value!r}")
+    return str(value)
+
+
+def _window(value: Any, name: str) -> int | None:
+    return None if value is None else whole_number(value, name)
+
+
+def _as_given(value: Any, name: str) -> Any:  # noqa: ARG001  # checked where it is used
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value)
+
+
+def _short(number: float) -> str:
+    return f"{number:g}".replace("e+0", "e")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a picture is segmented; each field is an argument of `napari_pcnet.pcnet_superpixels`."""
+
+    n_segments: int = option(100, "how many superpixels; with a mask, how many inside it", whole_number)
+    model: str = option("pcnet-v1", "weights by name, or a .safetensors file")
+    method: Method = option(
+        "hierarchy",
+        "hierarchy: exactly n, merged from a finer base; lattice: the paper's, near n",
+        _method,
+    )
+    compactness: float = option(
+        4.0,
+        "weight of shape in merging: larger is rounder",
+        _number(0, 1e9),
+        FormRow("Compactness", high=1e4, decimals=2),
+    )
+    """The default is chosen on BSDS500 val, with weights that had not seen it, by ``napari-pcnet benchmark
+    quality benchmarks/compactness.toml``: the highest accuracy at 200 to 800 superpixels, and of equals the
+    more compact."""
+    smoothing: float = option(
+        0.0,
+        "smooth the outlines over so many pixels",
+        pixels,
+        FormRow("Smoothing", high=WIDEST_SMOOTHING, decimals=1),
+    )
+    start_label: int = option(1, "number of the first superpixel, 0 or 1", _start_label)
+    channel_axis: int | None = option(
+        -1, "which axis of the image holds its channels, none for grey (default: as the file says)"
+    )
+    intensity_range: tuple[float, float] | None = option(
+        None,
+        "values that count as black and as white (default: the image's own extremes)",
+        _intensity_range,
+        metavar=("LOW", "HIGH"),
+    )
+    spacing: tuple[float, float] | None = option(
+        None, "size of a pixel, where it is not square", spacing, metavar=("HEIGHT", "WIDTH")
+    )
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps", _device)
+    precision: Precision = option("auto", "auto, float32, float64, bfloat16, float16", _precision)
+    window: int | None = option(None, "side of a window in pixels (default: as memory allows)", _window)
+
+    @classmethod
+    def checked(cls, given: Mapping[str, Any]) -> Self:
+        """Check what a caller passed: of a mapping by name, what is an option.
+
+        Raises
+        ------
+        ValueError
+            One sentence that says what came and what would do.
+        """
+        return cls(
+            **{
+                each.name: each.metadata["check"](given[each.name], each.name)
+                for each in fields(cls)
+                if each.name in given
+            }
+        )
+
+    @property
+    def pixel_sides(self) -> tuple[float, float]:
+        """Sides of a pixel along rows and columns, in units in which it has area 1."""
+        return pixel_sides(self.spacing)

@@ -1,0 +1,154 @@
+"""From an image to its superpixels: the network, the base, the tree; or the paper's lattice.
+
+The public functions, a run on many planes and the training of the merge classifier all go through here. An
+image becomes a `Picture` at the door (`arguments`), a `Base` by the network (`network.inference`), and a
+`Tree` (`merging.tree`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from skimage.color import rgb2lab
+
+from napari_pcnet import arguments, weights
+from napari_pcnet.geometry.grid import MAX_SCALE, Grid
+from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, to_three
+from napari_pcnet.hierarchy import Labels, Measures, PCNetHierarchy, smooth_plane
+from napari_pcnet.merging.connectivity import number_by_first, owners
+from napari_pcnet.merging.regions import look_up
+from napari_pcnet.merging.tree import Features, MergeClassifier, Observer, Tree, build
+from napari_pcnet.network import checkpoint
+from napari_pcnet.network.inference import Base, InferenceOptions, WindowDone, segment_base
+from napari_pcnet.network.model import PCNet
+from napari_pcnet.options import Options
+from napari_pcnet.progress import Progress
+
+CHANNEL_SPAN = 100.0
+"""What a channel of a picture that is neither grey nor RGB is stretched to, as L of CIELAB is."""
+
+
+def segment(
+    image: Any,  # whatever has shape, dtype and slicing
+    options: Options,
+    *,
+    mask: Any = None,
+    progress: Progress | None = None,
+    confidence: bool = False,
+    window_done: WindowDone | None = None,
+    count_name: str = "n_segments",
+) -> PCNetHierarchy:
+    """Segment a plane into the hierarchy of which `options.n_segments` is the largest count asked for.
+
+    Parameters
+    ----------
+    image : (H, W[, C]) array_like
+    options : Options
+        Checked.
+    mask : (H, W) array_like, optional
+    progress, confidence, window_done
+        As in `napari_pcnet.pcnet_hierarchy`.
+    count_name : str
+        What the caller calls the count, for messages.
+
+    Returns
+    -------
+    PCNetHierarchy
+    """
+    started = time.perf_counter()
+    picture = arguments.picture(image, mask, options.channel_axis, options.intensity_range)
+    arguments.room_for(options.n_segments, picture, count_name)
+    ranged = time.perf_counter()
+    model = load_model(options.model)
+    inference = _inference_options(options, confidence)
+    base = fine_base(picture, options, model, inference, progress, window_done, count_name)
+    based = time.perf_counter()
+    tree = merge_base(base, model, options)
+    timings = {"range": ranged - started, **base.timings, "tree": time.perf_counter() - based}
+    measures = Measures.of(base.regions, base.confidence, picture)
+    first, smoothing, spacing = options.start_label, options.smoothing, options.spacing
+    return PCNetHierarchy(base.ids, (tree,), (measures,), first, smoothing, spacing, timings)
+
+
+def segment_lattice(
+    image: Any, options: Options, *, mask: Any = None, progress: Progress | None = None
+) -> Labels:
+    """Segment a plane the paper's way: about `options.n_segments` cells, crumbs given to their neighbours."""
+    picture = arguments.picture(image, mask, options.channel_axis, options.intensity_range)
+    arguments.room_for(options.n_segments, picture, "n_segments")
+    cells = max(1, round(options.n_segments / picture.share_inside))
+    grid = Grid.of_count(picture.shape, cells, options.pixel_sides)
+    base = segment_base(picture, grid, load_model(options.model), _inference_options(options), progress)
+    table = base.regions
+    owner = owners(table.cells, table.area, table.edges, table.border.sum(axis=1))
+    numbers = np.append(number_by_first(owner) + options.start_label, options.start_label - 1)
+    labels = look_up(numbers.astype(np.int32), base.ids)
+    if options.smoothing:
+        smooth_plane(labels, options.smoothing, options.spacing, options.start_label)
+    return labels
+
+
+def fine_base(
+    picture: Picture,
+    options: Options,
+    model: PCNet,
+    inference: InferenceOptions,
+    progress: Progress | None = None,
+    window_done: WindowDone | None = None,
+    count_name: str = "n_segments",
+) -> Base:
+    """Label at the smallest whole enlargement whose base is fine enough for `options.n_segments`."""
+    number, spacing = options.n_segments, options.pixel_sides
+    grid, scale = Grid.for_count(picture.shape, number, picture.pixels_inside, spacing)
+    while True:
+        base = segment_base(picture, grid, model, inference, progress, window_done)
+        found = len(base.regions)
+        if found >= number:
+            return base
+        if scale == MAX_SCALE:
+            raise ValueError(f"{count_name} must be at most {found} for this image, got {number}")
+        scale = min(MAX_SCALE, max(scale + 1, math.ceil(scale * math.sqrt(number / found))))
+        grid = Grid.enlarged(picture.shape, scale, spacing)
+
+
+def merge_base(base: Base, model: PCNet, options: Options, observer: Observer | None = None) -> Tree:
+    """Merge regions by mean colour, outline and what the network says, in the units that merging compares."""
+    table, spacing = base.regions, options.pixel_sides
+    area = table.area.astype(np.float64)
+    mean = table.colour / (area[:, None] * COLOUR_STEPS)
+    channels = mean.shape[1]
+    lab = rgb2lab(to_three(mean[None]))[0]
+    # channels that are neither grey nor RGB weigh together as much as the three of a colour picture
+    colour = lab if channels in (1, 3) else mean * (CHANNEL_SPAN * math.sqrt(3 / channels))
+    side = np.array([spacing[1], spacing[0]])
+    border = table.border @ side  # horizontal sides are as long as a pixel is wide
+    perimeter = table.rim @ side
+    for end in table.edges.T:
+        perimeter += np.bincount(end, weights=border, minlength=len(area))
+    features = Features(area, colour, lab, perimeter, base.grid.cell_area)
+    strength = table.strength @ side / (2 * COLOUR_STEPS) if table.strength.shape[1] else None
+    network = model.merge_classifier
+    classifier = None if network is None else MergeClassifier(network.as_layers())
+    return build(features, table.edges, border, options, strength, classifier, observer)
+
+
+def load_model(name_or_path: str | os.PathLike[str]) -> PCNet:
+    """Load weights by name or path; the last two are kept."""
+    path = weights.locate(name_or_path)
+    status = path.stat()
+    return _load_version(path, (status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(maxsize=2)
+def _load_version(path: Path, version: tuple[int, int]) -> PCNet:  # noqa: ARG001  # the cache's key
+    return checkpoint.load_model(path)
+
+
+def _inference_options(options: Options, confidence: bool = False) -> InferenceOptions:
+    return InferenceOptions(options.device, options.precision, options.window, confidence)

@@ -1,0 +1,1 @@
+"""The form: the fields of a run, and what is chosen in them."""

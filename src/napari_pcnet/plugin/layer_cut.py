@@ -1,0 +1,96 @@
+"""A cut of the trees of a run: its labels, its features and its record, as napari's Labels layer has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pcnet.record import Origin, RunRecord, notes_of
+
+if TYPE_CHECKING:
+    from napari_pcnet.hierarchy import PCNetHierarchy
+
+
+@dataclass(frozen=True)
+class LayerCut:
+    """A cut of the trees of a run, with all that its layer needs.
+
+    Attributes
+    ----------
+    record : RunRecord
+    table : (regions + 1,) int32 array
+        Label of each region without smoothing; the last entry is what lies outside.
+    labels : (..., H, W) int32 array
+        Smoothed, if the record asks for it.
+    features : dict of array
+        As napari takes them: the first row is for the background.
+    notes : dict
+        The record for the layer's metadata.
+    """
+
+    record: RunRecord
+    table: NDArray[np.integer[Any]]
+    labels: NDArray[np.integer[Any]]
+    features: dict[str, NDArray[Any]]
+    notes: dict[str, Any]
+
+    @classmethod
+    def make(
+        cls,
+        hierarchy: PCNetHierarchy,
+        record: RunRecord,
+        origin: Origin,
+        check: Callable[[], None] = lambda: None,
+        out: NDArray[np.int32] | None = None,
+    ) -> LayerCut:
+        """Make the cut that a record names, into `out` if it is given; `check` may raise in between."""
+        table = hierarchy.table(**record.cut, nearest=True)
+        check()
+        cut = replace(hierarchy, smoothing=record.smoothing).cut(**record.cut, nearest=True, out=out)
+        return cls(record, table, cut.labels, features_table(cut.features), notes_of(record, origin))
+
+
+class LookupArray:
+    """Labels that are looked up where they are read, from an array of regions and a table as `LayerCut` has.
+
+    It has what napari asks of data: shape, dtype, ndim, slicing.
+    """
+
+    dtype = np.dtype(np.int32)
+
+    def __init__(self, base: NDArray[np.integer[Any]], table: NDArray[np.integer[Any]]) -> None:
+        self.base = base
+        self.table = table
+        self.shape = base.shape
+        self.ndim = base.ndim
+        self.size = base.size
+
+    def __getitem__(self, key: Any) -> NDArray[np.int32]:
+        labels: NDArray[np.int32] = self.table[self.base[key]]
+        return labels
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[...], dtype)
+
+
+def features_table(features: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Features as napari takes them, with a first row for the background."""
+    table = {"index": np.concatenate([[0], features["label"]])}
+    for name, values in features.items():
+        if name != "label":
+            nothing = 0 if values.dtype.kind == "i" else np.nan
+            table[name] = np.concatenate([np.array([nothing], values.dtype), values])
+    return table
+
+
+def at_cut(record: RunRecord, n: int | None = None, height: float | None = None) -> RunRecord:
+    """The record of another cut of the same trees."""
+    most = record.n_segments if record.max_segments is None else record.max_segments
+    if height is not None:
+        return replace(record, n_segments=most, max_segments=None, height=height)
+    assert n is not None, "a count or a height"
+    return replace(record, n_segments=n, max_segments=None if n == most else most, height=None)

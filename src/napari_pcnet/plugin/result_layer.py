@@ -1,0 +1,249 @@
+"""The Labels layer of a run: filled while the run is under way, cut anew by the slider, undone by cancel.
+
+A small result is a plain array, which napari can paint on. napari would draw every pixel of a large one at
+each change and stand still meanwhile, so it is shown as a pyramid, whose levels are views of one array: only
+what is on the screen is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+from numpy.typing import NDArray
+
+from napari_pcnet.geometry.grid import Window
+from napari_pcnet.planes import Planes
+from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray
+from napari_pcnet.plugin.metadata import KEY
+from napari_pcnet.plugin.source import Source, shear_matrix
+from napari_pcnet.record import Origin, RunRecord, from_notes
+
+if TYPE_CHECKING:
+    from napari.viewer import ViewerModel
+
+    from napari_pcnet.hierarchy import PCNetHierarchy
+
+SMALLEST_LEVEL_PX = 512
+"""A pyramid ends with the first level that is no longer than this along rows or columns."""
+
+
+class ResultLayer:
+    """The layer of a run and, when the run is done, its trees.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    source : Source
+    planes : Planes
+        The planes to segment.
+    editable_px : int
+        A layer of at most so many pixels is a plain array.
+    layer : Labels, optional
+        The layer of an earlier run, which this run fills anew.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        source: Source,
+        planes: Planes,
+        editable_px: int,
+        layer: Labels | None = None,
+    ) -> None:
+        self.viewer = viewer
+        self.source = source
+        self.planes = planes
+        self.hierarchy: PCNetHierarchy | None = None
+        self.record = RunRecord()
+        self._origin = Origin(source.layer.name)
+        self._placement = source.placement(planes)  # as it is now: the image may move, or get other data
+        self._editable_px = editable_px
+        self._buffer = np.zeros(source.labels_shape(planes), np.int32)
+        self.is_pyramid = self._buffer.size > editable_px
+        self._smoothed: NDArray[np.int32] | None = None
+        self._before: dict[str, Any] | None = None
+        self._replaced: Labels | None = None
+        if layer is not None and layer.multiscale == self.is_pyramid:
+            self.layer = layer
+            self._take_over()
+        else:
+            self._replaced = layer
+            self.layer = self._new_layer(layer)
+
+    # -- a run -------------------------------------------------------------------------------------
+
+    def write(self, k: int, window: Window, ids: NDArray[np.int32]) -> None:
+        """Put a window of the base into the layer's data, from any thread; the next refresh draws it."""
+        plane = self._buffer.reshape(-1, *self.planes.crop.shape)[k]
+        np.add(ids, 1, out=plane[window.slices])
+
+    @property
+    def buffer(self) -> NDArray[np.int32]:
+        """The array that the layer shows while it is filled; in the end it holds the labels."""
+        return self._buffer.reshape(self.planes.shape)
+
+    def finish(self, hierarchy: PCNetHierarchy, cut: LayerCut) -> None:
+        """Show the labels of a finished run."""
+        self.hierarchy = hierarchy
+        self.settle(cut)
+        self._before = None
+        if self._replaced is not None and self._replaced in self.viewer.layers:
+            name = self._replaced.name
+            self.viewer.layers.remove(self._replaced)
+            self.layer.name = name
+        self._replaced = None
+
+    def undo(self) -> None:
+        """Leave every layer as it was before the run."""
+        if self._before is None:
+            if self.is_there:
+                self.viewer.layers.remove(self.layer)
+            return
+        self.layer.data = self._before.pop("data")
+        self.layer.metadata = self._before.pop("metadata")
+        self._place(self._before)
+        self._before = None
+
+    # -- afterwards --------------------------------------------------------------------------------
+
+    @property
+    def origin(self) -> Origin:
+        """Where the image came from, by the name that it has now."""
+        return replace(self._origin, image=self.source.layer.name)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the layer is still in the viewer."""
+        return self.layer in self.viewer.layers
+
+    def uses(self, layer: Layer) -> bool:
+        """Whether this is the result's layer, or the image that it is of."""
+        return layer in (self.layer, self.source.layer)
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether the labels are no longer those of the run: painted on, or replaced."""
+        shown = self.layer.data[0] if self.layer.multiscale else self.layer.data
+        if shown is not self._shown:
+            return True
+        return not self.is_pyramid and not np.array_equal(shown, self._labels())
+
+    def cut(self, record: RunRecord, check: Callable[[], None] = lambda: None) -> LayerCut:
+        """Make the cut that a record names; `check` may raise in between."""
+        assert self.hierarchy is not None, "a run is done"
+        return LayerCut.make(self.hierarchy, record, self.origin, check)
+
+    def slide(self, n: int | None = None, height: float | None = None) -> None:
+        """Show another cut of the trees at once, without smoothing; `settle` completes it."""
+        assert self.hierarchy is not None, "a run is done"
+        self._table, self._smoothed = self.hierarchy.table(n, height=height, nearest=True), None
+        base = self.hierarchy.base.reshape(self._buffer.shape)
+        if not self.is_pyramid:
+            np.take(self._table, base, out=self._buffer)
+        elif isinstance(self._shown, LookupArray):
+            for level in self.layer.data:
+                level.table = self._table
+        else:
+            self._show([LookupArray(level, self._table) for level in _levels(base)])
+            return
+        self.layer.refresh(extent=False, thumbnail=False)
+
+    def settle(self, cut: LayerCut) -> None:
+        """Complete a cut that `slide` may have shown already: labels as an array, features, record."""
+        self.record, self._table = cut.record, cut.table
+        found = from_notes(cut.notes)
+        assert found is not None, "a cut has its record"
+        self._origin = found[1]
+        if np.may_share_memory(cut.labels, self._buffer):
+            self.layer.refresh(extent=False)  # cheaper than new data
+        else:
+            self._buffer = cut.labels.astype(np.int32, copy=False).reshape(self._buffer.shape)
+            self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
+        if cut.record.smoothing:  # the table does not give these labels, and a plain array can be painted on
+            self._smoothed = self._buffer if self.is_pyramid else self._buffer.copy()
+        else:
+            self._smoothed = None
+        self.layer.features = cut.features
+        self.layer.metadata = self.layer.metadata | {KEY: cut.notes}
+
+    def add_cut(self, cut: LayerCut, name: str) -> Labels:
+        """Add another cut as a layer of its own."""
+        labels = cut.labels.reshape(self._buffer.shape)
+        layer = _labels_layer(labels, self.is_pyramid, name, self._placement)
+        layer.features = cut.features
+        layer.metadata = {KEY: cut.notes}
+        self.viewer.add_layer(layer)
+        return layer
+
+    def again(self) -> ResultLayer:
+        """The same cut in a new layer, where someone has painted on this one."""
+        assert self.hierarchy is not None, "a run is done"
+        result = ResultLayer(self.viewer, self.source, self.planes, self._editable_px)
+        result.finish(self.hierarchy, self.cut(self.record))
+        return result
+
+    def editable_copy(self) -> Labels:
+        """Add the labels as a plain array, which napari can paint on."""
+        labels = np.array(self._labels())
+        name = f"{self.layer.name} (editable)"
+        layer = _labels_layer(labels, False, name, self._placement)
+        layer.features = self.layer.features
+        layer.metadata = dict(self.layer.metadata)
+        self.viewer.add_layer(layer)
+        return layer
+
+    def _labels(self) -> NDArray[np.integer[Any]]:
+        """The labels of the cut that is shown, whatever was painted since."""
+        if self._smoothed is not None:
+            return self._smoothed
+        assert self.hierarchy is not None, "a run is done"
+        return self.hierarchy.look_up(self._table).reshape(self._buffer.shape)
+
+    def _show(self, data: Any) -> None:
+        self.layer.data = data
+        self._shown = self.layer.data[0] if self.is_pyramid else self.layer.data
+
+    def _take_over(self) -> None:
+        data = list(self.layer.data) if self.is_pyramid else self.layer.data
+        self._before = {"data": data, "metadata": dict(self.layer.metadata)}
+        self._before |= {name: getattr(self.layer, name) for name in self._placement}
+        self._place(self._placement)
+        self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
+
+    def _place(self, placement: Mapping[str, Any]) -> None:
+        """Set what differs; napari draws anew at each setting."""
+        for name, value in placement.items():
+            now, then = getattr(self.layer, name), value
+            if name == "shear":
+                now, then = (shear_matrix(each, self.layer.ndim) for each in (now, then))
+            if not np.array_equal(np.asarray(now), np.asarray(then)):
+                setattr(self.layer, name, value)
+
+    def _new_layer(self, like: Labels | None) -> Labels:
+        name = f"{self.source.layer.name} superpixels" if like is None else like.name
+        layer = _labels_layer(self._buffer, self.is_pyramid, name, self._placement)
+        self.viewer.add_layer(layer)
+        self._shown = layer.data[0] if self.is_pyramid else layer.data
+        return layer
+
+
+def _labels_layer(
+    labels: NDArray[np.integer[Any]], is_pyramid: bool, name: str, placement: Mapping[str, Any]
+) -> Labels:
+    data = _levels(labels) if is_pyramid else labels
+    layer = Labels(data, multiscale=is_pyramid, name=name, **placement)
+    layer.contour = 1
+    return layer
+
+
+def _levels(array: NDArray[np.integer[Any]]) -> list[NDArray[np.integer[Any]]]:
+    """A pyramid of views of one array: every second pixel, every fourth, and so on."""
+    levels, step = [array], 2
+    while len(levels) < 2 or max(levels[-1].shape[-2:]) > SMALLEST_LEVEL_PX:
+        levels.append(array[..., ::step, ::step])
+        step *= 2
+    return levels

@@ -1,0 +1,61 @@
+"""The results of a session: the layer of each run that is done, and which of them the slider cuts."""
+
+from __future__ import annotations
+
+from napari.layers import Image, Labels, Layer
+
+from napari_pcnet.plugin.result_layer import ResultLayer
+from napari_pcnet.plugin.source import Source
+from napari_pcnet.record import RunRecord
+
+Key = tuple[Image, tuple[int, ...] | None]
+"""An image layer and the plane of it that was segmented; None stands for all planes."""
+
+
+class Results:
+    """Results of runs, one for each image layer and plane.
+
+    Attributes
+    ----------
+    current : ResultLayer or None
+        The result that the slider cuts.
+    """
+
+    def __init__(self) -> None:
+        self._by_key: dict[Key, ResultLayer] = {}
+        self.current: ResultLayer | None = None
+
+    @property
+    def layers(self) -> set[Labels]:
+        """The layers of all results."""
+        return {each.layer for each in self._by_key.values()}
+
+    def add(self, result: ResultLayer) -> None:
+        """Take in a result that is done, in place of an earlier one, and make it the current one."""
+        self._by_key[result.source.layer, result.record.plane] = result
+        self.current = result
+
+    def layer_to_update(self, source: Source, record: RunRecord) -> Labels | None:
+        """The layer of an earlier run on the same image and plane, unless someone has painted on it."""
+        before = self._by_key.get((source.layer, record.plane))
+        if before is None or not before.is_there or before.is_edited:
+            return None
+        return before.layer if before.layer.ndim == len(source.layer_axes) else None
+
+    def select(self, layer: Layer | None) -> bool:
+        """Make the result of a layer the current one; whether it has one."""
+        for result in self._by_key.values():
+            if result.layer == layer:
+                self.current = result
+                return True
+        return False
+
+    def forget(self, layer: Layer) -> None:
+        """Drop the results that are shown by a layer, or were made of it."""
+        self._by_key = {key: each for key, each in self._by_key.items() if not each.uses(layer)}
+        if self.current is not None and self.current.uses(layer):
+            self.current = None
+
+    def is_edited(self, layer: Layer) -> bool:
+        """Whether a layer is a result that was painted on."""
+        return any(each.layer == layer and each.is_edited for each in self._by_key.values())

@@ -1,0 +1,53 @@
+"""The controls of a run: preview, outlook, Run and Cancel, progress, and the last message."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QCheckBox, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_pcnet.plugin.boxes import row
+from napari_pcnet.plugin.messages import MessageLine, WrappedLabel, duration
+
+
+class RunPanel(QWidget):
+    """Buttons, bar and lines between the form and the cuts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = QCheckBox("Live preview of what is in view")
+        self.info, self.message = WrappedLabel(), MessageLine()
+        self.run_button, self.cancel_button = QPushButton("Run"), QPushButton("Cancel")
+        self.progress = QProgressBar()
+        self.live.setToolTip(
+            "Superpixels of the visible part, made anew as you look around or change a setting"
+        )
+        self.run_button.setToolTip("Segment (Ctrl+Alt+R)")
+        self.cancel_button.setToolTip("Stop, and leave every layer as it was (Ctrl+Alt+X)")
+        self.progress.setToolTip("How far the run is, and the time left")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.live)
+        column.addWidget(self.info)
+        column.addLayout(row(self.run_button, self.cancel_button))
+        column.addWidget(self.progress)
+        column.addWidget(self.message)
+
+    def show_progress(self, done: int, total: int, seconds_left: float) -> None:
+        """Show how far a run is."""
+        self.progress.setRange(0, total)
+        self.progress.setValue(done)
+        self.progress.setFormat(f"%p %, {duration(seconds_left)} left")
+
+    def show_stopping(self) -> None:
+        """Show that a run is about to stop."""
+        self.progress.setFormat("stopping ...")
+
+    def show_no_run(self) -> None:
+        """Empty the bar."""
+        self.progress.reset()
+        self.progress.setFormat("")
+
+    def enable(self, *, running: bool, has_image: bool) -> None:
+        """Enable Run or Cancel."""
+        self.run_button.setEnabled(not running and has_image)
+        self.cancel_button.setEnabled(running)

@@ -1,0 +1,36 @@
+"""The run whose record the commands take: that of the selected superpixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from napari.layers import Labels, Layer
+
+from napari_pcnet.plugin.metadata import recorded_run
+from napari_pcnet.plugin.roi import RecordedRegion
+from napari_pcnet.record import Origin, RunRecord
+
+
+@dataclass(frozen=True)
+class SelectedRun:
+    """A run, as the metadata of its layer record it."""
+
+    record: RunRecord
+    origin: Origin
+    layer: Labels
+
+    @property
+    def region(self) -> RecordedRegion | None:
+        """The region of the run; None for the whole plane."""
+        has_one = self.record.crop is not None or self.record.mask is not None
+        return RecordedRegion.of(self.layer, self.record) if has_one else None
+
+    @classmethod
+    def first_of(cls, layers: Iterable[Layer | None]) -> SelectedRun | None:
+        """The run of the first layer that has a record; None if none has."""
+        for layer in layers:
+            found = None if layer is None else recorded_run(layer.metadata)
+            if layer is not None and found is not None:
+                return cls(*found, layer)
+        return None

@@ -1,0 +1,30 @@
+"""Shapes of arrays: in words, and which axes are rows and columns."""
+
+from collections.abc import Sequence
+
+
+def size_text(shape: Sequence[int]) -> str:
+    """Return a shape in words, for messages.
+
+    >>> size_text((2, 3))
+    '2 x 3'
+    """
+    return " x ".join(map(str, shape))
+
+
+def plane_axes(ndim: int, channel_axis: int | None) -> tuple[int, int]:
+    """Return the axes of rows and columns: the last two that hold no channels.
+
+    Parameters
+    ----------
+    ndim : int
+        Number of axes, at least 2 without that of the channels.
+    channel_axis : int or None
+        May count from the end.
+
+    >>> plane_axes(3, -1), plane_axes(4, 1), plane_axes(2, None)
+    ((0, 1), (2, 3), (0, 1))
+    """
+    channels = None if channel_axis is None else channel_axis % ndim
+    rows, columns = [axis for axis in range(ndim) if axis != channels][-2:]
+    return rows, columns
