@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 
-
 VIEWER = ("test_viewer", "test_plugin")
 """Beginnings of the files whose tests open windows: one process takes them all, one window at a time."""
 
