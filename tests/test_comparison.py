@@ -113,6 +113,6 @@ def test_one_method_or_one_image_has_no_differences():
     assert "interval" not in compare(single, counts=(9,))
 
 
-def test_a_table_made_again_says_the_same():
+def test_a_table_made_again_is_the_same():
     rows = {"ours": rows_of("ours"), "peer": rows_of("peer", 0.01, 1.1)}
     assert compare(rows) == compare(rows)

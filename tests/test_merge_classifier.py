@@ -13,6 +13,7 @@ from napari_pcnet.disk.datasets import Pair, read_pairs
 from napari_pcnet.merging.tree import Features, MergeClassifier, build
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
+from napari_pcnet.options import Options
 from napari_pcnet.pipeline import merge_base
 from napari_pcnet.training import loop
 from napari_pcnet.training.loop import (
@@ -97,7 +98,7 @@ def test_what_a_merge_would_lose_is_counted_by_hand() -> None:
     edges = np.array([[0, 1], [1, 2], [2, 3]])
     colour = np.array([[0.0, 0, 0], [0, 0, 0], [30, 0, 0], [90, 0, 0]])
     features = Features(np.full(4, 10.0), colour, colour, np.full(4, 22.0))
-    build(features, edges, np.ones(3), 1.0, observer=oracle)
+    build(features, edges, np.ones(3), Options(compactness=1.0), observer=oracle)
     samples = oracle.samples(100, np.random.default_rng(0))
     by_size = {}
     for features, lost in zip(samples.features, samples.lost_share, strict=True):
@@ -111,7 +112,7 @@ def test_what_a_merge_would_lose_is_counted_by_hand() -> None:
 def test_the_oracle_stops_when_few_regions_are_left() -> None:
     oracle = Oracle([sparse.csr_array(np.ones((3, 1), np.int32))], min_regions=2)
     features = Features(np.ones(3), np.zeros((3, 3)), np.zeros((3, 3)), np.full(3, 4.0))
-    build(features, np.array([[0, 1], [1, 2]]), np.ones(2), 1.0, observer=oracle)
+    build(features, np.array([[0, 1], [1, 2]]), np.ones(2), Options(compactness=1.0), observer=oracle)
     assert len(oracle.samples(100, np.random.default_rng(0)).lost_share) == 2
 
 
@@ -122,7 +123,7 @@ def test_a_merge_classifier_learns_what_is_lost_over_an_edge(pairs: list[Pair]) 
     assert loss < 0.3  # an even guess costs 0.69
     (base,) = annotated_bases(model, pairs[0], QUICK, "cpu")
     oracle = Oracle(base.overlaps, QUICK.min_regions)
-    merge_base(base.base, model, 4.0, observer=oracle)
+    merge_base(base.base, model, Options(), observer=oracle)
     samples = oracle.samples(10_000, np.random.default_rng(0))
     predicted = MergeClassifier(model.merge_classifier.as_layers())(samples.features)
     assert predicted[samples.lost_share < 0.05].mean() < 0.15

@@ -13,17 +13,11 @@ from napari_pcnet.disk.overlay import BOUNDARY_COLOUR
 from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.evaluation.curves import Point
 from napari_pcnet.evaluation.peers import PEERS
-from napari_pcnet.evaluation.plots import (
-    CURVE_PANELS,
-    DPI,
-    OUT_OF_MEMORY,
-    PanelRow,
-    ScalePoint,
-    draw_curves,
-    draw_panel,
-    draw_scale,
-    looks_of,
-)
+from napari_pcnet.evaluation.plots.curves import CURVE_PANELS, draw_curves
+from napari_pcnet.evaluation.plots.figure import DPI
+from napari_pcnet.evaluation.plots.looks import looks_of
+from napari_pcnet.evaluation.plots.panel import PanelRow, draw_panel
+from napari_pcnet.evaluation.plots.scale import OUT_OF_MEMORY, ScalePoint, draw_scale
 
 PROVENANCE = Provenance(
     command="napari-pcnet benchmark quality --data 'my data'",

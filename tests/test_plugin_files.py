@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from napari_pcnet.disk import labels
 from napari_pcnet.plugin.files import get_reader, open_in, read, write
-from napari_pcnet.plugin.metadata import KEY, read_notes
+from napari_pcnet.plugin.metadata import KEY, recorded_run
 from napari_pcnet.plugin.settings import Settings, read_settings
 from napari_pcnet.record import Origin, RunRecord, notes_of
 
@@ -53,7 +53,7 @@ def test_superpixels_come_back_with_record_and_place(tmp_path: Path, ending: str
     assert kind == "labels" and options["name"] == "a" and data.dtype == np.int32
     back = Labels(data, **options)
     assert_array_equal(back.data, layer.data)
-    assert read_notes(back.metadata) == (RECORD, ORIGIN)
+    assert recorded_run(back.metadata) == (RECORD, ORIGIN)
     for corner in ((0, 0), (0, 7), (5, 0)):
         assert_allclose(back.data_to_world(corner), layer.data_to_world(corner), rtol=1e-12)
     assert (back.units, back.axis_labels) == (layer.units, layer.axis_labels)
@@ -94,7 +94,7 @@ def test_labels_without_a_record_keep_their_place(tmp_path: Path) -> None:
     ((data, options, _),) = read(str(_written(tmp_path / "e.tif", layer)))
     back = Labels(data, **options)
     assert_array_equal(back.scale, (2, 3))
-    assert read_notes(back.metadata) is None
+    assert recorded_run(back.metadata) is None
 
 
 def test_the_reader_takes_what_has_notes_of_ours(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_files_open_in_a_viewer(tmp_path: Path, ending: str) -> None:
     assert list(viewer.layers) == [layer] and layer.name == "g"
     assert_array_equal(layer.data, _labels().data)
     assert_array_equal(layer.scale, (2, 2))
-    assert read_notes(layer.metadata) == (RECORD, ORIGIN)
+    assert recorded_run(layer.metadata) == (RECORD, ORIGIN)
 
 
 def test_labels_of_the_command_line_open_with_their_record(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_labels_of_the_command_line_open_with_their_record(tmp_path: Path) -> No
     notes = notes_of(RunRecord(6), Origin("cat.png"))
     labels.write_labels(path, np.ones((6, 8), np.int32), notes=notes)
     layer = open_in(ViewerModel(), str(path))
-    assert read_notes(layer.metadata) == (RunRecord(6), Origin("cat.png")) and layer.name == "h"
+    assert recorded_run(layer.metadata) == (RunRecord(6), Origin("cat.png")) and layer.name == "h"
 
 
 def test_plain_labels_open_without_a_record_and_a_photograph_is_refused(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_plain_labels_open_without_a_record_and_a_photograph_is_refused(tmp_path
     tifffile.imwrite(plain, np.arange(48, dtype=np.uint16).reshape(6, 8))
     layer = open_in(ViewerModel(), str(plain))
     assert_array_equal(layer.data, np.arange(48).reshape(6, 8))
-    assert read_notes(layer.metadata) is None
+    assert recorded_run(layer.metadata) is None
     photograph = tmp_path / "photograph.tif"
     tifffile.imwrite(photograph, np.zeros((6, 8, 3), np.uint8), photometric="rgb")
     viewer = ViewerModel()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray, at_cut, features_table
-from napari_pcnet.plugin.metadata import KEY, read_notes
+from napari_pcnet.plugin.metadata import KEY, recorded_run
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.source import Source
 from napari_pcnet.record import Origin, RunRecord, notes_of
@@ -73,8 +73,8 @@ def test_a_record_and_its_origin_come_back_from_a_layers_metadata() -> None:
     record = RunRecord(40, plane=(1, 2), crop=(1, 2, 3, 4), height=0.5, spacing=(2.0, 1.0))
     origin = Origin("cells", "/data/cells.tif", True)
     notes = notes_of(record, origin)
-    assert read_notes({KEY: notes, "other": 1}) == (record, origin)
-    assert read_notes({KEY: json.loads(json.dumps(notes))}) == (record, origin)
+    assert recorded_run({KEY: notes, "other": 1}) == (record, origin)
+    assert recorded_run({KEY: json.loads(json.dumps(notes))}) == (record, origin)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_record_and_its_origin_come_back_from_a_layers_metadata() -> None:
     ],
 )
 def test_what_is_no_record_is_none(metadata: dict[str, Any]) -> None:
-    assert read_notes(metadata) is None
+    assert recorded_run(metadata) is None
 
 
 def test_another_cut_remembers_the_tree_that_it_is_of() -> None:
@@ -122,7 +122,7 @@ def test_a_cut_has_labels_features_and_notes_that_agree() -> None:
     assert_array_equal(cut.labels, run_record(pixels, record))
     assert_array_equal(cut.labels, cut.table[hierarchy.base])
     assert_array_equal(cut.features["area"], np.bincount(cut.labels.ravel()))
-    assert read_notes({KEY: cut.notes}) == (record, Origin("image", None, True)) and checks
+    assert recorded_run({KEY: cut.notes}) == (record, Origin("image", None, True)) and checks
 
 
 # -- labels that are looked up ---------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_a_finished_run_is_labels_features_and_record(editable_px: int) -> None:
     assert_array_equal(shown, run_record(source.pixels, RunRecord(N)))
     assert shown.dtype == np.int32 and layer.contour == 1
     assert_array_equal(layer.features["area"], np.bincount(shown.ravel()))
-    assert read_notes(layer.metadata) == (RunRecord(N), Origin("image"))
+    assert recorded_run(layer.metadata) == (RunRecord(N), Origin("image"))
     assert result.hierarchy is hierarchy and result.is_there and not result.is_edited
 
 
@@ -301,7 +301,7 @@ def test_nested_cuts_and_the_editable_copy_are_layers_of_their_own() -> None:
     added = result.add_cut(LayerCut.make(hierarchy, record, Origin("image")), "coarse")
     assert added.multiscale and added.name == "coarse" and len(added.features) == 4
     assert_array_equal(added.data[0], hierarchy.labels(3))
-    assert read_notes(added.metadata) == (record, Origin("image"))
+    assert recorded_run(added.metadata) == (record, Origin("image"))
     result.slide(4)
     copy = result.editable_copy()
     assert isinstance(copy.data, np.ndarray) and copy.name == "image superpixels (editable)"

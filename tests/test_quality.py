@@ -307,9 +307,9 @@ def test_each_set_has_its_table(options):
     assert len(rows_of(options)) == 18
 
 
-def test_sets_that_cannot_be_told_apart_are_refused(options):
+def test_two_sets_of_one_name_are_refused(options):
     options = replace(options, data=options.data.parent, sets=("val", "../drawn/val"))
-    message = "two sets are called 'drawn/val', by which their rows are told apart; rename a folder"
+    message = "two sets are called 'drawn/val', and rows go by that name; rename a folder"
     with refuses(ValueError, message):
         quality.compare(choice_of(grid), options, ignore)
 

@@ -33,7 +33,7 @@ from skimage.draw import polygon2mask
 from napari_pcnet.plugin import commands, cost, files, jobs
 from napari_pcnet.plugin import widget as widget_module
 from napari_pcnet.plugin.layer_cut import LookupArray
-from napari_pcnet.plugin.metadata import KEY, read_notes
+from napari_pcnet.plugin.metadata import KEY, recorded_run
 from napari_pcnet.plugin.preview import NAME as PREVIEW
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 from napari_pcnet.record import RunRecord
@@ -97,7 +97,7 @@ def _choose(box: QComboBox, text: str) -> None:
 
 
 def _record(layer: Layer) -> RunRecord:
-    found = read_notes(layer.metadata)
+    found = recorded_run(layer.metadata)
     assert found is not None
     return found[0]
 
@@ -336,7 +336,7 @@ def test_the_current_view_of_a_zarr_is_segmented_at_full_resolution(
     assert layer.data.shape == (bottom - top, right - left)
     assert_array_equal(layer.data, run_record(pixels, record))
     assert_array_equal(layer.data_to_world((0, 0)), (top, left))
-    found = read_notes(layer.metadata)
+    found = recorded_run(layer.metadata)
     assert found is not None and found[1].path == str(tmp_path / "large.zarr")
 
 
@@ -902,11 +902,18 @@ def test_outlines_are_smoothed_when_a_run_or_the_slider_settles(
     at_once = run_record(image.data, RunRecord(5, max_segments=N))
     assert_array_equal(layer.data, at_once)
     _settle(widget, qtbot)
-    assert layer is viewer.layers[-1] and _record(layer) == RunRecord(5, smoothing=2.0, max_segments=N)
+    assert list(viewer.layers) == [image, layer]
+    assert _record(layer) == RunRecord(5, smoothing=2.0, max_segments=N)
     assert_array_equal(layer.data, run_record(image.data, _record(layer)))
     assert (layer.data != at_once).any()
     assert_array_equal(layer.features["area"], np.bincount(layer.data.ravel()))
 
+    fine, medium, _ = widget.add_nested()
+    assert_array_equal(fine.data, at_once)  # smoothed ones would not be nested
+    assert_array_equal(medium.data, run_record(image.data, _record(medium)))
+    assert widget.run_panel.message.text().startswith("Outlines of these layers are not smoothed")
+
+    viewer.layers.selection.active = layer
     smoothing.setValue(0)
     widget.use_record()
     assert smoothing.value() == 2 and widget.run_panel.message.text() == "Then slide the count to 5"
@@ -1021,7 +1028,7 @@ def test_a_large_result_is_a_pyramid_that_slides_and_has_an_editable_copy(
     assert not copy.multiscale and copy.name == "a superpixels (editable)"
     assert_array_equal(copy.data, expected)
     assert_array_equal(copy.extent.world, image.extent.world)
-    assert read_notes(copy.metadata) == read_notes(layer.metadata)
+    assert recorded_run(copy.metadata) == recorded_run(layer.metadata)
     copy.brush_size = 5
     copy.paint((30, 30), 99)
     assert_array_equal(layer.data[0], expected)
@@ -1496,7 +1503,7 @@ def test_saved_superpixels_come_back_where_they_lay_and_can_be_run_again(
     assert isinstance(back, Labels) and back.name == "cat"
     assert back.data.dtype == np.int32
     assert_array_equal(back.data, layer.data)
-    assert read_notes(back.metadata) == read_notes(layer.metadata)
+    assert recorded_run(back.metadata) == recorded_run(layer.metadata)
     for corner in ((0, 0), (5, 17)):
         assert_allclose(back.data_to_world(corner), layer.data_to_world(corner))
     assert (back.units, back.axis_labels) == (layer.units, layer.axis_labels)

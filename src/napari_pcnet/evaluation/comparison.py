@@ -39,7 +39,7 @@ COMPARED = ("ASA", "BR")
 """Scores whose differences have an interval, and which are compared at equal contour density, too."""
 
 SEED = 0
-"""Of the draws of images, so that a table that is made again says the same."""
+"""Of the draws of images, so that a table that is made again is the same."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The folder a benchmark lives in: what it resumes from, and what it says."""
+"""The folder a benchmark lives in: what it resumes from, and its table."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from napari_pcnet.evaluation.tally import Tally
 from napari_pcnet.progress import Progress
 
 if TYPE_CHECKING:
-    from napari_pcnet.evaluation.plots import PanelRow
+    from napari_pcnet.evaluation.plots.panel import PanelRow
 
 
 @dataclass(frozen=True)
@@ -182,8 +182,8 @@ def compare(choice: Choice, options: QualityOptions, progress: Progress) -> str:
     names = [each.name for each in choice.methods]
     _refuse_unknown("panel_methods", options.panel_methods, names)
     _refuse_unknown("reference", [options.reference] if options.reference else [], names)
-    if options.plots:  # a missing matplotlib is said before the work, not after it
-        import_module("napari_pcnet.evaluation.plots")
+    if options.plots:  # a missing matplotlib is named before the work, not after it
+        import_module("napari_pcnet.evaluation.plots.curves")
     with held(options.output) as results_file:
         tally = Tally(progress, len(choice.methods) * sum(map(len, sets.values())) * len(options.counts))
         choice, measured = _measured(choice, sets, options, ResultsFile(results_file), tally)
@@ -246,9 +246,7 @@ def _refuse_unknown(option: str, asked: Sequence[str], names: Sequence[str]) -> 
 def _refuse_equal_names(names: Sequence[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(
-            f"two sets are called {twice!r}, by which their rows are told apart; rename a folder"
-        )
+        raise ValueError(f"two sets are called {twice!r}, and rows go by that name; rename a folder")
 
 
 def _pairs_of(folder: Path, every: int) -> Sequence[Pair]:
@@ -313,7 +311,8 @@ def _draw(
     options: QualityOptions,
     provenance: Provenance,
 ) -> None:
-    from napari_pcnet.evaluation.plots import draw_curves, draw_panel
+    from napari_pcnet.evaluation.plots.curves import draw_curves
+    from napari_pcnet.evaluation.plots.panel import draw_panel
 
     for curves in measured:
         name = set_name(curves.folder)
@@ -334,7 +333,7 @@ def _draw(
 
 def _panel_row(shown: _Shown, curves: Curves, choice: Choice, options: QualityOptions) -> PanelRow:
     """Segment a whole image by each method at a count as near the one wanted as was measured."""
-    from napari_pcnet.evaluation.plots import PanelRow
+    from napari_pcnet.evaluation.plots.panel import PanelRow
 
     crop, image = shown.crop, shown.pair.read_image()
     window = (slice(crop.top, crop.top + crop.side_px), slice(crop.left, crop.left + crop.side_px))

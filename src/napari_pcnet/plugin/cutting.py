@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
@@ -70,7 +72,7 @@ class Cutting(QObject):
         self._timer.start()
 
     def add_nested(self) -> list[Labels]:
-        """Add three layers, fine, medium and coarse, of the cut that is shown."""
+        """Add three layers, of the cut that is shown and two coarser ones: nested, so never smoothed."""
         self.settle()
         result = self._results.current
         if result is None or result.hierarchy is None:
@@ -79,8 +81,10 @@ class Cutting(QObject):
         made = []
         for name, times in NESTED:
             n = max(result.hierarchy.n_min, shown // times)
-            cut = result.cut(at_cut(result.record, n))
+            cut = result.cut(replace(at_cut(result.record, n), smoothing=0.0))
             made.append(result.add_cut(cut, f"{result.source.layer.name} {name} ({n})"))
+        if result.record.smoothing:
+            self.message.emit("outlines of these layers are not smoothed, so that they are nested")
         return made
 
     def make_editable(self) -> None:

@@ -50,7 +50,7 @@ class LayerCut:
         """Make the cut that a record names, into `out` if it is given; `check` may raise in between."""
         table = hierarchy.table(**record.cut, nearest=True)
         check()
-        cut = hierarchy.cut(**record.cut, nearest=True, out=out)
+        cut = replace(hierarchy, smoothing=record.smoothing).cut(**record.cut, nearest=True, out=out)
         return cls(record, table, cut.labels, features_table(cut.features), notes_of(record, origin))
 
 

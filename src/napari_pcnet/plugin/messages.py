@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
 
-class Note(QLabel):
+class WrappedLabel(QLabel):
     """A label for a sentence, which may wrap and be copied."""
 
     def __init__(self) -> None:
@@ -16,7 +16,7 @@ class Note(QLabel):
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
 
 
-class MessageLine(Note):
+class MessageLine(WrappedLabel):
     """The widget's last message."""
 
     def __init__(self) -> None:

@@ -11,6 +11,6 @@ KEY = VERSION_KEY
 """Where a layer's metadata hold the record of its run."""
 
 
-def read_notes(metadata: Mapping[str, Any]) -> tuple[RunRecord, Origin] | None:
+def recorded_run(metadata: Mapping[str, Any]) -> tuple[RunRecord, Origin] | None:
     """The record and origin in a layer's metadata; None if there are none that this version knows."""
     return from_notes(metadata.get(KEY))

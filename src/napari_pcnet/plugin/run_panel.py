@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QCheckBox, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_pcnet.plugin.boxes import row
-from napari_pcnet.plugin.messages import MessageLine, Note, duration
+from napari_pcnet.plugin.messages import MessageLine, WrappedLabel, duration
 
 
 class RunPanel(QWidget):
@@ -14,7 +14,7 @@ class RunPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.live = QCheckBox("Live preview of what is in view")
-        self.info, self.message = Note(), MessageLine()
+        self.info, self.message = WrappedLabel(), MessageLine()
         self.run_button, self.cancel_button = QPushButton("Run"), QPushButton("Cancel")
         self.progress = QProgressBar()
         self.live.setToolTip(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from napari.layers import Labels, Layer
 
-from napari_pcnet.plugin.metadata import read_notes
+from napari_pcnet.plugin.metadata import recorded_run
 from napari_pcnet.plugin.roi import RecordedRegion
 from napari_pcnet.record import Origin, RunRecord
 
@@ -30,7 +30,7 @@ class SelectedRun:
     def first_of(cls, layers: Iterable[Layer | None]) -> SelectedRun | None:
         """The run of the first layer that has a record; None if none has."""
         for layer in layers:
-            found = None if layer is None else read_notes(layer.metadata)
+            found = None if layer is None else recorded_run(layer.metadata)
             if layer is not None and found is not None:
                 return cls(*found, layer)
         return None

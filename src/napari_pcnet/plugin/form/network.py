@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QFileDialog, QToolButton
 from napari_pcnet import weights
 from napari_pcnet.plugin.boxes import FormRows, choice_box, side_by_side
 from napari_pcnet.plugin.machine import Machine
-from napari_pcnet.plugin.messages import Note
+from napari_pcnet.plugin.messages import WrappedLabel
 
 
 class NetworkFields(QObject):
@@ -28,7 +28,7 @@ class NetworkFields(QObject):
     def __init__(self, rows: FormRows, device: str) -> None:
         super().__init__(rows)
         self.model_box, self.device_box, self.browse = choice_box(), choice_box(), QToolButton()
-        self.device_reason = Note()
+        self.device_reason = WrappedLabel()
         self.model_box.addItems(list(weights.names()))
         self.browse.setText("...")
         self.device_box.addItems(list(dict.fromkeys(["auto", "cpu", device])))
