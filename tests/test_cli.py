@@ -319,6 +319,16 @@ def test_the_labels_carry_the_record_of_their_run(folder: Path, calls: Calls, ou
     assert from_notes(notes) == (RunRecord(2), Origin("in", str(folder / "in.png"), False))
 
 
+def test_the_notes_tell_a_stack_from_a_plane(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _stand_in(monkeypatch, lambda image, record, progress: np.ones(image.pixels.shape, np.int32))
+    for name, pixels in {"stack": PICTURE.transpose(2, 0, 1), "plane": PICTURE[..., 0]}.items():
+        tifffile.imwrite(f"{name}.tif", pixels, photometric="minisblack")
+        assert main(["segment", f"{name}.tif", f"{name}-labels.tif"]) == 0
+        found = from_notes(read_notes(f"{name}-labels.tif"))
+        assert found is not None
+        assert found[1].has_planes == (name == "stack")
+
+
 # -- the other commands ----------------------------------------------------------------------------
 
 
@@ -426,6 +436,20 @@ def test_train_takes_its_configuration_data_and_folder(
     assert (given["config"], given["folder"]) == (config, Path("runs/small"))
     assert (given["base"], given["resume"]) == (Path("pictures"), True)
     assert capsys.readouterr().out == "weights: runs/small/weights.safetensors\n"
+
+
+def test_of_several_processes_that_train_one_prints(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_pcnet.training import loop
+
+    config = types.SimpleNamespace(run=types.SimpleNamespace(steps=2))
+    monkeypatch.setattr(loop, "read_config", lambda path: config)
+    monkeypatch.setattr(loop, "train", lambda config, run_folder, **options: run_folder / "w.safetensors")
+    for rank, printed in {"0": "weights: runs/small/w.safetensors\n", "1": ""}.items():
+        monkeypatch.setenv("RANK", rank)
+        assert main(["train", "small.toml"]) == 0
+        assert capsys.readouterr().out == printed
 
 
 def test_a_missing_configuration_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -591,6 +615,27 @@ def test_the_doctor_finds_this_machine_well(capsys: pytest.CaptureFixture[str]) 
     assert "device: " in printed
     assert printed.count("SHA-256 as published") == len(weights.names())
     assert "self-test passed: " in printed
+
+
+@pytest.mark.parametrize(
+    ("changed", "damage", "status"), [(0.001, "", 0), (0.0011, "", 1), (0.0, "its file is damaged", 1)]
+)
+def test_the_doctor_fails_on_changed_pixels_and_on_damaged_weights(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changed: float,
+    damage: str,
+    status: int,
+) -> None:
+    from napari_pcnet.cli import doctor
+
+    monkeypatch.setattr(doctor, "_self_test", lambda: changed)
+    monkeypatch.setattr(doctor, "damage_here", lambda record: damage)
+    assert main(["doctor"]) == status
+    printed = capsys.readouterr().out
+    verdict = "passed" if changed <= 0.001 else "FAILED"
+    assert f"self-test {verdict}: {changed:.4%} of pixels change superpixel" in printed
+    assert damage in printed
 
 
 def test_a_reader_that_has_read_enough_is_no_error() -> None:

@@ -67,9 +67,14 @@ def test_labels_of_a_palette_are_its_indices(tmp_path: Path) -> None:
         assert_array_equal(read_labels(tmp_path / name), [[0, 1], [1, 0]])
 
 
-def test_labels_must_be_one_channel_of_whole_numbers(tmp_path: Path) -> None:
-    path = _saved(tmp_path / "a.png", RGB)
-    message = f"labels in {path} must be one channel of whole numbers, got 3 x 4 x 3 of uint8"
+@pytest.mark.parametrize(
+    ("pixels", "what"), [(RGB, "3 x 4 x 3 of uint8"), (GREY.astype(np.float32), "3 x 4 of float32")]
+)
+def test_labels_must_be_one_channel_of_whole_numbers(
+    tmp_path: Path, pixels: np.ndarray[Any, Any], what: str
+) -> None:
+    path = _saved(tmp_path / "a.tif", pixels)
+    message = f"labels in {path} must be one channel of whole numbers, got {what}"
     with pytest.raises(ValueError, match=_refusal(message)):
         read_labels(path)
 

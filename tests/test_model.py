@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from napari_pcnet.geometry.tiling import HALO_AFTER_PX, HALO_BEFORE_PX
-from napari_pcnet.merging.tree import Judge
+from napari_pcnet.merging.tree import MergeClassifier
 from napari_pcnet.network.model import (
-    EVIDENCE,
+    EDGE_FEATURES,
     REACH_PX,
-    JudgeNetwork,
+    MergeClassifierNetwork,
     PCNet,
     PCNetConfig,
     multiply_adds_per_px,
@@ -111,31 +111,37 @@ def test_the_decoder_reaches_no_further_than_a_halo() -> None:
     assert not torch.allclose(told(HALO_BEFORE_PX - 64, HALO_AFTER_PX), expected)
 
 
-def test_a_judge_changes_nothing_else_that_is_drawn() -> None:
-    without, with_judge = (
-        (torch.manual_seed(0), PCNet(PCNetConfig(boundary=4, judge=judge)).state_dict())[1]
-        for judge in (0, 8)
+def test_a_merge_classifier_changes_nothing_else_that_is_drawn() -> None:
+    without, with_merge_classifier = (
+        (torch.manual_seed(0), PCNet(PCNetConfig(boundary=4, merge_classifier=classifier)).state_dict())[1]
+        for classifier in (0, 8)
     )
-    assert all(torch.equal(with_judge[name], value) for name, value in without.items())
+    assert all(torch.equal(with_merge_classifier[name], value) for name, value in without.items())
 
 
 @pytest.mark.parametrize(
     "config",
-    [PCNetConfig(), PCNetConfig("unshuffle", guide=2, boundary=4, judge=3), PCNetConfig(reduction=1)],
+    [
+        PCNetConfig(),
+        PCNetConfig("unshuffle", guide=2, boundary=4, merge_classifier=3),
+        PCNetConfig(reduction=1),
+    ],
 )
 def test_the_cost_is_that_of_the_convolutions(config: PCNetConfig) -> None:
     model = PCNet(config)
     assert multiply_adds_per_px(model) == multiply_adds(model, 128) / 128**2
 
 
-def test_a_judge_says_the_same_in_numpy() -> None:
+def test_a_merge_classifier_says_the_same_in_numpy() -> None:
     torch.manual_seed(0)
-    judge = JudgeNetwork(8)
-    judge.mean.uniform_(-2, 2)
-    judge.deviation.uniform_(0.5, 3)
-    evidence = torch.randn(300, EVIDENCE) * 3
-    expected = judge(evidence).sigmoid().detach().numpy()
-    np.testing.assert_allclose(Judge(judge.as_layers())(evidence.numpy()), expected, atol=1e-5)
+    classifier = MergeClassifierNetwork(8)
+    classifier.mean.uniform_(-2, 2)
+    classifier.deviation.uniform_(0.5, 3)
+    edge_features = torch.randn(300, EDGE_FEATURES) * 3
+    expected = classifier(edge_features).sigmoid().detach().numpy()
+    np.testing.assert_allclose(
+        MergeClassifier(classifier.as_layers())(edge_features.numpy()), expected, atol=1e-5
+    )
 
 
 def test_the_guide_sees_the_pixels_that_the_stem_leaves_out() -> None:

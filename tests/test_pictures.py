@@ -129,6 +129,14 @@ def test_a_colour_declared_transparent_is_outside(tmp_path: Path) -> None:
     assert_array_equal(image.mask, GREY != 40)
 
 
+def test_a_grey_of_16_bits_declared_transparent_is_outside(tmp_path: Path) -> None:
+    deep = GREY.astype(np.uint16) * 257 + 3
+    image = read_image(_saved(tmp_path / "a.png", deep, transparency=int(deep[1, 2])))
+    assert_array_equal(image.pixels, deep)
+    assert_array_equal(image.mask, deep != deep[1, 2])
+    assert read_image(_saved(tmp_path / "b.png", deep, transparency=1)).mask is None
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
 def test_sixteen_bits_of_grey_are_kept(tmp_path: Path, name: str) -> None:
     deep = GREY.astype(np.uint16) * 257 + 3
@@ -242,6 +250,12 @@ def test_a_tif_in_another_colour_model_becomes_rgb(tmp_path: Path, model: str, c
     assert np.abs(image.pixels.astype(int) - COLOURS).max() <= 2
 
 
+def test_grey_in_ycbcr_stays_the_same_grey(tmp_path: Path) -> None:
+    neutral = PIL.Image.new("L", (4, 3), 128)
+    PIL.Image.merge("YCbCr", [PIL.Image.fromarray(GREY), neutral, neutral]).save(tmp_path / "a.tif")
+    assert_array_equal(read_image(tmp_path / "a.tif").pixels, np.dstack([GREY] * 3))
+
+
 @pytest.mark.parametrize("model", ["CMYK", "YCbCr"])
 def test_a_jpeg_in_a_tif_becomes_rgb(tmp_path: Path, model: str) -> None:
     red = PIL.Image.new("RGB", (16, 16), (200, 10, 10)).convert(model)
@@ -301,6 +315,14 @@ def test_alpha_beside_another_extra_channel_is_split_off(tmp_path: Path, kind: s
     tifffile.imwrite(tmp_path / "a.tif", five, photometric="rgb", **extra)
     image = read_image(tmp_path / "a.tif")
     assert_array_equal(image.pixels, np.dstack([RGB, GREY]))
+    assert_array_equal(image.mask, ALPHA > 0)
+
+
+def test_of_several_alpha_channels_the_first_is_the_mask(tmp_path: Path) -> None:
+    extra = {"extrasamples": ["unassalpha", "assocalpha"], "planarconfig": "contig"}
+    tifffile.imwrite(tmp_path / "a.tif", np.dstack([RGB, ALPHA, ALPHA[::-1]]), photometric="rgb", **extra)
+    image = read_image(tmp_path / "a.tif")
+    assert_array_equal(image.pixels, RGB)
     assert_array_equal(image.mask, ALPHA > 0)
 
 
