@@ -33,8 +33,8 @@ def test_signatures_have_the_options_and_their_defaults(function: Any) -> None:
 def test_an_option_is_described_in_the_docstring_and_in_the_reference(name: str) -> None:
     assert re.search(rf"^    {name} : ", pcnet_superpixels.__doc__ or "", re.MULTILINE)
     default = DECLARED[name].default
-    shown = f'"{default}"' if isinstance(default, str) else f"{default:g}" if default is not None else "None"
-    row = f"| `{name}` | {f'`{shown}`' if isinstance(default, str) else shown} |"
+    shown = f'`"{default}"`' if isinstance(default, str) else default
+    row = f"| `{name}` | {shown} | {DECLARED[name].metadata['help']} |"
     assert row in (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 

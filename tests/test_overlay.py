@@ -65,3 +65,10 @@ def test_other_values_than_8_bits_are_stretched_to_be_seen(tmp_path: Path) -> No
     write_overlay(tmp_path / "o.png", Image(GREY.astype(float) * 1000, None), np.ones_like(LABELS))
     shown = read_image(tmp_path / "o.png").pixels
     assert (shown.min(), shown.max()) == (0, 255)
+
+
+def test_what_is_not_finite_is_shown_black(tmp_path: Path) -> None:
+    pixels = np.array([[np.nan, 2.0, 4.0, np.inf], [-np.inf, 3.0, 3.0, 2.0]])
+    write_overlay(tmp_path / "o.png", Image(pixels, None), np.ones(pixels.shape, int))
+    shown = read_image(tmp_path / "o.png").pixels
+    assert_array_equal(shown[..., 0], [[0, 0, 255, 0], [0, 128, 128, 0]])
