@@ -118,7 +118,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_network_names_its_first_layer(tmp_path: Path) -> None:
     torch.save({"state_dict": {"resnet.conv1.weight": torch.zeros(1)}}, tmp_path / "other.tar")
-    with pytest.raises(ValueError, match=r"a layer that PCNet has not: 'resnet.conv1.weight'"):
+    with pytest.raises(ValueError, match=r"a layer that PCNet does not have: 'resnet.conv1.weight'"):
         checkpoint.load_model(tmp_path / "other.tar")
 
 
@@ -135,10 +135,10 @@ def refusal_of(path: Path) -> str:
     """What `load_model` says of a file, without the file's name, which comes first."""
     with pytest.raises(ValueError, match="m") as caught:
         checkpoint.load_model(path)
-    start, said = str(caught.value)[: len(str(path))], str(caught.value)[len(str(path)) + 1 :]
+    start, reason = str(caught.value)[: len(str(path))], str(caught.value)[len(str(path)) + 1 :]
     assert start == str(path)
-    assert "\n" not in said
-    return said
+    assert "\n" not in reason
+    return reason
 
 
 def config_text(**changes: object) -> str:
@@ -191,15 +191,15 @@ def test_a_damaged_record_is_one_sentence(tmp_path: Path, record: str) -> None:
 def test_only_the_first_layer_that_does_not_fit_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     whole = PCNet(SMALL).state_dict()
-    said = refusal_of(rewritten(path, {"mean": whole["mean"]}))
-    assert said == "does not fit its configuration: layer 'encoder.0.0.0.weight' is missing"
+    reason = refusal_of(rewritten(path, {"mean": whole["mean"]}))
+    assert reason == "does not fit its configuration: layer 'encoder.0.0.0.weight' is missing"
     wide = PCNet(PCNetConfig(widths=(8, 8, 8, 8, 8))).state_dict()
     assert refusal_of(rewritten(path, dict(wide))) == (
         "does not fit its configuration: layer 'encoder.0.0.0.weight' has shape (8, 3, 3, 3), "
         "expected (4, 3, 3, 3)"
     )
-    said = refusal_of(rewritten(path, dict(whole) | {"more": torch.zeros(1)}))
-    assert said == "does not fit its configuration: layer 'more' is not part of it"
+    reason = refusal_of(rewritten(path, dict(whole) | {"more": torch.zeros(1)}))
+    assert reason == "does not fit its configuration: layer 'more' is not part of it"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -127,16 +127,16 @@ def test_another_error_of_torch_is_not_taken_for_want_of_memory(
 
 def test_progress_counts_up_to_its_total(model: PCNet) -> None:
     picture = noise(400, 300)
-    seen: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     segment_base(
         picture,
         Grid.enlarged(picture.shape, 1),
         model,
         InferenceOptions("cpu", "float32", 128),
-        lambda done, total: seen.append((done, total)),
+        lambda done, total: calls.append((done, total)),
     )
-    assert [done for done, _ in seen] == list(range(1, seen[0][1] + 1))
-    assert len({total for _, total in seen}) == 1
+    assert [done for done, _ in calls] == list(range(1, calls[0][1] + 1))
+    assert len({total for _, total in calls}) == 1
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])

@@ -79,7 +79,7 @@ def test_a_boundary_that_is_told_costs_nothing_and_an_even_guess_one_bit() -> No
 
 def test_a_network_that_tells_no_boundaries_can_not_learn_them() -> None:
     output = PCNet(SMALL)(torch.zeros(2, 3, 64, 64))
-    message = "the loss of boundaries needs a network that tells them: set model.boundary"
+    message = "loss.boundary needs a network with a boundary decoder: set model.boundary"
     with pytest.raises(ValueError, match=f"^{message}$"):
         boundary_loss(output.boundary, torch.zeros(2, 64, 64, dtype=torch.int64))
 

@@ -5,9 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from napari_pcnet.merging.tree import MergeClassifier
+from napari_pcnet.merging.tree import EDGE_FEATURES
 from napari_pcnet.network.model import (
-    EDGE_FEATURES,
     MergeClassifierNetwork,
     PCNet,
     PCNetConfig,
@@ -71,14 +70,14 @@ def test_every_pixel_has_a_boundary_logit_if_there_is_a_decoder() -> None:
     assert PCNet().eval()(image).boundary is None
 
 
-def test_what_boundaries_teach_stays_in_their_decoder() -> None:
+def test_the_gradient_of_boundaries_stays_in_their_decoder() -> None:
     model = PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4), boundary=4))
     model(torch.rand(2, 3, 64, 64)).boundary.sum().backward()
-    taught = {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None}
-    assert taught == {"boundary"}
+    learns = {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None}
+    assert learns == {"boundary"}
 
 
-def test_a_merge_classifier_changes_nothing_else_that_is_drawn() -> None:
+def test_a_merge_classifier_changes_no_other_random_weights() -> None:
     without, with_merge_classifier = (
         (torch.manual_seed(0), PCNet(PCNetConfig(boundary=4, merge_classifier=classifier)).state_dict())[1]
         for classifier in (0, 8)
@@ -106,9 +105,7 @@ def test_a_merge_classifier_gives_the_same_in_numpy() -> None:
     classifier.deviation.uniform_(0.5, 3)
     edge_features = torch.randn(300, EDGE_FEATURES) * 3
     expected = classifier(edge_features).sigmoid().detach().numpy()
-    np.testing.assert_allclose(
-        MergeClassifier(classifier.as_layers())(edge_features.numpy()), expected, atol=1e-5
-    )
+    np.testing.assert_allclose(classifier.as_numpy()(edge_features.numpy()), expected, atol=1e-5)
 
 
 def test_the_guide_sees_the_pixels_that_the_stem_leaves_out() -> None:

@@ -49,7 +49,7 @@ def test_the_base_of_windows_is_the_base_of_one_window(model: PCNet, window: int
     )
     np.testing.assert_array_equal(tiled.ids, whole.ids)
     np.testing.assert_array_equal(tiled.confidence, whole.confidence)
-    np.testing.assert_array_equal(shown == -1, whole.ids == -1)  # every window was told of
+    np.testing.assert_array_equal(shown == -1, whole.ids == -1)  # every window was reported
     for name in ("names", "cells", "area", "colour", "rim", "edges", "border", "strength"):
         np.testing.assert_array_equal(
             getattr(tiled.regions, name), getattr(whole.regions, name), err_msg=name

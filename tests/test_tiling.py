@@ -13,10 +13,10 @@ HALO = Halo(320, 256)
 @pytest.mark.parametrize("scale", [1, 3])
 def test_cores_cover_every_pixel_once(scale: int, window: int) -> None:
     grid = Grid.enlarged((211, 333), scale)
-    seen = np.zeros(grid.image_shape, int)
+    covered = np.zeros(grid.image_shape, int)
     for tile in plan(grid, (window, window), 48, HALO):
-        seen[tile.core.slices] += 1
-    assert seen.min() == seen.max() == 1
+        covered[tile.core.slices] += 1
+    assert covered.min() == covered.max() == 1
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 1000), (17, 4099)])

@@ -192,9 +192,9 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
 
 def test_training_writes_a_log_and_weights_with_their_record(pairs_folder: Path, tmp_path: Path) -> None:
     config = config_of(pairs_folder)
-    seen: list[float] = []
-    path = train(config, tmp_path / "run", report=lambda record, left: seen.append(record["step"]))
-    assert seen == [1, 2, 3, 4]
+    steps: list[float] = []
+    path = train(config, tmp_path / "run", report=lambda record, left: steps.append(record["step"]))
+    assert steps == [1, 2, 3, 4]
     rows = rows_of(tmp_path / "run")
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
     assert 0 < float(rows[-1]["validation_asa"]) <= 1

@@ -54,7 +54,7 @@ def test_the_boundary_of_two_borders_joined_is_their_mean() -> None:
     assert tree.height[-1] == pytest.approx(256 * (81 + BOUNDARY_WEIGHT / 4 + 1 + EVENNESS))
 
 
-def test_what_a_boundary_parts_merges_last() -> None:
+def test_regions_with_a_boundary_between_them_merge_last() -> None:
     features, edges, border = lattice(np.zeros((1, 6)))
     strength = np.where((edges == (3, 4)).all(axis=1), border, 0.0)
     assert build(features, edges, border, Options(compactness=5.0), strength).cut(2).tolist() == [
@@ -68,9 +68,9 @@ def test_what_a_boundary_parts_merges_last() -> None:
 
 
 def always(share: float) -> MergeClassifier:
-    """A classifier that says the same of all."""
+    """A classifier that predicts the same share for every pair."""
     logit = np.log(share / (1 - share))
-    return MergeClassifier(((np.zeros((1, 7), np.float32), np.array([logit], np.float32)),))
+    return MergeClassifier(((np.zeros((1, 7), np.float32), np.array([logit], np.float32)),), 0.1)
 
 
 def test_a_merge_classifier_takes_half_the_colours_place() -> None:
@@ -80,10 +80,10 @@ def test_a_merge_classifier_takes_half_the_colours_place() -> None:
 
 
 def test_a_merge_classifier_looks_at_the_features_of_an_edge() -> None:
-    # it says yes of pairs whose boundary, the fifth number, is likely, and no of all others
+    # a loss is predicted for pairs whose boundary, the fifth feature, is likely, and for no others
     weight = np.zeros((1, 7), np.float32)
     weight[0, 4] = 200
-    classifier = MergeClassifier(((weight, np.array([-100], np.float32)),))
+    classifier = MergeClassifier(((weight, np.array([-100], np.float32)),), 0.1)
     features, edges, border = lattice(np.zeros((1, 6)))
     strength = np.where((edges == (3, 4)).all(axis=1), border, 0.0)
     assert build(features, edges, border, Options(compactness=5.0), strength, classifier).cut(2).tolist() == [
@@ -100,7 +100,7 @@ def test_many_pairs_are_classified_as_each_alone(monkeypatch: pytest.MonkeyPatch
     random = np.random.default_rng(0)
     first = random.normal(size=(5, 7)).astype(np.float32), random.normal(size=5).astype(np.float32)
     classifier = MergeClassifier(
-        (first, (random.normal(size=(1, 5)).astype(np.float32), np.zeros(1, np.float32)))
+        (first, (random.normal(size=(1, 5)).astype(np.float32), np.zeros(1, np.float32))), 0.1
     )
     edge_features = random.normal(size=(10, 7)).astype(np.float32)
     expected = [classifier(row[None])[0] for row in edge_features]
@@ -108,8 +108,8 @@ def test_many_pairs_are_classified_as_each_alone(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(classifier(edge_features), expected, rtol=1e-6)
 
 
-class Onlooker:
-    """Keeps what it is shown."""
+class Recorder:
+    """Keeps the rounds and targets that it receives."""
 
     def __init__(self) -> None:
         self.rounds: list[Round] = []
@@ -122,12 +122,12 @@ class Onlooker:
         self.targets.append(target.tolist())
 
 
-def test_an_observer_sees_each_round_and_who_went_where() -> None:
+def test_an_observer_receives_each_round_and_the_new_index_of_each_region() -> None:
     features, edges, border = lattice(np.array([[10.0, 10.0, 13.0, 40.0]]))
-    onlooker = Onlooker()
-    build(features, edges, border, Options(compactness=1.0), border / 4, observer=onlooker)
-    _, second, third = onlooker.rounds
-    assert onlooker.targets == [[0, 0, 1, 2], [0, 0, 1], [0, 0]]
+    recorder = Recorder()
+    build(features, edges, border, Options(compactness=1.0), border / 4, observer=recorder)
+    _, second, third = recorder.rounds
+    assert recorder.targets == [[0, 0, 1, 2], [0, 0, 1], [0, 0]]
     assert second.edges.tolist() == [[0, 1], [1, 2]]
     assert second.smaller.tolist() == [256, 256]
     assert second.larger.tolist() == [512, 256]
@@ -138,33 +138,33 @@ def test_an_observer_sees_each_round_and_who_went_where() -> None:
 
 def test_the_features_of_an_edge_are_the_formula() -> None:
     features, edges, border = lattice(np.array([[10.0, 13.0]]))
-    onlooker = Onlooker()
+    recorder = Recorder()
     build(
         replace(features, cell_area=128.0),
         edges,
         border,
         Options(compactness=1.0),
         border / 4,
-        observer=onlooker,
+        observer=recorder,
     )
     shape = 96**2 / (16 * 512)
     expected = [*[np.log(2.1)] * 2, *[np.log(4)] * 2, 0.25, np.log(1.05), shape]
-    assert onlooker.rounds[0].edge_features[0] == pytest.approx(expected, rel=1e-6)
+    assert recorder.rounds[0].edge_features[0] == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_features_of_an_edge_are_of_the_colours_that_the_network_gets() -> None:
     features, edges, border = lattice(np.zeros((1, 2)))
-    onlooker = Onlooker()
+    recorder = Recorder()
     channels, lab = np.array([[10.0, 0], [40.0, 90]]), np.array([[10.0, 0, 1], [12.0, 5, 1]])
     build(
         replace(features, colour=channels, lab=lab),
         edges,
         border,
         Options(compactness=1.0),
-        observer=onlooker,
+        observer=recorder,
     )
-    assert onlooker.rounds[0].colour == pytest.approx([30**2 + 90**2])
-    assert onlooker.rounds[0].edge_features[0, 2:4] == pytest.approx([np.log1p(29**0.5), np.log(3)])
+    assert recorder.rounds[0].colour == pytest.approx([30**2 + 90**2])
+    assert recorder.rounds[0].edge_features[0, 2:4] == pytest.approx([np.log1p(29**0.5), np.log(3)])
 
 
 def test_a_merge_shortens_the_outline_by_the_whole_border() -> None:

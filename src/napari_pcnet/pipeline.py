@@ -23,7 +23,7 @@ from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, to_three
 from napari_pcnet.hierarchy import Labels, Measures, PCNetHierarchy, smooth_plane
 from napari_pcnet.merging.connectivity import number_by_first, owners
 from napari_pcnet.merging.regions import look_up
-from napari_pcnet.merging.tree import Features, MergeClassifier, Observer, Tree, build
+from napari_pcnet.merging.tree import Features, Observer, Tree, build
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.inference import Base, InferenceOptions, WindowDone, segment_base
 from napari_pcnet.network.model import PCNet
@@ -134,7 +134,7 @@ def merge_base(base: Base, model: PCNet, options: Options, observer: Observer | 
     features = Features(area, colour, lab, perimeter, base.grid.cell_area)
     strength = table.strength @ side / (2 * COLOUR_STEPS) if table.strength.shape[1] else None
     network = model.merge_classifier
-    classifier = None if network is None else MergeClassifier(network.as_layers())
+    classifier = None if network is None else network.as_numpy()
     return build(features, table.edges, border, options, strength, classifier, observer)
 
 

@@ -1,8 +1,8 @@
-"""What a run will cost, from the size of the picture alone: superpixels, work pixels, memory, time.
+"""The cost of a run, from the size of the picture alone: work pixels, memory, time.
 
-Memory is what comes on top of the picture; the figures below were fitted to the peak memory of runs
+Memory is what a run needs on top of the picture; the figures below were fitted to the peak memory of runs
 from 1 to 67 megapixels and 6,000 to 420,000 regions (`napari-pcnet benchmark speed` measures it).
-They are for deciding, not for booking: a third more or less is to be expected.
+They are good to about a third.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from napari_pcnet.geometry.grid import Grid, whole_strides
 from napari_pcnet.geometry.tiling import Halo, default_core
 
 NO_HALO = Halo(0, 0)
-"""Of a network that is not known yet; windows then seem a little smaller than they will be."""
+"""For a network that is not loaded yet: the estimate leaves its halo out, and is that much too small."""
 
 FIXED_BYTES = 30 << 20
 BYTES_PER_WINDOW_PX = 16
 BYTES_PER_IMAGE_PX = 8
 BYTES_PER_REGION = 600
 REGIONS_PER_CELL = 1.6
-"""Pieces that the pixels of one cell fall into."""
+"""Connected pieces for each cell of the lattice."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What to expect of a run on one plane.
+    """The expected cost of a run on one plane.
 
     Attributes
     ----------
     work_px : int
-        Pixels that the network looks at, enlargement included.
+        Pixels that the network labels, after enlargement.
     memory_bytes : int
         Peak, on top of the picture.
     """
@@ -39,7 +39,7 @@ class Estimate:
     memory_bytes: int
 
     def seconds(self, work_px_per_s: float) -> float:
-        """How long, on a machine that does so many work pixels a second."""
+        """Duration on a machine that labels this many work pixels in a second."""
         return self.work_px / work_px_per_s
 
 
@@ -59,7 +59,7 @@ def estimate(
     shape : tuple of int
         Rows and columns of the plane.
     number : int
-        Superpixels asked for (of the tree: its largest count).
+        Superpixels asked for (of a hierarchy: its largest count).
     inside : float
         Share of the plane inside the mask.
     spacing : tuple of float
@@ -67,7 +67,7 @@ def estimate(
     window_px : int, optional
         As ``window`` of `pcnet_superpixels`.
     halo : Halo, optional
-        What the network reads around a window (`network.reach.halo_of`); left out if it is not given.
+        Work pixels that the network reads around a window, from `network.reach.halo_of`.
     """
     pixels = shape[0] * shape[1]
     grid, _ = Grid.for_count(shape, number, max(1, round(inside * pixels)), spacing)

@@ -1,9 +1,9 @@
-"""The plan of windows: what each reads, and what it answers for.
+"""The plan of windows: what each of them reads, and which pixels it labels for the result.
 
-A window answers for its *core*; cores cover the picture without overlap. To name the connected
-pieces in its core, it needs the labels of a little more (`connectivity.REACH_PX`), and to know those
-it reads still more (the network's reach). The margins are sums of the reaches of the operators, so
-the answer in a core is the whole picture's.
+The result in a window's *core* is final; cores cover the picture without overlap. To name the connected
+pieces in its core, a window needs the labels of a few more pixels (`connectivity.REACH_PX`), and for these
+it reads still more (the network's `Halo`). The margins are sums of the reaches of the operators, so the
+labels in a core are those that the whole picture would give.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Tile:
     Attributes
     ----------
     core : Window
-        Image pixels it answers for.
+        Image pixels whose labels go into the result.
     labelled : Window
-        Image pixels whose labels it makes: the core and the reach of connectivity.
+        Image pixels that are labelled: the core and the reach of connectivity.
     tail : Window
-        Work pixels the network's tail computes, on multiples of 64; they hold `labelled`.
+        Work pixels that the network's tail computes, on multiples of 64; they hold `labelled`.
     read : Window
-        Work pixels the trunk reads, on multiples of 64 (inside the padded frame).
+        Work pixels that the trunk reads, on multiples of 64 (inside the padded frame).
     """
 
     core: Window
@@ -56,9 +56,9 @@ class Tile:
 
 
 def default_core(grid: Grid) -> tuple[int, int]:
-    """Rows and columns of cores that bound memory: bands as wide as the picture where that can be.
+    """Rows and columns of cores that bound memory: bands as wide as the picture if possible.
 
-    Bands of equal height waste the least on halos; a core holds at most about `CORE_PX` pixels.
+    Bands of equal height waste the least on halos; a core holds about `CORE_PX` pixels at most.
     """
     height, width = grid.padded_shape
     across = -(-width // MAX_BAND_PX)
@@ -76,14 +76,14 @@ def plan(grid: Grid, core_shape: tuple[int, int], reach_px: int, halo: Halo) -> 
     core_shape : tuple of int
         Rows and columns of a core in work pixels; rounded up to multiples of 64.
     reach_px : int
-        Work pixels around the core whose labels are needed too.
+        Work pixels around the core whose labels are needed, too.
     halo : Halo
         Work pixels that the network needs around these, in multiples of 64.
 
     Yields
     ------
     Tile
-        In raster order; cores without an image pixel are left out.
+        In raster order, without those whose core has no image pixel.
     """
     rows = list(_axis(grid, 0, core_shape[0], reach_px, halo))
     columns = list(_axis(grid, 1, core_shape[1], reach_px, halo))

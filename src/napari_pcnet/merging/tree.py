@@ -52,8 +52,8 @@ COLOUR_SHARE = 0.5
 CLASSIFIER_ROWS = 1 << 16
 """Edges that are classified at once, which bounds memory."""
 
-LEAK = 0.1
-"""Slope of a merge classifier's LeakyReLU below zero."""
+EDGE_FEATURES = 7
+"""Numbers that describe two touching regions to a merge classifier: `Round.edge_features`."""
 
 EVENNESS = 3.0
 """Weight of size alone beside shape (1 for a square): Ward's cost of a feature in which all regions
@@ -97,9 +97,12 @@ class MergeClassifier:
     ----------
     layers : tuple of (weight (n_out, n_in), bias (n_out,)) float32 arrays
         The first takes `Round.edge_features`, the last has one output.
+    slope : float
+        Of the LeakyReLU between two layers, below zero.
     """
 
     layers: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
+    slope: float
 
     def __call__(self, edge_features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Expected share of the smaller region's pixels that is lost: ``(e, EDGE_FEATURES)`` to ``(e,)``."""
@@ -108,7 +111,7 @@ class MergeClassifier:
             values = edge_features[start : start + CLASSIFIER_ROWS]
             for number, (weight, bias) in enumerate(self.layers):
                 if number:
-                    values = np.maximum(values, LEAK * values)
+                    values = np.maximum(values, self.slope * values)
                 values = values @ weight.T + bias
             shares[start : start + CLASSIFIER_ROWS] = expit(values[:, 0].astype(np.float64))
         return shares

@@ -1,12 +1,12 @@
 """The association of pixels with superpixels, and the two sums it serves: Eq. 1 and Eq. 2.
 
-Everything here lives in the work frame, where a superpixel starts as a cell of ``CELL`` x ``CELL``
+All of it is in the work frame, where a superpixel starts as a cell of ``CELL`` x ``CELL``
 pixels. Each pixel may belong to its own cell or to one of the 8 around it, so the association is a
 map ``q`` of shape ``(B, 9, H, W)``; channel ``3 * (dy + 1) + (dx + 1)`` is the cell ``dy`` rows
 below and ``dx`` columns to the right of the pixel's own.
 
 Pooling and unpooling first lay the pixels out cell by cell, ``(B, rows, columns, 256, C)``. Each
-cell is then one small matrix product with its 9 neighbours, and only tables the size of the
+cell is then one small matrix product with its 9 neighbours, and only tables of the size of the
 lattice are shifted.
 """
 
@@ -56,7 +56,7 @@ def mask_outside(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, in
     Returns
     -------
     (B, 9, H, W) tensor
-        A pixel of the padding, whose own cell is outside, keeps its logits: it has no answer.
+        A pixel of the padding, whose own cell is outside, keeps its logits: its label is never used.
     """
     height, width = logits.shape[-2:]
     row_of = torch.arange(height, device=logits.device) // CELL + origin[0]
@@ -128,7 +128,7 @@ def neighbour_argmax(logits: Tensor) -> Tensor:
 
 
 def confidence(logits: Tensor) -> Tensor:
-    """How sure each pixel is of its superpixel: 1 less the entropy of its association over ``log 9``.
+    """Confidence of each pixel's association: 1 minus its entropy divided by ``log 9``.
 
     Parameters
     ----------
@@ -137,20 +137,20 @@ def confidence(logits: Tensor) -> Tensor:
     Returns
     -------
     (B, H, W) tensor
-        1 where one neighbour has it all, 0 where all nine are equal.
+        1 where one neighbour has probability 1, 0 where all nine are equal.
     """
     entropy = torch.special.entr(associate(logits)).sum(dim=1)
-    sure: Tensor = 1 - entropy / math.log(NEIGHBOURS)
-    return sure.clamp(0, 1)
+    certainty: Tensor = 1 - entropy / math.log(NEIGHBOURS)
+    return certainty.clamp(0, 1)
 
 
 def _sum_at_target(gathered: Tensor) -> Tensor:
-    """Add what every cell gives to each of its 9 neighbours, ``(B, rows, columns, 9, C)``."""
+    """Sum what every cell gives to each of its 9 neighbours, from ``(B, rows, columns, 9, C)``."""
     rows, columns = gathered.shape[1:3]
     padded = F.pad(gathered, (0, 0, 0, 0, 1, 1, 1, 1))
     total = torch.zeros_like(gathered[..., 0, :])
     for k in range(NEIGHBOURS):
-        dy, dx = k // 3 - 1, k % 3 - 1  # the giver stands at the opposite side
+        dy, dx = k // 3 - 1, k % 3 - 1  # the giver is on the opposite side
         total = total + padded[:, 1 - dy : 1 - dy + rows, 1 - dx : 1 - dx + columns, k]
     return total
 

@@ -1,7 +1,7 @@
 """A model in one file: safetensors, with its configuration and the record of its training inside.
 
 Nothing here runs code from a file. The authors' ``.tar`` is read by torch's restricted unpickler,
-which builds tensors and plain containers and refuses all else.
+which builds tensors and plain containers and refuses everything else.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.network.model import BSDS500_MEAN, PCNet, PCNetConfig
 
 FORMAT = "napari-pcnet-1"
-"""Written into every file's header, and asked for when one is read."""
+"""In the header of every file that this module writes; a file with another one is refused."""
 
 WIDEST = 1024
-"""Most channels of a stage that a file may ask for; more would be damage, and fill the memory."""
+"""Most channels of a stage that a file may ask for; more is damage, and would fill the memory."""
 
 _AUTHORS_NAMES = {
     **{f"conv{i}a": f"encoder.{i}.0" for i in range(5)},
@@ -69,7 +69,7 @@ def save_model(path: Path, model: PCNet, record: Mapping[str, Any]) -> None:
         A ``.safetensors`` file; replaced if it exists.
     model : PCNet
     record : mapping
-        How the model came to be; anything JSON can hold.
+        How the model was trained; anything JSON can hold.
     """
     header = {
         "format": FORMAT,
@@ -161,7 +161,7 @@ def _parse_config(text: str) -> PCNetConfig:
     config = PCNetConfig(**table | {name: tuple(table[name]) for name in ("widths", "mean")})
     if any(type(width) is not int or not 1 <= width <= WIDEST for width in config.widths):
         raise ValueError(f"widths must be whole numbers from 1 to {WIDEST}, got {config.widths}")
-    for name in ("guide", "boundary", "merge_classifier"):  # more would be damage, too
+    for name in ("guide", "boundary", "merge_classifier"):  # more is damage, too
         if not isinstance(getattr(config, name), int) or getattr(config, name) > WIDEST:
             raise ValueError(f"{name} must be a whole number to {WIDEST}, got {getattr(config, name)!r}")
     if [type(each) in (int, float) for each in config.mean] != [True] * 3:
@@ -172,14 +172,14 @@ def _parse_config(text: str) -> PCNetConfig:
 def _empty(config: PCNetConfig) -> PCNet:
     """A model whose weights a file will give it; the caller's random state stays as it is.
 
-    Torch's meta device would spare the memory, but loads a computer algebra system to do so.
+    Torch's meta device would save the memory, but loads a computer algebra system for it.
     """
     with torch.random.fork_rng(devices=[]):
         return PCNet(config)
 
 
 def _filled(model: PCNet, tensors: Mapping[str, Tensor], path: Path) -> PCNet:
-    """Give a model the weights of a file, each one checked."""
+    """Give a model the weights of a file, after checking each one."""
     wanted = model.state_dict()
     for name, empty in wanted.items():
         if name not in tensors:
@@ -239,6 +239,6 @@ def _rename_authors(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor
             continue
         layer = next((theirs for theirs in _AUTHORS_NAMES if plain.startswith(theirs + ".")), None)
         if layer is None:
-            raise ValueError(f"{path} has a layer that PCNet has not: {plain!r}")
+            raise ValueError(f"{path} has a layer that PCNet does not have: {plain!r}")
         renamed[_AUTHORS_NAMES[layer] + plain[len(layer) :]] = tensor
     return renamed

@@ -1,7 +1,7 @@
 """PCNet, Fig. 3 of the paper: a low-resolution encoder-decoder and a full-resolution tail.
 
-The network reads the work frame as RGB in 0..1, reduces it by 4 in its stem, halves it four times
-more, and returns for every work pixel the logits of its association with 9 cells. `trunk` is the
+The network reads the work frame as RGB in 0..1, reduces it by 4 in its stem, halves it four more
+times, and returns for every work pixel the logits of its association with 9 cells. `trunk` is the
 encoder-decoder, on 1/16 of the pixels; `tail` is the sub-pixel convolution and the head, on all of
 them. SCN (Yang et al. 2020), the paper's baseline, is the same trunk at full resolution with the
 head at its end: ``PCNetConfig(reduction=1)``.
@@ -19,10 +19,10 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_pcnet.geometry.grid import CELL, STRIDE
+from napari_pcnet.merging.tree import EDGE_FEATURES, MergeClassifier
 from napari_pcnet.network.association import NEIGHBOURS
 
 Stem = Literal["nearest", "area", "unshuffle"]
@@ -30,16 +30,13 @@ Stem = Literal["nearest", "area", "unshuffle"]
 LEAK = 0.1
 """Slope of LeakyReLU below zero, and the ``a`` of the Kaiming initialisation."""
 
-EDGE_FEATURES = 7
-"""Numbers that describe two touching regions: see `tree.Round.edge_features`."""
-
 BSDS500_MEAN = (0.411, 0.432, 0.45)
 """Mean RGB of the BSDS500 training images as the authors give it."""
 
 
 @dataclass(frozen=True)
 class PCNetConfig:
-    """What a PCNet is made of.
+    """The architecture of a PCNet.
 
     Attributes
     ----------
@@ -57,13 +54,13 @@ class PCNetConfig:
         Mean RGB of the training pictures, subtracted from the input.
     guide : int
         Channels of a 3 x 3 convolution of the picture at its full resolution, which the last
-        convolutions see beside the restored features; 0 for none, as in the paper.
+        convolutions get beside the restored features; 0 for none, as in the paper.
     boundary : int
-        Channels of a decoder that says, too, how likely a boundary runs along each pixel, which
-        merging heeds; 0 for none, as in the paper.
+        Channels of a decoder that predicts the boundary probability of each pixel, for merging; 0 for
+        none, as in the paper.
     merge_classifier : int
-        Hidden units of a small network that says, of two regions that touch, how much would be lost if
-        they were merged; 0 for none.
+        Hidden units of a small network that predicts, for two touching regions, how much merging them
+        would lose; 0 for none.
     """
 
     stem: Stem = "nearest"
@@ -94,19 +91,19 @@ class PCNetConfig:
 
 
 class Trunk(NamedTuple):
-    """What the trunk says of every block of 4 x 4 work pixels."""
+    """Output of the trunk for every block of 4 x 4 work pixels."""
 
     features: Tensor  # (B, 16, H / 4, W / 4)
     boundary: Tensor | None  # (B, 16, H / 4, W / 4), the block's pixels row by row: see `Output.boundary`
 
 
 class Output(NamedTuple):
-    """What the network says of every work pixel."""
+    """Output of the network for every work pixel."""
 
     logits: Tensor  # (B, 9, H, W)
     embedding: Tensor  # (B, 16, H, W), after the convolution that follows the sub-pixel layer
-    detail: Tensor  # (B, 16, H, W), the sub-pixel layer itself: what `reconstruct` reads
-    boundary: Tensor | None = None  # (B, 1, H, W), logits that a boundary runs along the pixel
+    detail: Tensor  # (B, 16, H, W), the sub-pixel layer itself, input of `reconstruct`
+    boundary: Tensor | None = None  # (B, 1, H, W), logits that the pixel lies on a boundary
 
 
 class ConvBlock(nn.Sequential):
@@ -128,10 +125,10 @@ class UpBlock(nn.Sequential):
 
 
 class BoundaryDecoder(nn.Module):
-    """From the features of every level to boundaries: a sum of projections, coarse to fine, refined.
+    """Boundaries from the features of every level: projections summed from coarse to fine, then refined.
 
-    A feature pyramid as of Lin et al. 2017, on 1/16 of the pixels. Of 32 channels it costs a tenth of the
-    network's multiply-adds, and it can be trained behind one that stays as it is.
+    A feature pyramid (Lin et al. 2017) on 1/16 of the pixels. With 32 channels it costs a tenth of the
+    network's multiply-adds, and it can be trained behind a network that stays as it is.
 
     Parameters
     ----------
@@ -148,12 +145,12 @@ class BoundaryDecoder(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(2 * here, channels, 1) for here in widths[-2::-1])
         self.refine = nn.Sequential(
             nn.LeakyReLU(LEAK),
-            ConvBlock(channels, channels),  # one more would reach further than the head does
+            ConvBlock(channels, channels),  # one more would need a larger halo than the head does
             nn.Conv2d(channels, reduction**2, 3, padding=1),
         )
 
     def finer(self, level: int, context: Tensor, skip: Tensor, features: Tensor) -> Tensor:
-        """Enlarge what coarser levels said and add what the encoder and the decoder see here."""
+        """Enlarge the sum of the coarser levels and add the projection of encoder and decoder here."""
         context = nn.functional.interpolate(context, scale_factor=2.0, mode="nearest")
         added: Tensor = context + self.lateral[level](torch.cat([skip, features], dim=1))
         return added
@@ -183,8 +180,8 @@ class MergeClassifierNetwork(nn.Module):
         return logits[:, 0]
 
     @torch.no_grad()
-    def as_layers(self) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
-        """Weights and biases as `tree.MergeClassifier` takes them, with the normalisation in the first."""
+    def as_numpy(self) -> MergeClassifier:
+        """The same in numpy, for merging, with the normalisation inside its first layer."""
         layers = [
             [each.detach().cpu().double().numpy() for each in (layer.weight, layer.bias)]
             for layer in self.layers
@@ -193,7 +190,7 @@ class MergeClassifierNetwork(nn.Module):
         mean, deviation = (each.cpu().double().numpy() for each in (self.mean, self.deviation))
         weight, bias = layers[0]
         layers[0] = [weight / deviation, bias - weight @ (mean / deviation)]
-        return tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in layers)
+        return MergeClassifier(tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in layers), LEAK)
 
 
 class Reduce(nn.Module):
@@ -259,19 +256,19 @@ class PCNet(nn.Module):
             BoundaryDecoder(widths, config.boundary, config.reduction) if config.boundary else None
         )
         self.apply(_initialise)
-        # last, so that a merge classifier changes nothing else that is drawn
+        # last, so that it changes none of the random weights above
         self.merge_classifier = (
             MergeClassifierNetwork(config.merge_classifier) if config.merge_classifier else None
         )
 
     def add_merge_classifier(self, units: int) -> None:
-        """Put a merge classifier that has learnt nothing in the place of what is there."""
+        """Add a merge classifier with random weights, in place of the one that may be there."""
         self.config = replace(self.config, merge_classifier=units)
         with torch.random.fork_rng(devices=[]):
             self.merge_classifier = MergeClassifierNetwork(units)
 
     def drop_merge_classifier(self) -> None:
-        """Go on without a merge classifier."""
+        """Remove the merge classifier."""
         self.config, self.merge_classifier = replace(self.config, merge_classifier=0), None
 
     @property
@@ -284,20 +281,20 @@ class PCNet(nn.Module):
         return self.trunk_from_first(self.first(self.stem(image - self.mean)))
 
     def trunk_from_first(self, features: Tensor) -> Trunk:
-        """Go on from the first convolution, which inference runs in strips of rows."""
+        """Continue from the first convolution, which inference runs in strips of rows."""
         features = self.get_submodule("encoder.0.1")(features)
         skips = []
         for stage in self.encoder[1:]:
             skips.append(features)
             features = stage(features)
-        # what boundaries teach stays in their decoder: passed on, it costs the association accuracy
-        told = None if self.boundary is None else self.boundary.deepest(features.detach())
+        # detached, because the gradient of the boundaries would cost the association accuracy
+        pyramid = None if self.boundary is None else self.boundary.deepest(features.detach())
         for level, (up, fuse) in enumerate(zip(self.up, self.fuse, strict=True)):
             skip = skips.pop()
             features = fuse(torch.cat([skip, up(features)], dim=1))
-            if self.boundary is not None and told is not None:
-                told = self.boundary.finer(level, told, skip.detach(), features.detach())
-        return Trunk(features, None if self.boundary is None else self.boundary.refine(told))
+            if self.boundary is not None and pyramid is not None:
+                pyramid = self.boundary.finer(level, pyramid, skip.detach(), features.detach())
+        return Trunk(features, None if self.boundary is None else self.boundary.refine(pyramid))
 
     def tail(self, trunk: Trunk, image: Tensor) -> Output:
         """Restore the resolution and associate: to ``(B, ., H, W)``."""
@@ -306,13 +303,13 @@ class PCNet(nn.Module):
         return Output(self.head(embedding), embedding, detail, self.boundary_map(trunk))
 
     def boundary_map(self, trunk: Trunk) -> Tensor | None:
-        """Logits that a boundary runs along each work pixel, ``(B, 1, H, W)``, if the network tells."""
+        """Logits that each work pixel lies on a boundary, ``(B, 1, H, W)``; None without a decoder."""
         if trunk.boundary is None:
             return None
         return nn.functional.pixel_shuffle(trunk.boundary, self.config.reduction)
 
     def guided(self, detail: Tensor, image: Tensor) -> Tensor:
-        """Put what the guide sees of the picture ``(B, 3, H, W)`` beside the restored features."""
+        """Join the restored features with the guide's features of the picture ``(B, 3, H, W)``."""
         if self.guide is None:
             return detail
         return torch.cat([detail, self.guide(image - self.mean)], dim=1)
@@ -322,12 +319,12 @@ class PCNet(nn.Module):
         return self.tail(self.trunk(image), image)
 
     def reconstruct(self, detail: Tensor) -> Tensor:
-        """Super-resolved picture less its mean, ``(B, 3, H, W)`` in -1..1; training only."""
+        """Super-resolved picture minus its mean, ``(B, 3, H, W)`` in -1..1; training only."""
         return torch.tanh(self.super_resolution(detail))
 
 
 def channels_last(model: PCNet) -> PCNet:
-    """Lay the weights out with channels last, which is twice as fast on a CPU."""
+    """Store the weights with channels last, which is twice as fast on a CPU."""
     laid_out: PCNet = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return laid_out
 

@@ -1,7 +1,7 @@
-"""Changes of colour that leave boundaries where they are, so that a network looks at what parts things.
+"""Random changes of colour, which leave boundaries in place.
 
-Every change is drawn for itself and applied in the order of the fields of `AugmentConfig`, to pictures
-``(3, H, W)`` in 0..1, which they stay. Where all are off nothing is drawn.
+Each change is drawn independently and applied in the order of the fields of `AugmentConfig`, to pictures
+``(3, H, W)`` in 0..1; the results are in 0..1, too. If all are off, no random number is drawn.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 
 SIGMA_PX = (0.3, 1.5)
-"""Least and widest blur, as the standard deviation of a Gaussian in work pixels."""
+"""Range of the standard deviation of the Gaussian blur, in work pixels."""
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How much colours are changed.
+    """Strength of the changes of colour.
 
     Attributes
     ----------
     colour : float
-        Largest change of each channel's gain, drawn evenly around 1.
+        Largest change of each channel's gain, drawn uniformly around 1.
     gamma : float
-        Largest logarithm of the exponent, drawn evenly around 0.
+        Largest logarithm of the exponent, drawn uniformly around 0.
     grey : float
-        Share of crops that lose their colour.
+        Share of crops that are made grey.
     invert : float
-        Share of crops turned into their negative: dark things on light ground and the other way round.
+        Share of crops that are made negative.
     blur : float
-        Share of crops blurred, by a standard deviation of `SIGMA_PX`.
+        Share of crops that are blurred, see `SIGMA_PX`.
     noise : float
         Largest standard deviation of normal noise.
     """
@@ -91,7 +91,7 @@ def augment(picture: Tensor, config: AugmentConfig, random: np.random.Generator)
 
 
 def _blurred(picture: Tensor, sigma_px: float) -> Tensor:
-    """Blur by a Gaussian, rows, then columns; mirrored at the rim."""
+    """Blur by a Gaussian, rows, then columns; mirrored at the border."""
     reach = max(1, round(3 * sigma_px))
     at = torch.arange(-reach, reach + 1, dtype=picture.dtype)
     kernel = torch.exp(-0.5 * (at / sigma_px) ** 2)

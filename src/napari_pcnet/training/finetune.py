@@ -1,12 +1,11 @@
-"""Training without a configuration file: a folder of pictures and their labels, and a model to start from.
+"""Fine-tuning without a configuration file: a folder of pictures and labels, and a model to start from.
 
-Every file is read once before the first step. A part of the pictures, spread evenly over their
-names, is held out; what training stops at, and what the report shows, is measured on them.
+Every file is read once before the first step. Some of the pictures, spread evenly over their names, are
+held out; early stopping and the report use their scores.
 
-Two trainings follow each other: first the association learns (`ASSOCIATION`), then, behind the best of
-it, where to merge (`MERGING`): a boundary decoder and a merge classifier, which are added if the model has
-none.
-The weights that are kept are those with which the held-out pictures come out best.
+Two trainings follow each other. In the first the association learns (`ASSOCIATION`). In the second, behind
+its best weights, a boundary decoder and a merge classifier learn (`MERGING`); they are added if the model
+has none. The weights that are kept are those with the best score on the held-out pictures.
 """
 
 from __future__ import annotations
@@ -48,16 +47,16 @@ KEPT = (
     "those of the first training, the association; the second, merging, did not better them",
     "those of both trainings",
 )
-"""What was kept, in the words of the report."""
+"""The weights that were kept, as the report names them."""
 
 ASSOCIATION, MERGING = "association", "merging"
-"""Folders of the two trainings inside that of the run."""
+"""Folders of the two trainings in the folder of the run."""
 
 MERGING_SHARE = 2 / 3
-"""Steps of the second training for each of the first; they are a fifth of the work."""
+"""Steps of the second training for each of the first; a step takes a fifth of the time."""
 
 DECODER_RATE = 2e-3
-"""Learning rate of a boundary decoder that is added; one that is there learns at `LEARNING_RATE`."""
+"""Learning rate of a new boundary decoder; one that the model has learns at `LEARNING_RATE`."""
 
 DECODER_CHANNELS, CLASSIFIER_UNITS, CLASSIFIER_STEPS = 32, 24, 1500
 
@@ -66,7 +65,7 @@ CLASSIFIER_MIN_PX = 4096
 superpixels."""
 
 START = "start.safetensors"
-"""Copy of the weights that a run started from, in its folder, so that a run is whole."""
+"""Copy of the weights that a run started from, in its folder, so that the folder is complete."""
 
 AUGMENT = AugmentConfig(colour=0.1, gamma=0.2, noise=0.02)
 LARGEST_BATCH = 4
@@ -74,7 +73,7 @@ LARGEST_BATCH = 4
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """What a training without a configuration file may be told."""
+    """Options of a training without a configuration file."""
 
     data: Path = field(metadata={"flag": False})
     start: str = field(
@@ -82,9 +81,10 @@ class FinetuneOptions:
     )
     output: Path | None = field(default=None, metadata={"help": "folder of the run (default: runs/FOLDER)"})
     steps: int = field(
-        default=600, metadata={"help": "of the first training at most; it stops when nothing gets better"}
+        default=600,
+        metadata={"help": "at most, of the first training; it stops when scores no longer improve"},
     )
-    seed: int = field(default=0, metadata={"help": "of crops and of what is done to them"})
+    seed: int = field(default=0, metadata={"help": "of the random crops and their augmentation"})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1 or mps"})
     resume: bool = field(default=False, metadata={"help": "go on from the state in that folder"})
     dry_run: bool = field(
@@ -95,14 +95,14 @@ class FinetuneOptions:
 
 
 class Checked(NamedTuple):
-    """What reading every file found."""
+    """Result of reading every file."""
 
-    text: str  # what there is, then a line for each problem
+    text: str  # what was found, then a line for each problem
     sound: bool
 
 
 def main_check(options: FinetuneOptions) -> Checked:
-    """Read every file; errors as `main_finetune`, but for bad files."""
+    """Read every file; raises as `main_finetune`, except for bad files."""
     pairs, problems = _sound_pairs(options)
     text = [_found(pairs, problems), *problems]
     if problems and options.skip_bad:
@@ -121,7 +121,7 @@ def main_finetune(
     ----------
     options : FinetuneOptions
     report_step : callable
-        ``report_step(steps)`` gives what is called after each step.
+        ``report_step(steps)`` returns the function to call after each step.
     classifier_progress : callable, optional
         ``classifier_progress(done, total)`` while the merge classifier is fitted.
 
@@ -133,7 +133,7 @@ def main_finetune(
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is nothing to learn from, or files are bad and not to be skipped.
+        If there is nothing to learn from, or files are bad and `skip_bad` is False.
     """
     if is_one_of_several():
         raise ValueError(
@@ -189,7 +189,7 @@ def _sound_pairs(options: FinetuneOptions) -> tuple[list[Pair], list[str]]:
 
 
 def _kept_start(start: Path, folder: Path, resume: bool) -> Path:
-    """Copy the weights to start from into the folder of the run; a resumed one must have begun with them."""
+    """Copy the weights to start from into the folder of the run; a resumed run must have them already."""
     copy, content = folder / START, start.read_bytes()
     if copy.exists() and copy.read_bytes() != content:
         if resume:
@@ -208,7 +208,7 @@ def _found(pairs: Sequence[Pair], problems: Sequence[str]) -> str:
 
 
 def _association(options: FinetuneOptions, pairs: Sequence[Pair], model: PCNetConfig) -> TrainingConfig:
-    """The first training that a folder of pictures gets."""
+    """Configuration of the first training."""
     place = options.data.resolve()
     data = DataConfig(
         train=(place.name,),
@@ -240,7 +240,7 @@ def _association(options: FinetuneOptions, pairs: Sequence[Pair], model: PCNetCo
 
 
 def _merging(options: FinetuneOptions, before: TrainingConfig, pairs: Sequence[Pair]) -> TrainingConfig:
-    """The second one, behind what came of the first."""
+    """Configuration of the second training, behind the weights of the first."""
     model = before.model
     fits_classifier = any(pair.read_image()[..., 0].size >= CLASSIFIER_MIN_PX for pair in pairs)
     units = model.merge_classifier or (CLASSIFIER_UNITS if fits_classifier else 0)

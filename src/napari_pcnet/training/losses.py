@@ -1,8 +1,8 @@
 """The losses of the paper: Eq. 3, 5, 6 and 7, and their sum, Eq. 8.
 
 Each is a mean (over pixels, band pixels or windows), so that its size does not depend on the crop.
-The authors' code sums over pixels instead and multiplies by 0.005; `LossConfig` holds the ratios
-that come to the same.
+The authors' code sums over pixels and multiplies by 0.005; the weights in `LossConfig` have the same
+ratios.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TINY = 1e-10
 class LossConfig:
     """Weights of the terms; 0 switches a term off and it is not computed.
 
-    The defaults are the authors' code. There the superpixel loss is ``0.005 * (sum over pixels)``,
+    The defaults are those of the authors' code. There the superpixel loss is ``0.005 * (sum over pixels)``,
     which on their 512 px crops is 1311 times the mean used here, and the reconstruction a band mean
     of weight 1: relative to the superpixel loss, 1 / 1311. The discrimination loss stands inside the
     bracket that is summed, so its 0.5 is 0.5 / 512^2 of a mean.
@@ -54,9 +54,9 @@ class LossConfig:
     window_px : int
         Side of the windows of Eq. 6, K in the paper.
     windows : int
-        At most so many windows in a batch.
+        Windows in a batch, at most.
     boundary : float
-        Weight of the cross entropy of boundaries, for a network that tells them; not in the paper.
+        Weight of the boundary decoder's cross entropy, for a network that has one; not in the paper.
     """
 
     position: float = 0.003 / CELL
@@ -72,7 +72,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class LossTerms:
-    """Every term of Eq. 8 before weighting; a term that is switched off is 0."""
+    """Every term of Eq. 8, unweighted; a term that is switched off is 0."""
 
     semantic_global: Tensor
     position_global: Tensor
@@ -159,7 +159,7 @@ def loss_terms(
         discrimination = discrimination_loss(whole.embedding, batch.whole.labels, config, random)
     local_loss, local_reconstruction = SuperpixelLoss(zero, zero), zero
     if config.local:
-        assert batch.patch is not None, "TrainingConfig sees to it"
+        assert batch.patch is not None, "TrainingConfig checks it"
         with torch.autocast(device, autocast or torch.bfloat16, enabled=autocast is not None):
             patch = model(batch.patch.image)
         local_loss = superpixel_loss(patch.logits, batch.patch.labels, config.position_power)
@@ -177,18 +177,18 @@ def loss_terms(
 
 
 def boundary_terms(model: PCNet, batch: Batch, autocast: torch.dtype | None = None) -> LossTerms:
-    """Run the trunk alone, for what a boundary decoder can learn behind it; other terms are 0."""
+    """Run the trunk alone, to train the boundary decoder behind it; other terms are 0."""
     view = batch.whole
     device = view.image.device.type
     with torch.autocast(device, autocast or torch.bfloat16, enabled=autocast is not None):
-        told = model.boundary_map(model.trunk(view.image))
+        logits = model.boundary_map(model.trunk(view.image))
     zero = view.image.new_zeros(())
-    terms = {each.name: zero for each in fields(LossTerms)} | {"boundary": boundary_loss(told, view.labels)}
+    terms = {each.name: zero for each in fields(LossTerms)} | {"boundary": boundary_loss(logits, view.labels)}
     return LossTerms(**terms)
 
 
 def superpixel_loss(logits: Tensor, labels: Tensor, position_power: int = 1) -> SuperpixelLoss:
-    """Superpixel loss, Eq. 3: what pooling and unpooling lose of the labels and of the position.
+    """Superpixel loss, Eq. 3: the error of labels and positions after pooling and unpooling.
 
     Parameters
     ----------
@@ -201,8 +201,8 @@ def superpixel_loss(logits: Tensor, labels: Tensor, position_power: int = 1) -> 
     Returns
     -------
     SuperpixelLoss
-        Mean cross entropy in nats and mean distance in pixels (to the power). Both are 0 where each
-        superpixel holds one class (and one place).
+        Mean cross entropy in nats and mean distance in pixels (to the power). The first is 0 if each
+        superpixel holds one class.
     """
     if logits.shape[-2:] != labels.shape[-2:]:
         raise ValueError(
@@ -242,26 +242,26 @@ def reconstruction_loss(rebuilt: Tensor, picture: Tensor, labels: Tensor) -> Ten
     return mean_over_all((error * band).sum(), band.sum())
 
 
-def boundary_loss(told: Tensor | None, labels: Tensor) -> Tensor:
-    """Mean cross entropy of what the network says of boundaries, in nats.
+def boundary_loss(logits: Tensor | None, labels: Tensor) -> Tensor:
+    """Mean cross entropy of boundary pixels, in nats.
 
-    Not weighted for how rare they are: what is learnt is the share of annotators who draw a boundary
-    along a pixel, since every annotation of an image is a sample of its own.
+    Boundary pixels are rare, but get no larger weight: every annotation of an image is a sample of its own,
+    so the decoder learns the share of annotators who draw a boundary along a pixel.
 
     Parameters
     ----------
-    told : (B, 1, H, W) tensor or None
-        Logits, if the network tells.
+    logits : (B, 1, H, W) tensor or None
+        Output of the boundary decoder, if the network has one.
     labels : (B, H, W) int64 tensor
 
     Raises
     ------
     ValueError
-        If the network says nothing of boundaries.
+        If there is no boundary decoder.
     """
-    if told is None:
-        raise ValueError("the loss of boundaries needs a network that tells them: set model.boundary")
-    return F.binary_cross_entropy_with_logits(told.float(), boundary_pixels(labels)[:, None].float())
+    if logits is None:
+        raise ValueError("loss.boundary needs a network with a boundary decoder: set model.boundary")
+    return F.binary_cross_entropy_with_logits(logits.float(), boundary_pixels(labels)[:, None].float())
 
 
 def discrimination_loss(
@@ -285,11 +285,11 @@ def discrimination_loss(
     scalar tensor
         0 where no window is kept.
     """
-    labels_seen, features = _boundary_windows(embedding, labels, config, random)
-    low, high = labels_seen.amin(1, keepdim=True), labels_seen.amax(1, keepdim=True)
-    first, second = labels_seen == low, labels_seen == high
+    classes, features = _boundary_windows(embedding, labels, config, random)
+    low, high = classes.amin(1, keepdim=True), classes.amax(1, keepdim=True)
+    first, second = classes == low, classes == high
     two = ((first | second).all(1)) & (low != high)[:, 0]
-    if not bool(two.any()):  # the others of several processes may have some
+    if not bool(two.any()):  # other processes may have some
         return mean_over_all(embedding.float().sum() * 0, 0)
     features = features[two]
     mean_f, scatter_f = _mean_and_scatter(features, first[two])
@@ -313,7 +313,7 @@ def _dilate(mask: Tensor) -> Tensor:
 
 
 def _coordinates(height: int, width: int, like: Tensor) -> Tensor:
-    """Row and column of every pixel from the centre, ``(1, 2, H, W)``, in pixels."""
+    """Row and column of every pixel relative to the centre, ``(1, 2, H, W)``, in pixels."""
     rows = torch.arange(height, dtype=like.dtype, device=like.device) - (height - 1) / 2
     columns = torch.arange(width, dtype=like.dtype, device=like.device) - (width - 1) / 2
     return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None]
@@ -333,9 +333,9 @@ def _boundary_windows(
     image = centres[:, 0, None, None]
     row = centres[:, 1, None, None] + step[:, None]
     column = centres[:, 2, None, None] + step[None, :]
-    seen = labels[image, row, column].flatten(1)
+    classes = labels[image, row, column].flatten(1)
     features = embedding.permute(0, 2, 3, 1)[image, row, column].flatten(1, 2).float()
-    return seen, features
+    return classes, features
 
 
 def _mean_and_scatter(features: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:

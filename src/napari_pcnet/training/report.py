@@ -1,8 +1,8 @@
-"""What a training was worth: scores before and after on pictures it did not learn from, with plots.
+"""The report of a fine-tuning: scores before and after on the held-out pictures, with plots.
 
-`write` leaves in the folder of the run ``report.md``, ``curves.png`` (loss and validation, step by
-step) and ``pictures.png`` (superpixels before and after). Scores are of `pcnet_superpixels` with
-both models at the same count.
+`write` puts ``report.md``, ``curves.png`` (loss and validation, step by step) and ``pictures.png``
+(superpixels before and after) into the folder of the run. Scores are those of `pcnet_superpixels` with both
+models at the same count.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from napari_pcnet.superpixels import pcnet_superpixels
 from napari_pcnet.training.log import read_log
 
 COUNT = 400
-"""Superpixels of a picture that is scored."""
+"""Superpixels for each picture."""
 
 SLIVER_PX = 16
-"""Of a small picture, no more than one for so many of its pixels."""
+"""Pixels per superpixel at least: a small picture gets fewer superpixels."""
 
 SHOWN = 3
-"""Pictures at most in the plot."""
+"""Pictures in the plot, at most."""
 
 SCORES = {
     "ASA": "achievable_segmentation_accuracy",
@@ -48,7 +48,7 @@ Score = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Pictures under the model before and the one after."""
+    """Scores of pictures with the model before training and the one after."""
 
     pairs: Sequence[Pair]
     start: Path
@@ -59,7 +59,7 @@ class Comparison:
 
 
 def scores_of(pairs: Sequence[Pair], model: Path) -> list[Score]:
-    """Score a model on pictures, all annotations of each counted alike."""
+    """Score a model on pictures, with the mean over all annotations of each."""
     return [_score(pair, model) for pair in pairs]
 
 
@@ -76,14 +76,14 @@ def write(folder: Path, comparison: Comparison, logs: Sequence[Path]) -> str:
     folder : Path
         Of the run.
     comparison : Comparison
-        On pictures that were not learnt from.
+        On pictures that were held out.
     logs : sequence of Path
-        ``log.csv`` of the trainings that followed each other.
+        ``log.csv`` of the two trainings.
 
     Returns
     -------
     str
-        A line a picture, and the mean.
+        A line for each picture, and one for the mean.
     """
     table = _table(comparison)
     trained = comparison.trained
@@ -92,7 +92,7 @@ def write(folder: Path, comparison: Comparison, logs: Sequence[Path]) -> str:
     _draw_pictures(comparison, folder / "pictures.png")
     text = "\n".join(
         [
-            "# What the training was worth",
+            "# Scores before and after training",
             "",
             f"On {len(comparison.pairs)} pictures that were held out, with at most {COUNT} superpixels each; "
             "every annotation counts. What is kept was chosen on these pictures, so scores after training "
@@ -165,9 +165,9 @@ def _draw_curves(logs: Sequence[Path], target: Path) -> None:
         taken = columns["step"] > 0
         axis.plot(columns["step"][taken], columns["total"][taken], color="#9bbcd6", linewidth=0.8)
         axis.plot(columns["step"][taken], _smooth(columns["total"][taken]), color="#0072b2")
-    seen = ~np.isnan(first["validation_asa"])
+    validated = ~np.isnan(first["validation_asa"])
     for axis, name in ((accuracy, "validation_asa"), (recall, "validation_br")):
-        axis.plot(first["step"][seen], first[name][seen], color="#d55e00", marker="o", markersize=3)
+        axis.plot(first["step"][validated], first[name][validated], color="#d55e00", marker="o", markersize=3)
         axis.ticklabel_format(useOffset=False)
     titles = {
         loss: "loss of the association",
@@ -183,7 +183,7 @@ def _draw_curves(logs: Sequence[Path], target: Path) -> None:
 
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over a run of a twentieth of all steps."""
+    """Running mean over a twentieth of all steps."""
     reach = max(1, len(values) // 20)
     sums = np.cumsum(np.insert(values, 0, 0.0))
     last = np.arange(1, len(values) + 1)

@@ -1,12 +1,12 @@
 """From pairs on disk to a batch: the global view, the local patch, and their labels.
 
 A view is a crop of ``crop_px`` x ``crop_px`` work pixels. The *global view* shows the picture at a
-scale drawn for each sample (in the paper: the whole picture resized to a square, which loses its
-aspect ratio). The *local patch* is anchored on a boundary pixel of the ground truth. A picture
-smaller than its crop is mirrored outwards, image and labels alike, so that nothing is invented.
+random scale (in the paper: the whole picture resized to a square, which changes its aspect ratio). The
+*local patch* is centred on a boundary pixel of the ground truth. A picture smaller than its crop is
+extended by its mirror image, pixels and labels alike.
 
-Labels are cut with the nearest rule and renumbered in each crop from 0, so that one-hot maps are as
-narrow as the crop allows.
+Labels are resampled to the nearest pixel and renumbered from 0 in each crop, which keeps one-hot maps
+narrow.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ from napari_pcnet.training.augment import AugmentConfig, augment
 from napari_pcnet.training.processes import SINGLE, Processes
 
 CACHE_BYTES = 2 << 30
-"""Room for decoded pictures and their labels; BSDS500 takes a third of it."""
+"""Memory for decoded pictures and their labels; BSDS500 takes a third of it."""
 
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """How crops are drawn.
+    """Sampling of crops.
 
     Attributes
     ----------
     crop_px : int
-        Side of both crops in work pixels, a multiple of 64. The paper's is 512.
+        Side of both crops in work pixels, a multiple of 64; 512 in the paper.
     batch : int
         Global views in a batch; there are as many local patches.
     global_resize_px : int
         If positive, the whole picture is resized to this square before the crop, as in the paper
         (768), and `global_scale` is unused.
     global_scale, local_scale : tuple of float
-        Smallest and largest enlargement of the picture, drawn evenly in its logarithm.
+        Smallest and largest enlargement of the picture; its logarithm is drawn uniformly.
     mirror : bool
         Mirror half of the crops left to right.
     rotate : bool
-        Turn crops by a multiple of 90 degrees, drawn evenly: for pictures that have no up.
+        Turn crops by a random multiple of 90 degrees: for pictures without an upright position.
     patches : bool
-        Whether there are local patches at all; what is trained on global views alone needs none.
+        Whether to draw local patches, too; without ``loss.local`` they are not needed.
     dynamic_mask : bool
-        Guide local patches by the dynamic mask of Eq. 4; otherwise by all their classes.
+        Label local patches by the dynamic mask of Eq. 4; otherwise by all their classes.
     augment : AugmentConfig
-        What is done to the colours.
+        Random changes of the colours.
     """
 
     crop_px: int = 256
@@ -75,7 +75,9 @@ class SampleConfig:
             raise ValueError(f"crop_px must be a multiple of {STRIDE}, got {self.crop_px!r}")
         if self.batch < 1:
             raise ValueError(f"batch must be at least 1, got {self.batch!r}")
-        if self.batch * (self.crop_px // STRIDE) ** 2 < 2:  # normalisation needs two at the bottom
+        if (
+            self.batch * (self.crop_px // STRIDE) ** 2 < 2
+        ):  # normalisation needs two values at the coarsest level
             raise ValueError(f"a batch of 1 needs a crop_px of at least {2 * STRIDE}")
 
 
@@ -87,21 +89,21 @@ class View(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One step's food for Algorithm 1."""
+    """Input of one step of Algorithm 1."""
 
     whole: View  # G* and S_G
     patch: View | None  # L* and M of Eq. 4 (or S_L)
 
 
 class _Decoded(NamedTuple):
-    """A pair in memory."""
+    """Image and annotations of a pair, in memory."""
 
     image: NDArray[np.uint8]  # (H, W, 3)
     annotations: list[NDArray[np.integer]]  # (H, W) each
 
 
 class _Crop(NamedTuple):
-    """A rectangle of the picture's own pixels; it may reach over the picture's rim."""
+    """A rectangle in the picture's own pixels; it may extend beyond the picture."""
 
     top: int
     left: int
@@ -110,7 +112,7 @@ class _Crop(NamedTuple):
 
 
 class Sampler:
-    """Draws batches from pairs; batch number ``step`` depends on nothing but `seed` and `step`.
+    """Draws batches from pairs; the batch of a step depends on `seed` and the step alone.
 
     Parameters
     ----------
@@ -121,7 +123,7 @@ class Sampler:
     processes : Processes, optional
         Each of several processes draws its own part of one larger batch.
     shares : sequence of float, optional
-        How often an annotation of each pair is drawn, in any unit; all alike if not given.
+        How often an annotation of each pair is drawn, in any unit; by default all equally often.
 
     Raises
     ------
@@ -158,18 +160,18 @@ class Sampler:
         )
         wholes, patches = [], []
         for number in range(rank, len(drawn), size):
-            random = np.random.default_rng((self.seed, step, number))  # whoever draws this sample
+            random = np.random.default_rng((self.seed, step, number))  # the same in every process
             pair, annotation = self.rows[drawn[number]]
             image, annotations = self._read(pair)
             labels = annotations[annotation]
-            wholes.append(self._cut(image, labels, self._whole_region(labels.shape, random), random))
+            wholes.append(self._cut(image, labels, self._global_crop(labels.shape, random), random))
             if self.config.patches:
-                region = self._patch_region(labels, random)
-                patches.append(self._cut(image, labels, region, random, self.config.dynamic_mask))
+                patch = self._local_crop(labels, random)
+                patches.append(self._cut(image, labels, patch, random, self.config.dynamic_mask))
         return Batch(_stack(wholes), _stack(patches) if patches else None)
 
     def _read(self, pair: Pair) -> _Decoded:
-        """Decode a pair, once as long as there is room: in random order any pair is as good to keep."""
+        """Decode a pair, and keep it while there is room: in random order any pair is worth as much."""
         if pair in self._decoded:
             return self._decoded[pair]
         decoded = _Decoded(as_network_input(pair.read_image()), pair.read_annotations())
@@ -179,7 +181,7 @@ class Sampler:
             self._decoded[pair] = decoded
         return decoded
 
-    def _whole_region(self, shape: tuple[int, ...], random: np.random.Generator) -> _Crop:
+    def _global_crop(self, shape: tuple[int, ...], random: np.random.Generator) -> _Crop:
         crop, config = self.config.crop_px, self.config
         if config.global_resize_px:
             scales = [config.global_resize_px / side for side in shape]
@@ -189,12 +191,12 @@ class Sampler:
         corner = [_draw_start(side, length, random) for side, length in zip(shape, size, strict=True)]
         return _Crop(corner[0], corner[1], size[0], size[1])
 
-    def _patch_region(self, labels: NDArray[np.integer], random: np.random.Generator) -> _Crop:
+    def _local_crop(self, labels: NDArray[np.integer], random: np.random.Generator) -> _Crop:
         size = max(1, round(self.config.crop_px / _draw_scale(self.config.local_scale, random)))
         boundary = np.flatnonzero(boundary_pixels(labels))
         if boundary.size:
             anchor = np.unravel_index(random.choice(boundary), labels.shape)
-        else:  # a picture of one region: any patch of it
+        else:  # a picture of one class: any place will do
             anchor = tuple(random.integers(side) for side in labels.shape)
         top, left = (
             _clamp_start(side, size, int(at) - size // 2)
@@ -206,13 +208,13 @@ class Sampler:
         self,
         image: NDArray[np.uint8],
         labels: NDArray[np.integer],
-        region: _Crop,
+        place: _Crop,
         random: np.random.Generator,
         guided: bool = False,
     ) -> tuple[Tensor, Tensor]:
         crop = self.config.crop_px
-        rows = _mirrored(region.top, region.height, image.shape[0])
-        columns = _mirrored(region.left, region.width, image.shape[1])
+        rows = _mirrored(place.top, place.height, image.shape[0])
+        columns = _mirrored(place.left, place.width, image.shape[1])
         if self.config.mirror and random.random() < 0.5:
             columns = columns[::-1]
         turns = int(random.integers(4)) if self.config.rotate else 0
@@ -230,7 +232,7 @@ class Sampler:
 
 
 def as_network_input(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Stretch an image to its own extremes, as pictures are before the network sees them."""
+    """Stretch an image to its own extremes, as inference does."""
     return stretched(image).astype(np.uint8)
 
 
@@ -261,13 +263,13 @@ def _clamp_start(side: int, length: int, start: int) -> int:
 
 
 def _mirrored(start: int, length: int, side: int) -> NDArray[np.intp]:
-    """Pixel numbers of a stretch that may reach over both rims, mirrored at them."""
+    """Positions of a stretch that may extend beyond both ends of an axis, mirrored at them."""
     wave = np.arange(start, start + length) % (2 * side)
     return np.minimum(wave, 2 * side - 1 - wave)
 
 
 def _nearest(positions: NDArray[np.intp], length: int) -> NDArray[np.intp]:
-    """Stretch or shrink a run of pixel numbers to `length` of them with the nearest rule."""
+    """Resample positions to `length` of them, each the nearest."""
     at = (np.arange(length) + 0.5) * (len(positions) / length)
     return positions[np.minimum(at.astype(np.intp), len(positions) - 1)]
 
