@@ -1687,7 +1687,12 @@ def test_every_field_and_button_says_what_it_is(
 def test_the_preferences_are_where_the_widget_begins(
     make_napari_viewer: Callable[..., napari.Viewer], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = replace(widget_module.read_settings(), n_segments=33, options={"compactness": 2.5}, device="cpu")
+    chosen = replace(
+        widget_module.read_settings(),
+        n_segments=33,
+        options={"compactness": 2.5, "smoothing": 1.5},
+        device="cpu",
+    )
     monkeypatch.setattr(widget_module, "read_settings", lambda: chosen)
     viewer = make_napari_viewer(show=True)
     viewer.add_image(_picture(64, 80, 3), name="a")
@@ -1696,7 +1701,7 @@ def test_the_preferences_are_where_the_widget_begins(
     assert widget.form.image.layer == viewer.layers[0]  # what is there already is offered
     assert widget.form.network.device_reason.text().startswith("cpu: ")
     layer = _run(widget, qtbot)
-    assert _record(layer) == RunRecord(33, compactness=2.5, device="cpu")
+    assert _record(layer) == RunRecord(33, compactness=2.5, smoothing=1.5, device="cpu")
     _wait_for_threads(qtbot)
 
 
