@@ -1,14 +1,40 @@
-"""What all tests share: an empty cache folder; the test command does not accept skipped viewer tests."""
+"""What all tests share: an empty cache folder, and the groups in which processes side by side take them.
+
+The test command does not accept skipped viewer tests.
+"""
 
 import os
 from collections.abc import Iterator
 
 import pytest
 
+VIEWER = ("test_viewer", "test_plugin")
+"""Beginnings of the files whose tests open windows: one process takes them all, one window at a time."""
+
+TRAINING = (
+    "test_training",
+    "test_finetune",
+    "test_processes",
+    "test_merge_classifier",
+    "test_losses",
+)
+"""Beginnings of the files whose tests train."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their file, and keep those of a file together, so that its fixtures are made once."""
+    for item in items:
+        is_viewer = item.path.name.startswith(VIEWER)
+        item.add_marker(pytest.mark.xdist_group("viewer" if is_viewer else str(item.path)))
+        if is_viewer:
+            item.add_marker("viewer")
+        if item.path.name.startswith(TRAINING):
+            item.add_marker("training")
+
 
 @pytest.fixture(autouse=True, scope="session")
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No weights that a user imported or downloaded are seen by a test."""
+    """Hide the weights that a user imported or downloaded from all tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_PCNET_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

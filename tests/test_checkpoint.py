@@ -162,7 +162,10 @@ def config_text(**changes: object) -> str:
             "widths must be whole numbers from 1 to 1024, got (4, 4, 4, 4, 0.5)",
         ),
         (config_text(widths=[4]), "widths must have five entries, got (4,)"),
-        (config_text(boundary=4, judge=60000), "judge must be a whole number to 1024, got 60000"),
+        (
+            config_text(boundary=4, merge_classifier=60000),
+            "merge_classifier must be a whole number to 1024, got 60000",
+        ),
         (config_text(boundary=60000), "boundary must be a whole number to 1024, got 60000"),
         (config_text(guide=0.5), "guide must be a whole number to 1024, got 0.5"),
         (config_text(mean=[0.1, 0.2]), "mean must be three numbers, got (0.1, 0.2)"),

@@ -43,17 +43,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """What a stand-in for `run.run_image` was called with; it labels two halves."""
-    seen: Calls = []
+    made: Calls = []
 
     def halves(image: Image, record: RunRecord, *, progress: Progress) -> np.ndarray[Any, Any]:
-        seen.append((image, record))
+        made.append((image, record))
         progress(1, 1)
         labels = np.full(image.pixels.shape[:2], record.start_label, np.int32)
         labels[:, labels.shape[1] // 2 :] += 1
         return labels
 
     _stand_in(monkeypatch, halves)
-    return seen
+    return made
 
 
 def _stand_in(monkeypatch: pytest.MonkeyPatch, run_image: Callable[..., Any]) -> None:
@@ -69,10 +69,10 @@ def _refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         status = main(words)
     except SystemExit as end:
         status = int(str(end.code))
-    said = capsys.readouterr()
-    assert (status, said.out) == (2, "")
-    assert said.err.count("\n") == 1
-    return said.err.removeprefix("napari-pcnet: ").rstrip()
+    printed = capsys.readouterr()
+    assert (status, printed.out) == (2, "")
+    assert printed.err.count("\n") == 1
+    return printed.err.removeprefix("napari-pcnet: ").rstrip()
 
 
 # -- segment ---------------------------------------------------------------------------------------
@@ -319,6 +319,16 @@ def test_the_labels_carry_the_record_of_their_run(folder: Path, calls: Calls, ou
     assert from_notes(notes) == (RunRecord(2), Origin("in", str(folder / "in.png"), False))
 
 
+def test_the_notes_tell_a_stack_from_a_plane(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _stand_in(monkeypatch, lambda image, record, progress: np.ones(image.pixels.shape, np.int32))
+    for name, pixels in {"stack": PICTURE.transpose(2, 0, 1), "plane": PICTURE[..., 0]}.items():
+        tifffile.imwrite(f"{name}.tif", pixels, photometric="minisblack")
+        assert main(["segment", f"{name}.tif", f"{name}-labels.tif"]) == 0
+        found = from_notes(read_notes(f"{name}-labels.tif"))
+        assert found is not None
+        assert found[1].has_planes == (name == "stack")
+
+
 # -- the other commands ----------------------------------------------------------------------------
 
 
@@ -345,19 +355,19 @@ def test_the_list_of_weights_has_a_line_each(capsys: pytest.CaptureFixture[str])
 def test_info_prints_the_record_of_every_network(capsys: pytest.CaptureFixture[str]) -> None:
     for record in weights.records():
         assert main(["weights", "info", record.name]) == 0
-        said = capsys.readouterr().out.splitlines()
-        assert f"sha256: {record.sha256}" in said
-        assert f"licence: {record.licence}" in said
-        assert said[-1] == f"file: {record.path}, SHA-256 as published"
+        printed = capsys.readouterr().out.splitlines()
+        assert f"sha256: {record.sha256}" in printed
+        assert f"licence: {record.licence}" in printed
+        assert printed[-1] == f"file: {record.path}, SHA-256 as published"
 
 
 def test_info_prints_the_training_that_is_in_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "info", "pcnet-faithful-bsds500-v1"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert "seed: 0, steps: 1600, hours: 0.264" in said
-    assert "commit: 986ae501c2184714aa7430981c58c780ff6e82a2, torch: 2.13.0+cpu" in said
-    assert "started from: compare-nearest/weights.safetensors" in said
-    (optimizer,) = (line for line in said if line.startswith("  optimizer: "))
+    printed = capsys.readouterr().out.splitlines()
+    assert "seed: 0, steps: 1600, hours: 0.264" in printed
+    assert "commit: 986ae501c2184714aa7430981c58c780ff6e82a2, torch: 2.13.0+cpu" in printed
+    assert "started from: compare-nearest/weights.safetensors" in printed
+    (optimizer,) = (line for line in printed if line.startswith("  optimizer: "))
     assert optimizer.startswith("  optimizer: learning_rate 0.0005, schedule cosine, warmup 100, ")
 
 
@@ -380,8 +390,8 @@ def test_info_prints_every_training_of_a_chain_and_the_figures(
     )
     monkeypatch.setattr(weights, "record", lambda name: record)
     assert main(["weights", "info", "own"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[said.index("seed: 5, steps: 20, hours: 2.0") :] == [
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[printed.index("seed: 5, steps: 20, hours: 2.0") :] == [
         "seed: 5, steps: 20, hours: 2.0",
         "commit: None, torch: None",
         "started from: a/b",
@@ -426,6 +436,20 @@ def test_train_takes_its_configuration_data_and_folder(
     assert (given["config"], given["folder"]) == (config, Path("runs/small"))
     assert (given["base"], given["resume"]) == (Path("pictures"), True)
     assert capsys.readouterr().out == "weights: runs/small/weights.safetensors\n"
+
+
+def test_of_several_processes_that_train_one_prints(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_pcnet.training import loop
+
+    config = types.SimpleNamespace(run=types.SimpleNamespace(steps=2))
+    monkeypatch.setattr(loop, "read_config", lambda path: config)
+    monkeypatch.setattr(loop, "train", lambda config, run_folder, **options: run_folder / "w.safetensors")
+    for rank, printed in {"0": "weights: runs/small/w.safetensors\n", "1": ""}.items():
+        monkeypatch.setenv("RANK", rank)
+        assert main(["train", "small.toml"]) == 0
+        assert capsys.readouterr().out == printed
 
 
 def test_a_missing_configuration_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -504,9 +528,9 @@ def test_labels_are_scored_by_the_files_given(folder: Path, capsys: pytest.Captu
     PIL.Image.fromarray(halves).save("labels.png")
     PIL.Image.fromarray(np.roll(halves, 4, 1)).save("truth.png")
     assert main(["evaluate", "labels.png", "truth.png", "--output", "scores.csv"]) == 0
-    said = capsys.readouterr().out
-    assert " ASA " in said
-    assert "0.8750" in said
+    printed = capsys.readouterr().out
+    assert " ASA " in printed
+    assert "0.8750" in printed
     assert Path("scores.csv").read_text().startswith("labels,truth,annotation,K,ASA,")
 
 
@@ -520,9 +544,9 @@ def test_an_option_without_a_default_is_asked_for(capsys: pytest.CaptureFixture[
 def test_benchmark_help_shows_the_fields_texts(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["benchmark", "quality", "--help"])
-    said = capsys.readouterr().out
-    assert "where the pictures are, 100 % of them" in said
-    assert "numbers of superpixels (default: 200 400)" in said
+    printed = capsys.readouterr().out
+    assert "where the pictures are, 100 % of them" in printed
+    assert "numbers of superpixels (default: 200 400)" in printed
 
 
 def test_no_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -586,11 +610,32 @@ def test_the_demo_works_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_doctor_finds_this_machine_well(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith(f"napari-pcnet {__version__}, Python ")
-    assert "device: " in said
-    assert said.count("SHA-256 as published") == len(weights.names())
-    assert "self-test passed: " in said
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"napari-pcnet {__version__}, Python ")
+    assert "device: " in printed
+    assert printed.count("SHA-256 as published") == len(weights.names())
+    assert "self-test passed: " in printed
+
+
+@pytest.mark.parametrize(
+    ("changed", "damage", "status"), [(0.001, "", 0), (0.0011, "", 1), (0.0, "its file is damaged", 1)]
+)
+def test_the_doctor_fails_on_changed_pixels_and_on_damaged_weights(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changed: float,
+    damage: str,
+    status: int,
+) -> None:
+    from napari_pcnet.cli import doctor
+
+    monkeypatch.setattr(doctor, "_self_test", lambda: changed)
+    monkeypatch.setattr(doctor, "damage_here", lambda record: damage)
+    assert main(["doctor"]) == status
+    printed = capsys.readouterr().out
+    verdict = "passed" if changed <= 0.001 else "FAILED"
+    assert f"self-test {verdict}: {changed:.4%} of pixels change superpixel" in printed
+    assert damage in printed
 
 
 def test_a_reader_that_has_read_enough_is_no_error() -> None:

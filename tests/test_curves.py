@@ -4,8 +4,9 @@ import pytest
 
 from napari_pcnet.evaluation.curves import (
     Point,
-    at_equal_count,
+    at_equal,
     between,
+    bracket,
     mean_points,
     nearest_request,
     next_requests,
@@ -19,27 +20,76 @@ def point(request, superpixels, **scores):
 
 def test_scores_between_two_requests_lie_on_the_line_between_them():
     points = [point(200, 150, ASA=0.9), point(400, 350, ASA=0.96), point(100, 80, ASA=0.5)]
-    assert at_equal_count(points, 200) == {"K": 200, "ASA": pytest.approx(0.9 + 0.06 * 50 / 200)}
+    assert at_equal(points, 200) == {"K": 200, "ASA": pytest.approx(0.9 + 0.06 * 50 / 200)}
 
 
 def test_a_curve_says_nothing_beyond_its_ends():
     points = [point(200, 150, ASA=0.9), point(400, 350, ASA=0.96)]
-    assert at_equal_count(points, 149) is None
-    assert at_equal_count(points, 351) is None
-    assert at_equal_count(points, 350) == {"K": 350, "ASA": pytest.approx(0.96)}
+    assert at_equal(points, 149) is None
+    assert at_equal(points, 351) is None
+    assert at_equal(points, 350) == {"K": 350, "ASA": pytest.approx(0.96)}
 
 
 def test_a_curve_says_nothing_in_the_middle_of_a_wide_gap():
     points = [point(200, 200, ASA=0.9), point(400, 400, ASA=0.95), point(401, 1700, ASA=0.98)]
-    assert at_equal_count(points, 300) is not None
-    assert at_equal_count(points, 415) is not None
-    assert at_equal_count(points, 1650) is not None
-    assert at_equal_count(points, 800) is None
+    assert at_equal(points, 300) is not None
+    assert at_equal(points, 415) is not None
+    assert at_equal(points, 1650) is not None
+    assert at_equal(points, 800) is None
+
+
+def test_a_value_that_was_measured_is_bracketed_by_it_and_a_neighbour():
+    points = [point(200, 150), point(400, 350), point(900, 800)]
+    assert bracket(points, 350) == (points[1], points[2])
+    assert bracket(points, 800) == (points[1], points[2])
+    assert bracket(points, 150) == (points[0], points[1])
+    assert bracket(points[:1], 150) == (points[0], points[0])
+
+
+def contour(request, density, **scores):
+    return Point(request, 10 * request, {"K": 10 * request, "CD": density, **scores})
+
+
+def test_scores_at_equal_contour_density_lie_on_the_line_between_two_requests():
+    points = [contour(1, 0.10, BR=0.5), contour(3, 0.14, BR=0.7)]
+    assert at_equal(points, 0.11, "CD") == pytest.approx({"K": 15, "CD": 0.11, "BR": 0.55})
+    assert at_equal(points, 0.15, "CD") is None
+
+
+def test_a_gap_of_contour_density_is_as_wide_as_that_of_the_count_it_stands_for():
+    # The contour grows as the root of K: 1.4 times as long is twice as many, 1.7 times three times.
+    assert at_equal([contour(1, 0.1), contour(2, 0.14)], 0.12, "CD") is not None
+    assert at_equal([contour(1, 0.1), contour(2, 0.17)], 0.13, "CD") is None
+
+
+@pytest.mark.parametrize(
+    ("measured", "wanted", "requests"),
+    [
+        ({100: 0.1, 400: 0.2}, (0.1, 0.2), []),
+        ({100: 0.1}, (0.2,), [440]),  # four times as many and a tenth
+        ({400: 0.2}, (0.1,), [90]),  # a quarter of it less a tenth
+        ({100: 0.1, 400: 0.2}, (0.16,), [256]),  # on the line between, in CD squared
+        ({1: 0.0}, (0.1,), [2]),  # one superpixel has no contour to go by
+    ],
+)
+def test_requests_are_steered_towards_the_contour_density_wanted(measured, wanted, requests):
+    points = [contour(request, density) for request, density in measured.items()]
+    assert next_requests(points, wanted, 10_000, along="CD") == requests
+
+
+def test_a_score_that_one_row_lacks_has_no_mean():
+    rows = [row("a", 9, 1, K=10, ASA=0.9, BR=0.5), row("b", 9, 1, K=10, ASA=0.7)]
+    assert mean_points(rows) == [point(9, 10, ASA=pytest.approx(0.8))]
 
 
 def test_points_far_from_what_is_compared_are_not_shown():
     points = [point(1, 90), point(2, 140), point(3, 1400), point(4, 2400)]
-    assert between(points, 200, 1000) == points[1:3]
+    assert between(points, (200, 1000)) == points[1:3]
+
+
+def test_points_of_far_other_contours_are_not_shown_beside_contour_densities():
+    points = [contour(1, 0.05), contour(2, 0.09), contour(3, 0.36), contour(4, 0.4)]
+    assert between(points, (0.1, 0.3), along="CD") == points[1:3]
 
 
 def row(image, request, annotations, **scores):

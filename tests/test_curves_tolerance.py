@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_pcnet.evaluation.curves import Point, at_equal_count, next_requests
+from napari_pcnet.evaluation.curves import Point, at_equal, next_requests
 
 
 def _points(*counts: float) -> list[Point]:
@@ -13,7 +13,7 @@ def _points(*counts: float) -> list[Point]:
 @pytest.mark.parametrize(("measured", "is_near"), [(380, True), (420, True), (370, False), (430, False)])
 def test_in_a_wide_gap_a_count_is_known_within_a_twentieth(measured: float, is_near: bool) -> None:
     around = _points(measured, 2000) if measured < 400 else _points(100, measured)
-    scores = at_equal_count(around, 400)
+    scores = at_equal(around, 400)
     assert (scores is not None) == is_near
     if scores is not None:
         assert scores["ASA"] == pytest.approx(0.04)
@@ -32,4 +32,4 @@ def test_a_bracket_is_no_wider_than_a_fifth(high: float, is_bracket: bool) -> No
 
 @pytest.mark.parametrize(("high", "is_known"), [(500, True), (510, False)])
 def test_a_line_is_drawn_over_no_more_than_two_and_a_half(high: float, is_known: bool) -> None:
-    assert (at_equal_count(_points(200, high), 300) is not None) == is_known
+    assert (at_equal(_points(200, high), 300) is not None) == is_known

@@ -153,17 +153,17 @@ def fetch(path: Path, *urls: str, **options: Any) -> Path:
 
 
 def refused(path: Path, *urls: str) -> str:
-    """What is said between the file's name and what to do; nothing may be left behind."""
+    """The text between the file's name and what to do; nothing may be left behind."""
     with pytest.raises(download.DownloadError) as caught:
         fetch(path, *urls)
     assert os.listdir(path.parent) == []
-    said = str(caught.value)
-    assert "\n" not in said
+    problem = str(caught.value)
+    assert "\n" not in problem
     start = f"{path.name} cannot be downloaded: "
     end = f"; try again later, or get the file by other means and save it as {path}"
-    assert said.startswith(start)
-    assert said.endswith(end)
-    return said[len(start) : -len(end)]
+    assert problem.startswith(start)
+    assert problem.endswith(end)
+    return problem[len(start) : -len(end)]
 
 
 # -- a file comes ----------------------------------------------------------------------------------
@@ -176,10 +176,10 @@ def test_a_file_is_downloaded_and_nothing_else_is_there(server: Server, path: Pa
 
 
 def test_progress_counts_bytes_up_to_the_size(server: Server, path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    fetch(path, server.at("/a", whole), progress=lambda done, total: seen.append((done, total)))
-    counts = [done for done, _total in seen]
-    assert {total for _done, total in seen} == {len(CONTENT)}
+    calls: list[tuple[int, int]] = []
+    fetch(path, server.at("/a", whole), progress=lambda done, total: calls.append((done, total)))
+    counts = [done for done, _total in calls]
+    assert {total for _done, total in calls} == {len(CONTENT)}
     assert counts == sorted(set(counts))
     assert counts[-1] == len(CONTENT)
     assert len(counts) > 1
@@ -304,8 +304,8 @@ def test_a_redirect_to_what_is_not_secure_is_refused_before_it_is_followed(
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/a", "ftp://127.0.0.1/a", "a.safetensors"])
 def test_an_address_of_another_kind_is_refused(path: Path, url: str) -> None:
-    said = f"{url} cannot be used: an address must begin with https:// or file://"
-    assert refused(path, url) == said
+    problem = f"{url} cannot be used: an address must begin with https:// or file://"
+    assert refused(path, url) == problem
 
 
 def test_a_server_that_only_claims_to_have_tls_is_not_trusted(path: Path) -> None:
@@ -323,9 +323,9 @@ def test_a_server_that_only_claims_to_have_tls_is_not_trusted(path: Path) -> Non
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/a"
         thread = threading.Thread(target=answer_in_the_clear)
         thread.start()
-        said = refused(path, url)
+        problem = refused(path, url)
         thread.join()
-    assert said == f"{url} offers no connection that this machine trusts"
+    assert problem == f"{url} offers no connection that this machine trusts"
 
 
 def test_without_a_network_the_address_and_the_place_are_named(
@@ -349,8 +349,8 @@ def test_a_file_that_is_not_on_this_machine_is_named(tmp_path: Path, path: Path)
     url = (tmp_path / "none").as_uri()
     assert refused(path, url) == f"{url} cannot be read (No such file or directory)"
     url = "file://elsewhere/a"
-    said = f"{url} cannot be read: the file must be on this machine (file:///...)"
-    assert refused(path, url) == said
+    problem = f"{url} cannot be read: the file must be on this machine (file:///...)"
+    assert refused(path, url) == problem
 
 
 def test_a_full_disk_is_one_sentence(server: Server, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

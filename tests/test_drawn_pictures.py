@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_pcnet import pcnet_hierarchy, pcnet_superpixels
-from napari_pcnet.merging.tree import BOUNDARY, EVENNESS
+from napari_pcnet.merging.tree import BOUNDARY_WEIGHT, EVENNESS
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
 
@@ -52,8 +52,8 @@ def test_two_cells_of_one_grey_cost_their_shape_alone(cells: Path) -> None:
 def test_a_boundary_that_is_half_certain_costs_half_its_weight(with_boundary: Path) -> None:
     tree = pcnet_hierarchy(GREY, 1, model=with_boundary, compactness=0.0)
     half = 32768 / 65535  # in the whole steps in which it is summed
-    assert tree.heights[0] == pytest.approx(32 * BOUNDARY * half, rel=1e-9)
-    assert tree.heights[-1] <= 128 * BOUNDARY * half * (1 + 1e-9)
+    assert tree.heights[0] == pytest.approx(32 * BOUNDARY_WEIGHT * half, rel=1e-9)
+    assert tree.heights[-1] <= 128 * BOUNDARY_WEIGHT * half * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("channels", [2, 4, 5, 9])
@@ -77,10 +77,10 @@ def test_only_the_ratio_of_spacing_counts(cells: Path, scale: float) -> None:
 
 
 def test_a_cell_that_is_square_in_the_world_costs_as_a_square(cells: Path) -> None:
-    # cells of 4 x 8 pixels, each twice as high as wide
-    tree = pcnet_hierarchy(GREY, 1, model=cells, compactness=1.0, spacing=(2.0, 1.0))
-    assert tree.n_base == 16
-    assert tree.heights[0] == pytest.approx(16 * (PAIR + EVENNESS))
+    # cells of 4 x 16 pixels, each four times as high as wide
+    tree = pcnet_hierarchy(GREY, 1, model=cells, compactness=1.0, spacing=(4.0, 1.0))
+    assert tree.n_base == 8
+    assert tree.heights[0] == pytest.approx(32 * (PAIR + EVENNESS))
 
 
 def test_the_lattice_has_its_cells_inside_the_mask(cells: Path) -> None:

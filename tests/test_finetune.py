@@ -18,7 +18,7 @@ from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.training import finetune, loop, report
 from napari_pcnet.training.finetune import (
     ASSOCIATION,
-    JUDGE_UNITS,
+    CLASSIFIER_UNITS,
     MERGING,
     FinetuneOptions,
     main_finetune,
@@ -67,7 +67,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
     monkeypatch.setattr(finetune, "_association", smaller)
-    monkeypatch.setattr(finetune, "JUDGE_STEPS", 3)
+    monkeypatch.setattr(finetune, "CLASSIFIER_STEPS", 3)
 
 
 def silent(steps: int) -> loop.Report:
@@ -217,7 +217,10 @@ def test_of_equals_the_one_that_learnt_more_is_kept(
     even = {"ASA": 0.8, "BR": 0.5, "CO": 0.5}
     monkeypatch.setattr(report, "scores_of", lambda pairs, model: [even] * len(pairs))
     main_finetune(options_of(folder, start, steps=1), silent)
-    assert checkpoint.load_model(folder.parent / "run" / "weights.safetensors").config.judge == JUDGE_UNITS
+    assert (
+        checkpoint.load_model(folder.parent / "run" / "weights.safetensors").config.merge_classifier
+        == CLASSIFIER_UNITS
+    )
 
 
 @pytest.mark.parametrize(("share", "held"), [(0.2, ["a"]), (0.4, ["a", "c"]), (0.9, ["a", "b", "c", "d"])])
@@ -294,7 +297,9 @@ def test_a_run_goes_on_with_the_weights_it_began_with(folder: Path, start: Path,
         main_finetune(options_of(folder, other, steps=1, resume=True), silent)
 
 
-def test_of_pictures_too_small_for_a_judge_the_rest_is_learnt(folder: Path, start: Path, small: None) -> None:
+def test_of_pictures_too_small_for_a_merge_classifier_the_rest_is_learnt(
+    folder: Path, start: Path, small: None
+) -> None:
     for file in [*(folder / "images").iterdir(), *(folder / "labels").iterdir()]:
         with Image.open(file) as picture:
             part = picture.crop((20, 0, 76, 24)).copy()
@@ -303,7 +308,7 @@ def test_of_pictures_too_small_for_a_judge_the_rest_is_learnt(folder: Path, star
     assert (len(pairs), problems) == (len(NAMES), [])
     main_finetune(options_of(folder, start, steps=1), silent)
     kept = checkpoint.load_model(folder.parent / "run" / MERGING / "weights.safetensors").config
-    assert (kept.boundary, kept.judge) == (finetune.DECODER_CHANNELS, 0)
+    assert (kept.boundary, kept.merge_classifier) == (finetune.DECODER_CHANNELS, 0)
 
 
 def test_what_is_no_folder_is_said_before_anything_is_read(

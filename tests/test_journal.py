@@ -45,16 +45,47 @@ def test_a_line_cut_off_in_the_middle_is_dropped_and_the_others_kept(path):
     assert path.read_text().endswith("y,0.5,9\n")
 
 
-@pytest.mark.parametrize("text", ["x,y\n1,2\n", "x,y\n1,2", "mine, without an end"])
+@pytest.mark.parametrize(
+    "text",
+    ["x,y\n1,2\n", "x,y\n1,2", "mine, without an end", "method,image,K,K\na,x,1,2\n", "image,method,ASA,K\n"],
+)
 def test_a_file_of_something_else_is_refused_and_left_as_it_is(path, text):
     path.write_text(text)
     message = (
-        f"{path} is no results file of this version: it begins with {text.splitlines()[0]!r}; "
+        f"{path} is no results file of this benchmark: it begins with {text.splitlines()[0]!r}; "
         "name another output"
     )
     with refuses(ValueError, message):
         journal_of(path)
     assert path.read_text() == text
+
+
+def test_a_row_of_before_a_score_was_added_counts_and_lacks_that_score(path):
+    path.write_text("method,image,K\na,x,9\n")
+    journal = journal_of(path)
+    assert ("a", "x") in journal
+    assert journal["a", "x"] == {"K": 9}
+    assert path.read_text() == "method,image,K\na,x,9\n"
+
+
+def test_a_file_of_before_a_score_was_added_gets_its_column_with_the_next_row(path):
+    path.write_text("method,image,K\na,x,9\n")
+    journal_of(path).append(("a", "y"), {"ASA": 0.5, "K": math.nan})
+    assert path.read_text() == "method,image,ASA,K\na,x,,9\na,y,0.5,nan\n"
+    again = journal_of(path)
+    assert again["a", "x"] == {"K": 9}
+    assert again["a", "y"]["ASA"] == 0.5
+
+
+def test_columns_no_longer_known_are_kept_and_new_rows_lack_them(path):
+    path.write_text("method,image,ASA,old\na,x,0.25,7\n")
+    journal_of(path).append(("a", "y"), {"ASA": 0.5, "K": 9})
+    assert path.read_text() == "method,image,ASA,K,old\na,x,0.25,,7\na,y,0.5,9,\n"
+
+
+def test_columns_in_another_order_are_read_by_their_headings(path):
+    path.write_text("method,image,K,ASA\na,x,9,0.5\n")
+    assert journal_of(path)["a", "x"] == {"K": 9, "ASA": 0.5}
 
 
 @pytest.mark.parametrize("text", ["", "meth", "method,image,ASA,K\n", "method,image,ASA,K\n\n"])

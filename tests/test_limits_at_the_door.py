@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_pcnet import arguments, pcnet_superpixels
+from napari_pcnet.options import Options
 
 TALL = 1200
 """Rows of an image that is read in more than two parts."""
@@ -38,17 +39,17 @@ def test_grey_and_colours_have_one_range_and_other_channels_one_each() -> None:
 
 
 def test_pixels_may_be_a_thousand_times_as_high_as_wide_and_no_more() -> None:
-    assert arguments.spacing((1000.0, 1.0)) == pytest.approx((1000**0.5, 1000**-0.5))
-    assert arguments.spacing((1.0, 1000.0)) == pytest.approx((1000**-0.5, 1000**0.5))
+    high, wide = (Options.checked({"spacing": each}) for each in ((1000.0, 1.0), (1.0, 1000.0)))
+    assert high.pixel_sides == pytest.approx((1000**0.5, 1000**-0.5))
+    assert wide.pixel_sides == pytest.approx((1000**-0.5, 1000**0.5))
     with pytest.raises(ValueError, match="must not differ more than 1000 times"):
-        arguments.spacing((1001.0, 1.0))
+        Options.checked({"spacing": (1001.0, 1.0)})
 
 
 def test_shape_may_weigh_nothing_and_lines_be_left_as_they_are() -> None:
-    assert arguments.compactness(0) == 0
-    assert arguments.compactness(1e9) == 1e9
-    assert arguments.smoothing(0) == 0
-    assert arguments.smoothing(100) == 100
+    for limits in ({"compactness": 0, "smoothing": 0}, {"compactness": 1e9, "smoothing": 100}):
+        options = Options.checked(limits)
+        assert {"compactness": options.compactness, "smoothing": options.smoothing} == limits
 
 
 def test_a_superpixel_may_be_a_pixel() -> None:

@@ -84,7 +84,7 @@ def test_a_network_that_tells_no_boundaries_can_not_learn_them() -> None:
         boundary_loss(output.boundary, torch.zeros(2, 64, 64, dtype=torch.int64))
 
 
-def test_reconstruction_is_judged_in_the_band_alone() -> None:
+def test_reconstruction_counts_in_the_band_alone() -> None:
     labels = torch.zeros(1, 40, 40, dtype=torch.int64)
     labels[:, 20:] = 1
     picture = torch.zeros(1, 3, 40, 40)

@@ -13,17 +13,11 @@ from napari_pcnet.disk.overlay import BOUNDARY_COLOUR
 from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.evaluation.curves import Point
 from napari_pcnet.evaluation.peers import PEERS
-from napari_pcnet.evaluation.plots import (
-    CURVE_PANELS,
-    DPI,
-    OUT_OF_MEMORY,
-    PanelRow,
-    ScalePoint,
-    draw_curves,
-    draw_panel,
-    draw_scale,
-    looks_of,
-)
+from napari_pcnet.evaluation.plots.curves import CURVE_PANELS, draw_curves
+from napari_pcnet.evaluation.plots.figure import DPI
+from napari_pcnet.evaluation.plots.looks import looks_of
+from napari_pcnet.evaluation.plots.panel import PanelRow, draw_panel
+from napari_pcnet.evaluation.plots.scale import OUT_OF_MEMORY, ScalePoint, draw_scale
 
 PROVENANCE = Provenance(
     command="napari-pcnet benchmark quality --data 'my data'",
@@ -52,9 +46,9 @@ def saved(monkeypatch):
 
 def curve(quality, counts=(200, 400, 800)):
     return [
-        Point(count, count, dict(zip(("ASA", "BR", "BP", "UE", "EV", "CO"), scores, strict=True)))
+        Point(count, count, dict(zip(("ASA", "BR", "BP", "UE", "EV", "CO", "CD"), scores, strict=True)))
         for count in counts
-        for scores in [np.linspace(0.1, 0.6, 6) * quality * (1 + count / 1000)]
+        for scores in [np.linspace(0.1, 0.7, 7) * quality * (1 + count / 1000)]
     ]
 
 
@@ -83,11 +77,11 @@ def read(path):
 
 def test_curves_are_a_file_for_each_panel_and_one_with_all(tmp_path):
     written = draw_curves(tmp_path, "set-val", {OURS: curve(1), PEER: curve(0.8)}, "A set", PROVENANCE)
-    endings = ["-br-bp", "-asa-k", "-ue-k", "-ev-k", "-co-br", ""]
+    endings = ["-br-bp", "-asa-k", "-ue-k", "-ev-k", "-co-br", "-br-cd", "-asa-cd", ""]
     assert written == [tmp_path / f"set-val{ending}.png" for ending in endings]
     assert sorted(tmp_path.iterdir()) == sorted(written)
     widths = [read(path)[1].shape[1] for path in written]
-    assert widths == [700] * 5 + [1432]
+    assert widths == [700] * 7 + [1432]
 
 
 def test_every_file_says_how_it_was_made(tmp_path):
@@ -141,6 +135,15 @@ def test_a_score_that_is_missing_or_nan_is_left_out(tmp_path, saved):
     assert words(ev) == ["not measured"]
 
 
+def test_panels_over_contour_density_may_show_other_points(tmp_path, saved):
+    near = [Point(9, 9, {"CD": 0.1, "BR": 0.5, "ASA": 0.9})]
+    draw_curves(tmp_path, "set", {OURS: curve(1)}, "", PROVENANCE, {OURS: near})
+    assert list(line_of(saved[5].axes[0], OURS).get_xdata()) == [0.1]
+    assert list(line_of(saved[6].axes[0], OURS).get_ydata()) == [0.9]
+    overview = saved[7].axes
+    assert [len(line_of(axes, OURS).get_xdata()) for axes in overview[:7]] == [len(curve(1))] * 5 + [1, 1]
+
+
 def test_one_point_is_a_marker(tmp_path, saved):
     draw_curves(tmp_path, "set", {PEER: curve(1, counts=(200,))}, "", PROVENANCE)
     line = line_of(saved[0].axes[0], PEER)
@@ -150,13 +153,13 @@ def test_one_point_is_a_marker(tmp_path, saved):
 
 def test_a_method_without_points_is_not_in_the_legend(tmp_path, saved):
     draw_curves(tmp_path, "set", {"snic": [], PEER: curve(1), OURS: curve(1)}, "", PROVENANCE)
-    assert [in_legend(figure) for figure in saved] == [[PEER, OURS]] * 6
+    assert [in_legend(figure) for figure in saved] == [[PEER, OURS]] * 8
 
 
 def test_without_any_point_all_figures_are_empty(tmp_path, saved):
     written = draw_curves(tmp_path, "set", {}, "", PROVENANCE)
     assert len(written) == len(CURVE_PANELS) + 1
-    assert [in_legend(figure) for figure in saved] == [[]] * 6
+    assert [in_legend(figure) for figure in saved] == [[]] * 8
 
 
 def test_ours_are_thick_and_over_the_others(tmp_path, saved):

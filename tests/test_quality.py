@@ -17,6 +17,7 @@ from PIL import Image
 
 from napari_pcnet.evaluation import methods, quality
 from napari_pcnet.evaluation.benchmark import QualityOptions, main_quality
+from napari_pcnet.evaluation.comparison import HEADLINES
 from napari_pcnet.evaluation.methods import Choice, OurMethod
 from napari_pcnet.evaluation.quality import Crop
 from napari_pcnet.evaluation.results import Key, ResultsFile
@@ -90,6 +91,33 @@ def test_a_count_that_is_never_reached_is_said_so(options):
     table = quality.compare(choice_of(at_most_nine), options, ignore)
     assert "at_most_nine: K = 16, 64 not reached, measured 4, 9" in table
     assert re.search(r"at_most_nine +0\.\d{4} +- +-\n", table)
+
+
+def test_steering_brackets_every_contour_density_wanted(options):
+    table = quality.compare(choice_of(half_of), replace(options, densities=(0.2, 0.5)), ignore)
+    assert "not reached" not in table
+    densities = {row.scores["CD"] for row in rows_of(options)}
+    assert min(densities) <= 0.2
+    assert max(densities) >= 0.5
+    # n x n squares of 48 px have n - 1 boundaries of 2 px across, n - 1 down: 1 - ((48 - 2 (n - 1)) / 48)^2.
+    nine, sixteen = (1 - ((48 - 2 * (n - 1)) / 48) ** 2 for n in (3, 4))
+    at = 9 + 7 * (0.2 - nine) / (sixteen - nine)
+    assert re.search(rf"K at equal contour density\n +CD +0.2 +0.5\n +half_of +{at:.0f} ", table)
+
+
+def test_methods_are_compared_with_the_first_or_with_the_one_named(options):
+    options = replace(options, counts=(4, 9), headlines=("ASA",))
+    first = quality.compare(choice_of(grid, half_of), options, ignore)
+    assert "ASA less that of grid, at equal K\n" in first
+    assert re.search(r"\n +half_of +\+0\.0000 \[\+0\.0000, \+0\.0000\] ", first)
+    named = quality.compare(choice_of(grid, half_of), replace(options, reference="half_of"), ignore)
+    assert "ASA less that of half_of, at equal K\n" in named
+
+
+def test_a_reference_that_is_not_measured_is_refused(options):
+    message = "reference names 'slick', which is not measured; there are grid"
+    with refuses(ValueError, message):
+        quality.compare(choice_of(grid), replace(options, reference="slick"), ignore)
 
 
 # ------------------------------------------------------------------------------- the results
@@ -279,9 +307,9 @@ def test_each_set_has_its_table(options):
     assert len(rows_of(options)) == 18
 
 
-def test_sets_that_cannot_be_told_apart_are_refused(options):
+def test_two_sets_of_one_name_are_refused(options):
     options = replace(options, data=options.data.parent, sets=("val", "../drawn/val"))
-    message = "two sets are called 'drawn/val', by which their rows are told apart; rename a folder"
+    message = "two sets are called 'drawn/val', and rows go by that name; rename a folder"
     with refuses(ValueError, message):
         quality.compare(choice_of(grid), options, ignore)
 
@@ -397,8 +425,10 @@ def test_our_methods_are_measured_under_the_names_they_are_given(options):
         ({"counts": (5, 5)}, "counts must differ from each other, got [5, 5]"),
         ({"tolerance_px": -1}, "tolerance_px must be a whole number of at least 0, got -1"),
         ({"counts": (5, 0)}, "counts must be whole numbers of at least 1, got [5, 0]"),
+        ({"densities": (0.1, 1.0)}, "densities must lie between 0 and 1, got [0.1, 1.0]"),
+        ({"densities": (0.1, 0.1)}, "densities must differ from each other, got [0.1, 0.1]"),
         ({"sets": ()}, "sets must name at least one folder, got none"),
-        ({"headlines": ("BB",)}, f"no score is called 'BB'; there are {', '.join(quality.HEADLINES)}"),
+        ({"headlines": ("BB",)}, f"no score is called 'BB'; there are {', '.join(HEADLINES)}"),
     ],
 )
 def test_options_that_measure_nothing_are_refused(options, wrong, message):

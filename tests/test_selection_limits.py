@@ -7,7 +7,7 @@ import pytest
 
 from napari_pcnet.planes import Planes
 from napari_pcnet.record import RunRecord, needs_no_fourth
-from napari_pcnet.run import run
+from napari_pcnet.run import run_record
 
 STACK = np.zeros((2, 40, 48, 3), np.uint8)
 
@@ -46,7 +46,7 @@ def test_nothing_and_what_is_counted_from_the_end_are_refused(
 @pytest.mark.parametrize("method", ["hierarchy", "lattice"])
 def test_labels_of_planes_follow_each_other_without_a_gap(method: str, start_label: int) -> None:
     stack = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3)).astype(np.uint8)
-    labels = run(stack, RunRecord(5, method=method, start_label=start_label))
+    labels = run_record(stack, RunRecord(5, method=method, start_label=start_label))
     found = np.unique(labels)
     assert found.tolist() == list(range(start_label, start_label + len(found)))
     firsts, lasts = labels.reshape(3, -1).min(axis=1), labels.reshape(3, -1).max(axis=1)

@@ -251,7 +251,10 @@ def test_a_configuration_is_read_from_toml(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("[data", "is not valid TOML"),
-        ('[data]\ntrain = ["x"]\n[runs]\nsteps = 5', r"unknown runs; known are data, judge, loss, model"),
+        (
+            '[data]\ntrain = ["x"]\n[runs]\nsteps = 5',
+            r"unknown runs; known are data, loss, merge_classifier, model",
+        ),
         ('[data]\ntrain = ["x"]\n[run]\nstep = 5', r"\[run\]: unknown step; known are accumulate, device"),
         ('[data]\ntrain = "x"', r"\[data\]: train must be a list, got 'x'$"),
         ("[data]\ntrain = [1]", r"\[data\]: train must be text, got 1$"),

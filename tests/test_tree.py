@@ -7,16 +7,17 @@ import pytest
 
 from napari_pcnet.merging import tree as tree_module
 from napari_pcnet.merging.tree import (
-    BOUNDARY,
+    BOUNDARY_WEIGHT,
+    CLASSIFIER_WEIGHT,
     COLOUR_SHARE,
     EVENNESS,
-    JUDGED,
     Features,
-    Judge,
+    MergeClassifier,
     Round,
     Tree,
     build,
 )
+from napari_pcnet.options import Options
 
 
 def lattice(colour: np.ndarray) -> tuple[Features, np.ndarray, np.ndarray]:
@@ -33,62 +34,78 @@ def lattice(colour: np.ndarray) -> tuple[Features, np.ndarray, np.ndarray]:
 
 
 def test_the_cost_of_two_cells_is_the_formula() -> None:
-    tree = build(*lattice(np.array([[0.0, 3.0]])), compactness=2.0)
+    tree = build(*lattice(np.array([[0.0, 3.0]])), options=Options(compactness=2.0))
     assert tree.height == pytest.approx([128 * (9 + 4 * (96**2 / (16 * 512) + EVENNESS))])
 
 
 def test_a_boundary_costs_its_mean_along_the_border() -> None:
     features, edges, border = lattice(np.zeros((1, 2)))
-    without = build(features, edges, border, compactness=2.0)
-    half = build(features, edges, border, compactness=2.0, strength=border / 2)
-    assert half.height - without.height == pytest.approx([128 * BOUNDARY / 2])
+    without = build(features, edges, border, options=Options(compactness=2.0))
+    half = build(features, edges, border, options=Options(compactness=2.0), strength=border / 2)
+    assert half.height - without.height == pytest.approx([128 * BOUNDARY_WEIGHT / 2])
 
 
 def test_the_boundary_of_two_borders_joined_is_their_mean() -> None:
     # a square of four cells: once both pairs are merged, a quarter of the border between them is certain
     features, edges, border = lattice(np.array([[0.0, 0.0], [9.0, 9.0]]))
     strength = np.where((edges == (0, 2)).all(axis=1), border / 2, 0.0)
-    tree = build(features, edges, border, 1.0, strength)
+    tree = build(features, edges, border, Options(compactness=1.0), strength)
     assert tree.cut(2).tolist() == [0, 0, 1, 1]
-    assert tree.height[-1] == pytest.approx(256 * (81 + BOUNDARY / 4 + 1 + EVENNESS))
+    assert tree.height[-1] == pytest.approx(256 * (81 + BOUNDARY_WEIGHT / 4 + 1 + EVENNESS))
 
 
 def test_what_a_boundary_parts_merges_last() -> None:
     features, edges, border = lattice(np.zeros((1, 6)))
     strength = np.where((edges == (3, 4)).all(axis=1), border, 0.0)
-    assert build(features, edges, border, 5.0, strength).cut(2).tolist() == [0, 0, 0, 0, 1, 1]
+    assert build(features, edges, border, Options(compactness=5.0), strength).cut(2).tolist() == [
+        0,
+        0,
+        0,
+        0,
+        1,
+        1,
+    ]
 
 
-def always(share: float) -> Judge:
-    """A judge that says the same of all."""
+def always(share: float) -> MergeClassifier:
+    """A classifier that says the same of all."""
     logit = np.log(share / (1 - share))
-    return Judge(((np.zeros((1, 7), np.float32), np.array([logit], np.float32)),))
+    return MergeClassifier(((np.zeros((1, 7), np.float32), np.array([logit], np.float32)),))
 
 
-def test_a_judge_takes_half_the_colours_place() -> None:
-    tree = build(*lattice(np.array([[0.0, 3.0]])), compactness=2.0, judge=always(0.25))
+def test_a_merge_classifier_takes_half_the_colours_place() -> None:
+    tree = build(*lattice(np.array([[0.0, 3.0]])), options=Options(compactness=2.0), classifier=always(0.25))
     shape = 96**2 / (16 * 512) + EVENNESS
-    assert tree.height == pytest.approx([128 * (COLOUR_SHARE * 9 + JUDGED * 0.25 + 4 * shape)])
+    assert tree.height == pytest.approx([128 * (COLOUR_SHARE * 9 + CLASSIFIER_WEIGHT * 0.25 + 4 * shape)])
 
 
-def test_a_judge_looks_at_the_evidence() -> None:
+def test_a_merge_classifier_looks_at_the_features_of_an_edge() -> None:
     # it says yes of pairs whose boundary, the fifth number, is likely, and no of all others
     weight = np.zeros((1, 7), np.float32)
     weight[0, 4] = 200
-    judge = Judge(((weight, np.array([-100], np.float32)),))
+    classifier = MergeClassifier(((weight, np.array([-100], np.float32)),))
     features, edges, border = lattice(np.zeros((1, 6)))
     strength = np.where((edges == (3, 4)).all(axis=1), border, 0.0)
-    assert build(features, edges, border, 5.0, strength, judge).cut(2).tolist() == [0, 0, 0, 0, 1, 1]
+    assert build(features, edges, border, Options(compactness=5.0), strength, classifier).cut(2).tolist() == [
+        0,
+        0,
+        0,
+        0,
+        1,
+        1,
+    ]
 
 
-def test_many_pairs_are_judged_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_pairs_are_classified_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     first = random.normal(size=(5, 7)).astype(np.float32), random.normal(size=5).astype(np.float32)
-    judge = Judge((first, (random.normal(size=(1, 5)).astype(np.float32), np.zeros(1, np.float32))))
-    evidence = random.normal(size=(10, 7)).astype(np.float32)
-    expected = [judge(row[None])[0] for row in evidence]
-    monkeypatch.setattr(tree_module, "JUDGED_ROWS", 3)
-    np.testing.assert_allclose(judge(evidence), expected, rtol=1e-6)
+    classifier = MergeClassifier(
+        (first, (random.normal(size=(1, 5)).astype(np.float32), np.zeros(1, np.float32)))
+    )
+    edge_features = random.normal(size=(10, 7)).astype(np.float32)
+    expected = [classifier(row[None])[0] for row in edge_features]
+    monkeypatch.setattr(tree_module, "CLASSIFIER_ROWS", 3)
+    np.testing.assert_allclose(classifier(edge_features), expected, rtol=1e-6)
 
 
 class Onlooker:
@@ -108,49 +125,62 @@ class Onlooker:
 def test_an_observer_sees_each_round_and_who_went_where() -> None:
     features, edges, border = lattice(np.array([[10.0, 10.0, 13.0, 40.0]]))
     onlooker = Onlooker()
-    build(features, edges, border, 1.0, border / 4, observer=onlooker)
+    build(features, edges, border, Options(compactness=1.0), border / 4, observer=onlooker)
     _, second, third = onlooker.rounds
     assert onlooker.targets == [[0, 0, 1, 2], [0, 0, 1], [0, 0]]
     assert second.edges.tolist() == [[0, 1], [1, 2]]
     assert second.smaller.tolist() == [256, 256]
     assert second.larger.tolist() == [512, 256]
     assert second.colour == pytest.approx([9, 27**2])
-    assert second.seen[:, 0] == pytest.approx([-3, -27])
+    assert second.lab[:, 0] == pytest.approx([-3, -27])
     assert third.colour == pytest.approx([29**2])
 
 
-def test_the_evidence_of_two_cells_is_the_formula() -> None:
+def test_the_features_of_an_edge_are_the_formula() -> None:
     features, edges, border = lattice(np.array([[10.0, 13.0]]))
     onlooker = Onlooker()
-    build(replace(features, cell_area=128.0), edges, border, 1.0, border / 4, observer=onlooker)
+    build(
+        replace(features, cell_area=128.0),
+        edges,
+        border,
+        Options(compactness=1.0),
+        border / 4,
+        observer=onlooker,
+    )
     shape = 96**2 / (16 * 512)
     expected = [*[np.log(2.1)] * 2, *[np.log(4)] * 2, 0.25, np.log(1.05), shape]
-    assert onlooker.rounds[0].evidence[0] == pytest.approx(expected, rel=1e-6)
+    assert onlooker.rounds[0].edge_features[0] == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_evidence_is_of_what_the_network_saw() -> None:
+def test_the_features_of_an_edge_are_of_the_colours_that_the_network_gets() -> None:
     features, edges, border = lattice(np.zeros((1, 2)))
     onlooker = Onlooker()
-    channels, seen = np.array([[10.0, 0], [40.0, 90]]), np.array([[10.0, 0, 1], [12.0, 5, 1]])
-    build(replace(features, colour=channels, seen=seen), edges, border, 1.0, observer=onlooker)
+    channels, lab = np.array([[10.0, 0], [40.0, 90]]), np.array([[10.0, 0, 1], [12.0, 5, 1]])
+    build(
+        replace(features, colour=channels, lab=lab),
+        edges,
+        border,
+        Options(compactness=1.0),
+        observer=onlooker,
+    )
     assert onlooker.rounds[0].colour == pytest.approx([30**2 + 90**2])
-    assert onlooker.rounds[0].evidence[0, 2:4] == pytest.approx([np.log1p(29**0.5), np.log(3)])
+    assert onlooker.rounds[0].edge_features[0, 2:4] == pytest.approx([np.log1p(29**0.5), np.log(3)])
 
 
 def test_a_merge_shortens_the_outline_by_the_whole_border() -> None:
     # four cells of a square: two pairs, then the two pairs over a border of two cells
-    tree = build(*lattice(np.zeros((2, 2))), compactness=1.0)
+    tree = build(*lattice(np.zeros((2, 2))), options=Options(compactness=1.0))
     assert tree.height == pytest.approx([128 * (1.125 + EVENNESS)] * 2 + [256 * (1 + EVENNESS)])
 
 
 def test_alike_neighbours_merge_first() -> None:
-    tree = build(*lattice(np.array([[0.0, 0.0, 50.0, 50.0]])), compactness=1.0)
+    tree = build(*lattice(np.array([[0.0, 0.0, 50.0, 50.0]])), options=Options(compactness=1.0))
     assert tree.cut(2).tolist() == [0, 0, 1, 1]
 
 
 def test_every_count_can_be_cut_and_coarse_cuts_contain_fine_ones() -> None:
     random = np.random.default_rng(0)
-    tree = build(*lattice(random.random((9, 11)) * 100), compactness=5.0)
+    tree = build(*lattice(random.random((9, 11)) * 100), options=Options(compactness=5.0))
     finer = tree.cut(99)
     assert finer.tolist() == list(range(99))
     for count in range(98, 0, -1):
@@ -161,13 +191,13 @@ def test_every_count_can_be_cut_and_coarse_cuts_contain_fine_ones() -> None:
 
 
 def test_parts_are_numbered_in_the_order_of_their_first_leaf() -> None:
-    tree = build(*lattice(np.random.default_rng(1).random((6, 6)) * 100), compactness=5.0)
+    tree = build(*lattice(np.random.default_rng(1).random((6, 6)) * 100), options=Options(compactness=5.0))
     _, first = np.unique(tree.cut(10), return_index=True)
     assert (np.diff(first) > 0).all()
 
 
 def test_heights_do_not_fall() -> None:
-    tree = build(*lattice(np.random.default_rng(2).random((20, 20)) * 100), compactness=10.0)
+    tree = build(*lattice(np.random.default_rng(2).random((20, 20)) * 100), options=Options(compactness=10.0))
     assert (np.diff(tree.height) >= 0).all()
     assert tree.count_at(tree.height[-1]) == 1
     assert tree.count_at(-1.0) == 400
@@ -175,20 +205,20 @@ def test_heights_do_not_fall() -> None:
 
 def test_parts_that_do_not_touch_stay_apart() -> None:
     features, edges, border = lattice(np.zeros((1, 4)))
-    tree = build(features, edges[[0, 2]], border[[0, 2]], compactness=1.0)  # 0-1 and 2-3
+    tree = build(features, edges[[0, 2]], border[[0, 2]], options=Options(compactness=1.0))  # 0-1 and 2-3
     assert tree.roots == 2
     assert tree.cut(2).tolist() == [0, 0, 1, 1]
 
 
 def test_one_region_is_a_tree_without_merges() -> None:
-    tree = build(*lattice(np.zeros((1, 1))), compactness=1.0)
+    tree = build(*lattice(np.zeros((1, 1))), options=Options(compactness=1.0))
     assert (tree.leaves, tree.roots) == (1, 1)
     assert tree.cut(1).tolist() == [0]
 
 
 @pytest.mark.parametrize("count", [2, 5, 17, 60, 250])
 def test_a_uniform_lattice_stays_even(count: int) -> None:
-    tree = build(*lattice(np.zeros((31, 33))), compactness=5.0)
+    tree = build(*lattice(np.zeros((31, 33))), options=Options(compactness=5.0))
     sizes = np.bincount(tree.cut(count))
     assert sizes.max() <= 4 * sizes.min()
 
@@ -199,7 +229,7 @@ def test_a_steep_smooth_gradient_does_not_merge_one_pair_a_round(monkeypatch: py
     original = tree_module._relabel
     monkeypatch.setattr(tree_module, "_relabel", lambda *a: rounds.append(1) or original(*a))
     y, x = np.indices((60, 60)) / 60
-    build(*lattice(np.exp(8 * x + 7 * y)), compactness=5.0)
+    build(*lattice(np.exp(8 * x + 7 * y)), options=Options(compactness=5.0))
     assert len(rounds) < 100  # in exact order it is several hundred
 
 

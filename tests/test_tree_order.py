@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 
 from napari_pcnet.merging.tree import Features, build
+from napari_pcnet.options import Options
+
+PLAIN = Options(compactness=0.0)
+"""Colour alone decides."""
 
 CHAINS = 20
 """Rows of three regions each that touch no other row: the hash of their numbers differs."""
@@ -26,7 +30,7 @@ def _chains(*colours: float) -> tuple[Features, np.ndarray, np.ndarray]:
 )
 def test_of_two_neighbours_the_nearer_colour_is_merged(colours: tuple[float, ...], parts: list[int]) -> None:
     # 9^2 and 10.5^2 differ by less than an octave
-    tree = build(*_chains(*colours), compactness=0.0)
+    tree = build(*_chains(*colours), PLAIN)
     expected = (2 * np.arange(CHAINS)[:, None] + parts).ravel()
     assert tree.cut(2 * CHAINS).tolist() == expected.tolist()
 
@@ -36,5 +40,5 @@ def test_the_colour_of_a_merged_region_is_its_mean_over_pixels() -> None:
     lab = np.zeros((3, 3))
     lab[:, 0] = 0.0, 40.0, 300.0
     features = Features(np.array([3.0, 1.0, 4.0]), lab, lab, np.array([8.0, 4.0, 8.0]))
-    tree = build(features, np.array([[0, 1], [1, 2]]), np.ones(2), 0.0)
+    tree = build(features, np.array([[0, 1], [1, 2]]), np.ones(2), PLAIN)
     assert tree.height == pytest.approx([3 / 4 * 40**2, 4 * 4 / 8 * 290**2])

@@ -129,9 +129,9 @@ def test_a_remote_name_becomes_its_file_on_first_use(folder: Path, remote: Path)
 
 
 def test_progress_of_a_download_is_in_bytes(remote: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    weights.locate("pcnet-b-v1", progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(len(CONTENT), len(CONTENT))]
+    calls: list[tuple[int, int]] = []
+    weights.locate("pcnet-b-v1", progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(len(CONTENT), len(CONTENT))]
 
 
 def test_a_damaged_download_is_named_and_downloaded_anew(remote: Path) -> None:

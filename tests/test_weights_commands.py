@@ -63,7 +63,7 @@ def ours(tmp_path: Path) -> Path:
     return path
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> list[str]:
+def printed(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> list[str]:
     """The lines that a command prints; nothing goes to stderr."""
     assert main(["weights", *words]) == status
     out, err = capsys.readouterr()
@@ -92,29 +92,29 @@ def test_the_list_says_where_each_is(
     cache: Path, mirror: Path, ours: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def places() -> list[tuple[str, str]]:
-        lines = [line.split("  ") for line in said(capsys, "list")]
+        lines = [line.split("  ") for line in printed(capsys, "list")]
         return [(line[0], line[2]) for line in lines]
 
     bundled = [(record.name, "bundled") for record in weights.records()[:-1]]
     assert places() == [*bundled, ("far", "to download")]
-    said(capsys, "download", "far")
-    said(capsys, "import", str(ours))
+    printed(capsys, "download", "far")
+    printed(capsys, "import", str(ours))
     assert places() == [*bundled, ("far", "in the cache"), ("tuned", "imported")]
 
 
 def test_a_download_says_where_the_file_is(
     cache: Path, mirror: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert said(capsys, "download", "far") == [f"far: {cache / 'far.safetensors'}"]
+    assert printed(capsys, "download", "far") == [f"far: {cache / 'far.safetensors'}"]
     assert (cache / "far.safetensors").read_bytes() == mirror.read_bytes()
     mirror.unlink()
-    assert said(capsys, "download", "far") == [f"far: {cache / 'far.safetensors'}"]
+    assert printed(capsys, "download", "far") == [f"far: {cache / 'far.safetensors'}"]
     assert files_in(cache) == ["far.safetensors"]
 
 
 def test_a_bundled_file_needs_no_download(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = weights.records()[0]
-    assert said(capsys, "download", record.name) == [f"{record.name}: {record.path}"]
+    assert printed(capsys, "download", record.name) == [f"{record.name}: {record.path}"]
     assert not cache.exists()
 
 
@@ -142,11 +142,11 @@ def test_a_path_is_no_name(ours: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_info_of_a_remote_file_names_its_addresses(
     cache: Path, mirror: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = said(capsys, "info", "far")
+    lines = printed(capsys, "info", "far")
     assert f"url: {mirror.as_uri()}" in lines
     assert lines[-1] == f"file: {cache / 'far.safetensors'}, to download"
-    said(capsys, "download", "far")
-    lines = said(capsys, "info", "far")
+    printed(capsys, "download", "far")
+    lines = printed(capsys, "info", "far")
     assert "seed: 7, steps: 10, hours: 1.0" in lines
     assert lines[-1] == f"file: {cache / 'far.safetensors'}, SHA-256 as published"
 
@@ -154,8 +154,8 @@ def test_info_of_a_remote_file_names_its_addresses(
 def test_verify_checks_every_file(
     cache: Path, mirror: Path, ours: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said(capsys, "import", str(ours))
-    *bundled, far, tuned = said(capsys, "verify")
+    printed(capsys, "import", str(ours))
+    *bundled, far, tuned = printed(capsys, "verify")
     assert bundled == [f"{each.name}: {each.path}, SHA-256 as published" for each in weights.records()[:-1]]
     assert far == f"far: {cache / 'far.safetensors'}, to download"
     assert tuned == f"tuned: {cache / 'imported' / 'tuned.safetensors'}, imported, can be read"
@@ -166,30 +166,30 @@ def test_verify_fails_if_a_hash_is_wrong(
 ) -> None:
     path = weights.locate("far")
     path.write_bytes(b"1")
-    (line,) = said(capsys, "verify", "far", status=1)
+    (line,) = printed(capsys, "verify", "far", status=1)
     assert line == f"far: {weights.damage_of(weights.record('far'))}"
-    said(capsys, "verify", status=1)
-    said(capsys, "verify", weights.names()[0])
+    printed(capsys, "verify", status=1)
+    printed(capsys, "verify", weights.names()[0])
 
 
 def test_verify_fails_if_an_imported_file_can_not_be_read(
     cache: Path, ours: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said(capsys, "import", str(ours))
+    printed(capsys, "import", str(ours))
     path = weights.locate("tuned")
     path.write_bytes(path.read_bytes()[:-1])
-    (line,) = said(capsys, "verify", "tuned", status=1)
+    (line,) = printed(capsys, "verify", "tuned", status=1)
     assert line.startswith(f"tuned: {path} cannot be read as a weights file of napari-pcnet ")
 
 
 def test_remove_deletes_what_is_in_the_cache(
     cache: Path, mirror: Path, ours: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said(capsys, "download", "far")
-    said(capsys, "import", str(ours))
-    assert said(capsys, "remove", "far") == [f"far: removed {cache / 'far.safetensors'}"]
+    printed(capsys, "download", "far")
+    printed(capsys, "import", str(ours))
+    assert printed(capsys, "remove", "far") == [f"far: removed {cache / 'far.safetensors'}"]
     assert files_in(cache) == ["imported/tuned.safetensors"]
-    said(capsys, "remove", "tuned")
+    printed(capsys, "remove", "tuned")
     assert files_in(cache) == []
     assert refused(capsys, "remove", "far") == "weights far are not downloaded; there is nothing to remove"
 
@@ -221,7 +221,7 @@ def test_an_imported_file_is_a_model_by_its_name(
     cache: Path, ours: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = cache / "imported" / "tuned.safetensors"
-    assert said(capsys, "import", str(ours)) == [f"tuned: {path}"]
+    assert printed(capsys, "import", str(ours)) == [f"tuned: {path}"]
     assert files_in(cache) == ["imported/tuned.safetensors"]
     labels = pcnet_superpixels(PICTURE, 6, model="tuned")
     assert_array_equal(labels, pcnet_superpixels(PICTURE, 6, model=ours))
@@ -230,11 +230,11 @@ def test_an_imported_file_is_a_model_by_its_name(
 def test_an_imported_file_keeps_its_training_and_says_where_it_is_from(
     ours: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said(capsys, "import", str(ours), "--name", "mine")
+    printed(capsys, "import", str(ours), "--name", "mine")
     path = weights.locate("mine")
     origin = {"file": "tuned.safetensors", "sha256": sha256_of(ours)}
     assert checkpoint.read_record(path) == {**TRAINING, "imported": origin}
-    lines = said(capsys, "info", "mine")
+    lines = printed(capsys, "info", "mine")
     assert lines[0] == "name: mine"
     assert lines[1].startswith("network: stem unshuffle, reduction 4, widths (4, 4, 4, 4, 4), ")
     assert f"imported from: tuned.safetensors, SHA-256 {sha256_of(ours)}" in lines
@@ -251,11 +251,11 @@ def test_the_authors_file_becomes_one_of_ours(tmp_path: Path, capsys: pytest.Cap
         if layer is not None:
             state[f"module.{theirs_of[layer]}{name[len(layer) :]}"] = value
     torch.save({"epoch": 3, "state_dict": state}, tmp_path / "model_best.tar")
-    said(capsys, "import", str(tmp_path / "model_best.tar"))
+    printed(capsys, "import", str(tmp_path / "model_best.tar"))
     loaded = checkpoint.load_model(weights.locate("model_best"))
     for name, value in checkpoint.load_model(tmp_path / "model_best.tar").state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
-    lines = said(capsys, "info", "model_best")
+    lines = printed(capsys, "info", "model_best")
     assert lines[2:-1] == [
         f"imported from: model_best.tar, SHA-256 {sha256_of(tmp_path / 'model_best.tar')}",
         "inference: 2,309,497 parameters, 8,603 multiply-adds a work pixel",
@@ -299,7 +299,7 @@ def test_what_can_not_be_imported_leaves_no_file(
 
 
 def test_a_name_is_given_once(cache: Path, ours: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said(capsys, "import", str(ours))
+    printed(capsys, "import", str(ours))
     before = (cache / "imported" / "tuned.safetensors").read_bytes()
     assert refused(capsys, "import", str(ours)).startswith("weights tuned are there already; ")
     assert (cache / "imported" / "tuned.safetensors").read_bytes() == before

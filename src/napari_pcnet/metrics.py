@@ -439,7 +439,7 @@ Lines: TypeAlias = tuple[Sequence[int], Sequence[int]]
 def seam_rate(labels: ArrayLike, lines: Lines, elsewhere: Lines | None = None) -> float:
     """Return how much more often neighbours differ across some lines than across others.
 
-    For an image that was cut into windows, 1 says that the lines between them cannot be told from
+    For an image that was cut into windows, 1 means that the lines between them look like any
     others. Superpixels that begin on a lattice have more borders on its lines than between them;
     then the lattice's other lines are what the windows' are to be held against.
 

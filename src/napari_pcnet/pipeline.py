@@ -23,7 +23,7 @@ from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, to_three
 from napari_pcnet.hierarchy import Labels, Measures, PCNetHierarchy, smooth_plane
 from napari_pcnet.merging.connectivity import number_by_first, owners
 from napari_pcnet.merging.regions import look_up
-from napari_pcnet.merging.tree import Features, Judge, Observer, Tree, build
+from napari_pcnet.merging.tree import Features, MergeClassifier, Observer, Tree, build
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.inference import Base, InferenceOptions, WindowDone, segment_base
 from napari_pcnet.network.model import PCNet
@@ -123,18 +123,19 @@ def merge_base(base: Base, model: PCNet, options: Options, observer: Observer | 
     area = table.area.astype(np.float64)
     mean = table.colour / (area[:, None] * COLOUR_STEPS)
     channels = mean.shape[1]
-    seen = rgb2lab(to_three(mean[None]))[0]
+    lab = rgb2lab(to_three(mean[None]))[0]
     # channels that are neither grey nor RGB weigh together as much as the three of a colour picture
-    colour = seen if channels in (1, 3) else mean * (CHANNEL_SPAN * math.sqrt(3 / channels))
+    colour = lab if channels in (1, 3) else mean * (CHANNEL_SPAN * math.sqrt(3 / channels))
     side = np.array([spacing[1], spacing[0]])
     border = table.border @ side  # horizontal sides are as long as a pixel is wide
     perimeter = table.rim @ side
     for end in table.edges.T:
         perimeter += np.bincount(end, weights=border, minlength=len(area))
-    features = Features(area, colour, seen, perimeter, base.grid.cell_area)
+    features = Features(area, colour, lab, perimeter, base.grid.cell_area)
     strength = table.strength @ side / (2 * COLOUR_STEPS) if table.strength.shape[1] else None
-    judge = None if model.judge is None else Judge(model.judge.as_layers())
-    return build(features, table.edges, border, options, strength, judge, observer)
+    network = model.merge_classifier
+    classifier = None if network is None else MergeClassifier(network.as_layers())
+    return build(features, table.edges, border, options, strength, classifier, observer)
 
 
 def load_model(name_or_path: str | os.PathLike[str]) -> PCNet:

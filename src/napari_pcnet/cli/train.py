@@ -80,7 +80,7 @@ def _train_as_configured(namespace: argparse.Namespace) -> int:
             base=getattr(namespace, "base", Path()),
             resume=getattr(namespace, "resume", False),
             report=displays.of_steps(config.run.steps),
-            judged=displays.classifier,
+            classifier_progress=displays.classifier,
         )
     if os.environ.get("RANK", "0") == "0":  # one of several processes prints
         print(f"weights: {weights_file}")

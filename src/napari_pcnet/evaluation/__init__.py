@@ -1,1 +1,1 @@
-"""The judge: superpixel methods under one signature, held against annotations and against a clock."""
+"""Superpixel methods compared: their quality against annotations, and their time and memory."""

@@ -18,6 +18,7 @@ from napari_pcnet.evaluation.pictures import draw_photograph
 from napari_pcnet.evaluation.tally import Tally
 from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.metrics import compactness
+from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
 from napari_pcnet.superpixels import pcnet_hierarchy, pcnet_superpixels
 
@@ -42,14 +43,14 @@ LARGE_COUNT = 1000
 
 @dataclass(frozen=True)
 class ContractOptions:
-    """What is held against its promise."""
+    """What is measured."""
 
-    model: str = field(default="pcnet-v1", metadata={"help": "weights"})
+    model: str = field(default=Options.model, metadata={"help": "weights"})
     counts: tuple[int, ...] = field(
         default=(1, 2, 50, 100, 333, 1000, 2500, 5000), metadata={"help": "numbers of superpixels"}
     )
     windows: tuple[int, ...] = field(
-        default=(512, 1024), metadata={"help": "sides of windows to hold against one window"}
+        default=(512, 1024), metadata={"help": "sides of windows to compare with one window"}
     )
 
 

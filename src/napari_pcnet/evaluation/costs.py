@@ -39,18 +39,18 @@ class Log:
 
     def __init__(self, path: Path, methods: Sequence[Segmenter]) -> None:
         self._journal = Journal(path, self.NAMES, self.NUMBERS)
+        self._nothing = dict.fromkeys(self.NUMBERS, math.nan)
         self._environment = Provenance.of_this_run().environment
         self._beside = " ".join(sorted(method.name for method in methods))
 
     def find(self, method: Segmenter, case: Case, turn: str) -> Mapping[str, float] | None:
         """Return the numbers of one run, or None if it was not measured yet."""
-        key = self._key(method, case, turn)
-        return self._journal.rows.get(key)
+        numbers = self._journal.rows.get(self._key(method, case, turn))
+        return None if numbers is None else {**self._nothing, **numbers}
 
     def write(self, method: Segmenter, case: Case, turn: str, **numbers: float) -> None:
         """Append the numbers of one run."""
-        nothing = dict.fromkeys(self.NUMBERS, math.nan)
-        self._journal.append(self._key(method, case, turn), nothing | numbers)
+        self._journal.append(self._key(method, case, turn), self._nothing | numbers)
 
     def _key(self, method: Segmenter, case: Case, turn: str) -> tuple[str, ...]:
         return (self._environment, self._beside, method.name, method.described(), *map(str, case), turn)

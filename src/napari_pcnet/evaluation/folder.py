@@ -1,4 +1,4 @@
-"""The folder a benchmark lives in: what it resumes from, and what it says."""
+"""The folder a benchmark lives in: what it resumes from, and its table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.disk.provenance import Provenance
-from napari_pcnet.evaluation.journal import earlier_runs
+from napari_pcnet.evaluation.journal import runs_of
 
 RESULTS = "results.csv"
 TABLE = "table.txt"
@@ -46,7 +46,7 @@ def held(folder: Path) -> Iterator[Path]:
 def write_table(folder: Path, text: str) -> Provenance:
     """Write a table with what made it: command, commit, machine and versions, which are returned."""
     provenance = Provenance.of_this_run()
-    lines = [text, "", provenance.as_text(), *earlier_runs(folder)]
+    lines = [text, "", provenance.as_text(), *runs_of(folder, provenance)]
     content = "\n".join([*lines, ""]).encode()
     write_atomically(folder / TABLE, lambda file: file.write(content))
     return provenance

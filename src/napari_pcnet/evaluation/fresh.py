@@ -1,4 +1,4 @@
-"""One run of a method in a process of its own, which tells its time and its peak memory."""
+"""One run of a method in a process of its own, with its time and its peak memory."""
 
 from __future__ import annotations
 

@@ -6,14 +6,13 @@ a file; a peer has a name of its own, see `peers`. Everything is in the image fr
 
 from __future__ import annotations
 
-import inspect
 import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -22,8 +21,10 @@ from napari_pcnet.disk import files
 from napari_pcnet.evaluation.peers import PEERS
 from napari_pcnet.evaluation.segmenter import Image, Labels, Seams, Segmenter
 from napari_pcnet.geometry.grid import CELL, Grid, whole_strides
+from napari_pcnet.options import Method, Options
 
-Way = Literal["hierarchy", "lattice"]
+DEFAULT = f"{Options.model}/{Options.method}"
+"""Name of what `pcnet_superpixels` does by default."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class OurMethod:
     """
 
     model: str
-    way: Way = "hierarchy"
+    way: Method = Options.method
     name: str = ""
     compactness: float | None = None
     smoothing: float = 0.0
@@ -93,7 +94,7 @@ def ours(asked: OurMethod) -> Segmenter:
 
 def _hierarchy(asked: OurMethod) -> Segmenter:
     """What `pcnet_superpixels` does by default, a call for each count."""
-    weight = _default_compactness() if asked.compactness is None else asked.compactness
+    weight = Options.compactness if asked.compactness is None else asked.compactness
     shape = f"compactness {weight:g}"
     if asked.smoothing:
         shape += f", smoothing {asked.smoothing:g}"
@@ -212,12 +213,6 @@ def _inner_edges(side: int, divide: int) -> list[int]:
     return [side * part // divide for part in range(1, divide)]
 
 
-def _default_compactness() -> float:
-    from napari_pcnet.superpixels import pcnet_hierarchy
-
-    return float(inspect.signature(pcnet_hierarchy).parameters["compactness"].default)
-
-
 def _weights_described(model: str) -> str:
     # The digest, since a file of one's own may change under its name.
     return f"{model} (sha256 {files.sha256_of(weights.locate(model))[:12]})"
@@ -228,7 +223,7 @@ def _weights_described(model: str) -> str:
 
 def known() -> tuple[str, ...]:
     """Names of all methods with shipped weights, ours first."""
-    shipped = [f"{record.name}/{way}" for record in weights.records() for way in get_args(Way)]
+    shipped = [f"{record.name}/{way}" for record in weights.records() for way in get_args(Method)]
     return (*shipped, *(peer.name for peer in PEERS))
 
 
@@ -276,7 +271,7 @@ def choose(names: Sequence[str], asked: Sequence[OurMethod] = ()) -> Choice:
 
 def _named(name: str) -> Segmenter:
     model, slash, way = name.rpartition("/")
-    if slash and way in get_args(Way):
+    if slash and way in get_args(Method):
         return ours(OurMethod(model, "lattice" if way == "lattice" else "hierarchy"))
     for peer in PEERS:
         if peer.name == name:

@@ -1,4 +1,4 @@
-"""The peers: superpixel methods that people use today, each at the settings its entry tells.
+"""The peers: superpixel methods that people use today, each at the settings that its entry names.
 
 To add one, write its function and its entry in `PEERS`. `image` is (H, W, 3) uint8 RGB, labels are
 (H, W) integers. Packages are imported when a method first runs.
@@ -240,7 +240,7 @@ PEERS: tuple[Segmenter, ...] = (
         "fast-slic",
         _fast_slic,
         ("fast_slic",),
-        # Its setup.py imports numpy and cython before it has said that it needs them.
+        # Its setup.py imports numpy and cython before it has declared them.
         "--no-build-isolation fast-slic, after cython, numpy and setuptools",
         f"compactness {FAST_SLIC_COMPACTNESS}",
     ),

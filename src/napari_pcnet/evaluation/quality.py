@@ -2,7 +2,8 @@
 
 Every method segments every image at a list of requests, steered until the measured K brackets the
 K wanted; every labelling is scored against every annotation. Means are over all (image, annotation)
-rows, and all scores are interpolated linearly in the mean K.
+rows, and all scores are interpolated linearly in the mean K. The same holds for the contour density
+CD, if densities are asked for. Differences to a reference have intervals of a paired bootstrap.
 
 A run lives in a folder: ``results.csv`` (a row a method, image and request; what a run resumes
 from), ``table.txt``, and the plots of `plots`.
@@ -11,7 +12,7 @@ from), ``table.txt``, and the plots of `plots`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -21,40 +22,17 @@ import numpy as np
 
 from napari_pcnet.disk.datasets import Pair, read_pairs
 from napari_pcnet.disk.provenance import Provenance
-from napari_pcnet.evaluation.curves import (
-    Point,
-    at_equal_count,
-    between,
-    mean_points,
-    nearest_request,
-    next_requests,
-)
+from napari_pcnet.evaluation.campaign import Campaign, MethodFailedError, Wanted, set_name
+from napari_pcnet.evaluation.comparison import HEADLINES, Comparison
+from napari_pcnet.evaluation.curves import between, nearest_request
 from napari_pcnet.evaluation.folder import held, write_table
 from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
-from napari_pcnet.evaluation.results import SEAM_RATE, Key, ResultsFile, Row
-from napari_pcnet.evaluation.segmenter import Image, Labels, Segmenter
+from napari_pcnet.evaluation.results import ResultsFile, Row
 from napari_pcnet.evaluation.tally import Tally
-from napari_pcnet.evaluation.workers import results_of
-from napari_pcnet.metrics import score_annotations, seam_rate
 from napari_pcnet.progress import Progress
 
 if TYPE_CHECKING:
-    from napari_pcnet.evaluation.plots import PanelRow
-
-MAX_ROUNDS = 6
-"""Rounds of requests after which a K not reached is given up and said so."""
-
-HEADLINES = {
-    "ASA": "achievable segmentation accuracy (higher is better)",
-    "BR": "boundary recall (higher is better)",
-    "BP": "boundary precision (higher is better)",
-    "UE": "undersegmentation error, Neubert-Protzel (lower is better)",
-    "UE_Levin": "undersegmentation error, Levinshtein (lower is better)",
-    "EV": "explained variation (higher is better)",
-    "CO": "compactness (a square has 0.785)",
-    "CD": "contour density (lower is sparser)",
-    SEAM_RATE: "borders on lines between windows, as a multiple of the lattice's other lines (1: no seam)",
-}
+    from napari_pcnet.evaluation.plots.panel import PanelRow
 
 
 @dataclass(frozen=True)
@@ -104,6 +82,14 @@ class QualityOptions:
         default=(200, 400, 600, 800),
         metadata={"help": "numbers of superpixels to compare at, as measured"},
     )
+    densities: tuple[float, ...] = field(
+        default=(),
+        metadata={"help": "contour densities to compare at, as measured; default none"},
+    )
+    reference: str = field(
+        default="",
+        metadata={"help": "method that the differences are to; default the first"},
+    )
     every: int = field(
         default=1, metadata={"help": "take every so-many-th image by name, the first included"}
     )
@@ -135,6 +121,10 @@ class QualityOptions:
             raise ValueError(f"counts must be whole numbers of at least 1, got {list(self.counts)}")
         if len(set(self.counts)) < len(self.counts):
             raise ValueError(f"counts must differ from each other, got {list(self.counts)}")
+        if any(not 0 < density < 1 for density in self.densities):
+            raise ValueError(f"densities must lie between 0 and 1, got {list(self.densities)}")
+        if len(set(self.densities)) < len(self.densities):
+            raise ValueError(f"densities must differ from each other, got {list(self.densities)}")
         if self.tolerance_px is not None and self.tolerance_px < 0:
             raise ValueError(f"tolerance_px must be a whole number of at least 0, got {self.tolerance_px}")
         if not self.sets:
@@ -143,9 +133,10 @@ class QualityOptions:
         if unknown:
             raise ValueError(f"no score is called {unknown[0]!r}; there are {', '.join(HEADLINES)}")
 
-
-class MethodFailedError(ValueError):
-    """A method that raises an error, or returns no labels of the image."""
+    @property
+    def wanted(self) -> Wanted:
+        """What every curve shall reach."""
+        return Wanted(self.counts, self.densities, self.annotations, self.tolerance_px)
 
 
 class Curves(NamedTuple):
@@ -153,7 +144,7 @@ class Curves(NamedTuple):
 
     folder: Path
     pairs: Sequence[Pair]
-    by_method: dict[str, list[Point]]
+    comparison: Comparison
 
 
 def main_quality(options: QualityOptions, progress: Progress) -> str:
@@ -185,12 +176,14 @@ def main_quality(options: QualityOptions, progress: Progress) -> str:
 
 def compare(choice: Choice, options: QualityOptions, progress: Progress) -> str:
     """Measure these methods, write and return their table, and draw."""
-    _refuse_equal_names([_set_name(options.data / name) for name in options.sets])
+    _refuse_equal_names([set_name(options.data / name) for name in options.sets])
     sets = {name: _pairs_of(options.data / name, options.every) for name in options.sets}
     crops = [_crop_of(crop, sets) for crop in options.panel]
-    _refuse_unknown([*options.panel_methods], [each.name for each in choice.methods])
-    if options.plots:  # a missing matplotlib is said before the work, not after it
-        import_module("napari_pcnet.evaluation.plots")
+    names = [each.name for each in choice.methods]
+    _refuse_unknown("panel_methods", options.panel_methods, names)
+    _refuse_unknown("reference", [options.reference] if options.reference else [], names)
+    if options.plots:  # a missing matplotlib is named before the work, not after it
+        import_module("napari_pcnet.evaluation.plots.curves")
     with held(options.output) as results_file:
         tally = Tally(progress, len(choice.methods) * sum(map(len, sets.values())) * len(options.counts))
         choice, measured = _measured(choice, sets, options, ResultsFile(results_file), tally)
@@ -208,151 +201,56 @@ def _measured(
     results: ResultsFile,
     tally: Tally,
 ) -> tuple[Choice, Sequence[Curves]]:
-    """Measure set by set; a method that fails is left out of all, and its failure said."""
-    measured, failures = [], dict[str, str]()
+    """Measure set by set; a method that fails is left out of all, and its failure named."""
+    rows, failures = dict[str, dict[str, list[Row]]](), dict[str, str]()
     for name, pairs in sets.items():
-        folder, curves = options.data / name, dict[str, list[Point]]()
+        rows[name] = {}
         most = min(math.prod(pair.read_image().shape[:2]) for pair in pairs)
         for method in choice.methods:
             if method.name in failures:
                 continue
+            campaign = Campaign(
+                method, options.data / name, pairs, most, options.wanted, results, tally, options.workers
+            )
             try:
-                campaign = _Campaign(method, folder, pairs, most, options, results, tally)
-                curves[method.name] = campaign.curve()
+                rows[name][method.name] = campaign.rows()
             except MethodFailedError as failure:
                 failures[method.name] = str(failure)
-        measured.append(Curves(folder, pairs, curves))
     left = tuple(each for each in choice.methods if each.name not in failures)
     if not left:
         raise ValueError("; ".join(failures.values()))
-    for curves_of_set in measured:
-        for name in failures:
-            curves_of_set.by_method.pop(name, None)
+    measured = [
+        Curves(
+            options.data / name,
+            pairs,
+            _comparison({each.name: rows[name][each.name] for each in left}, options),
+        )
+        for name, pairs in sets.items()
+    ]
     return Choice(left, (*choice.skipped, *failures.values())), measured
 
 
-def _refuse_unknown(panel_methods: Sequence[str], names: Sequence[str]) -> None:
-    unknown = [each for each in panel_methods if each not in names]
+def _comparison(rows: Mapping[str, Sequence[Row]], options: QualityOptions) -> Comparison:
+    reference = options.reference if options.reference in rows else next(iter(rows))
+    return Comparison(rows, options.counts, options.densities, options.annotations, reference)
+
+
+def _refuse_unknown(option: str, asked: Sequence[str], names: Sequence[str]) -> None:
+    unknown = [each for each in asked if each not in names]
     if unknown:
         raise ValueError(
-            f"panel_methods names {unknown[0]!r}, which is not measured; there are {', '.join(names)}"
+            f"{option} names {unknown[0]!r}, which is not measured; there are {', '.join(names)}"
         )
 
 
 def _refuse_equal_names(names: Sequence[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(
-            f"two sets are called {twice!r}, by which their rows are told apart; rename a folder"
-        )
+        raise ValueError(f"two sets are called {twice!r}, and rows go by that name; rename a folder")
 
 
 def _pairs_of(folder: Path, every: int) -> Sequence[Pair]:
     return read_pairs(folder)[::every]
-
-
-# ------------------------------------------------------------------------------- measuring
-
-
-class _Task(NamedTuple):
-    """One image to be segmented by one method at several requests."""
-
-    method: Segmenter
-    pair: Pair
-    keys: Sequence[Key]
-    tolerance_px: int | None
-
-
-@dataclass(frozen=True)
-class _Campaign:
-    """One method on all images of a set."""
-
-    method: Segmenter
-    folder: Path
-    pairs: Sequence[Pair]
-    most: int  # superpixels that can be asked of every image
-    options: QualityOptions
-    results: ResultsFile
-    tally: Tally
-
-    def curve(self) -> list[Point]:
-        """Measure round by round until the curve brackets every K wanted.
-
-        A resumed run goes through the same rounds, since each follows from the ones before alone.
-        """
-        described = self.method.described()
-        requests = sorted({min(count, self.most) for count in self.options.counts})
-        rows: list[Row] = []
-        for round_number in range(MAX_ROUNDS):
-            if round_number:
-                self.tally.expect(len(requests) * len(self.pairs))
-            rows += self._round(requests, described)
-            points = mean_points(rows, self.options.annotations)
-            requests = next_requests(points, self.options.counts, self.most)
-            if not requests:
-                break
-        return mean_points(rows, self.options.annotations)
-
-    def _round(self, requests: Sequence[int], described: str) -> Iterator[Row]:
-        """Measure what is missing of a round, and return all its rows."""
-        tasks, keys = [], []
-        for pair in self.pairs:
-            of_pair = [self._key(pair, request, described) for request in requests]
-            missing = [key for key in of_pair if key not in self.results]
-            keys += of_pair
-            if missing:
-                tasks.append(_Task(self.method, pair, missing, self.options.tolerance_px))
-            for _ in range(len(of_pair) - len(missing)):
-                self.tally.skip()
-        for row in results_of(_measure, tasks, self.options.workers):
-            self.results.append(row)
-            self.tally.step()
-        return (self.results[key] for key in keys)
-
-    def _key(self, pair: Pair, request: int, described: str) -> Key:
-        tolerance_px = self.options.tolerance_px
-        return Key(
-            data=_set_name(self.folder),
-            method=self.method.name,
-            settings=described,
-            image=pair.name,
-            request=request,
-            tolerance="default" if tolerance_px is None else str(tolerance_px),
-        )
-
-
-def _set_name(folder: Path) -> str:
-    return "/".join(folder.resolve().parts[-2:])
-
-
-def _measure(task: _Task) -> Iterator[Row]:
-    """Segment and score; one row for each key."""
-    image, truths = task.pair.read_image(), task.pair.read_annotations()
-    for key in task.keys:
-        labels = _segment(task, image, key.request)
-        scores = score_annotations(labels, truths, image, task.tolerance_px)
-        yield Row.of(key, scores, _seam_rate_of(task.method, labels, key.request))
-
-
-def _segment(task: _Task, image: Image, count: int) -> Labels:
-    failure = f"{task.method.name} left out: it failed on {task.pair.image} at n = {count}"
-    try:
-        labels = task.method(image, count)
-    except Exception as error:  # whatever a peer may raise
-        raise MethodFailedError(f"{failure} ({error})") from error
-    if labels.shape != image.shape[:2]:
-        raise MethodFailedError(f"{failure} (labels of shape {labels.shape} for {image.shape[:2]} pixels)")
-    return labels
-
-
-def _seam_rate_of(method: Segmenter, labels: Labels, request: int) -> float:
-    if method.seams is None:
-        return math.nan
-    seams = method.seams((labels.shape[0], labels.shape[1]), request)
-    if not any(seams.cut) or not any(seams.lattice):
-        return math.nan
-    rate = seam_rate(labels, *seams)
-    return rate if math.isfinite(rate) else math.nan  # no borders to hold the seams against
 
 
 # ------------------------------------------------------------------------------ the table
@@ -361,9 +259,7 @@ def _seam_rate_of(method: Segmenter, labels: Labels, request: int) -> float:
 def _text(choice: Choice, measured: Sequence[Curves], options: QualityOptions) -> str:
     blocks = [options.title] if options.title else []
     for curves in measured:
-        blocks.append(_heading(curves, options))
-        blocks += [_block(each, curves.by_method, options) for each in options.headlines]
-        blocks.append("\n".join(_not_reached(curves.by_method, options.counts)))
+        blocks += [_heading(curves, options), *curves.comparison.blocks(options.headlines)]
     blocks.append(
         "\n".join([*(f"{each.name}: {each.described()}" for each in choice.methods), *choice.skipped])
     )
@@ -379,36 +275,9 @@ def _heading(curves: Curves, options: QualityOptions) -> str:
         "best": "the best annotation of each image, score by score",
     }
     return (
-        f"{_set_name(curves.folder)}: {len(curves.pairs)} images, {over[options.annotations]}, "
+        f"{set_name(curves.folder)}: {len(curves.pairs)} images, {over[options.annotations]}, "
         f"at equal measured K; boundary tolerance {tolerance}"
     )
-
-
-def _block(headline: str, curves: Mapping[str, list[Point]], options: QualityOptions) -> str:
-    width = max(20, *(len(name) + 1 for name in curves)) if curves else 20
-    counts = options.counts
-    lines = [f"{headline}: {HEADLINES[headline]}", _line("K", [str(count) for count in counts], width)]
-    for name, points in curves.items():
-        at_counts = [at_equal_count(points, count) for count in counts]
-        cells = ["-" if each is None else _number(each[headline]) for each in at_counts]
-        lines.append(_line(name, cells, width))
-    return "\n".join(lines)
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
-
-
-def _line(name: str, cells: Sequence[str], width: int) -> str:
-    return f"  {name:<{width}}" + "".join(f"{cell:>9}" for cell in cells)
-
-
-def _not_reached(curves: Mapping[str, list[Point]], counts: Sequence[int]) -> Iterator[str]:
-    for name, points in curves.items():
-        missed = [str(count) for count in counts if at_equal_count(points, count) is None]
-        if missed:
-            reached = ", ".join(f"{number:.0f}" for number in sorted({point.superpixels for point in points}))
-            yield f"{name}: K = {', '.join(missed)} not reached, measured {reached}"
 
 
 # ------------------------------------------------------------------------------- drawing
@@ -442,15 +311,20 @@ def _draw(
     options: QualityOptions,
     provenance: Provenance,
 ) -> None:
-    from napari_pcnet.evaluation.plots import draw_curves, draw_panel
+    from napari_pcnet.evaluation.plots.curves import draw_curves
+    from napari_pcnet.evaluation.plots.panel import draw_panel
 
     for curves in measured:
-        name = _set_name(curves.folder)
+        name = set_name(curves.folder)
         stem = name.replace("/", "-")
         title = f"{options.title} ({name})" if options.title else name
-        near = (min(options.counts), max(options.counts))
-        shown = {method: between(points, *near) for method, points in curves.by_method.items()}
-        draw_curves(options.output, stem, shown, title, provenance)
+        points = curves.comparison.points
+        by_count = {method: between(own, options.counts) for method, own in points.items()}
+        by_density = {
+            method: between(own, options.densities, along="CD") if options.densities else by_count[method]
+            for method, own in points.items()
+        }
+        draw_curves(options.output, stem, by_count, title, provenance, by_density)
     if crops:
         by_set = dict(zip(options.sets, measured, strict=True))
         rows = [_panel_row(shown, by_set[shown.set], choice, options) for shown in crops]
@@ -459,7 +333,7 @@ def _draw(
 
 def _panel_row(shown: _Shown, curves: Curves, choice: Choice, options: QualityOptions) -> PanelRow:
     """Segment a whole image by each method at a count as near the one wanted as was measured."""
-    from napari_pcnet.evaluation.plots import PanelRow
+    from napari_pcnet.evaluation.plots.panel import PanelRow
 
     crop, image = shown.crop, shown.pair.read_image()
     window = (slice(crop.top, crop.top + crop.side_px), slice(crop.left, crop.left + crop.side_px))
@@ -467,7 +341,7 @@ def _panel_row(shown: _Shown, curves: Curves, choice: Choice, options: QualityOp
     for method in choice.methods:
         if options.panel_methods and method.name not in options.panel_methods:
             continue
-        request = nearest_request(curves.by_method[method.name], options.panel_count)
+        request = nearest_request(curves.comparison.points[method.name], options.panel_count)
         whole = method(image, request)
         labels[method.name], counts[method.name] = whole[window], len(np.unique(whole))
     truth = shown.pair.read_annotations()[0][window]

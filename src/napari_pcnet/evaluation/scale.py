@@ -1,6 +1,6 @@
 """How time and memory grow with the side of a square image: the paper's Fig. 1.
 
-Each method segments each image in a fresh process, which tells its time and its peak memory beyond
+Each method segments each image in a fresh process, which measures its time and its peak memory beyond
 the image and its imports. A run lives in a folder: ``results.csv`` (what a run resumes from),
 ``table.txt``, and ``scale.png``.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from napari_pcnet.evaluation.costs import Case, Log
 from napari_pcnet.evaluation.folder import held, write_table
 from napari_pcnet.evaluation.fresh import Run, run_afresh
-from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
+from napari_pcnet.evaluation.methods import DEFAULT, Choice, OurMethod, choose
 from napari_pcnet.evaluation.pictures import draw_photograph
 from napari_pcnet.evaluation.segmenter import Segmenter
 from napari_pcnet.evaluation.tally import Tally
@@ -43,7 +43,7 @@ class ScaleOptions:
         },
     )
     methods: tuple[str, ...] = field(
-        default=("pcnet-v1/hierarchy", "skimage-slic-10", "opencv-slic"),
+        default=(DEFAULT, "skimage-slic-10", "opencv-slic"),
         metadata={"help": "the first is held against the others; names as benchmark quality has them"},
     )
     ours: tuple[OurMethod, ...] = field(default=(), metadata={"flag": False})
@@ -89,7 +89,7 @@ def main_scale(options: ScaleOptions, progress: Progress) -> str:
 
 def compare(choice: Choice, options: ScaleOptions, progress: Progress) -> str:
     """Measure these methods, write and return their table, and draw it."""
-    import_module("napari_pcnet.evaluation.plots")  # a missing matplotlib is said before the work
+    import_module("napari_pcnet.evaluation.plots.scale")  # a missing matplotlib is named before the work
 
     tally = Tally(progress, len(choice.methods) * len(options.sides))
     with held(options.output) as results_file:
@@ -101,7 +101,7 @@ def compare(choice: Choice, options: ScaleOptions, progress: Progress) -> str:
 
 def _written(choice: Choice, options: ScaleOptions, log: Log) -> str:
     """Write the table and the plot of what was measured, and return the table."""
-    from napari_pcnet.evaluation.plots import ScalePoint, draw_scale
+    from napari_pcnet.evaluation.plots.scale import ScalePoint, draw_scale
 
     runs = {
         method.name: [_found(method, side, options, log) for side in options.sides]

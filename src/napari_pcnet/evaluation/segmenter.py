@@ -1,7 +1,7 @@
 """What every superpixel method looks like to a benchmark: `labels = method(image, n_segments)`.
 
 Everything is in the image frame: `image` is (H, W, 3) uint8 RGB, `labels` (H, W) integers.
-Packages are imported when a method first runs; one that is not installed has its name said.
+Packages are imported when a method first runs; one that is not installed is named in a sentence.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Segmenter:
         return self.segment(image, n_segments)
 
     def missing(self) -> str:
-        """Say what is not installed, in a sentence; empty if the method can run."""
+        """Return a sentence that names what is not installed; empty if the method can run."""
         for module in self.imports:
             try:
                 import_module(module)
@@ -74,7 +74,7 @@ class Segmenter:
         return ""
 
     def described(self) -> str:
-        """Return settings and version: two runs that agree in this give the same labels."""
+        """Return settings and version: two runs that agree in both give the same labels."""
         versions = [_version_of(module.partition(".")[0]) for module in self.imports[:1]]
         return ", ".join([*versions, self.settings]) if self.settings else ", ".join(versions)
 

@@ -22,7 +22,7 @@ import numpy as np
 from napari_pcnet.evaluation.costs import Case, Log
 from napari_pcnet.evaluation.folder import held, write_table
 from napari_pcnet.evaluation.fresh import run_afresh, warm_up
-from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
+from napari_pcnet.evaluation.methods import DEFAULT, Choice, OurMethod, choose
 from napari_pcnet.evaluation.pictures import draw_photograph, shape_of
 from napari_pcnet.evaluation.segmenter import Image, Segmenter
 from napari_pcnet.evaluation.tally import Tally
@@ -47,7 +47,7 @@ class SpeedOptions:
         default=(1_000, 10_000), metadata={"help": "numbers of superpixels to ask for"}
     )
     methods: tuple[str, ...] = field(
-        default=("pcnet-v1/hierarchy", "skimage-slic-10", "opencv-slic"),
+        default=(DEFAULT, "skimage-slic-10", "opencv-slic"),
         metadata={"help": "the first is held against the others; names as benchmark quality has them"},
     )
     ours: tuple[OurMethod, ...] = field(default=(), metadata={"flag": False})

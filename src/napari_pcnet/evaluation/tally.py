@@ -20,6 +20,6 @@ class Tally:
         self._total -= 1
 
     def step(self) -> None:
-        """Count one step as done and say so."""
+        """Count one step as done and report it."""
         self._done += 1
         self._progress(self._done, self._total)

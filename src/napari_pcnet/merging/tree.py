@@ -11,13 +11,13 @@ longer or more ragged. So one tree serves every count, where with a fixed scale 
 ignore shape and coarse ones become a grid. `EVENNESS` weighs size alone, so that uniform pictures
 merge their smallest regions first.
 
-A network that tells boundaries adds ``BOUNDARY s``, with ``s`` the mean over the border between the
-two of how likely a boundary runs there. A network with a `Judge` adds ``JUDGED p`` instead and halves
-the colour's weight (`COLOUR_SHARE`), with ``p`` the share of the smaller that is likely lost to
-another object. Merging the likely lost pixels alone, cheapest first, would be greedy for accuracy;
-what is left of Ward's term holds on pictures unlike those that the judge has seen.
+A network with a boundary decoder adds ``BOUNDARY_WEIGHT s``, where ``s`` is the mean boundary probability
+along the common border. A network with a `MergeClassifier` adds ``CLASSIFIER_WEIGHT p`` instead and halves
+the weight of colour (`COLOUR_SHARE`); ``p`` is the share of the smaller region that the merge is likely to
+lose to another object. Merging by the expected loss alone, cheapest first, would be greedy for accuracy; the
+rest of Ward's term keeps results sensible on pictures unlike the training data.
 
-Merging goes in rounds. In each, every edge that is the cheapest of both its ends is merged. Costs
+Merging goes in rounds. Each round merges every edge that is the cheapest of both its ends. Costs
 in one step of an eighth of an octave count as equal, and among equals a hash of the two regions'
 numbers decides: in exact order a smooth gradient or a uniform picture would merge one pair a round.
 Heights are the exact costs, made monotone.
@@ -39,26 +39,26 @@ from napari_pcnet.options import Options
 STEPS_PER_OCTAVE = 8
 """Fineness in which costs are compared."""
 
-BOUNDARY = 1500.0
+BOUNDARY_WEIGHT = 1500.0
 """Weight of a boundary that is certain along the whole border, as a squared difference of colour."""
 
-JUDGED = 10000.0
-"""Weight of a loss that is certain, as a squared difference of colour. Chosen on BSDS500 val, where
-accuracy hardly depends on it within a factor of 2."""
+CLASSIFIER_WEIGHT = 10000.0
+"""Weight of the share that a merge classifier expects to be lost, as a squared difference of colour. Chosen
+on BSDS500 val, where accuracy hardly depends on it within a factor of 2."""
 
 COLOUR_SHARE = 0.5
-"""What is left of the weight of colour beside a judge."""
+"""Factor on the weight of colour where a merge classifier is used."""
 
-JUDGED_ROWS = 1 << 16
-"""Edges that are judged at once, which bounds memory."""
+CLASSIFIER_ROWS = 1 << 16
+"""Edges that are classified at once, which bounds memory."""
 
 LEAK = 0.1
-"""Slope of a judge's LeakyReLU below zero."""
+"""Slope of a merge classifier's LeakyReLU below zero."""
 
 EVENNESS = 3.0
 """Weight of size alone beside shape (1 for a square): Ward's cost of a feature in which all regions
-differ alike. Chosen so that on uniform pictures the largest superpixel stays within 4 times the
-smallest (``napari-pcnet benchmark contract``)."""
+differ by the same amount. Chosen so that on uniform pictures the largest superpixel stays within 4 times
+the smallest (``napari-pcnet benchmark contract``)."""
 
 SQUARE = 16
 """Squared perimeter over area of a square."""
@@ -66,7 +66,7 @@ SQUARE = 16
 
 @dataclass(frozen=True)
 class Features:
-    """What merging knows of the regions.
+    """Features of the regions that are merged.
 
     Attributes
     ----------
@@ -74,49 +74,49 @@ class Features:
         Pixels.
     colour : (n, C) float64 array
         Mean colour, in units where a difference of 1 is just visible (CIELAB).
-    seen : (n, 3) float64 array
-        CIELAB of what the network saw: `colour` itself for grey and RGB.
+    lab : (n, 3) float64 array
+        CIELAB of the three channels that the network gets: `colour` itself for grey and RGB.
     perimeter : (n,) float64 array
-        Of the outline, the image's frame included, in sides of a square pixel.
+        Length of the outline, including the image's frame, in sides of a square pixel.
     cell_area : float
-        Pixels of a cell of the lattice, to which a judge compares areas.
+        Pixels of a cell of the lattice, the unit of area of a merge classifier.
     """
 
     area: NDArray[np.float64]
     colour: NDArray[np.float64]
-    seen: NDArray[np.float64]
+    lab: NDArray[np.float64]
     perimeter: NDArray[np.float64]
     cell_area: float = 1.0
 
 
 @dataclass(frozen=True)
-class Judge:
-    """A small network that says what merging two regions loses, as `model.JudgeNetwork` was trained.
+class MergeClassifier:
+    """A small network that predicts what merging two regions loses: `model.MergeClassifierNetwork` in numpy.
 
     Attributes
     ----------
     layers : tuple of (weight (n_out, n_in), bias (n_out,)) float32 arrays
-        The first takes `Round.evidence`, the last has one output.
+        The first takes `Round.edge_features`, the last has one output.
     """
 
     layers: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
 
-    def __call__(self, evidence: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Share of the smaller region's pixels that is likely lost, ``(e,)``, from ``(e, EVIDENCE)``."""
-        shares = np.empty(len(evidence))
-        for start in range(0, len(evidence), JUDGED_ROWS):
-            values = evidence[start : start + JUDGED_ROWS]
+    def __call__(self, edge_features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Expected share of the smaller region's pixels that is lost: ``(e, EDGE_FEATURES)`` to ``(e,)``."""
+        shares = np.empty(len(edge_features))
+        for start in range(0, len(edge_features), CLASSIFIER_ROWS):
+            values = edge_features[start : start + CLASSIFIER_ROWS]
             for number, (weight, bias) in enumerate(self.layers):
                 if number:
                     values = np.maximum(values, LEAK * values)
                 values = values @ weight.T + bias
-            shares[start : start + JUDGED_ROWS] = expit(values[:, 0].astype(np.float64))
+            shares[start : start + CLASSIFIER_ROWS] = expit(values[:, 0].astype(np.float64))
         return shares
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a round of merging knows of the ``e`` pairs of regions that touch.
+    """The ``e`` pairs of regions that touch at the start of a round of merging.
 
     Attributes
     ----------
@@ -125,12 +125,12 @@ class Round:
         Areas in pixels.
     colour : (e,) float64 array
         Squared difference of mean colours.
-    seen : (e, 3) float64 array
-        Difference of mean L, a and b, as the network saw them.
+    lab : (e, 3) float64 array
+        Difference of mean L, a and b of the channels that the network gets.
     border : (e,) float64 array
         Length of the common border.
     boundary : (e,) float64 array
-        Mean along it of how likely a boundary runs there.
+        Mean boundary probability along it.
     shape : (e,) float64 array
         ``P^2 / 16 area`` of the two together.
     cell_area : float
@@ -140,53 +140,53 @@ class Round:
     smaller: NDArray[np.float64]
     larger: NDArray[np.float64]
     colour: NDArray[np.float64]
-    seen: NDArray[np.float64]
+    lab: NDArray[np.float64]
     border: NDArray[np.float64]
     boundary: NDArray[np.float64]
     shape: NDArray[np.float64]
     cell_area: float
 
     @cached_property
-    def evidence(self) -> NDArray[np.float32]:
-        """What a judge looks at, ``(e, EVIDENCE)``: sizes in cells, logarithms of long tails.
+    def edge_features(self) -> NDArray[np.float32]:
+        """Input of a merge classifier, ``(e, EDGE_FEATURES)``: sizes in cells, logarithms of long tails.
 
-        The picture enters as the network saw it, whatever its channels are.
+        Colours are those of the three channels that the network gets, however many the picture has.
         """
         columns = (
             np.log(self.smaller / self.cell_area + 0.1),
             np.log(self.larger / self.cell_area + 0.1),
-            np.log1p(np.sqrt(np.einsum("ij,ij->i", self.seen, self.seen))),
-            np.log1p(np.abs(self.seen[:, 0])),
+            np.log1p(np.sqrt(np.einsum("ij,ij->i", self.lab, self.lab))),
+            np.log1p(np.abs(self.lab[:, 0])),
             self.boundary,
             np.log(self.border / np.sqrt(self.smaller) + 0.05),
             self.shape,
         )
         return np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")
 
-    def cost(self, options: Options, judge: Judge | None) -> NDArray[np.float64]:
-        """What merging each pair costs."""
+    def cost(self, options: Options, classifier: MergeClassifier | None) -> NDArray[np.float64]:
+        """Cost of merging each pair."""
         weight = self.smaller * self.larger / (self.smaller + self.larger)
-        if judge is None:
-            apart = self.colour + BOUNDARY * self.boundary
+        if classifier is None:
+            apart = self.colour + BOUNDARY_WEIGHT * self.boundary
         else:
-            apart = COLOUR_SHARE * self.colour + JUDGED * judge(self.evidence)
+            apart = COLOUR_SHARE * self.colour + CLASSIFIER_WEIGHT * classifier(self.edge_features)
         result: NDArray[np.float64] = weight * (apart + options.compactness**2 * (self.shape + EVENNESS))
         return result
 
 
 class Observer(Protocol):
-    """Who looks on while regions are merged, to learn."""
+    """Follows the rounds of merging, for example to collect training samples."""
 
     def before(self, here: Round) -> None:
-        """Look at the pairs of a round before it merges some."""
+        """Receive the pairs of a round before any of them is merged."""
 
     def after(self, target: NDArray[np.int64]) -> None:
-        """Learn at which place each region of the round is now."""
+        """Receive the new index of each region of the round."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A binary tree of merges, in the order in which they are undone last.
+    """A binary tree of merges, in the order of merging: a cut undoes the last ones first.
 
     Attributes
     ----------
@@ -204,7 +204,7 @@ class Tree:
 
     @property
     def roots(self) -> int:
-        """The smallest count there is: the connected components of the whole."""
+        """The smallest possible count: the connected components of the picture or its mask."""
         return self.leaves - len(self.children)
 
     def cut(self, count: int) -> NDArray[np.int64]:
@@ -252,7 +252,7 @@ def build(
     border: NDArray[np.float64],
     options: Options,
     strength: NDArray[np.float64] | None = None,
-    judge: Judge | None = None,
+    classifier: MergeClassifier | None = None,
     observer: Observer | None = None,
 ) -> Tree:
     """Merge neighbouring regions, cheapest first, until none are left to merge.
@@ -267,10 +267,11 @@ def build(
     options : Options
         `compactness` is the weight ``m`` of shape against colour.
     strength : (e,) float64 array, optional
-        Integral along each border of how likely a boundary runs there, from 0 to its length.
-    judge : Judge, optional
-        Says what each merge loses.
+        Integral of the boundary probability along each border, from 0 to its length.
+    classifier : MergeClassifier, optional
+        Predicts what each merge loses; `strength` is then one of its inputs.
     observer : Observer, optional
+        Follows the rounds.
 
     Returns
     -------
@@ -281,14 +282,14 @@ def build(
     merges: list[NDArray[np.int64]] = []
     costs: list[NDArray[np.float64]] = []
     made = leaves
-    # What is summed along the border between two regions: its length, how likely a boundary runs there.
+    # Two sums along the border between two regions: its length and its boundary probability.
     lines = np.column_stack([border, np.zeros_like(border) if strength is None else strength])
     while len(edges):
         border, strength = lines.T
         here = state.compare(edges, border, strength)
         if observer is not None:
             observer.before(here)
-        cost = here.cost(options, judge)
+        cost = here.cost(options, classifier)
         chosen = _cheapest_of_both(edges, cost, len(state.area))
         pairs = edges[chosen]
         merges.append(state.node[pairs])
@@ -305,11 +306,11 @@ def build(
 
 @dataclass
 class _State:
-    """Regions that are still there; each stands at the place of its smallest leaf."""
+    """Regions that are left, in the order of their smallest leaves."""
 
     area: NDArray[np.float64]
     colour: NDArray[np.float64]  # (n, C) means
-    seen: NDArray[np.float64]  # (n, 3) means
+    lab: NDArray[np.float64]  # (n, 3) means
     perimeter: NDArray[np.float64]
     node: NDArray[np.int64]
     height: NDArray[np.float64]
@@ -321,7 +322,7 @@ class _State:
         return cls(
             features.area.copy(),
             features.colour.copy(),
-            features.seen.copy(),
+            features.lab.copy(),
             features.perimeter.copy(),
             np.arange(number),
             np.zeros(number),
@@ -331,7 +332,7 @@ class _State:
     def compare(
         self, edges: NDArray[np.int64], border: NDArray[np.float64], strength: NDArray[np.float64]
     ) -> Round:
-        """Hold the regions that touch against each other."""
+        """Compare the regions that touch."""
         u, v = edges.T
         a, b = self.area[u], self.area[v]
         outline = self.perimeter[u] + self.perimeter[v] - 2 * border
@@ -340,7 +341,7 @@ class _State:
             np.minimum(a, b),
             np.maximum(a, b),
             _squared_distance(self.colour, u, v),
-            self.seen[u] - self.seen[v],
+            self.lab[u] - self.lab[v],
             border,
             strength / border,
             outline * outline / (SQUARE * (a + b)),
@@ -354,11 +355,11 @@ class _State:
         height: NDArray[np.float64],
         first_node: int,
     ) -> NDArray[np.int64]:
-        """Merge disjoint pairs, drop the second of each, and say where everyone is now."""
+        """Merge disjoint pairs, drop the second of each, and return the new index of every region."""
         keep, gone = pairs.T
         together = self.area[keep] + self.area[gone]
         share = (self.area[gone] / together)[:, None]
-        for mean in (self.colour, self.seen):
+        for mean in (self.colour, self.lab):
             mean[keep] += share * (mean[gone] - mean[keep])
         self.perimeter[keep] += self.perimeter[gone] - 2 * border
         self.area[keep] = together
@@ -368,7 +369,7 @@ class _State:
         stays[gone] = False
         target = np.cumsum(stays) - 1
         target[gone] = target[keep]
-        for name in ("area", "colour", "seen", "perimeter", "node", "height"):
+        for name in ("area", "colour", "lab", "perimeter", "node", "height"):
             setattr(self, name, getattr(self, name)[stays])
         return target
 

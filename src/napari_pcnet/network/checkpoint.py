@@ -161,7 +161,7 @@ def _parse_config(text: str) -> PCNetConfig:
     config = PCNetConfig(**table | {name: tuple(table[name]) for name in ("widths", "mean")})
     if any(type(width) is not int or not 1 <= width <= WIDEST for width in config.widths):
         raise ValueError(f"widths must be whole numbers from 1 to {WIDEST}, got {config.widths}")
-    for name in ("guide", "boundary", "judge"):  # more would be damage, too
+    for name in ("guide", "boundary", "merge_classifier"):  # more would be damage, too
         if not isinstance(getattr(config, name), int) or getattr(config, name) > WIDEST:
             raise ValueError(f"{name} must be a whole number to {WIDEST}, got {getattr(config, name)!r}")
     if [type(each) in (int, float) for each in config.mean] != [True] * 3:

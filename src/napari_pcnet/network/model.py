@@ -30,11 +30,8 @@ Stem = Literal["nearest", "area", "unshuffle"]
 LEAK = 0.1
 """Slope of LeakyReLU below zero, and the ``a`` of the Kaiming initialisation."""
 
-REACH_PX = 377
-"""No output of PCNet depends on an input further away than this, in work pixels, to one side."""
-
-EVIDENCE = 7
-"""What is known of two regions that touch, in numbers: see `hierarchy.Round.evidence`."""
+EDGE_FEATURES = 7
+"""Numbers that describe two touching regions: see `tree.Round.edge_features`."""
 
 BSDS500_MEAN = (0.411, 0.432, 0.45)
 """Mean RGB of the BSDS500 training images as the authors give it."""
@@ -64,7 +61,7 @@ class PCNetConfig:
     boundary : int
         Channels of a decoder that says, too, how likely a boundary runs along each pixel, which
         merging heeds; 0 for none, as in the paper.
-    judge : int
+    merge_classifier : int
         Hidden units of a small network that says, of two regions that touch, how much would be lost if
         they were merged; 0 for none.
     """
@@ -76,7 +73,7 @@ class PCNetConfig:
     mean: tuple[float, float, float] = BSDS500_MEAN
     guide: int = 0
     boundary: int = 0
-    judge: int = 0
+    merge_classifier: int = 0
 
     def __post_init__(self) -> None:
         if self.stem not in get_args(Stem):
@@ -87,11 +84,11 @@ class PCNetConfig:
             raise ValueError(f"cell must be {CELL}, got {self.cell!r}")
         if self.guide < 0 or (self.guide and self.reduction == 1):
             raise ValueError(f"guide must be at least 0, and 0 where nothing is reduced, got {self.guide!r}")
-        for name in ("boundary", "judge"):
+        for name in ("boundary", "merge_classifier"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)!r}")
-        if self.judge and not self.boundary:
-            raise ValueError("a judge needs a boundary decoder: set boundary, too")
+        if self.merge_classifier and not self.boundary:
+            raise ValueError("a merge classifier needs a boundary decoder: set boundary, too")
         if len(self.widths) != 5:
             raise ValueError(f"widths must have five entries, got {self.widths!r}")
 
@@ -162,8 +159,8 @@ class BoundaryDecoder(nn.Module):
         return added
 
 
-class JudgeNetwork(nn.Module):
-    """Two regions' evidence ``(n, EVIDENCE)`` to the logit of the share of the smaller that merging loses."""
+class MergeClassifierNetwork(nn.Module):
+    """Features of pairs of regions to the logit of the share of the smaller region that merging loses."""
 
     mean: Tensor
     deviation: Tensor
@@ -171,23 +168,23 @@ class JudgeNetwork(nn.Module):
     def __init__(self, units: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(EVIDENCE, units),
+            nn.Linear(EDGE_FEATURES, units),
             nn.LeakyReLU(LEAK),
             nn.Linear(units, units),
             nn.LeakyReLU(LEAK),
             nn.Linear(units, 1),
         )
-        self.register_buffer("mean", torch.zeros(EVIDENCE))
-        self.register_buffer("deviation", torch.ones(EVIDENCE))
+        self.register_buffer("mean", torch.zeros(EDGE_FEATURES))
+        self.register_buffer("deviation", torch.ones(EDGE_FEATURES))
 
-    def forward(self, evidence: Tensor) -> Tensor:
-        """Judge ``(n, EVIDENCE)`` to ``(n,)``."""
-        logits: Tensor = self.layers((evidence - self.mean) / self.deviation)
+    def forward(self, edge_features: Tensor) -> Tensor:
+        """Classify ``(n, EDGE_FEATURES)`` to logits ``(n,)``."""
+        logits: Tensor = self.layers((edge_features - self.mean) / self.deviation)
         return logits[:, 0]
 
     @torch.no_grad()
     def as_layers(self) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
-        """Weights and biases as `hierarchy.Judge` takes them, with the normalisation in the first."""
+        """Weights and biases as `tree.MergeClassifier` takes them, with the normalisation in the first."""
         layers = [
             [each.detach().cpu().double().numpy() for each in (layer.weight, layer.bias)]
             for layer in self.layers
@@ -262,18 +259,20 @@ class PCNet(nn.Module):
             BoundaryDecoder(widths, config.boundary, config.reduction) if config.boundary else None
         )
         self.apply(_initialise)
-        # last, so that a judge changes nothing else that is drawn
-        self.judge = JudgeNetwork(config.judge) if config.judge else None
+        # last, so that a merge classifier changes nothing else that is drawn
+        self.merge_classifier = (
+            MergeClassifierNetwork(config.merge_classifier) if config.merge_classifier else None
+        )
 
-    def add_judge(self, units: int) -> None:
-        """Put a judge that has learnt nothing in the place of what is there."""
-        self.config = replace(self.config, judge=units)
+    def add_merge_classifier(self, units: int) -> None:
+        """Put a merge classifier that has learnt nothing in the place of what is there."""
+        self.config = replace(self.config, merge_classifier=units)
         with torch.random.fork_rng(devices=[]):
-            self.judge = JudgeNetwork(units)
+            self.merge_classifier = MergeClassifierNetwork(units)
 
-    def drop_judge(self) -> None:
-        """Go on without a judge."""
-        self.config, self.judge = replace(self.config, judge=0), None
+    def drop_merge_classifier(self) -> None:
+        """Go on without a merge classifier."""
+        self.config, self.merge_classifier = replace(self.config, merge_classifier=0), None
 
     @property
     def first(self) -> nn.Module:

@@ -4,7 +4,8 @@ Every file is read once before the first step. A part of the pictures, spread ev
 names, is held out; what training stops at, and what the report shows, is measured on them.
 
 Two trainings follow each other: first the association learns (`ASSOCIATION`), then, behind the best of
-it, where to merge (`MERGING`): a boundary decoder and a judge, which are added if the model has none.
+it, where to merge (`MERGING`): a boundary decoder and a merge classifier, which are added if the model has
+none.
 The weights that are kept are those with which the held-out pictures come out best.
 """
 
@@ -27,7 +28,6 @@ from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
 from napari_pcnet.training import report
 from napari_pcnet.training.augment import AugmentConfig
-from napari_pcnet.training.judge import JudgeConfig
 from napari_pcnet.training.loop import (
     DataConfig,
     OptimizerConfig,
@@ -38,6 +38,7 @@ from napari_pcnet.training.loop import (
     train,
 )
 from napari_pcnet.training.losses import LossConfig
+from napari_pcnet.training.merge_classifier import MergeClassifierConfig
 from napari_pcnet.training.processes import is_one_of_several
 from napari_pcnet.training.samples import SampleConfig
 
@@ -64,10 +65,11 @@ MERGING_SHARE = 2 / 3
 DECODER_RATE = 2e-3
 """Learning rate of a boundary decoder that is added; one that is there learns at `LEARNING_RATE`."""
 
-DECODER_CHANNELS, JUDGE_UNITS, JUDGE_STEPS = 32, 24, 1500
+DECODER_CHANNELS, CLASSIFIER_UNITS, CLASSIFIER_STEPS = 32, 24, 1500
 
-JUDGED_PX = 4096
-"""A judge learns only where some picture has so many pixels; smaller ones have too few superpixels."""
+CLASSIFIER_MIN_PX = 4096
+"""A merge classifier is fitted only if some picture has this many pixels: smaller ones hold too few
+superpixels."""
 
 START = "start.safetensors"
 """Copy of the weights that a run started from, in its folder, so that a run is whole."""
@@ -115,7 +117,9 @@ def main_check(options: FinetuneOptions) -> Checked:
 
 
 def main_finetune(
-    options: FinetuneOptions, report_step: Callable[[int], Report], judged: Progress | None = None
+    options: FinetuneOptions,
+    report_step: Callable[[int], Report],
+    classifier_progress: Progress | None = None,
 ) -> str:
     """Check every file, train, and write the report.
 
@@ -124,8 +128,8 @@ def main_finetune(
     options : FinetuneOptions
     report_step : callable
         ``report_step(steps)`` gives what is called after each step.
-    judged : callable, optional
-        ``judged(done, total)`` while a judge learns.
+    classifier_progress : callable, optional
+        ``classifier_progress(done, total)`` while the merge classifier is fitted.
 
     Returns
     -------
@@ -167,7 +171,7 @@ def main_finetune(
                 base=base,
                 resume=options.resume,
                 report=report_step(steps),
-                judged=judged,
+                classifier_progress=classifier_progress,
             )
         )
     held_out = split.validation
@@ -244,11 +248,11 @@ def _association(options: FinetuneOptions, pairs: Sequence[Pair], model: PCNetCo
 def _merging(options: FinetuneOptions, before: TrainingConfig, pairs: Sequence[Pair]) -> TrainingConfig:
     """The second one, behind what came of the first."""
     model = before.model
-    judges = any(pair.read_image()[..., 0].size >= JUDGED_PX for pair in pairs)
-    units = model.judge or (JUDGE_UNITS if judges else 0)
+    fits_classifier = any(pair.read_image()[..., 0].size >= CLASSIFIER_MIN_PX for pair in pairs)
+    units = model.merge_classifier or (CLASSIFIER_UNITS if fits_classifier else 0)
     return replace(
         before,
-        model=replace(model, boundary=model.boundary or DECODER_CHANNELS, judge=units),
+        model=replace(model, boundary=model.boundary or DECODER_CHANNELS, merge_classifier=units),
         samples=replace(before.samples, global_scale=(0.7, 3.0), patches=False),
         loss=LossConfig(boundary=1.0),
         optimizer=replace(before.optimizer, learning_rate=LEARNING_RATE if model.boundary else DECODER_RATE),
@@ -259,7 +263,7 @@ def _merging(options: FinetuneOptions, before: TrainingConfig, pairs: Sequence[P
             trains="boundary",
             patience=0,
         ),
-        judge=JudgeConfig(steps=JUDGE_STEPS if judges else 0),
+        merge_classifier=MergeClassifierConfig(steps=CLASSIFIER_STEPS if fits_classifier else 0),
     )
 
 

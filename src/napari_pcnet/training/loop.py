@@ -38,10 +38,10 @@ from napari_pcnet.network.association import mask_outside, neighbour_argmax
 from napari_pcnet.network.inference import choose_device
 from napari_pcnet.network.model import PCNet, PCNetConfig, channels_last
 from napari_pcnet.progress import Progress
-from napari_pcnet.training.judge import JudgeConfig, fit_judge
 from napari_pcnet.training.losses import LossConfig, LossTerms, boundary_terms, loss_terms
+from napari_pcnet.training.merge_classifier import MergeClassifierConfig, fit_merge_classifier
 from napari_pcnet.training.processes import ALONE, Team, average, joined, own_device, wait_for_all
-from napari_pcnet.training.samples import Batch, SampleConfig, Sampler, View, as_seen
+from napari_pcnet.training.samples import Batch, SampleConfig, Sampler, View, as_network_input
 from napari_pcnet.training.schedule import cosine
 
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -49,7 +49,7 @@ AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float1
 
 STATE = "state.safetensors"
 
-ADDED = ("boundary", "judge")
+ADDED = ("boundary", "merge_classifier")
 """Parts of a network that weights to start from may lack."""
 
 FREE_TO_CHANGE = (
@@ -59,7 +59,7 @@ FREE_TO_CHANGE = (
     "run.validate_every",
     "run.validate_images",
     "data.licence",
-    *(f"judge.{each.name}" for each in fields(JudgeConfig)),
+    *(f"merge_classifier.{each.name}" for each in fields(MergeClassifierConfig)),
 )
 """What a resumed run may have otherwise than the run it goes on from."""
 
@@ -162,8 +162,8 @@ class RunConfig:
         statistics of the weights that training started from.
     trains : {'all', 'boundary'}
         What learns: everything (the boundary decoder where ``loss.boundary`` is not 0), or the
-        boundary decoder alone, behind weights that stay as they are. A judge was fitted to what stood
-        behind it, so fit it anew (``judge.steps``) after any of this.
+        boundary decoder alone, behind weights that stay as they are. A merge classifier depends on both,
+        so fit it again after either (``merge_classifier.steps``).
     patience : int
         Stop after so many validations without a better one, and keep the weights of the best; 0 to
         take all steps and keep the last. Needs pictures to validate on, and an association that learns.
@@ -206,7 +206,7 @@ class TrainingConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     run: RunConfig = field(default_factory=RunConfig)
-    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    merge_classifier: MergeClassifierConfig = field(default_factory=MergeClassifierConfig)
 
     @property
     def learns_boundary(self) -> bool:
@@ -221,8 +221,11 @@ class TrainingConfig:
             )
         if self.run.patience and not (self.data.validation or self.data.holdout):
             raise ValueError("patience needs pictures to look at: set data.validation or data.holdout")
-        if self.judge.steps and not self.model.judge:
-            raise ValueError("judge.steps is set, but the network has no judge: set model.judge")
+        if self.merge_classifier.steps and not self.model.merge_classifier:
+            raise ValueError(
+                "merge_classifier.steps is set, but the network has no merge classifier: "
+                "set model.merge_classifier"
+            )
         if not (alone or self.samples.patches) and self.loss.local:
             raise ValueError("loss.local needs local patches: set samples.patches, or loss.local = 0")
 
@@ -271,7 +274,7 @@ def train(
     base: Path = Path(),
     resume: bool = False,
     report: Report | None = None,
-    judged: Progress | None = None,
+    classifier_progress: Progress | None = None,
 ) -> Path:
     """Train a model.
 
@@ -286,8 +289,8 @@ def train(
         Go on from the state in `folder`; from the start if there is none.
     report : callable, optional
         ``report(record, left_s)`` after each step.
-    judged : callable, optional
-        ``judged(done, total)`` while a judge looks on and learns.
+    classifier_progress : callable, optional
+        ``classifier_progress(done, total)`` while the merge classifier is fitted.
 
     Returns
     -------
@@ -313,23 +316,29 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         _go_on(state, config, folder if team.leads else None, sampler, validation, report)
         wait_for_all()  # until the last weights are written
-    if team.leads and config.judge.steps:
-        _fit_judge(config, folder, split, judged)
+    if team.leads and config.merge_classifier.steps:
+        _fit_merge_classifier(config, folder, split, classifier_progress)
     return folder / "weights.safetensors"
 
 
-def _fit_judge(config: TrainingConfig, folder: Path, split: Split, judged: Progress | None) -> None:
-    """Let the judge learn from trees of the finished network, and save it with that."""
+def _fit_merge_classifier(
+    config: TrainingConfig, folder: Path, split: Split, classifier_progress: Progress | None
+) -> None:
+    """Fit the merge classifier to trees of the finished network, and save both in one file."""
     path = folder / "weights.safetensors"
     record = checkpoint.read_record(path)
-    if "judge" in record and record["training"]["judge"] == json.loads(json.dumps(asdict(config.judge))):
+    if "merge_classifier" in record and record["training"]["merge_classifier"] == json.loads(
+        json.dumps(asdict(config.merge_classifier))
+    ):
         return
     model = checkpoint.load_model(path)
-    model.add_judge(config.model.judge)
-    pairs = _spread_by_share(split, config.judge.images)
-    loss = fit_judge(model, pairs, config.judge, config.run.seed, config.run.device, judged)
+    model.add_merge_classifier(config.model.merge_classifier)
+    pairs = _spread_by_share(split, config.merge_classifier.images)
+    loss = fit_merge_classifier(
+        model, pairs, config.merge_classifier, config.run.seed, config.run.device, classifier_progress
+    )
     record["training"] = asdict(config)
-    record["judge"] = {"images": len(pairs), "loss": round(loss, 5)}
+    record["merge_classifier"] = {"images": len(pairs), "loss": round(loss, 5)}
     checkpoint.save_model(path, model, record)
 
 
@@ -440,7 +449,7 @@ def validate(model: PCNet, pairs: list[Pair]) -> tuple[float, float]:
     device = next(model.parameters()).device
     scores = []
     for pair in pairs:
-        labels = raw_lattice(model, as_seen(_middle(pair.read_image())), device)
+        labels = raw_lattice(model, as_network_input(_middle(pair.read_image())), device)
         truths = [_middle(each) for each in pair.read_annotations()]
         scores.append(
             np.mean(
@@ -572,12 +581,12 @@ def _update_average(state: TrainingState, decay: float) -> None:
 
 
 def _averaged(state: TrainingState, config: TrainingConfig) -> PCNet:
-    """The model to be saved: the moving average if there is one; without a judge that is still to learn."""
+    """The model to save: the moving average if there is one, without a merge classifier yet to be fitted."""
     with torch.random.fork_rng(devices=[]):
         model = PCNet(config.model)
     model.load_state_dict(state.average or state.model.state_dict())
-    if config.judge.steps:
-        model.drop_judge()
+    if config.merge_classifier.steps:
+        model.drop_merge_classifier()
     return channels_last(model).to(next(state.model.parameters()).device).eval()
 
 
@@ -592,8 +601,8 @@ def _initial_state(
     model.requires_grad_(config.run.trains == "all")
     if model.boundary is not None:
         model.boundary.requires_grad_(config.learns_boundary)
-    if model.judge is not None:
-        model.judge.requires_grad_(False)  # learns when all else is done
+    if model.merge_classifier is not None:
+        model.merge_classifier.requires_grad_(False)  # learns when all else is done
     loss: nn.Module = _Losses(model, config)
     if team.size > 1:
         if device.type == "cuda":
@@ -619,7 +628,7 @@ def _start_file(start_from: str, runs: Path) -> Path:
 def _start(model: PCNet, path: Path) -> dict[str, Any]:
     """Give a model the weights of a file; return the record of their training.
 
-    The file may lack what was added to the network since: its boundary decoder, its judge.
+    The file may lack what was added to the network since: its boundary decoder, its merge classifier.
     """
     start = checkpoint.load_model(path)
     added = {name: getattr(model.config, name) for name in ADDED if not getattr(start.config, name)}

@@ -100,7 +100,7 @@ class _Decoded(NamedTuple):
     annotations: list[NDArray[np.integer]]  # (H, W) each
 
 
-class _Region(NamedTuple):
+class _Crop(NamedTuple):
     """A rectangle of the picture's own pixels; it may reach over the picture's rim."""
 
     top: int
@@ -172,14 +172,14 @@ class Sampler:
         """Decode a pair, once as long as there is room: in random order any pair is as good to keep."""
         if pair in self._decoded:
             return self._decoded[pair]
-        decoded = _Decoded(as_seen(pair.read_image()), pair.read_annotations())
+        decoded = _Decoded(as_network_input(pair.read_image()), pair.read_annotations())
         size = decoded.image.nbytes + sum(each.nbytes for each in decoded.annotations)
         if size <= self._room:
             self._room -= size
             self._decoded[pair] = decoded
         return decoded
 
-    def _whole_region(self, shape: tuple[int, ...], random: np.random.Generator) -> _Region:
+    def _whole_region(self, shape: tuple[int, ...], random: np.random.Generator) -> _Crop:
         crop, config = self.config.crop_px, self.config
         if config.global_resize_px:
             scales = [config.global_resize_px / side for side in shape]
@@ -187,9 +187,9 @@ class Sampler:
             scales = [_draw_scale(config.global_scale, random)] * 2
         size = [max(1, round(crop / scale)) for scale in scales]
         corner = [_draw_start(side, length, random) for side, length in zip(shape, size, strict=True)]
-        return _Region(corner[0], corner[1], size[0], size[1])
+        return _Crop(corner[0], corner[1], size[0], size[1])
 
-    def _patch_region(self, labels: NDArray[np.integer], random: np.random.Generator) -> _Region:
+    def _patch_region(self, labels: NDArray[np.integer], random: np.random.Generator) -> _Crop:
         size = max(1, round(self.config.crop_px / _draw_scale(self.config.local_scale, random)))
         boundary = np.flatnonzero(boundary_pixels(labels))
         if boundary.size:
@@ -200,13 +200,13 @@ class Sampler:
             _clamp_start(side, size, int(at) - size // 2)
             for side, at in zip(labels.shape, anchor, strict=True)
         )
-        return _Region(top, left, size, size)
+        return _Crop(top, left, size, size)
 
     def _cut(
         self,
         image: NDArray[np.uint8],
         labels: NDArray[np.integer],
-        region: _Region,
+        region: _Crop,
         random: np.random.Generator,
         guided: bool = False,
     ) -> tuple[Tensor, Tensor]:
@@ -229,7 +229,7 @@ class Sampler:
         return picture, torch.from_numpy(np.rot90(dense, turns).astype(np.int64))
 
 
-def as_seen(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def as_network_input(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Stretch an image to its own extremes, as pictures are before the network sees them."""
     return stretched(image).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""What a judge learns from: trees of drawn pictures, held against their annotations."""
+"""What a merge classifier learns from: trees of drawn pictures, held against their annotations."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +10,12 @@ from PIL import Image
 from scipy import sparse
 
 from napari_pcnet.disk.datasets import Pair, read_pairs
-from napari_pcnet.merging.tree import Features, Judge, build
+from napari_pcnet.merging.tree import Features, MergeClassifier, build
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
+from napari_pcnet.options import Options
 from napari_pcnet.pipeline import merge_base
 from napari_pcnet.training import loop
-from napari_pcnet.training.judge import JudgeConfig, Witness, _grounds, fit_judge, overlap
 from napari_pcnet.training.loop import (
     DataConfig,
     OptimizerConfig,
@@ -26,10 +26,17 @@ from napari_pcnet.training.loop import (
     train,
 )
 from napari_pcnet.training.losses import LossConfig
+from napari_pcnet.training.merge_classifier import (
+    MergeClassifierConfig,
+    Oracle,
+    annotated_bases,
+    fit_merge_classifier,
+    overlap,
+)
 from napari_pcnet.training.samples import SampleConfig
 
-CONFIG = PCNetConfig(widths=(4, 4, 4, 4, 4), boundary=4, judge=6)
-QUICK = JudgeConfig(steps=200, counts=(20,), fewest=4, batch=256, learning_rate=2e-2)
+CONFIG = PCNetConfig(widths=(4, 4, 4, 4, 4), boundary=4, merge_classifier=6)
+QUICK = MergeClassifierConfig(steps=200, counts=(20,), min_regions=4, batch=256, learning_rate=2e-2)
 
 
 @pytest.fixture
@@ -65,7 +72,9 @@ def start(tmp_path: Path) -> Path:
     return path
 
 
-def config_of(start: Path, pairs: list[Pair], judge: JudgeConfig = QUICK, **run: object) -> TrainingConfig:
+def config_of(
+    start: Path, pairs: list[Pair], merge_classifier: MergeClassifierConfig = QUICK, **run: object
+) -> TrainingConfig:
     return TrainingConfig(
         data=DataConfig(train=(str(pairs[0].image.parent.parent),)),
         model=CONFIG,
@@ -77,7 +86,7 @@ def config_of(start: Path, pairs: list[Pair], judge: JudgeConfig = QUICK, **run:
             | {"trains": "boundary"}
             | run
         ),
-        judge=judge,
+        merge_classifier=merge_classifier,
     )
 
 
@@ -85,54 +94,54 @@ def test_what_a_merge_would_lose_is_counted_by_hand() -> None:
     # four strips of ten pixels; one annotator parts the picture in the middle, one within the third strip
     base = np.repeat(np.arange(4, dtype=np.int32), 10)[None]
     annotations = [(np.arange(40) >= at)[None].astype(np.uint8) for at in (20, 26)]
-    witness = Witness([overlap(base, each) for each in annotations], fewest=1)
+    oracle = Oracle([overlap(base, each) for each in annotations], min_regions=1)
     edges = np.array([[0, 1], [1, 2], [2, 3]])
     colour = np.array([[0.0, 0, 0], [0, 0, 0], [30, 0, 0], [90, 0, 0]])
     features = Features(np.full(4, 10.0), colour, colour, np.full(4, 22.0))
-    build(features, edges, np.ones(3), 1.0, observer=witness)
-    seen = witness.lessons(100, np.random.default_rng(0))
+    build(features, edges, np.ones(3), Options(compactness=1.0), observer=oracle)
+    samples = oracle.samples(100, np.random.default_rng(0))
     by_size = {}
-    for evidence, lost in zip(seen.evidence, seen.lost, strict=True):
-        by_size.setdefault(tuple(np.round(np.exp(evidence[:2]) - 0.1).astype(int)), []).append(float(lost))
+    for features, lost in zip(samples.features, samples.lost_share, strict=True):
+        by_size.setdefault(tuple(np.round(np.exp(features[:2]) - 0.1).astype(int)), []).append(float(lost))
     # the middle edge loses a strip for the first annotator, the last two of ten pixels for the second
     assert sorted(by_size[10, 10]) == pytest.approx([0, 0.1, 0.1, 0.5])
     assert by_size[10, 20] == pytest.approx([0.5])
     assert by_size[10, 30] == pytest.approx([1.0])
 
 
-def test_a_witness_looks_away_when_few_are_left() -> None:
-    witness = Witness([sparse.csr_array(np.ones((3, 1), np.int32))], fewest=2)
+def test_the_oracle_stops_when_few_regions_are_left() -> None:
+    oracle = Oracle([sparse.csr_array(np.ones((3, 1), np.int32))], min_regions=2)
     features = Features(np.ones(3), np.zeros((3, 3)), np.zeros((3, 3)), np.full(3, 4.0))
-    build(features, np.array([[0, 1], [1, 2]]), np.ones(2), 1.0, observer=witness)
-    assert len(witness.lessons(100, np.random.default_rng(0)).lost) == 2
+    build(features, np.array([[0, 1], [1, 2]]), np.ones(2), Options(compactness=1.0), observer=oracle)
+    assert len(oracle.samples(100, np.random.default_rng(0)).lost_share) == 2
 
 
-def test_a_judge_learns_what_is_lost_over_an_edge(pairs: list[Pair]) -> None:
+def test_a_merge_classifier_learns_what_is_lost_over_an_edge(pairs: list[Pair]) -> None:
     model = lattice_model(CONFIG)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    loss = fit_judge(model, pairs, QUICK, seed=0, device="cpu")
+    loss = fit_merge_classifier(model, pairs, QUICK, seed=0, device="cpu")
     assert loss < 0.3  # an even guess costs 0.69
-    (ground,) = _grounds(model, pairs[0], QUICK, "cpu")
-    witness = Witness(ground.counts, QUICK.fewest)
-    merge_base(ground.base, model, 4.0, observer=witness)
-    seen = witness.lessons(10_000, np.random.default_rng(0))
-    said = Judge(model.judge.as_layers())(seen.evidence)
-    assert said[seen.lost < 0.05].mean() < 0.15
-    assert said[seen.lost > 0.95].mean() > 0.5
+    (base,) = annotated_bases(model, pairs[0], QUICK, "cpu")
+    oracle = Oracle(base.overlaps, QUICK.min_regions)
+    merge_base(base.base, model, Options(), observer=oracle)
+    samples = oracle.samples(10_000, np.random.default_rng(0))
+    predicted = MergeClassifier(model.merge_classifier.as_layers())(samples.features)
+    assert predicted[samples.lost_share < 0.05].mean() < 0.15
+    assert predicted[samples.lost_share > 0.95].mean() > 0.5
     changed = {
         name.partition(".")[0]
         for name, value in model.state_dict().items()
         if not torch.equal(value, before[name])
     }
-    assert changed == {"judge"}
+    assert changed == {"merge_classifier"}
 
 
-def test_counts_that_ask_for_one_lattice_are_looked_at_once(pairs: list[Pair]) -> None:
+def test_counts_that_ask_for_one_lattice_are_labelled_once(pairs: list[Pair]) -> None:
     model = lattice_model(CONFIG)
     config = replace(QUICK, counts=(1, 4, 30))
-    grounds = _grounds(model, pairs[0], config, "cpu")
-    assert [len(ground.base.regions) for ground in grounds] == [48, 432]
-    assert [ground.counts[0].sum() for ground in grounds] == [96 * 128] * 2
+    bases = annotated_bases(model, pairs[0], config, "cpu")
+    assert [len(base.base.regions) for base in bases] == [48, 432]
+    assert [base.overlaps[0].sum() for base in bases] == [96 * 128] * 2
 
 
 @pytest.mark.parametrize(
@@ -150,12 +159,12 @@ def test_images_are_taken_by_share_and_once(shares: list[float], number: int, ta
     assert [int(pair.name) for pair in _spread_by_share(Split(pairs, [], shares), number)] == taken
 
 
-def test_a_judge_depends_on_the_seed_alone(pairs: list[Pair]) -> None:
+def test_a_merge_classifier_depends_on_the_seed_alone(pairs: list[Pair]) -> None:
     def fitted(seed: int) -> dict[str, torch.Tensor]:
         model = lattice_model(CONFIG)
         torch.manual_seed(int(np.random.default_rng().integers(1 << 30)))
-        fit_judge(model, pairs, QUICK, seed, "cpu")
-        return model.judge.state_dict()
+        fit_merge_classifier(model, pairs, QUICK, seed, "cpu")
+        return model.merge_classifier.state_dict()
 
     first, again, other = fitted(1), fitted(1), fitted(2)
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -164,32 +173,36 @@ def test_a_judge_depends_on_the_seed_alone(pairs: list[Pair]) -> None:
 
 def test_pictures_too_small_for_a_tree_are_one_sentence(pairs: list[Pair]) -> None:
     model = lattice_model(CONFIG)
-    with pytest.raises(ValueError, match=r"^no picture has more than 1000 regions: lower judge\.fewest$"):
-        fit_judge(model, pairs[:1], JudgeConfig(steps=1, counts=(20,), fewest=1000), 0, "cpu")
+    with pytest.raises(
+        ValueError, match=r"^no picture has more than 1000 regions: lower merge_classifier\.min_regions$"
+    ):
+        fit_merge_classifier(
+            model, pairs[:1], MergeClassifierConfig(steps=1, counts=(20,), min_regions=1000), 0, "cpu"
+        )
 
 
-def test_the_decoder_and_the_judge_are_added_to_weights_that_stay(
+def test_the_decoder_and_the_merge_classifier_are_added_to_weights_that_stay(
     pairs: list[Pair], start: Path, tmp_path: Path
 ) -> None:
     file = train(config_of(start, pairs), tmp_path / "run")
     before, after = (checkpoint.load_model(path) for path in (start, file))
-    assert (after.config.boundary, after.config.judge) == (4, 6)
+    assert (after.config.boundary, after.config.merge_classifier) == (4, 6)
     for name, value in before.state_dict().items():
         assert torch.equal(value, after.state_dict()[name]), name
     record = checkpoint.read_record(file)
-    assert record["judge"]["images"] == 3
-    assert 0 < record["judge"]["loss"] < 0.3
+    assert record["merge_classifier"]["images"] == 3
+    assert 0 < record["merge_classifier"]["loss"] < 0.3
 
 
-def test_a_judge_that_is_not_asked_for_stays_as_it_was(
+def test_a_merge_classifier_that_is_not_asked_for_stays_as_it_was(
     pairs: list[Pair], start: Path, tmp_path: Path
 ) -> None:
     first = train(config_of(start, pairs), tmp_path / "run")
-    again = train(config_of(first, pairs, JudgeConfig()), tmp_path / "again")
+    again = train(config_of(first, pairs, MergeClassifierConfig()), tmp_path / "again")
     before, after = (checkpoint.load_model(path).state_dict() for path in (first, again))
-    judge = [name for name in before if name.startswith("judge")]
-    assert judge
-    assert all(torch.equal(before[name], after[name]) for name in judge)
+    classifier = [name for name in before if name.startswith("merge_classifier")]
+    assert classifier
+    assert all(torch.equal(before[name], after[name]) for name in classifier)
     assert not torch.equal(before["boundary.deepest.weight"], after["boundary.deepest.weight"])
 
 
@@ -198,8 +211,8 @@ def test_a_judge_that_is_not_asked_for_stays_as_it_was(
     [
         ({"model": PCNetConfig()}, "run.trains is 'boundary', but the network has no boundary decoder"),
         (
-            {"model": PCNetConfig(boundary=4), "judge": JudgeConfig(steps=1)},
-            "judge.steps is set, but the network has no judge",
+            {"model": PCNetConfig(boundary=4), "merge_classifier": MergeClassifierConfig(steps=1)},
+            "merge_classifier.steps is set, but the network has no merge classifier",
         ),
         ({"samples": SampleConfig(patches=False)}, "loss.local needs local patches"),
     ],
@@ -218,12 +231,12 @@ def test_a_decoder_alone_needs_weights_to_stand_behind() -> None:
 @pytest.mark.parametrize(
     ("field", "value"), [("images", 0), ("rounds", 0), ("steps", -1), ("counts", ()), ("counts", (0,))]
 )
-def test_a_judge_is_not_told_nonsense(field: str, value: object) -> None:
+def test_a_merge_classifier__configuration_of_nonsense_is_refused(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"^{field} must be"):
-        JudgeConfig(**{field: value})
+        MergeClassifierConfig(**{field: value})
 
 
-def test_a_run_has_no_judge_until_it_has_learnt(
+def test_a_run_has_no_merge_classifier_until_it_has_learnt(
     pairs: list[Pair], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*arguments: object) -> float:
@@ -231,44 +244,48 @@ def test_a_run_has_no_judge_until_it_has_learnt(
 
     config = config_of(start, pairs)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "fit_judge", killed)
+        patch.setattr(loop, "fit_merge_classifier", killed)
         with pytest.raises(KeyboardInterrupt):
             train(config, tmp_path / "run")
     file = tmp_path / "run" / "weights.safetensors"
-    assert checkpoint.load_model(file).judge is None
+    assert checkpoint.load_model(file).merge_classifier is None
     assert checkpoint.load_model(train(config, tmp_path / "run", resume=True)).config == CONFIG
 
 
-def test_a_judge_learns_once_unless_it_is_to_learn_otherwise(
+def test_a_merge_classifier_learns_once_unless_it_is_to_learn_otherwise(
     pairs: list[Pair], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
     def counted(*arguments: object) -> float:
         asked.append(arguments[2])
-        return fit_judge(*arguments)
+        return fit_merge_classifier(*arguments)
 
-    monkeypatch.setattr(loop, "fit_judge", counted)
+    monkeypatch.setattr(loop, "fit_merge_classifier", counted)
     config = config_of(start, pairs)
     train(config, tmp_path / "run")
     train(config, tmp_path / "run", resume=True)
     assert asked == [QUICK]
     longer = replace(QUICK, steps=20)
-    record = checkpoint.read_record(train(replace(config, judge=longer), tmp_path / "run", resume=True))
+    record = checkpoint.read_record(
+        train(replace(config, merge_classifier=longer), tmp_path / "run", resume=True)
+    )
     assert asked == [QUICK, longer]
-    assert record["training"]["judge"]["steps"] == 20
+    assert record["training"]["merge_classifier"]["steps"] == 20
 
 
 def test_of_a_small_picture_fewer_superpixels_are_asked_for(pairs: list[Pair]) -> None:
     model = lattice_model(CONFIG)
-    (ground,) = _grounds(model, pairs[0], replace(QUICK, counts=(10**6, 10**7)), "cpu")
-    assert len(ground.base.regions) >= 96 * 128 // 16
+    (base,) = annotated_bases(model, pairs[0], replace(QUICK, counts=(10**6, 10**7)), "cpu")
+    assert len(base.base.regions) >= 96 * 128 // 16
 
 
-def test_progress_is_told_while_a_judge_learns(pairs: list[Pair]) -> None:
-    told = []
-    fit_judge(lattice_model(CONFIG), pairs, QUICK, 0, "cpu", lambda done, total: told.append((done, total)))
-    assert told == [(done, 9) for done in range(1, 10)]
+def test_progress_is_reported_while_a_merge_classifier_learns(pairs: list[Pair]) -> None:
+    reported = []
+    fit_merge_classifier(
+        lattice_model(CONFIG), pairs, QUICK, 0, "cpu", lambda done, total: reported.append((done, total))
+    )
+    assert reported == [(done, 9) for done in range(1, 10)]
 
 
 def test_lost_pixels_are_those_of_dense_counts() -> None:
@@ -278,6 +295,6 @@ def test_lost_pixels_are_those_of_dense_counts() -> None:
     counts = overlap(base, annotation)
     dense = np.stack([[np.sum((base == leaf) & (annotation == k)) for k in range(7)] for leaf in range(60)])
     assert (counts.toarray() == dense).all()
-    witness = Witness([counts], fewest=1)
-    witness.after(np.arange(60) // 2)
-    assert (witness.counts[0].toarray() == dense[::2] + dense[1::2]).all()
+    oracle = Oracle([counts], min_regions=1)
+    oracle.after(np.arange(60) // 2)
+    assert (oracle.overlaps[0].toarray() == dense[::2] + dense[1::2]).all()

@@ -1,0 +1,74 @@
+"""Overlays show a picture of any kind with lines between its labels."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from numpy.testing import assert_array_equal
+
+from napari_pcnet.disk.image import Image
+from napari_pcnet.disk.overlay import BOUNDARY_COLOUR, boundaries, write_overlay
+from napari_pcnet.disk.pictures import read_image
+
+GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+RGB = np.stack([GREY, GREY[::-1], 255 - GREY], axis=-1)
+LABELS = np.array([[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 3, 3]], np.int32)
+
+
+def _zarr(path: Path, pixels: np.ndarray[Any, Any], **options: Any) -> Path:
+    array = zarr.create_array(
+        path, shape=pixels.shape, chunks=pixels.shape, dtype=pixels.dtype, compressors=None, **options
+    )
+    array[...] = pixels
+    return path
+
+
+def test_an_overlay_can_be_drawn_on_a_zarr(tmp_path: Path) -> None:
+    for name, pixels in {"grey": GREY, "rgb": RGB}.items():
+        image = read_image(_zarr(tmp_path / f"{name}.zarr", pixels))
+        write_overlay(tmp_path / f"{name}.png", image, np.ones_like(LABELS))
+    assert_array_equal(read_image(tmp_path / "grey.png").pixels, np.dstack([GREY] * 3))
+    assert_array_equal(read_image(tmp_path / "rgb.png").pixels, RGB)
+
+
+def test_an_overlay_is_the_picture_with_lines_between_labels(tmp_path: Path) -> None:
+    write_overlay(tmp_path / "o.png", Image(RGB, -1), LABELS)
+    shown = read_image(tmp_path / "o.png").pixels
+    lines = np.array([[0, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]], bool)
+    assert_array_equal(boundaries(LABELS), lines)
+    assert_array_equal(shown[~lines], RGB[~lines])
+    assert_array_equal(shown[lines], np.tile(BOUNDARY_COLOUR, (5, 1)))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "channel_axis"),
+    [
+        (GREY, None),
+        (GREY > 100, None),
+        (GREY.astype(">u2"), None),
+        (np.where(GREY == 0, np.nan, GREY).astype(np.float32), None),
+        (np.stack([GREY] * 5), 0),
+        (np.dstack([GREY, GREY]), -1),
+        (np.zeros((3, 4)), None),
+    ],
+)
+def test_an_overlay_shows_any_kind_of_picture(
+    tmp_path: Path, pixels: np.ndarray[Any, Any], channel_axis: int | None
+) -> None:
+    write_overlay(tmp_path / "o.jpg", Image(pixels, channel_axis), LABELS)
+    assert read_image(tmp_path / "o.jpg").pixels.shape == (3, 4, 3)
+
+
+def test_other_values_than_8_bits_are_stretched_to_be_seen(tmp_path: Path) -> None:
+    write_overlay(tmp_path / "o.png", Image(GREY.astype(float) * 1000, None), np.ones_like(LABELS))
+    shown = read_image(tmp_path / "o.png").pixels
+    assert (shown.min(), shown.max()) == (0, 255)
+
+
+def test_what_is_not_finite_is_shown_black(tmp_path: Path) -> None:
+    pixels = np.array([[np.nan, 2.0, 4.0, np.inf], [-np.inf, 3.0, 3.0, 2.0]])
+    write_overlay(tmp_path / "o.png", Image(pixels, None), np.ones(pixels.shape, int))
+    shown = read_image(tmp_path / "o.png").pixels
+    assert_array_equal(shown[..., 0], [[0, 0, 255, 0], [0, 128, 128, 0]])
