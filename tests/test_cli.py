@@ -658,6 +658,7 @@ def test_a_reader_that_has_read_enough_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     words = [sys.executable, "-m", "napari_pcnet.cli", "weights", "list"]
-    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=buffered)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
