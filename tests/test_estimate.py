@@ -2,7 +2,8 @@
 
 import pytest
 
-from napari_pcnet.geometry.estimate import estimate
+from napari_pcnet.geometry.estimate import BYTES_PER_WINDOW_PX, estimate
+from napari_pcnet.geometry.tiling import Halo
 
 
 def test_a_large_picture_is_looked_at_once() -> None:
@@ -25,6 +26,12 @@ def test_anisotropic_pixels_are_enlarged_along_the_coarse_axis() -> None:
 def test_memory_follows_the_window() -> None:
     small, large = (estimate((20_000, 20_000), 1000, window_px=side).memory_bytes for side in (1024, 8192))
     assert large - small > 500 << 20
+
+
+def test_a_halo_ends_at_the_frame() -> None:
+    without = estimate((4000, 600), 1000, window_px=1024)
+    halo = estimate((4000, 600), 1000, window_px=1024, halo=Halo(320, 256))
+    assert halo.memory_bytes - without.memory_bytes == BYTES_PER_WINDOW_PX * (1600 - 1024) * 640
 
 
 def test_memory_per_pixel_falls_with_the_size_of_the_picture() -> None:

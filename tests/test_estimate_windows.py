@@ -3,23 +3,24 @@
 import pytest
 
 from napari_pcnet.geometry.estimate import BYTES_PER_WINDOW_PX, estimate
+from napari_pcnet.geometry.tiling import Halo
 
 SHAPE = (20_000, 20_000)
 """A picture so large that no window of these tests holds it."""
 
-LEAST_HALO_PX = 512
-"""Rows and columns that the network reads around a window, at least."""
+HALO = Halo(320, 256)
+"""Rows and columns that the network reads before and behind a window."""
 
 
-def _memory_px(window_px: int, **options: float) -> float:
-    return estimate(SHAPE, 1000, window_px=window_px, **options).memory_bytes / BYTES_PER_WINDOW_PX
+def _memory_px(window_px: int) -> float:
+    return estimate(SHAPE, 1000, window_px=window_px, halo=HALO).memory_bytes / BYTES_PER_WINDOW_PX
 
 
 def test_a_window_holds_its_halo_too() -> None:
     # of sides s + h and 2 s + h the squares differ by 3 s^2 + 2 s h
     side = 1024
     halo_px = (_memory_px(2 * side) - _memory_px(side) - 3 * side**2) / (2 * side)
-    assert LEAST_HALO_PX <= halo_px < 2 * LEAST_HALO_PX
+    assert halo_px == sum(HALO)
 
 
 def test_a_window_is_made_of_whole_strides() -> None:
@@ -27,7 +28,7 @@ def test_a_window_is_made_of_whole_strides() -> None:
 
 
 def test_a_picture_smaller_than_a_window_has_no_halo() -> None:
-    whole, larger = (estimate((1000, 1000), 200, window_px=side) for side in (1024, 4096))
+    whole, larger = (estimate((1000, 1000), 200, window_px=side, halo=HALO) for side in (1024, 4096))
     assert whole == larger
 
 

@@ -7,17 +7,15 @@ import pytest
 import torch
 
 from napari_pcnet.geometry.grid import CELL, Grid, Window, raw_ids
-from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
-from napari_pcnet.geometry.tiling import plan
+from napari_pcnet.geometry.picture import Picture
+from napari_pcnet.geometry.tiling import Halo, plan
 from napari_pcnet.network.association import mask_outside, neighbour_argmax
 from napari_pcnet.network.inference import (
     InferenceOptions,
-    Precision,
     Predictor,
     SmallerWindowsWarning,
     _fused,
     choose_device,
-    look_up,
     segment_base,
 )
 from napari_pcnet.network.model import PCNet, PCNetConfig
@@ -39,7 +37,7 @@ def noise(height: int, width: int) -> Picture:
 def test_raw_ids_are_the_argmax_of_the_masked_association(model: PCNet) -> None:
     picture = noise(150, 200)
     grid = Grid.enlarged(picture.shape, 1)
-    (tile,) = plan(grid, (9999, 9999), 48)
+    (tile,) = plan(grid, (9999, 9999), 48, Halo(320, 256))
     raw = (
         Predictor(model, InferenceOptions("cpu", "float64")).raw_labels(picture, grid, tile, lambda: None).raw
     )
@@ -98,7 +96,7 @@ def test_windows_are_halved_when_the_device_is_out_of_memory(
         return trunk(self, picture, grid, read)
 
     monkeypatch.setattr(Predictor, "_trunk", once)
-    with pytest.warns(SmallerWindowsWarning, match="beginning anew in windows of 160 x 320 work pixels"):
+    with pytest.warns(SmallerWindowsWarning, match="beginning again in windows of 160 x 320 work pixels"):
         base = segment_base(picture, grid, model, options)
     assert base.core_shape == (160, 320)
     np.testing.assert_array_equal(base.ids, expected.ids)
@@ -145,7 +143,7 @@ def test_progress_counts_up_to_its_total(model: PCNet) -> None:
 def test_lower_precision_moves_few_pixels(model: PCNet, precision: str) -> None:
     picture = noise(256, 256)
     grid = Grid.enlarged(picture.shape, 1)
-    (tile,) = plan(grid, (9999, 9999), 48)
+    (tile,) = plan(grid, (9999, 9999), 48, Halo(320, 256))
 
     def raw(name: str) -> np.ndarray:
         options = InferenceOptions("cpu", name)  # type: ignore[arg-type]
@@ -166,22 +164,3 @@ def test_the_model_is_left_as_it_was(model: PCNet) -> None:
     segment_base(picture, Grid.enlarged(picture.shape, 1), model, InferenceOptions("cpu"))
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
-
-
-def test_look_up_replaces_ids_and_keeps_what_is_outside() -> None:
-    ids = np.array([[0, 2], [-1, 1]], np.int32)
-    assert look_up(np.array([5, 6, 7], np.int32), ids, outside=0).tolist() == [[5, 7], [0, 6]]
-    assert look_up(np.array([5, 6, 7], np.int32), ids).tolist() == [[5, 7], [-1, 6]]
-
-
-@pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16", "float16"])
-def test_a_certain_boundary_is_certain_in_every_precision(precision: Precision) -> None:
-    torch.manual_seed(0)
-    model = PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4), boundary=4)).eval()
-    torch.nn.init.zeros_(model.boundary.refine[-1].weight)
-    torch.nn.init.constant_(model.boundary.refine[-1].bias, 30.0)
-    picture = Picture(np.random.default_rng(0).random((64, 64, 3)), 2, None, np.zeros(3), np.ones(3))
-    table = segment_base(
-        picture, Grid.enlarged((64, 64), 1), model, InferenceOptions("cpu", precision)
-    ).regions
-    np.testing.assert_array_equal(table.strength, 2 * COLOUR_STEPS * table.border)

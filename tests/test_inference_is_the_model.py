@@ -62,7 +62,7 @@ def test_every_window_has_the_ids_confidence_and_boundary_of_the_network(
     grid = Grid.enlarged(SHAPE, 1)
     ids, sure, edge = _by_the_model(model, picture, grid)
     predictor = Predictor(model, InferenceOptions("cpu", "float64", confidence=True))
-    for tile in plan(grid, (window, window), connectivity.REACH_PX):
+    for tile in plan(grid, (window, window), connectivity.REACH_PX, predictor.halo):
         found = predictor.raw_labels(picture, grid, tile, lambda: None)
         here = tile.labelled.slices
         np.testing.assert_array_equal(found.raw, ids[here])

@@ -92,7 +92,7 @@ def test_windows_that_do_not_fit_are_not_measured_as_smaller_ones(picture, monke
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(Predictor, "_trunk", full)
-    with pytest.raises(MemoryError, match="memory ran out; beginning anew"):
+    with pytest.raises(MemoryError, match="memory ran out; beginning again"):
         ours(OurMethod(FAITHFUL, "lattice", windows=1))(picture, 80)
 
 

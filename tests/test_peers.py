@@ -70,6 +70,13 @@ def test_regions_of_a_nested_peer_lie_within_those_of_a_smaller_count(name, imag
 
 
 @pytest.mark.parametrize("name", NESTED)
+def test_cuts_of_one_hierarchy_are_the_labels_of_each_count(name, image):
+    cut = BY_NAME[name].cuts(image)
+    for count in (48, 7, 300):
+        assert np.array_equal(cut(count), BY_NAME[name](image, count))
+
+
+@pytest.mark.parametrize("name", NESTED)
 def test_regions_of_a_nested_peer_are_connected(name, image):
     labels = BY_NAME[name](image, 48)
     assert connected_components(labels + 1, connectivity=4).max() == 48

@@ -398,6 +398,32 @@ def test_a_crop_beyond_the_image_is_refused_before_any_work(options):
     assert not options.output.exists()
 
 
+def test_a_nested_method_builds_one_hierarchy_for_all_counts_of_an_image(options):
+    built = []
+
+    def hierarchy(image):
+        built.append(image.shape)
+        return partial(grid, image)
+
+    nested = Segmenter("nested", grid, nested=hierarchy)
+    table = quality.compare(Choice((nested,), ()), replace(options, every=2), ignore)
+    assert len(built) == 2  # of two images; the first round reaches all counts
+    again = replace(options, every=2, output=options.output.with_name("again"))
+    plain = quality.compare(Choice((Segmenter("nested", grid),), ()), again, ignore)
+    assert table == plain
+
+
+def test_a_hierarchy_that_fails_leaves_its_method_out(options):
+    def failing(image):
+        raise RuntimeError("no such luck")
+
+    nested = Segmenter("nested", grid, nested=failing)
+    with pytest.raises(
+        ValueError, match=r"^nested left out: it failed on .*p1.png at n = 4 \(no such luck\)$"
+    ):
+        quality.compare(Choice((nested,), ()), options, ignore)
+
+
 def test_a_missing_package_is_named_and_its_method_skipped(options):
     absent = Segmenter("absent", grid, imports=("not_a_package.at_all",), install="not-a-package")
     choice = methods.available([absent, Segmenter("grid", grid)])

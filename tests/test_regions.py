@@ -4,7 +4,7 @@ import numpy as np
 
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.merging.connectivity import find_pieces
-from napari_pcnet.merging.regions import RegionTable, gather, merge
+from napari_pcnet.merging.regions import RegionTable, gather, look_up, merge
 
 
 def whole_table(
@@ -86,3 +86,10 @@ def test_windows_merge_to_the_whole_table() -> None:
     for (core, mine), lookup in zip(cores, lookups, strict=True):
         expected = ids[core.slices]
         np.testing.assert_array_equal(np.where(mine < 0, -1, lookup[mine]), expected)
+
+
+def test_look_up_replaces_ids_and_what_lies_outside_by_the_last_entry() -> None:
+    ids = np.array([[0, 2], [-1, 1]], np.int32)
+    assert look_up(np.array([5, 6, 7, -1]), ids).tolist() == [[5, 7], [-1, 6]]
+    assert look_up(np.array([5, 6, 7, 0], np.int32), ids, out=ids) is ids
+    assert ids.tolist() == [[5, 7], [0, 6]]

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from napari_pcnet.geometry.grid import STRIDE, Grid
-from napari_pcnet.geometry.tiling import CORE_PX, HALO_AFTER_PX, HALO_BEFORE_PX, default_core, plan
+from napari_pcnet.geometry.tiling import CORE_PX, Halo, default_core, plan
+
+HALO = Halo(320, 256)
 
 
 @pytest.mark.parametrize("window", [64, 100, 512, 9999])
@@ -12,7 +14,7 @@ from napari_pcnet.geometry.tiling import CORE_PX, HALO_AFTER_PX, HALO_BEFORE_PX,
 def test_cores_cover_every_pixel_once(scale: int, window: int) -> None:
     grid = Grid.enlarged((211, 333), scale)
     seen = np.zeros(grid.image_shape, int)
-    for tile in plan(grid, (window, window), 48):
+    for tile in plan(grid, (window, window), 48, HALO):
         seen[tile.core.slices] += 1
     assert seen.min() == seen.max() == 1
 
@@ -20,21 +22,23 @@ def test_cores_cover_every_pixel_once(scale: int, window: int) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 1000), (17, 4099)])
 def test_slivers_are_covered_too(shape: tuple[int, int]) -> None:
     grid = Grid.of_count(shape, 50)
-    assert sum(np.prod(tile.core.shape) for tile in plan(grid, (64, 64), 48)) == np.prod(shape)
+    assert sum(np.prod(tile.core.shape) for tile in plan(grid, (64, 64), 48, HALO)) == np.prod(shape)
 
 
-def test_a_window_reads_the_reach_of_all_operators_on_whole_strides() -> None:
+@pytest.mark.parametrize("halo", [HALO, Halo(128, 64), Halo(0, 0)])
+def test_a_window_reads_the_reach_of_all_operators_on_whole_strides(halo: Halo) -> None:
     grid = Grid.enlarged((4096, 4096), 1)
-    tile = list(plan(grid, (1024, 1024), 48))[5]
+    tile = list(plan(grid, (1024, 1024), 48, halo))[5]
     assert tile.core == (1024, 1024, 2048, 2048)
     assert tile.labelled == (976, 976, 2096, 2096)
     assert tile.tail == (960, 960, 2112, 2112)
-    assert tile.read == (960 - HALO_BEFORE_PX, 640, 2112 + HALO_AFTER_PX, 2368)
+    before, after = halo
+    assert tile.read == (960 - before, 960 - before, 2112 + after, 2112 + after)
     assert all(side % STRIDE == 0 for side in (*tile.tail, *tile.read))
 
 
 def test_one_window_reads_the_padded_frame() -> None:
-    (tile,) = plan(Grid.enlarged((100, 130), 1), (9999, 9999), 48)
+    (tile,) = plan(Grid.enlarged((100, 130), 1), (9999, 9999), 48, HALO)
     assert tile.core == (0, 0, 100, 130)
     assert tile.read == (0, 0, 128, 192)
 

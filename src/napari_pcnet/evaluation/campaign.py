@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from napari_pcnet.disk.datasets import Pair
 from napari_pcnet.evaluation.curves import mean_points, next_requests
 from napari_pcnet.evaluation.results import Key, ResultsFile, Row
-from napari_pcnet.evaluation.segmenter import Image, Labels, Segmenter
+from napari_pcnet.evaluation.segmenter import Cut, Image, Labels, Segmenter
 from napari_pcnet.evaluation.tally import Tally
 from napari_pcnet.evaluation.workers import results_of
 from napari_pcnet.metrics import score_annotations, seam_rate
@@ -138,22 +139,31 @@ def set_name(folder: Path) -> str:
 
 def _measure(task: _Task) -> Iterator[Row]:
     """Segment and score; one row for each key."""
-    image, truths = task.pair.read_image(), task.pair.read_annotations()
+    image, references = task.pair.read_image(), task.pair.read_annotations()
+    with _named_failure(task, task.keys[0].request):
+        cut = task.method.cuts(image)
     for key in task.keys:
-        labels = _segment(task, image, key.request)
-        scores = score_annotations(labels, truths, image, task.tolerance_px)
+        labels = _segment(task, cut, image, key.request)
+        scores = score_annotations(labels, references, image, task.tolerance_px)
         yield Row.of(key, scores, _seam_rate_of(task.method, labels, key.request))
 
 
-def _segment(task: _Task, image: Image, count: int) -> Labels:
-    failure = f"{task.method.name} left out: it failed on {task.pair.image} at n = {count}"
-    try:
-        labels = task.method(image, count)
-    except Exception as error:  # whatever a peer may raise
-        raise MethodFailedError(f"{failure} ({error})") from error
-    if labels.shape != image.shape[:2]:
-        raise MethodFailedError(f"{failure} (labels of shape {labels.shape} for {image.shape[:2]} pixels)")
+def _segment(task: _Task, cut: Cut, image: Image, count: int) -> Labels:
+    with _named_failure(task, count):
+        labels = cut(count)
+        if labels.shape != image.shape[:2]:
+            raise ValueError(f"labels of shape {labels.shape} for {image.shape[:2]} pixels")
     return labels
+
+
+@contextmanager
+def _named_failure(task: _Task, count: int) -> Iterator[None]:
+    """Name the method, the image and the count in whatever error a method may raise."""
+    try:
+        yield
+    except Exception as error:
+        message = f"{task.method.name} left out: it failed on {task.pair.image} at n = {count} ({error})"
+        raise MethodFailedError(message) from error
 
 
 def _seam_rate_of(method: Segmenter, labels: Labels, request: int) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.evaluation.segmenter import Image, Labels, Segmenter
+from napari_pcnet.evaluation.segmenter import Cut, Image, Labels, Segmenter
 from napari_pcnet.geometry.grid import Grid
 
 
@@ -143,7 +143,7 @@ def _region_size_px(image: Image, n_segments: int) -> int:
 # ------------------------------------------------------------------------------------ nested
 
 
-def _higra_watershed(image: Image, n_segments: int) -> Labels:
+def _higra_watershed(image: Image) -> Cut:
     """Hierarchical watershed by area, of the distance in CIELAB between 4-adjacent pixels.
 
     The gradient is that of Perret, Cousty, Guimaraes and Maia, *Evaluation of Hierarchical
@@ -153,17 +153,19 @@ def _higra_watershed(image: Image, n_segments: int) -> Labels:
 
     graph, colours = _pixel_graph(image)
     gradient = higra.weight_graph(graph, colours, higra.WeightFunction.L2)
-    tree, altitudes = higra.watershed_hierarchy_by_area(graph, gradient, canonize_tree=False)
-    return _cut(tree, altitudes, n_segments)
+    return _Cuts(*higra.watershed_hierarchy_by_area(graph, gradient, canonize_tree=False))
 
 
-def _higra_ward(image: Image, n_segments: int) -> Labels:
+def _higra_ward(image: Image) -> Cut:
     """Binary partition tree of the pixels' CIELAB colours by Ward's linkage."""
     import higra
 
     graph, colours = _pixel_graph(image)
-    tree, altitudes = higra.binary_partition_tree_ward_linkage(graph, colours, altitude_correction="max")
-    return _cut(tree, altitudes, n_segments)
+    return _Cuts(*higra.binary_partition_tree_ward_linkage(graph, colours, altitude_correction="max"))
+
+
+def _cut_of(image: Image, n_segments: int, nested: Callable[[Image], Cut]) -> Labels:
+    return nested(image)(n_segments)
 
 
 # A graph and a tree of higra, which has no types.
@@ -175,20 +177,25 @@ def _pixel_graph(image: Image) -> tuple[Any, NDArray[np.float64]]:
     return higra.get_4_adjacency_graph(image.shape[:2]), rgb2lab(image).reshape(-1, 3)
 
 
-def _cut(tree: Any, altitudes: NDArray[np.float64], n_segments: int) -> Labels:
-    """Undo the last merges of a binary tree until there are `n_segments` regions, no more and no less.
+class _Cuts:
+    """Cuts of a binary tree: its last merges undone until there are n regions, no more and no less.
 
     Merges of equal altitude would all be undone at once; those with the higher number go first.
     """
-    import higra
 
-    pixels = tree.num_leaves()
-    order = np.lexsort((np.arange(altitudes.size), altitudes))
-    merges = order[order >= pixels]
-    ranks = np.zeros(altitudes.size)  # of a leaf 0
-    ranks[merges] = np.arange(1, merges.size + 1)
-    labels = higra.labelisation_horizontal_cut_from_num_regions(tree, ranks, min(n_segments, pixels))
-    return np.asarray(labels, np.int64)
+    def __init__(self, tree: Any, altitudes: NDArray[np.float64]) -> None:
+        self._tree, self._pixels = tree, tree.num_leaves()
+        order = np.lexsort((np.arange(altitudes.size), altitudes))
+        merges = order[order >= self._pixels]
+        self._ranks = np.zeros(altitudes.size)  # of a leaf 0
+        self._ranks[merges] = np.arange(1, merges.size + 1)
+
+    def __call__(self, n_segments: int) -> Labels:
+        import higra
+
+        count = min(n_segments, self._pixels)
+        labels = higra.labelisation_horizontal_cut_from_num_regions(self._tree, self._ranks, count)
+        return np.asarray(labels, np.int64)
 
 
 # -------------------------------------------------------------------------------------- list
@@ -205,9 +212,16 @@ def _of_opencv(name: str, segment: Callable[[Image, int], Labels], settings: str
     return Segmenter(name, segment, ("cv2.ximgproc",), "opencv-contrib-python-headless", lab)
 
 
-def _of_higra(name: str, segment: Callable[[Image, int], Labels], settings: str) -> Segmenter:
+def _of_higra(name: str, nested: Callable[[Image], Cut], settings: str) -> Segmenter:
     graph = f"{settings}, CIELAB, 4-adjacent pixels, cut to exactly n"
-    return Segmenter(name, segment, ("higra", "skimage.color"), "higra scikit-image", graph)
+    return Segmenter(
+        name,
+        partial(_cut_of, nested=nested),
+        ("higra", "skimage.color"),
+        "higra scikit-image",
+        graph,
+        nested=nested,
+    )
 
 
 _RULER = f"ruler {OPENCV_RULER:g}, connectivity {OPENCV_MIN_ELEMENT_PERCENT} %"

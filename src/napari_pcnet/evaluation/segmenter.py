@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module, metadata
 from importlib.metadata import packages_distributions
 from typing import NamedTuple, TypeAlias
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 Image: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.integer]
+Cut: TypeAlias = Callable[[int], Labels]
 
 
 class Seams(NamedTuple):
@@ -50,6 +52,9 @@ class Segmenter:
         windows.
     slow : bool
         Left out unless it is asked for by name.
+    nested : callable, optional
+        `cut = nested(image)` builds a hierarchy once, and `labels = cut(n_segments)` are those of
+        `segment`: so that many counts of one image cost one hierarchy.
     """
 
     name: str
@@ -59,10 +64,15 @@ class Segmenter:
     settings: str = ""
     seams: Callable[[tuple[int, int], int], Seams] | None = None
     slow: bool = False
+    nested: Callable[[Image], Cut] | None = None
 
     def __call__(self, image: Image, n_segments: int) -> Labels:
         """Segment the image into about `n_segments` superpixels."""
         return self.segment(image, n_segments)
+
+    def cuts(self, image: Image) -> Cut:
+        """Return what segments this image into about as many superpixels as it is asked for."""
+        return partial(self.segment, image) if self.nested is None else self.nested(image)
 
     def missing(self) -> str:
         """Return a sentence that names what is not installed; empty if the method can run."""

@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_pcnet.geometry.grid import Grid, whole_strides
-from napari_pcnet.geometry.tiling import HALO_AFTER_PX, HALO_BEFORE_PX, default_core
+from napari_pcnet.geometry.tiling import Halo, default_core
+
+NO_HALO = Halo(0, 0)
+"""Of a network that is not known yet; windows then seem a little smaller than they will be."""
 
 FIXED_BYTES = 30 << 20
 BYTES_PER_WINDOW_PX = 16
@@ -47,6 +50,7 @@ def estimate(
     inside: float = 1.0,
     spacing: tuple[float, float] = (1.0, 1.0),
     window_px: int | None = None,
+    halo: Halo = NO_HALO,
 ) -> Estimate:
     """Estimate a run of ``method="hierarchy"``.
 
@@ -62,13 +66,15 @@ def estimate(
         Size of a pixel along rows and columns.
     window_px : int, optional
         As ``window`` of `pcnet_superpixels`.
+    halo : Halo, optional
+        What the network reads around a window (`network.reach.halo_of`); left out if it is not given.
     """
     pixels = shape[0] * shape[1]
     grid, _ = Grid.for_count(shape, number, max(1, round(inside * pixels)), spacing)
     core = (window_px, window_px) if window_px else default_core(grid)
-    halo = HALO_BEFORE_PX + HALO_AFTER_PX
+    around_px = halo.before_px + halo.after_px
     rows, columns = (
-        min(side, whole_strides(core_px) + halo) if side > whole_strides(core_px) else side
+        min(side, whole_strides(core_px) + around_px) if side > whole_strides(core_px) else side
         for side, core_px in zip(grid.padded_shape, core, strict=True)
     )
     work_px = grid.padded_shape[0] * grid.padded_shape[1]

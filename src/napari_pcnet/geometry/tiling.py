@@ -10,20 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from napari_pcnet.geometry.grid import STRIDE, Grid, Window, whole_strides
-
-HALO_BEFORE_PX = 320
-HALO_AFTER_PX = 256
-"""Work pixels that the network needs beyond a window that starts and ends on multiples of 64."""
 
 CORE_PX = 1 << 23
 """Work pixels in a core by default."""
 
 MAX_BAND_PX = 8192
 """Widest core by default, in work pixels."""
+
+
+class Halo(NamedTuple):
+    """Work pixels that a network needs around a window that starts and ends on multiples of `STRIDE`.
+
+    `network.reach.halo_of` computes it from the layers.
+    """
+
+    before_px: int  # above, and to the left
+    after_px: int  # below, and to the right
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def default_core(grid: Grid) -> tuple[int, int]:
     return whole_strides(-(-height // down)), columns
 
 
-def plan(grid: Grid, core_shape: tuple[int, int], reach_px: int) -> Iterator[Tile]:
+def plan(grid: Grid, core_shape: tuple[int, int], reach_px: int, halo: Halo) -> Iterator[Tile]:
     """Cut a picture into windows.
 
     Parameters
@@ -70,14 +77,16 @@ def plan(grid: Grid, core_shape: tuple[int, int], reach_px: int) -> Iterator[Til
         Rows and columns of a core in work pixels; rounded up to multiples of 64.
     reach_px : int
         Work pixels around the core whose labels are needed too.
+    halo : Halo
+        Work pixels that the network needs around these, in multiples of 64.
 
     Yields
     ------
     Tile
         In raster order; cores without an image pixel are left out.
     """
-    rows = list(_axis(grid, 0, core_shape[0], reach_px))
-    columns = list(_axis(grid, 1, core_shape[1], reach_px))
+    rows = list(_axis(grid, 0, core_shape[0], reach_px, halo))
+    columns = list(_axis(grid, 1, core_shape[1], reach_px, halo))
     for row in rows:
         for column in columns:
             yield Tile(
@@ -91,7 +100,7 @@ def plan(grid: Grid, core_shape: tuple[int, int], reach_px: int) -> Iterator[Til
 _Spans = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
-def _axis(grid: Grid, axis: int, side_px: int, reach_px: int) -> Iterator[_Spans]:
+def _axis(grid: Grid, axis: int, side_px: int, reach_px: int, halo: Halo) -> Iterator[_Spans]:
     """Core, labelled, tail and read spans along one axis."""
     padded = grid.padded_shape[axis]
     position = grid.work_position(axis)
@@ -108,7 +117,7 @@ def _axis(grid: Grid, axis: int, side_px: int, reach_px: int) -> Iterator[_Spans
             max(0, (start - reach_px) // STRIDE * STRIDE),
             min(padded, whole_strides(stop + reach_px)),
         )
-        read = (max(0, tail[0] - HALO_BEFORE_PX), min(padded, tail[1] + HALO_AFTER_PX))
+        read = (max(0, tail[0] - halo.before_px), min(padded, tail[1] + halo.after_px))
         yield core, labelled, tail, read
 
 

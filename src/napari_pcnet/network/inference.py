@@ -1,8 +1,8 @@
-"""From a picture to its base: the network window by window, pieces, and their table.
+"""From a picture to its base: the network window by window, the pieces, and their table.
 
-The trunk, on 1/16 of the pixels, runs on a whole window; the stem that feeds it and the tail
-behind it run in strips of rows, so memory is a few floats for each work pixel of a window. Windows
-read the halo of `tiling`, so the answer does not depend on them.
+The trunk, on 1/16 of the pixels, runs on a whole window; the stem before it and the tail behind it run in
+strips of rows, so memory is a few floats for each work pixel of a window. A window reads as much around
+itself as the network's layers reach (`reach.halo_of`), so the result does not depend on the windows.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from napari_pcnet.geometry.tiling import Tile, default_core, plan
 from napari_pcnet.merging import connectivity, regions
 from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
 from napari_pcnet.network.model import ConvBlock, PCNet, Trunk, channels_last
+from napari_pcnet.network.reach import halo_of, needed
 from napari_pcnet.options import Precision
 from napari_pcnet.progress import Progress
 
@@ -42,14 +43,11 @@ DTYPES: dict[str, torch.dtype] = {
 }
 
 STRIP_PX = 1 << 17
-"""Work pixels that the tail holds at once: 57 numbers each, 16 + 16 + 16 + 9."""
-
-TAIL_REACH = 2
-"""Trunk pixels that the tail needs above and below a strip."""
+"""Work pixels in a strip; the tail holds 57 numbers for each, 16 + 16 + 16 + 9."""
 
 
 class Device(NamedTuple):
-    """A device and why it was taken."""
+    """A device and why it was chosen."""
 
     device: torch.device
     reason: str
@@ -68,7 +66,7 @@ class InferenceOptions:
     window_px : int or None
         Side of a window's core in work pixels, without its halo; None for `tiling.default_core`.
     confidence : bool
-        Whether the table tells how sure the network was; a little more work.
+        Whether to sum the confidence of the association over regions; a little more work.
     """
 
     device: str = "auto"
@@ -79,7 +77,7 @@ class InferenceOptions:
 
 @dataclass(frozen=True)
 class Base:
-    """The finest labelling there is, and its table.
+    """The finest labelling of a picture, and the table of its regions.
 
     Attributes
     ----------
@@ -88,7 +86,7 @@ class Base:
     regions : RegionTable
     grid : Grid
     core_shape : tuple of int
-        Rows and columns of the windows it was made with, in work pixels.
+        Rows and columns of the windows' cores, in work pixels.
     timings : dict
         Seconds spent in each stage.
     confidence : (n,) int64 array or None
@@ -114,7 +112,7 @@ def choose_device(name: str = "auto") -> Device:
     Raises
     ------
     ValueError
-        If the named device is not there.
+        If the named device is not available.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -134,26 +132,27 @@ def choose_device(name: str = "auto") -> Device:
 
 
 class Labelled(NamedTuple):
-    """What the network says of a window of the image."""
+    """Output of the network for a window of the image."""
 
     raw: NDArray[np.int32]  # (h, w) raw ids, `connectivity.OUTSIDE` outside the mask
     confidence: NDArray[np.float32] | None  # (h, w) in whole steps, 0 to COLOUR_STEPS
-    boundary: NDArray[np.float32] | None  # as confidence, how likely a boundary runs along the pixel
+    boundary: NDArray[np.float32] | None  # (h, w) boundary probability, in the same steps
 
 
 def device_names() -> tuple[str, ...]:
-    """Names of the devices that are here, 'auto' and 'cpu' first."""
+    """Names of the available devices, 'auto' and 'cpu' first."""
     graphics = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     apple = ["mps"] if torch.backends.mps.is_available() else []
     return ("auto", "cpu", *graphics, *apple)
 
 
 class Predictor:
-    """A network made ready for one device and precision.
+    """A network prepared for one device and precision.
 
     Parameters
     ----------
     model : PCNet
+        Not changed: a copy is prepared.
     options : InferenceOptions
     """
 
@@ -164,8 +163,9 @@ class Predictor:
         self.reduction = model.config.reduction
         self.with_confidence = options.confidence
         if self.device.type == "mps" and self.dtype == torch.float64:
-            raise ValueError("precision 'float64' is not to be had on MPS: use float32, or device='cpu'")
+            raise ValueError("precision 'float64' does not exist on MPS: use float32, or device='cpu'")
         self.model = channels_last(_fused(model).to(self.dtype).to(self.device))
+        self.halo = halo_of(self.model)
         self.timings: defaultdict[str, float] = defaultdict(float)
 
     @property
@@ -181,8 +181,8 @@ class Predictor:
             with self._timed("trunk"):
                 trunk = self._trunk(picture, grid, tile.read)
             ids = np.empty(tile.labelled.shape, np.int32)
-            sure = np.empty(tile.labelled.shape, np.float32) if self.with_confidence else None
-            edge = np.empty(tile.labelled.shape, np.float32) if trunk.boundary is not None else None
+            certainty = np.empty(tile.labelled.shape, np.float32) if self.with_confidence else None
+            boundary = np.empty(tile.labelled.shape, np.float32) if trunk.boundary is not None else None
             rows, columns = (grid.work_position(axis) for axis in (0, 1))
             columns = columns[tile.labelled.left : tile.labelled.right]
             for strip in _strips(tile.tail):
@@ -196,27 +196,27 @@ class Predictor:
                     inside = at - strip.top, columns - strip.left
                     place = slice(first - tile.labelled.top, last - tile.labelled.top)
                     ids[place] = raw_ids(_pick(neighbour, *inside), at, columns, grid)
-                    if sure is not None:
-                        sure[place] = _pick(_in_steps(confidence(logits)[0]), *inside)
-                    if edge is not None:
-                        edge[place] = _pick(self._boundary(trunk, tile, strip), *inside)
+                    if certainty is not None:
+                        certainty[place] = _pick(_in_steps(confidence(logits)[0]), *inside)
+                    if boundary is not None:
+                        boundary[place] = _pick(self._boundary(trunk, tile, strip), *inside)
                 strip_done()
         mask = picture.read_mask(tile.labelled)
         if mask is not None:
             ids[~mask] = connectivity.OUTSIDE
-        return Labelled(ids, sure, edge)
+        return Labelled(ids, certainty, boundary)
 
     def _boundary(self, trunk: Trunk, tile: Tile, strip: Window) -> NDArray[np.float32]:
-        """How likely a boundary runs along each work pixel of a strip, in whole steps."""
+        """Boundary probability of each work pixel of a strip, in whole steps."""
         assert trunk.boundary is not None
         ratio = self.reduction
         rows, columns = (slice(s.start // ratio, s.stop // ratio) for s in strip.inside(tile.read))
-        mine = self.model.boundary_map(trunk._replace(boundary=trunk.boundary[:, :, rows, columns]))
-        assert mine is not None
-        return _in_steps(mine[0, 0].sigmoid())
+        logits = self.model.boundary_map(trunk._replace(boundary=trunk.boundary[:, :, rows, columns]))
+        assert logits is not None
+        return _in_steps(logits[0, 0].sigmoid())
 
     def _trunk(self, picture: Picture, grid: Grid, read: Window) -> Trunk:
-        """What the trunk says of a window."""
+        """Features of a window."""
         return self.model.trunk_from_first(self._first(picture, grid, read))
 
     def _first(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
@@ -224,23 +224,24 @@ class Predictor:
         first: Tensor | None = None
         ratio = self.reduction
         for strip in _strips(read):
-            wide = Window(
-                max(read.top, strip.top - ratio),
-                read.left,
-                min(read.bottom, strip.bottom + ratio),
-                read.right,
-            )
+            rows = slice((strip.top - read.top) // ratio, (strip.bottom - read.top) // ratio)
+            input_rows = needed(self._stem, rows, read.bottom - read.top)
+            wide = Window(read.top + input_rows.start, read.left, read.top + input_rows.stop, read.right)
             image = self._pixels(picture, grid, wide)
-            reduced = self.model.first(self.model.stem(image - self.model.mean))
+            reduced = self._stem(image - self.model.mean)
             if first is None:
                 height, width = (side // ratio for side in read.shape)
                 first = reduced.new_empty((1, reduced.shape[1], height, width)).contiguous(
                     memory_format=torch.channels_last
                 )
             begin = (strip.top - wide.top) // ratio
-            rows = slice((strip.top - read.top) // ratio, (strip.bottom - read.top) // ratio)
             first[:, :, rows] = reduced[:, :, begin : begin + rows.stop - rows.start]
         assert first is not None, "a window has rows"
+        return first
+
+    def _stem(self, image: Tensor) -> Tensor:
+        """Stem and first convolution."""
+        first: Tensor = self.model.first(self.model.stem(image))
         return first
 
     def _tail(self, picture: Picture, features: Tensor, tile: Tile, strip: Window, grid: Grid) -> Tensor:
@@ -253,23 +254,19 @@ class Predictor:
             slice(strip.top - tile.read.top, strip.bottom - tile.read.top),
             slice(strip.left - tile.read.left, strip.right - tile.read.left),
         ]
-        sides = [side * ratio for side in features.shape[-2:]]
-        low = [
-            slice(
-                max(0, span.start // ratio - TAIL_REACH), min(side // ratio, span.stop // ratio + TAIL_REACH)
-            )
-            for span, side in zip(inside, sides, strict=True)
-        ]
+        low_sides = features.shape[-2:]
+        sides = [side * ratio for side in low_sides]
+        nearer = _needed(self.model.head, inside, sides)
+        near = _needed(self.model.embed, nearer, sides)
+        low = _needed(self.model.subpixel, near, low_sides)
         have = [slice(span.start * ratio, span.stop * ratio) for span in low]
-        near, nearer = (_grown(inside, sides, reach) for reach in (2, 1))
         detail = _crop(self.model.subpixel(features[:, :, low[0], low[1]]), have, near)
         if self.model.guide is not None:
-            seen = _grown(inside, sides, 3)
-            rows, columns = seen
+            rows, columns = wide = _needed(self.model.guide, near, sides)
             top, left = tile.read.top, tile.read.left
             window = Window(top + rows.start, left + columns.start, top + rows.stop, left + columns.stop)
             guide = self.model.guide(self._pixels(picture, grid, window) - self.model.mean)
-            detail = torch.cat([detail, _crop(guide, seen, near)], dim=1)
+            detail = torch.cat([detail, _crop(guide, wide, near)], dim=1)
         embedding = _crop(self.model.embed(detail), near, nearer)
         logits = _crop(self.model.head(embedding), nearer, inside)
         _mask_rim(logits, grid.lattice, (strip.top // CELL, strip.left // CELL))
@@ -288,7 +285,7 @@ class Predictor:
 
 
 class SmallerWindowsWarning(RuntimeWarning):
-    """Memory ran out, and the work begins anew in smaller windows: slower, with the same labels."""
+    """Memory ran out, and the work begins again in smaller windows: slower, with the same labels."""
 
 
 def segment_base(
@@ -301,8 +298,8 @@ def segment_base(
 ) -> Base:
     """Label a picture with the pieces of its lattice, and gather their table.
 
-    If the device runs out of memory, windows are halved and the work begins anew, with a
-    `SmallerWindowsWarning`; labels do not depend on it.
+    If the device runs out of memory, windows are halved and the work begins again, with a
+    `SmallerWindowsWarning`; labels stay the same.
 
     Parameters
     ----------
@@ -313,7 +310,7 @@ def segment_base(
     progress : callable, optional
         ``progress(done, total)`` in strips.
     window_done : callable, optional
-        Called with each window and its regions, which are numbered anew when all are known.
+        Called with each window and its regions, which are renumbered when all are known.
 
     Returns
     -------
@@ -335,7 +332,7 @@ def segment_base(
                 raise
         core_shape = _halved(core_shape, grid, predictor.device)
         warnings.warn(
-            f"memory ran out; beginning anew in windows of {' x '.join(map(str, core_shape))} work pixels",
+            f"memory ran out; beginning again in windows of {' x '.join(map(str, core_shape))} work pixels",
             SmallerWindowsWarning,
             stacklevel=2,
         )
@@ -351,7 +348,7 @@ def _segment(
     progress: Progress | None,
     window_done: WindowDone | None,
 ) -> Base:
-    tiles = list(plan(grid, core_shape, connectivity.REACH_PX))
+    tiles = list(plan(grid, core_shape, connectivity.REACH_PX, predictor.halo))
     total = sum(len(list(_strips(tile.tail))) for tile in tiles)
     done = 0
 
@@ -370,18 +367,18 @@ def _segment(
         pieces = connectivity.find_pieces(labelled.raw, tile.labelled, picture.shape[1])
         found = time.perf_counter()
         core = tile.core.inside(tile.labelled)
-        read, boundary = _reading(picture, tile, labelled.confidence), labelled.boundary
+        read, boundary = _summed_channels(picture, tile, labelled.confidence), labelled.boundary
         del labelled  # its memory serves the next window
         parts.append(regions.gather(pieces.ids, core, tile.core, read, pieces.names, pieces.cells, boundary))
         predictor.timings["pieces"] += found - started
         predictor.timings["table"] += time.perf_counter() - found
-        mine = pieces.ids[core]
+        core_ids = pieces.ids[core]
         if ids is not None:
-            mine = np.where(mine < 0, -1, mine + offset)
-            ids[tile.core.slices] = mine
+            core_ids = np.where(core_ids < 0, -1, core_ids + offset)
+            ids[tile.core.slices] = core_ids
             offset += len(pieces.names)
         if window_done is not None:
-            window_done(tile.core, mine)
+            window_done(tile.core, core_ids)
         if ids is None:
             return _base(pieces.ids, parts[0], grid, core_shape, predictor)
     assert ids is not None
@@ -400,42 +397,41 @@ def _base(
     core_shape: tuple[int, int],
     predictor: Predictor,
 ) -> Base:
-    """Take the confidence, which was summed as one more channel, out of the table."""
+    """Separate the confidence, which is summed as one more channel, from the colours of the table."""
     timings = dict(predictor.timings)
     if not predictor.with_confidence:
         return Base(ids, table, grid, core_shape, timings)
-    colour, sure = table.colour[:, :-1], table.colour[:, -1]
-    return Base(ids, replace(table, colour=colour), grid, core_shape, timings, sure)
+    colour, confidence_sum = table.colour[:, :-1], table.colour[:, -1]
+    return Base(ids, replace(table, colour=colour), grid, core_shape, timings, confidence_sum)
 
 
-def _reading(
-    picture: Picture, tile: Tile, sure: NDArray[np.float32] | None
+def _summed_channels(
+    picture: Picture, tile: Tile, certainty: NDArray[np.float32] | None
 ) -> Callable[[Window], NDArray[np.floating]]:
-    """What is summed over regions: the picture's channels and, as one more, the confidence."""
-    if sure is None:
+    """Reader of what is summed over regions: the picture's channels and, as one more, the confidence."""
+    if certainty is None:
         return picture.read_steps
 
     def read(window: Window) -> NDArray[np.floating]:
-        return np.dstack([picture.read_steps(window), sure[window.inside(tile.labelled)]])
+        return np.dstack([picture.read_steps(window), certainty[window.inside(tile.labelled)]])
 
     return read
 
 
 def _in_steps(shares: Tensor) -> NDArray[np.float32]:
+    """Shares from 0 to 1 in whole steps of 1 / `COLOUR_STEPS`."""
     wide = shares.float() if shares.dtype in (torch.bfloat16, torch.float16) else shares
     steps = (wide * COLOUR_STEPS).round()  # float16 ends at 65504
     return steps.to(torch.float32).cpu().numpy()
 
 
-def _grown(inside: Sequence[slice], sides: Sequence[int], reach: int) -> list[slice]:
-    """The rows and columns that a strip needs of a layer, as far as there are any."""
-    return [
-        slice(max(0, span.start - reach), min(side, span.stop + reach))
-        for span, side in zip(inside, sides, strict=True)
-    ]
+def _needed(layer: Callable[[Tensor], Tensor], spans: Sequence[slice], sides: Sequence[int]) -> list[slice]:
+    """Rows and columns that a layer needs for those of its output, of an input with these sides."""
+    return [needed(layer, span, side) for span, side in zip(spans, sides, strict=True)]
 
 
 def _crop(values: Tensor, have: Sequence[slice], need: Sequence[slice]) -> Tensor:
+    """Cut the rows and columns `need` out of a tensor that holds those of `have`."""
     rows, columns = (slice(n.start - h.start, n.stop - h.start) for n, h in zip(need, have, strict=True))
     return values[:, :, rows, columns]
 
@@ -463,7 +459,7 @@ def _strided(fused: PCNet) -> nn.Conv2d:
     small, f = fused.get_submodule("encoder.0.0.0"), fused.stem.factor
     assert isinstance(small, nn.Conv2d)
     outputs = small.out_channels
-    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, then replaced
+    with torch.random.fork_rng(devices=[]):  # its weights are drawn, then replaced
         large = nn.Conv2d(3, outputs, 3 * f, stride=f, padding=f)
     weight = small.weight.detach().reshape(outputs, 3, f, f, 3, 3).permute(0, 1, 4, 2, 5, 3)
     large.weight = nn.Parameter(weight.reshape(outputs, 3, 3 * f, 3 * f))
@@ -512,7 +508,7 @@ def _halved(core_shape: tuple[int, int], grid: Grid, device: torch.device) -> tu
 
 @contextmanager
 def _own_arithmetic(device: torch.device) -> Iterator[None]:
-    """Keep a caller's autocast, and CUDA's TF32, out; settings are put back afterwards."""
+    """Compute without a caller's autocast and without CUDA's TF32; settings are restored afterwards."""
     with torch.autocast(device.type, enabled=False):
         if device.type != "cuda":
             yield

@@ -30,9 +30,6 @@ Stem = Literal["nearest", "area", "unshuffle"]
 LEAK = 0.1
 """Slope of LeakyReLU below zero, and the ``a`` of the Kaiming initialisation."""
 
-REACH_PX = 377
-"""No output of PCNet depends on an input further away than this, in work pixels, to one side."""
-
 EDGE_FEATURES = 7
 """Numbers that describe two touching regions: see `tree.Round.edge_features`."""
 
