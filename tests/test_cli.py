@@ -436,6 +436,7 @@ def test_info_of_unknown_weights_is_refused(capsys: pytest.CaptureFixture[str]) 
 def test_train_takes_its_configuration_data_and_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from napari_pcnet.training import config as training_config
     from napari_pcnet.training import loop
 
     given: dict[str, Any] = {}
@@ -446,7 +447,7 @@ def test_train_takes_its_configuration_data_and_folder(
         return run_folder / "weights.safetensors"
 
     config = types.SimpleNamespace(run=types.SimpleNamespace(steps=2))
-    monkeypatch.setattr(loop, "read_config", lambda path: config)
+    monkeypatch.setattr(training_config, "read_config", lambda path: config)
     monkeypatch.setattr(loop, "train", train)
     assert main(["train", "small.toml", "--data", "pictures", "--resume"]) == 0
     assert (given["config"], given["folder"]) == (config, Path("runs/small"))
@@ -457,10 +458,11 @@ def test_train_takes_its_configuration_data_and_folder(
 def test_of_several_processes_that_train_one_prints(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from napari_pcnet.training import config as training_config
     from napari_pcnet.training import loop
 
     config = types.SimpleNamespace(run=types.SimpleNamespace(steps=2))
-    monkeypatch.setattr(loop, "read_config", lambda path: config)
+    monkeypatch.setattr(training_config, "read_config", lambda path: config)
     monkeypatch.setattr(loop, "train", lambda config, run_folder, **options: run_folder / "w.safetensors")
     for rank, printed in {"0": "weights: runs/small/w.safetensors\n", "1": ""}.items():
         monkeypatch.setenv("RANK", rank)

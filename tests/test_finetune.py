@@ -16,6 +16,7 @@ from napari_pcnet.disk.datasets import Pair, sound_pairs
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.training import finetune, loop, report
+from napari_pcnet.training.config import DataConfig, TrainingConfig
 from napari_pcnet.training.finetune import (
     ASSOCIATION,
     CLASSIFIER_UNITS,
@@ -23,7 +24,7 @@ from napari_pcnet.training.finetune import (
     FinetuneOptions,
     main_finetune,
 )
-from napari_pcnet.training.loop import DataConfig, split_pairs
+from napari_pcnet.training.split import split_pairs
 
 NAMES = ("a", "b", "c", "d", "e")
 
@@ -58,7 +59,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small crops, and a look after every step."""
     whole = finetune._association
 
-    def smaller(options: FinetuneOptions, *others: object) -> loop.TrainingConfig:
+    def smaller(options: FinetuneOptions, *others: object) -> TrainingConfig:
         config = whole(options, *others)
         return replace(
             config,

@@ -16,15 +16,13 @@ from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.options import Options
 from napari_pcnet.pipeline import merge_base
 from napari_pcnet.training import loop
-from napari_pcnet.training.loop import (
+from napari_pcnet.training.config import (
     DataConfig,
     OptimizerConfig,
     RunConfig,
-    Split,
     TrainingConfig,
-    _spread_by_share,
-    train,
 )
+from napari_pcnet.training.loop import train
 from napari_pcnet.training.losses import LossConfig
 from napari_pcnet.training.merge_classifier import (
     MergeClassifierConfig,
@@ -34,6 +32,7 @@ from napari_pcnet.training.merge_classifier import (
     overlap,
 )
 from napari_pcnet.training.samples import SampleConfig
+from napari_pcnet.training.split import Split, spread_by_share
 
 CONFIG = PCNetConfig(widths=(4, 4, 4, 4, 4), boundary=4, merge_classifier=6)
 QUICK = MergeClassifierConfig(steps=200, counts=(20,), min_regions=4, batch=256, learning_rate=2e-2)
@@ -156,7 +155,7 @@ def test_counts_that_ask_for_one_lattice_are_labelled_once(pairs: list[Pair]) ->
 )
 def test_images_are_taken_by_share_and_once(shares: list[float], number: int, taken: list[int]) -> None:
     pairs = [Pair(str(k), Path(f"{k}.png"), (Path(f"{k}-1.png"),)) for k in range(len(shares))]
-    assert [int(pair.name) for pair in _spread_by_share(Split(pairs, [], shares), number)] == taken
+    assert [int(pair.name) for pair in spread_by_share(Split(pairs, [], shares), number)] == taken
 
 
 def test_a_merge_classifier_depends_on_the_seed_alone(pairs: list[Pair]) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from napari_pcnet.disk.datasets import read_pairs
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
-from napari_pcnet.training.processes import Team, average, mean_over_all
+from napari_pcnet.training.processes import Processes, average, mean_over_all
 from napari_pcnet.training.samples import SampleConfig, Sampler
 
 STEPS = 20
@@ -83,7 +83,7 @@ def train(folder: Path, name: str, processes: int = 1, **options: int) -> dict[s
         env=environment,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.count("weights: ") == 1  # one process speaks
+    assert run.stdout.count("weights: ") == 1  # one process prints
     return checkpoint.load_model(folder / name / "weights.safetensors").state_dict()
 
 
@@ -117,7 +117,7 @@ def test_the_parts_of_a_batch_are_the_batch(folder: Path) -> None:
     pairs = read_pairs(folder / "drawn")
     whole = Sampler(pairs, SampleConfig(crop_px=64, batch=4), seed=3).batch(7)
     parts = [
-        Sampler(pairs, SampleConfig(crop_px=64, batch=2), seed=3, team=Team(rank, 2)).batch(7)
+        Sampler(pairs, SampleConfig(crop_px=64, batch=2), seed=3, processes=Processes(rank, 2)).batch(7)
         for rank in (0, 1)
     ]
     for rank, part in enumerate(parts):

@@ -18,23 +18,22 @@ from napari_pcnet.boundaries import boundary_pixels
 from napari_pcnet.disk.datasets import Pair, read_pairs
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
-from napari_pcnet.training import loop, samples
+from napari_pcnet.training import losses, samples, validation
 from napari_pcnet.training.augment import AugmentConfig
-from napari_pcnet.training.loop import (
+from napari_pcnet.training.config import (
     DataConfig,
     OptimizerConfig,
     RunConfig,
     TrainingConfig,
-    TrainingState,
-    _descend,
-    learning_rate,
-    raw_lattice,
     read_config,
-    split_pairs,
-    train,
 )
+from napari_pcnet.training.loop import train
 from napari_pcnet.training.losses import LossTerms, loss_terms
 from napari_pcnet.training.samples import SampleConfig, Sampler, guiding_mask
+from napari_pcnet.training.split import split_pairs
+from napari_pcnet.training.state import TrainingState
+from napari_pcnet.training.step import descend, learning_rate
+from napari_pcnet.training.validation import raw_lattice
 
 
 @pytest.fixture
@@ -368,7 +367,7 @@ def test_a_damaged_state_is_one_sentence(pairs_folder: Path, tmp_path: Path, dam
         train(config, tmp_path / "run", resume=True)
     assert str(caught.value) == (
         f"{path} is not the state of a training, or damaged: take another folder, or delete the file "
-        "to begin anew"
+        "to begin again"
     )
 
 
@@ -376,7 +375,7 @@ def test_a_batch_larger_than_the_data_is_refused_at_the_start(pairs_folder: Path
     config = replace(config_of(pairs_folder), samples=SampleConfig(crop_px=64, batch=4))
     with pytest.raises(ValueError, match="batch") as caught:
         train(config, tmp_path / "run")
-    message = "batch must be at most 3, the annotations there are for each process, got 4"
+    message = "batch must be at most 3, the number of annotations for each process, got 4"
     assert str(caught.value) == message
     assert not (tmp_path / "run").exists()
 
@@ -421,7 +420,7 @@ def test_a_step_of_float16_that_overflows_is_left_out_and_the_scale_halved() -> 
     state = TrainingState(model, model, torch.optim.Adam(model.parameters()), scaler, {})
     total = (model.head.weight * 1e36).sum()  # finite, but not times 65,536
     scaler.scale(total).backward()
-    norm = _descend(state, float(total.detach()), 1.0)
+    norm = descend(state, float(total.detach()), 1.0)
     assert not bool(torch.isfinite(norm))
     assert torch.equal(model.head.weight, before)
     assert scaler.get_scale() == 32768
@@ -499,7 +498,7 @@ def test_a_batch_that_is_not_finite_stops_training_whichever_of_a_step_it_is(
         return terms
 
     calls = iter(range(100))
-    monkeypatch.setattr(loop, "loss_terms", spoilt)
+    monkeypatch.setattr(losses, "loss_terms", spoilt)
     config = config_of(pairs_folder, steps=2, accumulate=2, precision="float16")
     with pytest.raises(FloatingPointError, match="the gradient is not finite at step 0"):
         train(config, tmp_path / "run")
@@ -509,7 +508,10 @@ def test_a_batch_that_is_not_finite_stops_training_whichever_of_a_step_it_is(
     ("fields", "message"),
     [
         ({"patience": -1}, "^patience must be at least 0, got -1$"),
-        ({"patience": 3, "trains": "boundary", "start_from": "x"}, "^patience looks at the association"),
+        (
+            {"patience": 3, "trains": "boundary", "start_from": "x"},
+            "^patience needs an association that learns: with trains = 'boundary' set it to 0$",
+        ),
     ],
 )
 def test_patience_that_would_be_ignored_is_refused(fields: dict[str, object], message: str) -> None:
@@ -525,16 +527,18 @@ def test_patience_needs_pictures_to_look_at() -> None:
 def test_of_a_huge_picture_the_middle_is_validated(
     pairs_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    shapes = []
 
-    def looked_at(model: PCNet, image: np.ndarray, device: torch.device) -> np.ndarray:
-        seen.append(image.shape)
+    def recorded(model: PCNet, image: np.ndarray, device: torch.device) -> np.ndarray:
+        shapes.append(image.shape)
         return raw_lattice(model, image, device)
 
-    monkeypatch.setattr(loop, "raw_lattice", looked_at)
-    monkeypatch.setattr(loop, "VALIDATED_SIDE", 64)
-    accuracy, _ = loop.validate(PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))).eval(), read_pairs(pairs_folder))
-    assert seen == [(64, 64, 3), (64, 40, 3)]
+    monkeypatch.setattr(validation, "raw_lattice", recorded)
+    monkeypatch.setattr(validation, "VALIDATED_SIDE_PX", 64)
+    accuracy, _ = validation.validate(
+        PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))).eval(), read_pairs(pairs_folder)
+    )
+    assert shapes == [(64, 64, 3), (64, 40, 3)]
     assert 0.5 < accuracy <= 1
 
 

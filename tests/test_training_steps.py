@@ -13,7 +13,8 @@ from safetensors import safe_open
 
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNetConfig
-from napari_pcnet.training.loop import DataConfig, OptimizerConfig, RunConfig, TrainingConfig, train
+from napari_pcnet.training.config import DataConfig, OptimizerConfig, RunConfig, TrainingConfig
+from napari_pcnet.training.loop import train
 from napari_pcnet.training.samples import SampleConfig
 
 Weights = dict[str, torch.Tensor]

@@ -66,20 +66,20 @@ def _finetune(namespace: argparse.Namespace) -> int:
 
 
 def _train_as_configured(namespace: argparse.Namespace) -> int:
-    from napari_pcnet.training import finetune, loop
+    from napari_pcnet.training import config, finetune, loop
 
     given = {each.name for each in fields(finetune.FinetuneOptions) if each.name in namespace}
     others = sorted(map(flag_of, given - {"output", "resume"}))
     if others:
         raise ValueError(f"{others[0]} goes with a folder; {namespace.what} says it itself")
-    config = loop.read_config(namespace.what)
+    asked = config.read_config(namespace.what)
     with _Displays() as displays:
         weights_file = loop.train(
-            config,
+            asked,
             getattr(namespace, "output", None) or Path("runs") / namespace.what.stem,
             base=getattr(namespace, "base", Path()),
             resume=getattr(namespace, "resume", False),
-            report=displays.of_steps(config.run.steps),
+            report=displays.of_steps(asked.run.steps),
             classifier_progress=displays.classifier,
         )
     if os.environ.get("RANK", "0") == "0":  # one of several processes prints

@@ -28,19 +28,13 @@ from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
 from napari_pcnet.training import report
 from napari_pcnet.training.augment import AugmentConfig
-from napari_pcnet.training.loop import (
-    DataConfig,
-    OptimizerConfig,
-    Report,
-    RunConfig,
-    TrainingConfig,
-    split_pairs,
-    train,
-)
+from napari_pcnet.training.config import DataConfig, OptimizerConfig, RunConfig, TrainingConfig
+from napari_pcnet.training.loop import Report, train
 from napari_pcnet.training.losses import LossConfig
 from napari_pcnet.training.merge_classifier import MergeClassifierConfig
 from napari_pcnet.training.processes import is_one_of_several
 from napari_pcnet.training.samples import SampleConfig
+from napari_pcnet.training.split import split_pairs
 
 HOLDOUT = 0.2
 LEARNING_RATE = 5e-4

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_pcnet.boundaries import boundary_pixels
@@ -108,6 +108,35 @@ class SuperpixelLoss(NamedTuple):
 
     semantic: Tensor
     position: Tensor
+
+
+class ModelLosses(nn.Module):
+    """The loss terms of a model as a module, so that several processes can share its gradients.
+
+    Parameters
+    ----------
+    model : PCNet
+    config : LossConfig
+    autocast : torch.dtype or None
+        Type of autocast.
+    boundary_only : bool
+        Whether the boundary decoder alone learns.
+    """
+
+    def __init__(
+        self, model: PCNet, config: LossConfig, autocast: torch.dtype | None, boundary_only: bool
+    ) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+        self.autocast, self.boundary_only = autocast, boundary_only
+
+    def forward(self, batch: Batch, random: torch.Generator) -> dict[str, Tensor]:
+        """Return the terms of `LossTerms` by name: tensors must come in a plain container."""
+        if self.boundary_only:
+            terms = boundary_terms(self.model, batch, self.autocast)
+        else:
+            terms = loss_terms(self.model, batch, self.config, random, self.autocast)
+        return {each.name: getattr(terms, each.name) for each in fields(terms)}
 
 
 def loss_terms(

@@ -1,8 +1,8 @@
 """Several processes, each with its part of every batch, as ``torchrun`` starts them.
 
-A process knows its rank and how many there are from the environment. Gradients are averaged over
-processes, so a loss that divides by a count (of band pixels, of windows) must divide by the mean count
-of all processes, which `mean_over_all` does: only then is the average that of the undivided batch.
+A process learns its rank and their number from the environment. Gradients are averaged over processes,
+so a loss that divides by a count (of band pixels, of windows) must divide by the mean count of all
+processes, as `mean_over_all` does: only then is the average that of the undivided batch.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-class Team(NamedTuple):
-    """The processes of a training."""
+class Processes(NamedTuple):
+    """The processes that train together, and which of them this one is."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_first(self) -> bool:
         """Whether this is the process that writes files and reports."""
         return self.rank == 0
 
 
-ALONE = Team()
+SINGLE = Processes()
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Team]:
+def joined_processes(device: torch.device) -> Iterator[Processes]:
     """Join the processes that ``torchrun`` started, if it did.
 
     Yields
     ------
-    Team
-        Of one where there is no ``WORLD_SIZE`` in the environment.
+    Processes
+        One if there is no ``WORLD_SIZE`` in the environment.
     """
     if not is_one_of_several():
-        yield ALONE
+        yield SINGLE
         return
     if device.type == "cuda":
-        torch.cuda.set_device(device)  # NCCL speaks through the current one
+        torch.cuda.set_device(device)  # NCCL uses the current one
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Team(dist.get_rank(), dist.get_world_size())
+        yield Processes(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
 
@@ -87,6 +87,6 @@ def average(numbers: dict[str, float]) -> dict[str, float]:
 
 
 def wait_for_all() -> None:
-    """Return when every process has come here."""
+    """Return when every process has called this."""
     if dist.is_initialized():
         dist.barrier()

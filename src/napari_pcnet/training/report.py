@@ -7,7 +7,6 @@ both models at the same count.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.metrics import score_annotations
 from napari_pcnet.superpixels import pcnet_superpixels
+from napari_pcnet.training.log import read_log
 
 COUNT = 400
 """Superpixels of a picture that is scored."""
@@ -158,7 +158,7 @@ def _line(name: str, width: int, before: Mapping[str, float], after: Mapping[str
 def _draw_curves(logs: Sequence[Path], target: Path) -> None:
     from matplotlib.figure import Figure
 
-    first, second = (_columns(log) for log in logs)
+    first, second = (read_log(log) for log in logs)
     figure = Figure(figsize=(12, 3.2), layout="constrained")
     loss, accuracy, recall, boundary = figure.subplots(1, 4)
     for axis, columns in ((loss, first), (boundary, second)):
@@ -180,12 +180,6 @@ def _draw_curves(logs: Sequence[Path], target: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.4)
     write_atomically(target, lambda file: figure.savefig(file, format="png", dpi=130))
-
-
-def _columns(log: Path) -> dict[str, NDArray[np.float64]]:
-    with log.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
 
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ from napari_pcnet.disk.datasets import Pair
 from napari_pcnet.disk.image import stretched
 from napari_pcnet.geometry.grid import STRIDE
 from napari_pcnet.training.augment import AugmentConfig, augment
-from napari_pcnet.training.processes import ALONE, Team
+from napari_pcnet.training.processes import SINGLE, Processes
 
 CACHE_BYTES = 2 << 30
 """Room for decoded pictures and their labels; BSDS500 takes a third of it."""
@@ -118,8 +118,8 @@ class Sampler:
         Each annotation of each image counts as one sample.
     config : SampleConfig
     seed : int
-    team : Team, optional
-        Of several processes each draws its own part of one larger batch.
+    processes : Processes, optional
+        Each of several processes draws its own part of one larger batch.
     shares : sequence of float, optional
         How often an annotation of each pair is drawn, in any unit; all alike if not given.
 
@@ -134,25 +134,25 @@ class Sampler:
         pairs: Sequence[Pair],
         config: SampleConfig,
         seed: int,
-        team: Team = ALONE,
+        processes: Processes = SINGLE,
         shares: Sequence[float] | None = None,
     ) -> None:
-        self.config, self.seed, self.team = config, seed, team
+        self.config, self.seed, self.processes = config, seed, processes
         self.rows = [(pair, k) for pair in pairs for k in range(len(pair.annotations))]
         often = np.ones(len(pairs)) if shares is None else np.array(shares, np.float64)
         of_row = np.repeat(often, [len(pair.annotations) for pair in pairs])
         self._shares = of_row / of_row.sum()
-        if config.batch * team.size > len(self.rows):
+        if config.batch * processes.size > len(self.rows):
             raise ValueError(
-                f"batch must be at most {len(self.rows) // team.size}, the annotations there are for each "
-                f"process, got {config.batch}"
+                f"batch must be at most {len(self.rows) // processes.size}, the number of annotations for "
+                f"each process, got {config.batch}"
             )
         self._decoded: dict[Pair, _Decoded] = {}
         self._room = CACHE_BYTES
 
     def batch(self, step: int) -> Batch:
         """Draw the batch of one step."""
-        rank, size = self.team
+        rank, size = self.processes
         drawn = np.random.default_rng((self.seed, step)).choice(
             len(self.rows), size=self.config.batch * size, replace=False, p=self._shares
         )

@@ -1,0 +1,183 @@
+"""The configuration of a training: one TOML file with a table for each part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from napari_pcnet.disk.configuration import read_toml
+from napari_pcnet.network.model import PCNetConfig
+from napari_pcnet.training.losses import LossConfig
+from napari_pcnet.training.merge_classifier import MergeClassifierConfig
+from napari_pcnet.training.samples import SampleConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The images of a training, and their annotations.
+
+    Attributes
+    ----------
+    train, validation : tuple of str
+        Folders with ``images/`` and ``labels/``, relative to the folder given by ``--data``.
+    shares : tuple of float
+        Share of the samples that comes from each folder of `train`, in any unit; by default in
+        proportion to its annotations.
+    holdout : float
+        Share of the training images, spread evenly over their names, that is held out for validation; for
+        sets without a validation split. If it is not 0, at least one of two or more images.
+    only : tuple of str
+        Names of the training images to use; all if empty.
+    licence : str
+        Terms of the training data, for the model card.
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+    holdout: float = 0.0
+    only: tuple[str, ...] = ()
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.holdout < 1:
+            raise ValueError(f"holdout must be a share from 0 to below 1, got {self.holdout!r}")
+        if self.shares and (len(self.shares) != len(self.train) or min(self.shares) <= 0):
+            raise ValueError(
+                f"shares must be a positive number for each folder of train, got {list(self.shares)}"
+            )
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam and its schedule.
+
+    Attributes
+    ----------
+    learning_rate : float
+        After warm-up. The paper's is 5e-5, its authors' code has 8e-5.
+    schedule : {'cosine', 'steps'}
+        Fall to 0 along a cosine, or by `factor` every `every` steps (paper: 0.1 every 2,000).
+    warmup : int
+        Steps of linear rise from 0.
+    weight_decay : float
+        On weights of convolutions, not on biases or normalisation (authors' code: 4e-4).
+    clip : float
+        Largest norm of the gradient; 0 for none.
+    ema : float
+        Decay of the moving average of weights that is saved in place of the last ones; 0 for none.
+    """
+
+    learning_rate: float = 1.5e-3
+    schedule: Literal["cosine", "steps"] = "cosine"
+    warmup: int = 50
+    every: int = 2000
+    factor: float = 0.1
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    ema: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Length, device and validation of a training.
+
+    Attributes
+    ----------
+    steps : int
+    seed : int
+    device : str
+        'auto', or a device as torch names it: 'cpu', 'cuda', 'cuda:1', 'mps'.
+    precision : {'float32', 'bfloat16', 'float16'}
+        Type of autocast. With float16 the loss is scaled so that gradients neither vanish nor
+        overflow, and steps that overflow are skipped.
+    start_from : str
+        Weights to start from: a name, or a file relative to the folder that holds the run; '' for
+        random weights.
+    save_every_s : float
+        Seconds between saved states.
+    validate_every : int
+        Steps between validations; 0 for the end only.
+    validate_images : int
+        Number of validation images to score, evenly spread.
+    accumulate : int
+        Batches whose gradients are averaged before each step.
+    normalisation : {'batch', 'frozen'}
+        Normalise by each batch (of all processes on CUDA, of its own on a CPU), or by the
+        statistics of the weights that training started from.
+    trains : {'all', 'boundary'}
+        What learns: everything (the boundary decoder only if ``loss.boundary`` is not 0), or the
+        boundary decoder alone, behind weights that stay as they are. The merge classifier depends on
+        both: fit it again after either (``merge_classifier.steps``).
+    patience : int
+        Stop after this many validations without a better one, and keep the weights of the best; 0 to
+        take all steps and keep the last. Needs validation images, and an association that learns.
+    """
+
+    steps: int = 1600
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    start_from: str = ""
+    save_every_s: float = 60.0
+    validate_every: int = 200
+    validate_images: int = 20
+    accumulate: int = 1
+    normalisation: Literal["batch", "frozen"] = "batch"
+    trains: Literal["all", "boundary"] = "all"
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        if self.patience < 0:
+            raise ValueError(f"patience must be at least 0, got {self.patience!r}")
+        if self.patience and self.trains == "boundary":
+            raise ValueError(
+                "patience needs an association that learns: with trains = 'boundary' set it to 0"
+            )
+        if self.normalisation == "frozen" and not self.start_from:
+            raise ValueError("normalisation can be 'frozen' only where start_from gives statistics")
+        if self.trains != "all" and not self.start_from:
+            raise ValueError("a boundary decoder can be trained alone only behind weights: set start_from")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole training; in TOML a table for each field."""
+
+    data: DataConfig
+    model: PCNetConfig = field(default_factory=PCNetConfig)
+    samples: SampleConfig = field(default_factory=SampleConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    merge_classifier: MergeClassifierConfig = field(default_factory=MergeClassifierConfig)
+
+    @property
+    def learns_boundary(self) -> bool:
+        """Whether the boundary decoder learns."""
+        return self.run.trains == "boundary" or self.loss.boundary > 0
+
+    def __post_init__(self) -> None:
+        alone = self.run.trains == "boundary"
+        if alone and not self.model.boundary:
+            raise ValueError(
+                "run.trains is 'boundary', but the network has no boundary decoder: set model.boundary"
+            )
+        if self.run.patience and not (self.data.validation or self.data.holdout):
+            raise ValueError("patience needs validation images: set data.validation or data.holdout")
+        if self.merge_classifier.steps and not self.model.merge_classifier:
+            raise ValueError(
+                "merge_classifier.steps is set, but the network has no merge classifier: "
+                "set model.merge_classifier"
+            )
+        if not (alone or self.samples.patches) and self.loss.local:
+            raise ValueError("loss.local needs local patches: set samples.patches, or loss.local = 0")
+
+
+def read_config(path: Path) -> TrainingConfig:
+    """Read a training configuration from a TOML file, as `configuration.read_toml` does."""
+    return read_toml(TrainingConfig, Path(path))

@@ -1,0 +1,241 @@
+"""The state of a training: what changes from step to step, where it starts, and its files.
+
+``state.safetensors`` holds all that a resumed run needs: model, optimizer and step, and the configuration
+that they belong to. ``weights.safetensors`` holds the model with the record of its training.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from napari_pcnet import weights
+from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.provenance import source_commit
+from napari_pcnet.network import checkpoint
+from napari_pcnet.network.model import PCNet, channels_last
+from napari_pcnet.training.config import TrainingConfig
+from napari_pcnet.training.losses import ModelLosses
+from napari_pcnet.training.merge_classifier import MergeClassifierConfig
+from napari_pcnet.training.processes import SINGLE, Processes
+
+STATE, WEIGHTS = "state.safetensors", "weights.safetensors"
+"""Files in the folder of a run."""
+
+AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Types that `RunConfig.precision` names."""
+
+ADDED = ("boundary", "merge_classifier")
+"""Parts of a network that the weights it starts from may lack."""
+
+FREE_TO_CHANGE = (
+    "run.device",
+    "run.precision",
+    "run.save_every_s",
+    "run.validate_every",
+    "run.validate_images",
+    "data.licence",
+    *(f"merge_classifier.{each.name}" for each in fields(MergeClassifierConfig)),
+)
+"""Fields of the configuration that a resumed run may change."""
+
+
+@dataclass
+class TrainingState:
+    """What changes from step to step."""
+
+    model: PCNet
+    loss: nn.Module  # the losses of the model, over all processes
+    optimizer: torch.optim.Adam
+    scaler: torch.amp.GradScaler
+    start: dict[str, Any]  # record of the weights it started from
+    average: dict[str, Tensor] = field(default_factory=dict)
+    step: int = 0
+    elapsed_s: float = 0.0
+    best: float = -math.inf  # validation score
+    worse: int = 0  # validations since then
+
+    def update_average(self, decay: float) -> None:
+        """Move the average of the weights towards those of this step, if there is to be an average."""
+        if not decay:
+            return
+        decay = min(decay, (1 + self.step) / (10 + self.step))  # follows fast while young
+        for name, value in self.model.state_dict().items():
+            average = self.average.get(name)
+            if average is None or not value.is_floating_point():
+                self.average[name] = value.detach().clone()
+            else:
+                average.lerp_(value.detach(), 1 - decay)
+
+    def result(self, config: TrainingConfig) -> PCNet:
+        """The model to save: the average if there is one, without a merge classifier yet to be fitted."""
+        with torch.random.fork_rng(devices=[]):
+            model = PCNet(config.model)
+        model.load_state_dict(self.average or self.model.state_dict())
+        if config.merge_classifier.steps:
+            model.drop_merge_classifier()
+        return channels_last(model).to(next(self.model.parameters()).device).eval()
+
+
+def initial_state(
+    config: TrainingConfig, runs: Path, device: torch.device, processes: Processes = SINGLE
+) -> TrainingState:
+    """Make the state before the first step.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    runs : Path
+        Folder that ``run.start_from`` is relative to.
+    device : torch.device
+    processes : Processes, optional
+        Those that train together.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.run.seed)
+        model = PCNet(config.model)
+    record = _start(model, _start_file(config.run.start_from, runs)) if config.run.start_from else {}
+    model = channels_last(model).to(device)
+    model.requires_grad_(config.run.trains == "all")
+    if model.boundary is not None:
+        model.boundary.requires_grad_(config.learns_boundary)
+    if model.merge_classifier is not None:
+        model.merge_classifier.requires_grad_(False)  # fitted after all else
+    boundary_only = config.run.trains == "boundary"
+    loss: nn.Module = ModelLosses(model, config.loss, AUTOCAST[config.run.precision], boundary_only)
+    if processes.size > 1:
+        if device.type == "cuda":
+            loss = nn.SyncBatchNorm.convert_sync_batchnorm(loss)
+            model = loss.get_submodule("model")  # type: ignore[assignment]  # still a PCNet
+        loss = DistributedDataParallel(loss, find_unused_parameters=True)
+    adam = torch.optim.Adam(_parameter_groups(model, config), lr=config.optimizer.learning_rate)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.run.precision == "float16")
+    return TrainingState(model, loss, adam, scaler, record)
+
+
+def save_state(state: TrainingState, config: TrainingConfig, folder: Path | None) -> None:
+    """Write all that a resumed run needs into the folder of the run, if there is one."""
+    if folder is None:
+        return
+    tensors = {f"model.{k}": v for k, v in state.model.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in state.average.items()}
+    for index, slot in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": v for k, v in slot.items()}
+    tensors = {k: v.detach().contiguous().cpu() for k, v in tensors.items()}
+    header = {
+        "step": str(state.step),
+        "elapsed_s": str(state.elapsed_s),
+        "best": str(state.best),
+        "worse": str(state.worse),
+        "config": json.dumps(asdict(config)),
+        "scaler": json.dumps(state.scaler.state_dict()),
+    }
+    content = save(tensors, metadata=header)
+    write_atomically(folder / STATE, lambda file: file.write(content))
+
+
+def save_weights(state: TrainingState, config: TrainingConfig, folder: Path | None) -> None:
+    """Write the model with its record into the folder of the run, if there is one."""
+    if folder is None:
+        return
+    record = {
+        "training": asdict(config),
+        "step": state.step,
+        "hours": round(state.elapsed_s / 3600, 3),
+        "commit": source_commit(),
+        "torch": torch.__version__,
+    } | ({"start": state.start} if state.start else {})
+    checkpoint.save_model(folder / WEIGHTS, state.result(config), record)
+
+
+def load_state(state: TrainingState, config: TrainingConfig, path: Path) -> None:
+    """Go on from a state file.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or belongs to a training with another configuration.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        difference = _difference(json.loads(header["config"]), json.loads(json.dumps(asdict(config))))
+        if not difference:
+            _fill(state, header, tensors)
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} is not the state of a training, or damaged: take another folder, or delete the "
+            "file to begin again"
+        ) from error
+    if difference:
+        raise ValueError(f"{path} is of another training: {difference}; take another folder")
+
+
+def _difference(stored: dict[str, Any], asked: dict[str, Any]) -> str:
+    """Name the first field, of those that change what is learnt, in which two configurations differ."""
+    for table, values in asked.items():
+        for name, value in values.items():
+            before = stored[table].get(name)
+            if before != value and f"{table}.{name}" not in FREE_TO_CHANGE:
+                return f"{table}.{name} was {before!r}, the configuration has {value!r}"
+    return ""
+
+
+def _fill(state: TrainingState, header: dict[str, str], tensors: dict[str, Tensor]) -> None:
+    state.step, state.elapsed_s = int(header["step"]), float(header["elapsed_s"])
+    state.best, state.worse = float(header["best"]), int(header["worse"])
+    scaler = json.loads(header["scaler"])
+    if scaler and state.scaler.is_enabled():  # else the precision has changed
+        state.scaler.load_state_dict(scaler)
+    device = state.model.mean.device
+    state.model.load_state_dict(_with_prefix(tensors, "model."))
+    state.average = {k: v.to(device) for k, v in _with_prefix(tensors, "average.").items()}
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, value in _with_prefix(tensors, "optimizer.").items():
+        index, _, key = name.partition(".")
+        slots.setdefault(int(index), {})[key] = value
+    groups = state.optimizer.state_dict()["param_groups"]
+    state.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _parameter_groups(model: PCNet, config: TrainingConfig) -> list[dict[str, Any]]:
+    """Parameters that learn; only weights decay, biases and normalisation do not."""
+    learn = [p for p in model.parameters() if p.requires_grad]
+    weights = [p for p in learn if p.ndim > 1]
+    others = [p for p in learn if p.ndim <= 1]
+    return [
+        {"params": weights, "weight_decay": config.optimizer.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+def _start_file(start_from: str, runs: Path) -> Path:
+    return weights.locate(start_from) if start_from in weights.names() else runs / start_from
+
+
+def _start(model: PCNet, path: Path) -> dict[str, Any]:
+    """Give a model the weights of a file; return the record of their training.
+
+    The file may lack what was added to the network since: its boundary decoder, its merge classifier.
+    """
+    start = checkpoint.load_model(path)
+    added = {name: getattr(model.config, name) for name in ADDED if not getattr(start.config, name)}
+    if replace(start.config, **added) != model.config:
+        raise ValueError(f"{path} holds a model of {start.config}, the configuration asks for {model.config}")
+    lacks = model.load_state_dict(start.state_dict(), strict=False)
+    assert not lacks.unexpected_keys and {key.partition(".")[0] for key in lacks.missing_keys} <= set(added)
+    return checkpoint.read_record(path)
