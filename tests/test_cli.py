@@ -124,6 +124,22 @@ def test_the_channel_axis_is_the_files(folder: Path, calls: Calls) -> None:
     assert calls[0][1].channel_axis is None
 
 
+@pytest.mark.parametrize(("word", "axis"), [("0", 0), ("none", None)])
+def test_a_channel_axis_that_is_given_comes_before_the_files(
+    folder: Path, calls: Calls, word: str, axis: int | None
+) -> None:
+    assert main(["segment", "in.png", "out.tif", "--channel-axis", word]) == 0
+    assert calls[0][1].channel_axis == axis
+
+
+@pytest.mark.parametrize("start_label", [0, 1])
+def test_the_count_does_not_depend_on_the_first_number(
+    folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str], start_label: int
+) -> None:
+    assert main(["segment", "in.png", "out.tif", "--start-label", str(start_label)]) == 0
+    assert capsys.readouterr().out.startswith("out.tif: 2 superpixels in 48 x 64 pixels, ")
+
+
 def test_the_overlay_is_the_picture_with_borders(folder: Path, calls: Calls) -> None:
     assert main(["segment", "in.png", "out.tif", "--overlay", "borders.png"]) == 0
     shown = pictures.read_image("borders.png").pixels
@@ -641,8 +657,10 @@ def test_the_doctor_fails_on_changed_pixels_and_on_damaged_weights(
 
 
 def test_a_reader_that_has_read_enough_is_no_error() -> None:
-    command = f"{sys.executable} -m napari_pcnet.cli weights info pcnet-bsds500-v1 | true"
-    script = f"set -o pipefail; {command}; exit ${{PIPESTATUS[0]}}"
-    run = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
-    assert run.returncode in (0, 141)
-    assert run.stderr == ""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "napari_pcnet.cli", "weights", "list"]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=buffered)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -33,6 +34,7 @@ class Options:
     limit: float | None = None
     steps: int = 1
     seed: int = 0
+    kind: Literal[1, 2] = 1
     corners: tuple[Corner, ...] = ()
 
 
@@ -48,10 +50,10 @@ def test_tables_and_arrays_of_tables_fill_dataclasses(tmp_path: Path) -> None:
     assert read(tmp_path, c=text) == expected
 
 
-def test_a_file_says_only_what_differs_from_the_one_it_extends(tmp_path: Path) -> None:
+def test_a_file_sets_only_what_differs_from_the_one_it_extends(tmp_path: Path) -> None:
     options = read(
         tmp_path,
-        base="steps = 5\nseed = 3\n[part]\nside = 4\n",
+        base='steps = 5\nseed = 3\n[part]\nside = 4\nname = "base"\n',
         more='extends = "base.toml"\nsteps = 7\n',
         c='extends = "more.toml"\n[part]\nname = "x"\n',
     )
@@ -64,15 +66,20 @@ def test_a_file_says_only_what_differs_from_the_one_it_extends(tmp_path: Path) -
         ('extends = "none.toml"', r"there is no configuration .*none\.toml$"),
         ("extends = 3", r"c\.toml: extends must be the name of a file, got 3$"),
         ('extends = "c.toml"', r"c\.toml: extends 'c\.toml', which extends this file in turn$"),
-        ("step = 3", r"c\.toml: unknown step; known are corners, limit, part, parts, seed, steps, where$"),
+        (
+            "step = 3",
+            r"c\.toml: unknown step; known are corners, kind, limit, part, parts, seed, steps, where$",
+        ),
         ("[[parts]]\nsize = 3", r"c\.toml \[parts\]: unknown size; known are name, side$"),
         ("parts = [3]", r"c\.toml: parts must be a table, got 3$"),
         ("[parts]", r"c\.toml: parts must be a list, got \{\}$"),
         ("where = 3", r"c\.toml: where must be text, got 3$"),
         ('limit = "x"', r"c\.toml: limit must be a number, got 'x'$"),
+        ("steps = true", r"c\.toml: steps must be a whole number, got True$"),
+        ("kind = true", r"c\.toml: kind must be 1 or 2, got True$"),
     ],
 )
-def test_what_cannot_be_used_is_said_in_a_sentence(tmp_path: Path, text: str, message: str) -> None:
+def test_what_cannot_be_used_is_refused_in_a_sentence(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises((FileNotFoundError, ValueError), match=message):
         read(tmp_path, c=text)
 

@@ -59,6 +59,12 @@ def check(pairs, *expected):
 # ------------------------------------------------------------------------------------- the pair
 
 
+def test_of_four_channels_the_first_three_are_the_image(tmp_path):
+    four = np.dstack([LEFT * 10, LEFT * 20, LEFT * 30, TOP])
+    tifffile.imwrite(tmp_path / "a.tif", four, photometric="rgb", extrasamples=["unspecified"])
+    assert np.array_equal(Pair("a", tmp_path / "a.tif", ()).read_image(), four[..., :3])
+
+
 def test_sizes_that_differ_are_refused_with_both_files(tmp_path):
     image = photograph(tmp_path / "images" / "a.png", (6, 5))
     labels = write(tmp_path / "labels" / "a.png", LEFT)

@@ -11,6 +11,7 @@ from napari_pcnet.geometry.grid import Grid, Window, raw_ids
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import plan
 from napari_pcnet.merging import connectivity
+from napari_pcnet.network import inference
 from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
 from napari_pcnet.network.inference import InferenceOptions, Predictor
 from napari_pcnet.network.model import PCNet, PCNetConfig
@@ -55,10 +56,11 @@ def _by_the_model(model: PCNet, picture: Picture, grid: Grid) -> Whole:
     )
 
 
-@pytest.mark.parametrize("window", [64, 9999])
-def test_every_window_has_the_ids_confidence_and_boundary_of_the_network(
-    model: PCNet, picture: Picture, window: int
+@pytest.mark.parametrize(("window", "strip_px"), [(64, inference.STRIP_PX), (9999, 1)])
+def test_every_window_and_strip_has_the_ids_confidence_and_boundary_of_the_network(
+    model: PCNet, picture: Picture, monkeypatch: pytest.MonkeyPatch, window: int, strip_px: int
 ) -> None:
+    monkeypatch.setattr(inference, "STRIP_PX", strip_px)
     grid = Grid.enlarged(SHAPE, 1)
     ids, sure, edge = _by_the_model(model, picture, grid)
     predictor = Predictor(model, InferenceOptions("cpu", "float64", confidence=True))

@@ -10,6 +10,7 @@ import pytest
 from napari.layers import Image
 
 from napari_pcnet.geometry.estimate import Estimate, estimate
+from napari_pcnet.geometry.tiling import Halo
 from napari_pcnet.plugin import cost
 from napari_pcnet.plugin.cost import Cost, cost_of, finest_that_fits, outlook, why_this_level
 from napari_pcnet.plugin.roi import RegionOfInterest
@@ -27,6 +28,14 @@ def test_pixels_that_are_not_in_memory_yet_count() -> None:
     read = cost_of(_source(lazy=True), RegionOfInterest(), 50)
     assert read == Cost(expected, 200 * 300 * 3 * 2)
     assert read.total_bytes == expected.memory_bytes + 360_000
+
+
+def test_the_network_reads_a_halo_around_each_window() -> None:
+    pixels = np.broadcast_to(np.uint8(7), (4000, 4000))
+    source, halo = Source(Image(pixels, contrast_limits=(0, 255))), Halo(320, 256)
+    found = cost_of(source, RegionOfInterest(), 50, halo)
+    assert found == Cost(estimate((4000, 4000), 50, halo=halo), 0)
+    assert found.total_bytes > cost_of(source, RegionOfInterest(), 50).total_bytes
 
 
 def test_the_finest_level_within_the_allowed_memory_is_taken_and_else_the_last() -> None:

@@ -1165,41 +1165,26 @@ def test_count_and_size_are_linked_and_the_one_that_was_set_holds(
     opened: tuple[napari.Viewer, SuperpixelsWidget],
 ) -> None:
     viewer, widget = opened
+    size = widget.form.size_fields
     large = viewer.add_image(_picture(100, 120), name="large", scale=(0.5, 0.5), units=("um", "um"))
-    assert (
-        widget.form.size_fields.count.value() == N and widget.form.size_fields.size_px.value() == 31.6
-    )  # the root of 12000 / 12
-    assert (
-        widget.form.size_fields.size_units.value() == 15.811
-        and widget.form.size_fields.size_units.suffix() == " µm"
-    )
-    assert widget.form.size_fields.size_units.isVisible()
-    widget.form.size_fields.size_px.setValue(10)
-    assert widget.form.size_fields.count.value() == 120 and widget.form.size_fields.size_units.value() == 5
+    assert size.count.value() == N and size.size_px.value() == 31.6  # the root of 12000 / 12
+    assert size.size_units.value() == 15.811 and size.size_units.suffix() == " µm"
+    assert size.size_units.isVisible()
+    size.size_px.setValue(10)
+    assert size.count.value() == 120 and size.size_units.value() == 5
     small = viewer.add_image(_picture(50, 60), name="small", scale=(2, 2))
     assert widget.form.image.layer == small
-    assert (
-        widget.form.size_fields.size_px.value(),
-        widget.form.size_fields.count.value(),
-        widget.form.size_fields.size_units.value(),
-    ) == (10, 30, 20)
-    assert widget.form.size_fields.size_units.suffix() == ""
-    widget.form.size_fields.size_units.setValue(40)
-    assert (widget.form.size_fields.size_px.value(), widget.form.size_fields.count.value()) == (
-        20,
-        8,
-    )  # 3000 / 400 is 7.5
+    assert (size.size_px.value(), size.count.value(), size.size_units.value()) == (10, 30, 20)
+    assert size.size_units.suffix() == ""
+    size.size_units.setValue(40)
+    assert (size.size_px.value(), size.count.value()) == (20, 8)  # 3000 / 400 is 7.5
     viewer.layers.selection.active = large
-    assert (
-        widget.form.size_fields.size_units.value(),
-        widget.form.size_fields.size_px.value(),
-        widget.form.size_fields.count.value(),
-    ) == (40, 80, 2)
-    widget.form.size_fields.count.setValue(30)
+    assert (size.size_units.value(), size.size_px.value(), size.count.value()) == (40, 80, 2)
+    size.count.setValue(30)
     viewer.layers.selection.active = small
-    assert (widget.form.size_fields.count.value(), widget.form.size_fields.size_px.value()) == (30, 10)
+    assert (size.count.value(), size.size_px.value()) == (30, 10)
     plain = viewer.add_image(_picture(50, 60), name="plain")
-    assert widget.form.image.layer == plain and not widget.form.size_fields.size_units.isVisible()
+    assert widget.form.image.layer == plain and not size.size_units.isVisible()
 
 
 def test_a_region_changes_the_size_that_goes_with_a_count(
@@ -1250,7 +1235,9 @@ def test_the_finest_level_that_fits_is_taken_and_the_reason_given(
     for level in (0, 1):
         source = widget.form.source(level)
         assert source is not None
-        needed.append(cost.cost_of(source, widget.form.region(source), N).expected.memory_bytes)
+        assert widget.machine is not None
+        expected = cost.cost_of(source, widget.form.region(source), N, widget.machine.halo).expected
+        needed.append(expected.memory_bytes)
     assert needed[0] > needed[1]
     free = needed[0] + needed[1]  # half of it lies in between
     _memory(monkeypatch, free)
@@ -1687,7 +1674,12 @@ def test_every_field_and_button_says_what_it_is(
 def test_the_preferences_are_where_the_widget_begins(
     make_napari_viewer: Callable[..., napari.Viewer], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = replace(widget_module.read_settings(), n_segments=33, options={"compactness": 2.5}, device="cpu")
+    chosen = replace(
+        widget_module.read_settings(),
+        n_segments=33,
+        options={"compactness": 2.5, "smoothing": 1.5},
+        device="cpu",
+    )
     monkeypatch.setattr(widget_module, "read_settings", lambda: chosen)
     viewer = make_napari_viewer(show=True)
     viewer.add_image(_picture(64, 80, 3), name="a")
@@ -1696,7 +1688,7 @@ def test_the_preferences_are_where_the_widget_begins(
     assert widget.form.image.layer == viewer.layers[0]  # what is there already is offered
     assert widget.form.network.device_reason.text().startswith("cpu: ")
     layer = _run(widget, qtbot)
-    assert _record(layer) == RunRecord(33, compactness=2.5, device="cpu")
+    assert _record(layer) == RunRecord(33, compactness=2.5, smoothing=1.5, device="cpu")
     _wait_for_threads(qtbot)
 
 

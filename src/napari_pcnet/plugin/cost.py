@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import psutil
 
-from napari_pcnet.geometry.estimate import Estimate, estimate
+from napari_pcnet.geometry.estimate import NO_HALO, Estimate, estimate
+from napari_pcnet.geometry.tiling import Halo
 from napari_pcnet.plugin.messages import duration, memory
 from napari_pcnet.plugin.roi import RegionOfInterest
 from napari_pcnet.plugin.source import Source
@@ -36,10 +37,10 @@ class Cost:
         return self.expected.memory_bytes + self.read_bytes
 
 
-def cost_of(source: Source, region: RegionOfInterest, count: int) -> Cost:
-    """Estimate the cost of `count` superpixels in one plane of an image."""
+def cost_of(source: Source, region: RegionOfInterest, count: int, halo: Halo = NO_HALO) -> Cost:
+    """Estimate the cost of `count` superpixels in one plane of an image, by a network with this halo."""
     shape = region.shape(source)
-    expected = estimate(shape, count, inside=region.share, spacing=source.spacing or (1.0, 1.0))
+    expected = estimate(shape, count, inside=region.share, spacing=source.spacing or (1.0, 1.0), halo=halo)
     in_memory = isinstance(source.pixels, np.ndarray)
     read = shape[0] * shape[1] * source.n_channels * np.dtype(source.pixels.dtype).itemsize
     return Cost(expected, 0 if in_memory else int(read))

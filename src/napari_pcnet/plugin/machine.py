@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_pcnet.geometry.tiling import Halo
+from napari_pcnet.options import Options
 from napari_pcnet.plugin.jobs import Job
 
 CALIBRATION_PX = 512
@@ -31,12 +33,15 @@ class Machine:
         How many work pixels it segments in a second.
     device_names : tuple of str
         All devices there are.
+    halo : Halo
+        Work pixels that the default network needs around a window.
     """
 
     device: str
     reason: str
     work_px_per_s: float
     device_names: tuple[str, ...]
+    halo: Halo
 
 
 def measure_machine(job: Job, device: str) -> Machine:
@@ -44,6 +49,8 @@ def measure_machine(job: Job, device: str) -> Machine:
     import pandas as pd  # noqa: F401  # napari's features; importing it later would hold up the first layer
 
     from napari_pcnet.network.inference import choose_device, device_names
+    from napari_pcnet.network.reach import halo_of
+    from napari_pcnet.pipeline import load_model
     from napari_pcnet.superpixels import pcnet_superpixels
 
     job.check()
@@ -54,7 +61,8 @@ def measure_machine(job: Job, device: str) -> Machine:
     started = time.monotonic()
     pcnet_superpixels(noise, 200, channel_axis=None, device=device, progress=job.progress)
     rate = CALIBRATION_PX**2 / max(time.monotonic() - started, 1e-3)
-    return Machine(str(choice.device), choice.reason, rate, device_names())
+    halo = halo_of(load_model(Options.model))
+    return Machine(str(choice.device), choice.reason, rate, device_names(), halo)
 
 
 class MachineProbe(QObject):

@@ -171,7 +171,7 @@ class SuperpixelsWidget(QWidget):
     def _connect_parts(self) -> None:
         self.form.changed.connect(self._follow_choice)
         self.form.device_changed.connect(self._measure)
-        self.probe.measured.connect(self.form.network.show_machine)
+        self.probe.measured.connect(self.form.show_machine)
         self.probe.measured.connect(self._show_outlook)
         self.running.progressed.connect(self.run_panel.show_progress)
         self.running.finished.connect(self._finish)

@@ -9,6 +9,7 @@ from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_pcnet.geometry.estimate import NO_HALO
 from napari_pcnet.options import Options
 from napari_pcnet.plugin.boxes import FormRows, signals_blocked
 from napari_pcnet.plugin.cost import Cost, cost_of, finest_that_fits, free_bytes, outlook, why_this_level
@@ -17,6 +18,7 @@ from napari_pcnet.plugin.form.network import NetworkFields
 from napari_pcnet.plugin.form.options import OptionFields
 from napari_pcnet.plugin.form.region import RegionField
 from napari_pcnet.plugin.form.size import SizeFields
+from napari_pcnet.plugin.machine import Machine
 from napari_pcnet.plugin.messages import sentence
 from napari_pcnet.plugin.preview import NAME as PREVIEW_NAME
 from napari_pcnet.plugin.preview import Preview
@@ -51,6 +53,7 @@ class Form(QWidget):
         super().__init__()
         self._view = view
         self._memory_share = settings.memory_share
+        self._halo = NO_HALO
         rows = FormRows()
         self.setLayout(rows)
         self.image = ImageFields(rows, self._finest_that_fits)
@@ -109,7 +112,7 @@ class Form(QWidget):
         if region.mask is None and self.count > area_px:
             return f"{self.count:,} superpixels are more than the {area_px:,.0f} pixels."
         n_planes = len(source.planes().indices) if self.image.all_planes else 1
-        cost = cost_of(source, region, self.count)
+        cost = cost_of(source, region, self.count, self._halo)
         text = outlook(self.count, n_planes, region.shape(source), cost, px_per_s)
         return f"{text} {self._why_this_level(source)}".rstrip()
 
@@ -148,7 +151,7 @@ class Form(QWidget):
             region = self.region(source)
         except ValueError:  # reported where a run, or its outlook, is asked for
             return None
-        return cost_of(source, region, self.count)
+        return cost_of(source, region, self.count, self._halo)
 
     @property
     def _allowed_bytes(self) -> float:
@@ -191,6 +194,11 @@ class Form(QWidget):
         self.changed.emit()
         if record.plane is not None and len(record.plane) == len(source.planes().leading):
             self._view.move_to_plane(source, record.plane)
+
+    def show_machine(self, machine: Machine) -> None:
+        """Offer the machine's devices, and take its network into account from now on."""
+        self._halo = machine.halo
+        self.network.show_machine(machine)
 
     def not_shown(self, record: RunRecord, origin: Origin) -> str:
         """Say what of a record is not in the fields: another image, the cut, options without a field."""
