@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -286,3 +287,27 @@ def test_a_count_that_a_plane_cannot_give_is_refused() -> None:
         ValueError, match=r"^n_segments must be at least 3, the number of connected parts of the mask, got 2$"
     ):
         run_record(_stack(40, 48, 3), RunRecord(2), mask=mask)
+
+
+@pytest.mark.parametrize("cut", [{"height": 5.0}, {"max_segments": 30}])
+def test_the_lattice_has_no_tree_to_cut(cut: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="cut a tree, which method='lattice' does not build"):
+        run_record(_stack(40, 48, 3), RunRecord(N, method="lattice", **cut))
+    with pytest.raises(ValueError, match="method='lattice' builds no hierarchy"):
+        build_hierarchy(_stack(40, 48, 3), RunRecord(N, method="lattice"))
+
+
+@pytest.mark.parametrize("start_label", [0, 1])
+def test_features_of_smoothed_planes_are_of_their_labels(start_label: int) -> None:
+    stack, mask = _stack(2, 40, 48, 3), np.ones((2, 40, 48), bool)
+    mask[0, :6], mask[1, :, 40:] = False, False
+    plain = RunRecord(12, start_label=start_label)
+    cut = build_hierarchy(stack, replace(plain, smoothing=1.5), mask=mask).cut(12)
+    assert_array_equal(cut.labels, run_record(stack, replace(plain, smoothing=1.5), mask=mask))
+    assert np.unique(cut.labels[mask]).tolist() == cut.features["label"].tolist()
+    assert_array_equal(cut.features["area"], np.bincount(cut.labels[mask] - start_label))
+    # Each smoothed label keeps most of its pixels, so its mean is that of the superpixel it was.
+    unsmoothed = build_hierarchy(stack, plain, mask=mask).cut(12)
+    for label, mean in zip(cut.features["label"], cut.features["intensity_mean-0"], strict=True):
+        most = np.bincount(unsmoothed.labels[cut.labels == label]).argmax()
+        assert mean == unsmoothed.features["intensity_mean-0"][most - start_label]

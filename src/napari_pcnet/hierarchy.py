@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.merging import connectivity, outlines
+from napari_pcnet.merging.connectivity import OUTSIDE
 from napari_pcnet.merging.regions import RegionTable, look_up
 from napari_pcnet.merging.tree import Tree
 from napari_pcnet.options import Options, pixel_sides, whole_number
@@ -34,7 +35,7 @@ _UNREADABLE = (ValueError, TypeError, KeyError, OSError, EOFError, zlib.error, z
 """What numpy may answer to a file that is damaged, or none of ours."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Measures:
     """What was measured of the regions of a plane.
 
@@ -60,6 +61,12 @@ class Measures:
         mean = picture.low + span * (table.colour / (table.area[:, None] * COLOUR_STEPS))
         shares = np.empty(0) if confidence is None else confidence / (table.area * COLOUR_STEPS)
         return cls(table.area, mean, shares)
+
+    @property
+    def count(self) -> int:
+        """How many regions were measured; -1 if the columns are of different lengths."""
+        lengths = {len(self.area), len(self.intensity_mean), len(self.confidence) or len(self.area)}
+        return lengths.pop() if len(lengths) == 1 else -1
 
     def merged(self, parts: NDArray[np.integer]) -> Measures:
         """Measures of the parts that regions belong to, numbered from 0."""
@@ -87,7 +94,7 @@ class Cut(NamedTuple):
     features: Columns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PCNetHierarchy:
     """Superpixels of one plane or many at every count, nested.
 
@@ -119,7 +126,7 @@ class PCNetHierarchy:
     start_label: int = 1
     smoothing: float = 0.0
     spacing: tuple[float, float] | None = None
-    timings: dict[str, float] = field(default_factory=dict, compare=False)
+    timings: dict[str, float] = field(default_factory=dict)
 
     @property
     def n_base(self) -> int:
@@ -161,8 +168,9 @@ class PCNetHierarchy:
         TypeError
             If not exactly one of `n` and `height` is given.
         """
-        labels = self.look_up(self.table(n, height=height, nearest=nearest))
-        self._smooth(labels, self.counts(n, height=height, nearest=nearest))
+        parts = self._parts(self.counts(n, height=height, nearest=nearest))
+        labels = self.look_up(self._table(parts))
+        self._smooth(labels, parts)
         return labels
 
     def features(
@@ -185,7 +193,7 @@ class PCNetHierarchy:
         """
         if self.smoothing:
             return self.cut(n, height=height, nearest=nearest).features
-        return self._features(self.counts(n, height=height, nearest=nearest))
+        return self._features(self._parts(self.counts(n, height=height, nearest=nearest)))
 
     def cut(
         self,
@@ -199,13 +207,14 @@ class PCNetHierarchy:
 
         `out`, of the shape of `base` and C-contiguous, takes the labels.
         """
-        counts = self.counts(n, height=height, nearest=nearest)
-        labels = self.look_up(self.table(n, height=height, nearest=nearest), out)
-        features, renumbered = self._features(counts), self._smooth(labels, counts)
+        parts = self._parts(self.counts(n, height=height, nearest=nearest))
+        labels = self.look_up(self._table(parts), out)
+        features, renumbered = self._features(parts), self._smooth(labels, parts)
         if renumbered is not None:
             features = {name: values[renumbered] for name, values in features.items()}
             features["label"] = np.arange(len(renumbered)) + self.start_label
-            features["area"] = np.bincount(labels.ravel(), minlength=self.start_label)[self.start_label :]
+            inside = labels[labels >= self.start_label] - self.start_label
+            features["area"] = np.bincount(inside, minlength=len(renumbered))
         return Cut(labels, features)
 
     def counts(
@@ -241,12 +250,7 @@ class PCNetHierarchy:
 
         The last entry is what lies outside the mask, so that ``table[base]`` are the labels.
         """
-        start, parts = self.start_label, list[NDArray[np.int64]]()
-        for tree, count in zip(self.trees, self.counts(n, height=height, nearest=nearest), strict=True):
-            parts.append(tree.cut(count) + start)
-            start += count
-        fits = start - 1 <= np.iinfo(np.int32).max
-        return np.append(np.concatenate(parts), self.start_label - 1).astype(np.int32 if fits else np.int64)
+        return self._table(self._parts(self.counts(n, height=height, nearest=nearest)))
 
     def look_up(self, table: Labels, out: NDArray[np.int32] | None = None) -> Labels:
         """Labels by a table as `table` gives it, into an array of the shape of `base` if one is given."""
@@ -312,39 +316,50 @@ class PCNetHierarchy:
 
     def _is_sound(self) -> bool:
         """Whether every plane holds the regions of its tree, each one measured."""
-        if self.base.ndim < 2 or not self.trees:
+        is_array_of_regions = self.base.ndim > 1 and self.base.dtype == np.int32 and self.base.size > 0
+        if not is_array_of_regions or self.base.min() < OUTSIDE or not self.trees:
             return False
         planes = self.base.reshape(-1, *self.base.shape[-2:])
         if len(planes) != len(self.trees):
             return False
         start = 0
         for plane, tree, measures in zip(planes, self.trees, self.measures, strict=True):
-            found = np.unique(plane[plane >= 0])
+            found = np.unique(plane[plane != OUTSIDE])
             if not np.array_equal(found, np.arange(start, start + tree.leaves)):
                 return False
-            if not tree.is_sound() or len(measures.area) != tree.leaves:
+            if not tree.is_sound() or measures.count != tree.leaves:
                 return False
             start += tree.leaves
         return True
 
-    def _features(self, counts: tuple[int, ...]) -> Columns:
+    def _parts(self, counts: tuple[int, ...]) -> list[NDArray[np.int64]]:
+        """The part of each region of each plane in a cut, from 0 in each plane."""
+        return [tree.cut(count) for tree, count in zip(self.trees, counts, strict=True)]
+
+    def _table(self, parts: list[NDArray[np.int64]]) -> Labels:
+        start, labels = self.start_label, list[NDArray[np.int64]]()
+        for each in parts:
+            labels.append(each + start)
+            start += int(each.max()) + 1
+        fits = start - 1 <= np.iinfo(np.int32).max
+        return np.append(np.concatenate(labels), self.start_label - 1).astype(np.int32 if fits else np.int64)
+
+    def _features(self, parts: list[NDArray[np.int64]]) -> Columns:
         merged = [
-            measures.merged(tree.cut(count)).as_columns()
-            for tree, measures, count in zip(self.trees, self.measures, counts, strict=True)
+            measures.merged(each).as_columns() for measures, each in zip(self.measures, parts, strict=True)
         ]
         columns = {name: np.concatenate([each[name] for each in merged]) for name in merged[0]}
-        return {"label": np.arange(sum(counts)) + self.start_label, **columns}
+        return {"label": np.arange(len(columns["area"])) + self.start_label, **columns}
 
-    def _smooth(self, labels: Labels, counts: tuple[int, ...]) -> NDArray[np.int64] | None:
+    def _smooth(self, labels: Labels, parts: list[NDArray[np.int64]]) -> NDArray[np.int64] | None:
         """Smooth the outlines of labels in place, plane by plane; where each label was before, from 0."""
         if not self.smoothing:
             return None
         first, moved = self.start_label, list[NDArray[np.int64]]()
-        for plane, count in zip(labels.reshape(-1, *labels.shape[-2:]), counts, strict=True):
-            moved.append(
-                smooth_plane(plane, self.smoothing, self.spacing, first) + (first - self.start_label)
-            )
-            first += count
+        for plane, each in zip(labels.reshape(-1, *labels.shape[-2:]), parts, strict=True):
+            before = smooth_plane(plane, self.smoothing, self.spacing, first)
+            moved.append(before + (first - self.start_label))
+            first += int(each.max()) + 1
         return np.concatenate(moved)
 
 

@@ -1,9 +1,9 @@
 """The options of a run, each declared once: its default, its check, its help and its range.
 
 `Options` are the arguments of `napari_pcnet.pcnet_superpixels`, but for the image, its mask and the
-callbacks. From the declarations follow the checks at the door, the flags of the command line, the fields of a
-`record.RunRecord` and of the texts that repeat it, the rows of the widget's form and its preferences, and the
-table of arguments in ``docs/api.md``. The functions' own signatures are held against them by a test.
+callbacks. From the declarations follow the checks of arguments, the flags of the command line, the fields of
+a `record.RunRecord` and of the texts that repeat it, the rows of the widget's form and its preferences, and
+the table of arguments in ``docs/api.md``. The functions' own signatures are held against them by a test.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, cast, get_args
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class FormRow(NamedTuple):
 
 
 def option(
-    default: Any,  # a field's type is its annotation
+    initial: Any,  # a field's type is its annotation
     help: str,  # noqa: A002  # what argparse and the form call it
     check: Callable[[Any, str], Any] | None = None,
     form: FormRow | None = None,
@@ -45,18 +45,19 @@ def option(
 
     Parameters
     ----------
-    default : object
+    initial : object
+        The default.
     help : str
         One line for ``--help``, the form's tooltip and the reference.
     check : callable, optional
-        ``check(value, name)`` returns the value as the code behind the door trusts it, or raises a
-        ValueError that says what came and what would do.
+        ``check(value, name)`` returns the checked value, or raises a ValueError that says what came and what
+        would do.
     form : FormRow, optional
         Shows the option in the widget; it is then a preference, too.
     **more
-        Further metadata, such as ``metavar`` of the flag.
+        Further metadata: ``metavar`` of the flag, ``default`` if the flag has another one, in words.
     """
-    return field(default=default, metadata={"help": help, "check": check or _as_given, "form": form} | more)
+    return field(default=initial, metadata={"help": help, "check": check or _as_given, "form": form} | more)
 
 
 def whole_number(value: Any, name: str) -> int:
@@ -122,7 +123,7 @@ def _number(low: float, high: float) -> Callable[[Any, str], float]:
 def _method(value: Any, name: str) -> Method:
     if not isinstance(value, str) or value not in get_args(Method):
         raise ValueError(f"{name} must be 'hierarchy' or 'lattice', got {value!r}")
-    return "lattice" if value == "lattice" else "hierarchy"
+    return cast(Method, value)
 
 
 def _start_label(value: Any, name: str) -> int:
@@ -189,18 +190,17 @@ class Options:
         _number(0, 1e9),
         FormRow("Compactness", high=1e4, decimals=2),
     )
-    """The default is chosen on BSDS500 val, with weights that had not seen it, by ``napari-pcnet benchmark
-    quality benchmarks/compactness.toml``: the highest accuracy at 200 to 800 superpixels, and of equals the
-    more compact."""
+    """The default was chosen on BSDS500 val, with weights that had not seen it, by ``napari-pcnet benchmark
+    quality benchmarks/compactness.toml``; ``docs/models.md`` says what the choice rests on."""
     smoothing: float = option(
         0.0,
-        "smooth the outlines over so many pixels",
+        "width of the smoothing of outlines in pixels, 0 for none",
         pixels,
         FormRow("Smoothing", high=WIDEST_SMOOTHING, decimals=1),
     )
     start_label: int = option(1, "number of the first superpixel, 0 or 1", _start_label)
     channel_axis: int | None = option(
-        -1, "which axis of the image holds its channels, none for grey (default: as the file says)"
+        -1, "axis that holds the channels, none for grey", default="as the file says"
     )
     intensity_range: tuple[float, float] | None = option(
         None,

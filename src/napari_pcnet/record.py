@@ -4,8 +4,7 @@ A `RunRecord` has the arguments of `napari_pcnet.pcnet_superpixels` (all but the
 and ``progress``, which changes nothing), and says which part of an image they were given: level, plane,
 crop, channels; and at which count or height the tree was cut. It becomes a Python call, a command
 line, or a plain dict for a layer's metadata or a JSON file; the command line's flags are made from its
-fields. The defaults are the function's own; a test holds the two together, because this module does
-without torch.
+fields. Its options are those of `options.Options`, with their defaults.
 """
 
 import shlex

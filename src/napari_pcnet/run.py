@@ -42,9 +42,9 @@ def run_record(
     Parameters
     ----------
     image : (..., H, W[, C]) array_like
-        Where the channels are, the record says. Anything with shape, dtype and slicing.
+        The record says which axis holds the channels. Anything with shape, dtype and slicing.
     record : RunRecord
-        What to segment, and how; its ``mask`` and ``level``, which are files' matters, are not looked at.
+        What to segment, and how; its ``mask`` and ``level`` apply to files and are ignored.
     mask : (..., H, W) array_like, optional
         Superpixels are made inside it; of the whole plane or of the record's crop, of every plane or
         of all alike.
@@ -71,6 +71,8 @@ def run_record(
     [5, 10, 15]
     """
     if record.method == "lattice":
+        if record.height is not None or record.max_segments is not None:
+            raise ValueError("height and max_segments cut a tree, which method='lattice' does not build")
         return _lattice(image, record, mask, progress)
     hierarchy = build_hierarchy(image, record, mask=mask, progress=progress)
     return hierarchy.labels(**record.cut)
@@ -127,6 +129,8 @@ def build_hierarchy(
     PCNetHierarchy
         Of as many planes as the record selects.
     """
+    if record.method == "lattice":
+        raise ValueError("method='lattice' builds no hierarchy; run_record gives its labels")
     number, most = _counts(record)
     planes = Planes.select(_array(image), record, mask)
     many = len(planes.indices) > 1
