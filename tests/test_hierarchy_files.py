@@ -52,5 +52,5 @@ def test_damage_is_refused(stack: PCNetHierarchy, tmp_path: Path, name: str, dam
     with np.load(path) as file:
         arrays = {each: file[each] for each in file.files}
     np.savez(path, **arrays | {name: damage(arrays[name])})
-    with pytest.raises(ValueError, match="is not a hierarchy that .* wrote, or is damaged"):
+    with pytest.raises(ValueError, match=r"is not a hierarchy that .* wrote, or is damaged"):
         PCNetHierarchy.load(path)
