@@ -1,11 +1,11 @@
 """Which input pixels an output depends on, computed from the layers.
 
-The network itself is run, on a stand-in for its input: `Intervals` holds, for every position along one
+The network's own code runs on a stand-in for its input: `Intervals` holds, for every position along one
 axis, the first and the last input position that it depends on. PyTorch passes each operation on such an
-object to ``__torch_function__``, where kernel, stride and padding become a rule for intervals. So whatever
-layers a network has, and in whatever order, its halo follows; an operation without a rule is refused.
+object to ``__torch_function__``, where kernel, stride and padding become a rule for intervals. So the halo
+follows from the layers, whatever they are and in whatever order; an operation without a rule is refused.
 
-All layers are square, so one axis speaks for both.
+All layers are square, so one axis stands for both.
 """
 
 from __future__ import annotations
@@ -145,6 +145,7 @@ def _conv(
     _groups: int,
 ) -> Intervals:
     """Output ``o`` takes the inputs ``o stride - padding + t dilation`` for all taps ``t``."""
+    assert weight.shape[-2] == weight.shape[-1], "layers are square"
     reach = dilation[-1] * (weight.shape[-1] - 1)
     number = (len(values) + 2 * padding[-1] - reach - 1) // stride[-1] + 1
     first, last = _nowhere(len(values) + 2 * padding[-1])
@@ -168,6 +169,7 @@ def _conv_transpose(
     dilation: tuple[int, int],
 ) -> Intervals:
     """Input ``i`` gives to the outputs ``i stride - padding + t dilation``."""
+    assert weight.shape[-2] == weight.shape[-1], "layers are square"
     reach = dilation[-1] * (weight.shape[-1] - 1)
     spread = (len(values) - 1) * stride[-1] + 1
     result = Intervals(*_nowhere(spread + reach + output_padding[-1]))

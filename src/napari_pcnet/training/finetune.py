@@ -91,7 +91,7 @@ class FinetuneOptions:
         default=False,
         metadata={"help": "only read every file and say what is wrong; the exit status is 2 if anything is"},
     )
-    skip_bad: bool = field(default=False, metadata={"help": "leave files that cannot be used out"})
+    skip_bad: bool = field(default=False, metadata={"help": "leave out files that cannot be used"})
 
 
 class Checked(NamedTuple):
