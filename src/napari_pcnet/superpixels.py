@@ -56,7 +56,7 @@ def pcnet_superpixels(
     compactness : float, optional
         Weight of shape against colour in merging; larger is rounder. Unused by 'lattice'.
     smoothing : float, optional
-        Smooth the outlines over so many pixels, see `smooth_outlines`: superpixels get more compact and
+        Width of the smoothing of outlines in pixels, see `smooth_outlines`: superpixels get more compact and
         follow fine boundaries less. 0 leaves them as they are, 2 is much.
     start_label : {0, 1}, optional
         Number of the first label.
