@@ -114,11 +114,7 @@ def verdict_on(mutant: Mutant, root: Path) -> str:
 
 
 def _environment(root: Path) -> dict[str, str]:
-<<<<<<< HEAD
-    """Variables with which Python imports the package from a copy; no test opens a window."""
-=======
-    """Variables with which Python imports the package from a copy of the repository, and Qt opens no window."""
->>>>>>> wt-tests
+    """Variables with which Python imports the package from a copy, and Qt opens no window."""
     path = os.pathsep.join(filter(None, [str(root / "src"), os.environ.get("PYTHONPATH")]))
     ours = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     return {"QT_QPA_PLATFORM": "offscreen"} | os.environ | ours
