@@ -193,7 +193,7 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
 def test_training_writes_a_log_and_weights_with_their_record(pairs_folder: Path, tmp_path: Path) -> None:
     config = config_of(pairs_folder)
     steps: list[float] = []
-    path = train(config, tmp_path / "run", report=lambda record, left: steps.append(record["step"]))
+    path = train(config, tmp_path / "run", report=lambda record: steps.append(record["step"]))
     assert steps == [1, 2, 3, 4]
     rows = rows_of(tmp_path / "run")
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
@@ -212,7 +212,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
     config = replace(config, optimizer=replace(config.optimizer, ema=ema))
     whole = checkpoint.load_model(train(config, tmp_path / "whole"))
 
-    def stop(record: dict[str, float], left_s: float) -> None:
+    def stop(record: dict[str, float]) -> None:
         if record["step"] == 3:  # its state was not saved
             raise KeyboardInterrupt
 
@@ -399,7 +399,7 @@ def test_half_precision_resumes_where_it_was(pairs_folder: Path, tmp_path: Path,
     config = config_of(pairs_folder, precision=precision)
     whole = checkpoint.load_model(train(config, tmp_path / "whole"))
 
-    def stop(record: dict[str, float], left_s: float) -> None:
+    def stop(record: dict[str, float]) -> None:
         if record["step"] == 3:
             raise KeyboardInterrupt
 
@@ -476,7 +476,7 @@ def test_the_raw_lattice_names_the_cell_of_every_pixel() -> None:
 def test_a_run_goes_on_in_another_precision(pairs_folder: Path, tmp_path: Path) -> None:
     config = config_of(pairs_folder, steps=4)
 
-    def stop(record: dict[str, float], left_s: float) -> None:
+    def stop(record: dict[str, float]) -> None:
         if record["step"] == 2:
             raise KeyboardInterrupt
 

@@ -71,23 +71,3 @@ def paired_difference(one: Statistic, other: Statistic, draws: NDArray[np.float6
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(one(draws) - other(draws), (tail, 1 - tail))
     return Difference(float(value), float(low), float(high))
-
-
-def mean_of(values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> Statistic:
-    """Return the statistic that is a mean over images.
-
-    Parameters
-    ----------
-    values : (images,) array
-        A figure of each image.
-    weights : (images,) array, optional
-        How much an image counts each time it is drawn, such as its number of annotations; 1 if not
-        given.
-    """
-    shares = np.ones(len(values)) if weights is None else weights
-
-    def mean(counted: NDArray[np.float64]) -> NDArray[np.float64]:
-        means: NDArray[np.float64] = (counted @ (shares * values)) / (counted @ shares)
-        return means
-
-    return mean

@@ -17,7 +17,7 @@ from skimage import data, measure
 from napari_pcnet.evaluation.pictures import draw_photograph
 from napari_pcnet.evaluation.tally import Tally
 from napari_pcnet.hierarchy import PCNetHierarchy
-from napari_pcnet.metrics import compactness
+from napari_pcnet.metrics import achievable_segmentation_accuracy, compactness
 from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
 from napari_pcnet.superpixels import pcnet_hierarchy, pcnet_superpixels
@@ -115,8 +115,8 @@ def _windows(options: ContractOptions) -> Iterator[str]:
         whole = _tree(image, options.model, precision, max(LARGE) + 64)
         for window in options.windows:
             tiled = _tree(image, options.model, precision, window)
-            base = _moved(tiled.base, whole.base)
-            final = _moved(tiled.labels(LARGE_COUNT), whole.labels(LARGE_COUNT))
+            base = 1 - achievable_segmentation_accuracy(whole.base, tiled.base)
+            final = 1 - achievable_segmentation_accuracy(whole.labels(LARGE_COUNT), tiled.labels(LARGE_COUNT))
             yield f"  {precision}, window {window:5d}: base {base:.4%}, final labels {final:.4%}"
 
 
@@ -125,7 +125,7 @@ def _precisions(options: ContractOptions) -> Iterator[str]:
     whole = _tree(image, options.model, "float64", None)
     for precision in ("float32", "bfloat16", "float16"):
         base = _tree(image, options.model, precision, None).base
-        yield f"  {precision}: base {_moved(base, whole.base):.4%}"
+        yield f"  {precision}: base {1 - achievable_segmentation_accuracy(whole.base, base):.4%}"
 
 
 def _invariance(options: ContractOptions) -> Iterator[str]:
@@ -170,18 +170,6 @@ def _photographs() -> Iterator[tuple[str, Image]]:
 
 def _tree(image: Image, model: str, precision: Any, window: int | None) -> PCNetHierarchy:
     return pcnet_hierarchy(image, LARGE_COUNT, model=model, precision=precision, window=window)
-
-
-def _moved(one: Labels, other: Labels) -> float:
-    """Share of pixels whose label lies elsewhere: not in the label that overlaps it most.
-
-    Numbers are compared by overlap, because one pixel more can shift all that follow.
-    """
-    stride = int(one.max()) + 1
-    pairs, counts = np.unique(other.astype(np.int64) * stride + one, return_counts=True)
-    best = np.zeros(int(other.max()) + 1, np.int64)
-    np.maximum.at(best, pairs // stride, counts)
-    return float(1 - best.sum() / one.size)
 
 
 def _problem(labels: Labels, count: int) -> str:

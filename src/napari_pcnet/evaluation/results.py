@@ -81,12 +81,6 @@ class ResultsFile:
         numbers = dict(self._journal[key.as_text()])
         return Row(key, int(numbers.pop("annotations")), numbers)
 
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """All rows, in the order of the file."""
-        keys = [Key._make(cells)._replace(request=int(cells[4])) for cells in self._journal.rows]
-        return tuple(self[key] for key in keys)
-
     def append(self, row: Row) -> None:
         """Write a row to the end of the file, at once."""
         self._journal.append(row.key.as_text(), {"annotations": row.annotations, **row.scores})

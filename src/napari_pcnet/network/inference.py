@@ -85,8 +85,6 @@ class Base:
         Row of each pixel's region in `regions`, -1 outside the mask.
     regions : RegionTable
     grid : Grid
-    core_shape : tuple of int
-        Rows and columns of the windows' cores, in work pixels.
     timings : dict
         Seconds spent in each stage.
     confidence : (n,) int64 array or None
@@ -96,7 +94,6 @@ class Base:
     ids: NDArray[np.int32]
     regions: regions.RegionTable
     grid: Grid
-    core_shape: tuple[int, int]
     timings: dict[str, float] = field(default_factory=dict)
     confidence: NDArray[np.int64] | None = None
 
@@ -380,29 +377,28 @@ def _segment(
         if window_done is not None:
             window_done(tile.core, core_ids)
         if ids is None:
-            return _base(pieces.ids, parts[0], grid, core_shape, predictor)
+            return _base(pieces.ids, parts[0], grid, predictor)
     assert ids is not None
     started = time.perf_counter()
     table, lookups = regions.merge(parts)
     rows = np.append(np.concatenate(lookups), connectivity.OUTSIDE).astype(np.int32)
     regions.look_up(rows, ids, out=ids)
     predictor.timings["table"] += time.perf_counter() - started
-    return _base(ids, table, grid, core_shape, predictor)
+    return _base(ids, table, grid, predictor)
 
 
 def _base(
     ids: NDArray[np.int32],
     table: regions.RegionTable,
     grid: Grid,
-    core_shape: tuple[int, int],
     predictor: Predictor,
 ) -> Base:
     """Separate the confidence, which is summed as one more channel, from the colours of the table."""
     timings = dict(predictor.timings)
     if not predictor.with_confidence:
-        return Base(ids, table, grid, core_shape, timings)
+        return Base(ids, table, grid, timings)
     colour, confidence_sum = table.colour[:, :-1], table.colour[:, -1]
-    return Base(ids, replace(table, colour=colour), grid, core_shape, timings, confidence_sum)
+    return Base(ids, replace(table, colour=colour), grid, timings, confidence_sum)
 
 
 def _summed_channels(

@@ -44,11 +44,6 @@ class Settings:
         """Up to so many pixels a result can be painted on."""
         return int(self.editable_megapixels * 2**20)
 
-    def as_properties(self) -> dict[str, object]:
-        """The value of each property of the configuration."""
-        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "options"}
-        return {**self.options, **own}
-
 
 def read_settings() -> Settings:
     """Return the user's preferences; the defaults where napari does not know the plugin."""
