@@ -68,6 +68,10 @@ class Scores:
     tolerance_px: int = field(metadata={"short": "tolerance_px"})
 
 
+SCORES = {str(each.metadata["short"]): each.name for each in fields(Scores)}
+"""Heading of each score in tables, and its field in `Scores`."""
+
+
 # ---------------------------------------------------------------------------------------- scores
 
 

@@ -1,6 +1,9 @@
-"""Shapes of arrays: in words, and which axes are rows and columns."""
+"""Shapes of arrays: in words, and which axes are rows, columns and channels."""
 
 from collections.abc import Sequence
+
+CHANNEL_NAMES = ("c", "ch", "channel", "channels", "band", "bands", "wavelength")
+"""Names, in lower case, of an axis of channels."""
 
 
 def size_text(shape: Sequence[int]) -> str:

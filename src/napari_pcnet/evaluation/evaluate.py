@@ -18,19 +18,20 @@ from numpy.typing import NDArray
 
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.annotations import TRUTH_ENDINGS, Annotation, annotation_files, annotations_of
-from napari_pcnet.disk.datasets import by_stem
+from napari_pcnet.disk.datasets import IMAGE_ENDINGS, by_stem
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.disk.formats import LABEL_SUFFIXES
 from napari_pcnet.disk.labels import read_labels
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.evaluation.journal import DIGITS
-from napari_pcnet.evaluation.results import SCORES
-from napari_pcnet.metrics import Scores, score_annotations
+from napari_pcnet.metrics import SCORES, TOLERANCE_OF_DIAGONAL, Scores, score_annotations
 from napari_pcnet.progress import Progress
 from napari_pcnet.shapes import size_text
 from napari_pcnet.table import table_lines
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".zarr")
+IMAGES = (*IMAGE_ENDINGS, ".zarr")
+"""Endings of what may be an image."""
+
 TRUTHS = (*TRUTH_ENDINGS, ".zarr")
 """Endings of what may be a truth."""
 
@@ -61,7 +62,9 @@ class EvaluateOptions:
     )
     tolerance_px: int | None = field(
         default=None,
-        metadata={"help": "reach of boundary recall in pixels; default 0.0025 of the diagonal"},
+        metadata={
+            "help": f"reach of boundary recall in pixels; default {TOLERANCE_OF_DIAGONAL} of the diagonal"
+        },
     )
     overwrite: bool = field(default=False, metadata={"help": "replace an existing output"})
 
@@ -183,13 +186,13 @@ def _cases_of_folders(labels: Path, truth: Path, image: Path | None) -> list[_Ca
             looked_for = f"{truth / path.stem} and {truth / path.stem}-* ({', '.join(TRUTHS)})"
             raise FileNotFoundError(f"{path} has no truth: looked for {looked_for}")
         if image is not None and path.stem not in pictures:
-            looked_for = f"{image / path.stem} ({', '.join(IMAGE_ENDINGS)})"
+            looked_for = f"{image / path.stem} ({', '.join(IMAGES)})"
             raise FileNotFoundError(f"{path} has no image: looked for {looked_for}")
     return [_Case(path, tuple(truths[path.stem]), pictures.get(path.stem)) for path in found]
 
 
 def _pictures_in(folder: Path) -> dict[str, Path]:
-    return by_stem(path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_ENDINGS)
+    return by_stem(path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGES)
 
 
 def _is_folder(path: Path) -> bool:

@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from napari_pcnet.evaluation.journal import Journal
-from napari_pcnet.metrics import Scores, combine_annotations
-
-SCORES = {str(each.metadata["short"]): each.name for each in fields(Scores)}
-"""Heading of each score and its field in `Scores`; of several annotations the mean."""
+from napari_pcnet.metrics import SCORES, Scores, combine_annotations
 
 EXTREMES = {
     f"{each.metadata['short']}_{how}": (each.name, how)
@@ -24,7 +21,7 @@ EXTREMES = {
 
 SEAM_RATE = "seam_rate"
 FIGURES = (*SCORES, *EXTREMES, SEAM_RATE)
-"""Headings of all figures of a row. The seam rate is NaN where a method cuts no windows."""
+"""Headings of all figures of a row: of each score the mean over annotations, then the extremes. The seam rate is NaN where a method cuts no windows."""
 
 
 class Key(NamedTuple):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+from napari_pcnet.disk.provenance import GIBIBYTE
 from napari_pcnet.evaluation.costs import Case, Log
 from napari_pcnet.evaluation.folder import held, write_table
 from napari_pcnet.evaluation.fresh import Run, run_afresh
@@ -26,7 +27,6 @@ from napari_pcnet.table import table_lines
 
 PLOT = "scale.png"
 TURN = "fresh process"
-GIBIBYTE = 2**30
 
 
 @dataclass(frozen=True)

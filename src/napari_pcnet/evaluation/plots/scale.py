@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from napari_pcnet.disk.provenance import Provenance
+from napari_pcnet.disk.provenance import GIBIBYTE, Provenance
 from napari_pcnet.evaluation.plots.figure import (
     AXES_IN,
     DPI,
@@ -50,7 +50,7 @@ class _Cost(NamedTuple):
     value: float | None
 
 
-KIBI, GIBIBYTE = 1024, 2**30
+KIBI = 1024
 
 OUT_OF_MEMORY = "out of memory (extrapolated)"
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 6.5, "markeredgewidth": 1.8, "linestyle": "none"}
