@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from napari_pcnet import pcnet_hierarchy, pcnet_superpixels, weights
 from napari_pcnet.disk import pictures
 from napari_pcnet.metrics import achievable_segmentation_accuracy
-
-Labels = NDArray[np.integer[Any]]
+from napari_pcnet.shapes import Labels
 
 FILE = Path(__file__).resolve().parents[1] / "tests" / "golden_labels.npz"
 

@@ -505,7 +505,7 @@ def _share_differing(plane: NDArray[np.integer], lines: Lines) -> float:
     return differing / pairs if pairs else math.nan
 
 
-# ------------------------------------------------------------------------------- at the door
+# ------------------------------------------------------------------------ checks of arguments
 
 
 def _plane(labels: ArrayLike, name: str) -> NDArray[np.integer]:

@@ -15,7 +15,16 @@ from napari_pcnet.record import RunRecord
 
 HELP = "versions, devices, weights, self-test: for a report"
 
-PACKAGES = ("numpy", "torch", "scikit-image", "tifffile", "safetensors", "napari", "PyQt6", "PySide6")
+REPORTED_PACKAGES = (
+    "numpy",
+    "torch",
+    "scikit-image",
+    "tifffile",
+    "safetensors",
+    "napari",
+    "PyQt6",
+    "PySide6",
+)
 
 N_SEGMENTS = 500
 LARGEST_CHANGE = 0.001
@@ -31,7 +40,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 def doctor(_namespace: argparse.Namespace) -> int:
     """Print what a report needs; fail if weights are damaged or the self-test does not pass."""
     print(f"napari-pcnet {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    for name in PACKAGES:
+    for name in REPORTED_PACKAGES:
         print(f"{name}: {_version_of(name)}")
     device = _describe_device()
     damages = [_check_weights(record) for record in weights.records()]

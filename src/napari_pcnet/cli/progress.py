@@ -58,7 +58,7 @@ class ProgressDisplay:
 
         way: dict[str, Any] = {"dynamic_ncols": True}
         if not sys.stderr.isatty():
-            way = {"file": _Log(), "bar_format": _LOG_LINE, "leave": False}
+            way = {"file": _LineStream(), "bar_format": _LOG_LINE, "leave": False}
             way |= {"mininterval": LOG_EVERY_S, "delay": LOG_EVERY_S}
         return tqdm(
             desc=self._about and f"{self._about}: ",
@@ -72,7 +72,7 @@ class ProgressDisplay:
         )
 
 
-class _Log(io.TextIOBase):
+class _LineStream(io.TextIOBase):
     """Writes to stderr a line each time where tqdm would go back to the beginning of one."""
 
     def write(self, text: str) -> int:

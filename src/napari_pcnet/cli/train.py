@@ -102,7 +102,7 @@ class _Displays:
         self._classifier.close()
 
     def of_steps(self, number: int) -> Callable[[dict[str, float]], None]:
-        """Return what a training of so many steps calls after each, with the losses of the step."""
+        """Return what a training of this many steps calls after each, with the losses of the step."""
         self._steps.close()  # a training before this one may have stopped early
 
         def report(losses: dict[str, float]) -> None:

@@ -1,7 +1,7 @@
 """Paired bootstrap over images: how far a difference of two methods is that of these images alone.
 
 Both methods are scored on the same images. Images are drawn with replacement, as many as there are,
-and the difference is worked out anew on each draw; the middle 95 % of these differences are its
+and the difference is worked out again on each draw; the middle 95 % of these differences are its
 interval (the percentile method of Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993,
 chapter 13). Where it does not hold 0, other images of the same kind are unlikely to turn the
 difference round.
@@ -24,7 +24,7 @@ Statistic: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 class Difference(NamedTuple):
-    """What one method has more than another on all images, and the interval of that."""
+    """Difference of two methods on all images, with its interval."""
 
     value: float
     low: float

@@ -20,10 +20,8 @@ from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.metrics import achievable_segmentation_accuracy, compactness
 from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
+from napari_pcnet.shapes import Labels
 from napari_pcnet.superpixels import pcnet_hierarchy, pcnet_superpixels
-
-Image = NDArray[Any]
-Labels = NDArray[np.integer[Any]]
 
 PHOTOGRAPHS = (
     "astronaut",
@@ -63,7 +61,7 @@ def main_contract(options: ContractOptions, progress: Progress) -> str:
         f"Windows, {LARGE[0]} x {LARGE[1]}, n = {LARGE_COUNT}: pixels that differ from one window": _windows,
         "Precision, the same picture: pixels that differ from float64": _precisions,
         "Type, gain and offset: pixels that differ from uint8": _invariance,
-        "Compactness at the default, beside skimage.segmentation.slic (compactness 10, 20)": _compactness,
+        "Compactness at the default, compared with skimage.segmentation.slic (compactness 10, 20)": _compactness,
     }
     tally = Tally(progress, len(sections))
     lines = []
@@ -150,7 +148,7 @@ def _invariance(options: ContractOptions) -> Iterator[str]:
 def _compactness(options: ContractOptions) -> Iterator[str]:
     from skimage.segmentation import slic
 
-    methods: dict[str, Callable[[Image, int], Labels]] = {
+    methods: dict[str, Callable[[NDArray[Any], int], Labels]] = {
         "ours": lambda image, n: pcnet_superpixels(image, n, model=options.model),
         "slic 10": lambda image, n: slic(image, n, compactness=10, start_label=1),
         "slic 20": lambda image, n: slic(image, n, compactness=20, start_label=1),
@@ -163,12 +161,12 @@ def _compactness(options: ContractOptions) -> Iterator[str]:
         yield f"  n = {count:5d}: " + ", ".join(f"{name} {value:.3f}" for name, value in means.items())
 
 
-def _photographs() -> Iterator[tuple[str, Image]]:
+def _photographs() -> Iterator[tuple[str, NDArray[Any]]]:
     for name in PHOTOGRAPHS:
         yield name, getattr(data, name)()
 
 
-def _tree(image: Image, model: str, precision: Any, window: int | None) -> PCNetHierarchy:
+def _tree(image: NDArray[Any], model: str, precision: Any, window: int | None) -> PCNetHierarchy:
     return pcnet_hierarchy(image, LARGE_COUNT, model=model, precision=precision, window=window)
 
 

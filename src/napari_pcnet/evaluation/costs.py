@@ -20,7 +20,7 @@ class Case(NamedTuple):
     request: int
 
 
-class Log:
+class CostFile:
     """What one run of a method took, by method, case and turn.
 
     Ratios are of runs beside each other in one environment. A run is therefore found again only

@@ -1,4 +1,4 @@
-"""What labels in files are worth: each held against the annotations of its name.
+"""Scores of label files against the annotations of the same name.
 
 Stands behind ``napari-pcnet evaluate LABELS TRUTH``. Everything is in the image frame; the scores
 are those of `napari_pcnet.metrics`, and means are over (labels, annotation) rows.
@@ -120,7 +120,7 @@ def main_evaluate(options: EvaluateOptions, progress: Progress) -> str:
 
 
 @dataclass(frozen=True)
-class _Case:
+class _LabelsFile:
     """A labels file with the files of its truth, and its picture if there is one."""
 
     labels: Path
@@ -158,7 +158,7 @@ def _check_shapes(
         )
 
 
-def _cases(options: EvaluateOptions) -> list[_Case]:
+def _cases(options: EvaluateOptions) -> list[_LabelsFile]:
     given = {"labels": options.labels, "truth": options.truth}
     if options.image is not None:
         given["image"] = options.image
@@ -171,11 +171,11 @@ def _cases(options: EvaluateOptions) -> list[_Case]:
                 f"{_what(path)}; give files alone or folders alone"
             )
     if not _is_folder(options.labels):
-        return [_Case(options.labels, (options.truth,), options.image)]
+        return [_LabelsFile(options.labels, (options.truth,), options.image)]
     return _cases_of_folders(options.labels, options.truth, options.image)
 
 
-def _cases_of_folders(labels: Path, truth: Path, image: Path | None) -> list[_Case]:
+def _cases_of_folders(labels: Path, truth: Path, image: Path | None) -> list[_LabelsFile]:
     found = sorted(path for path in labels.iterdir() if path.suffix.lower() in LABEL_SUFFIXES)
     if not found:
         raise FileNotFoundError(f"{labels} holds no labels ({', '.join(LABEL_SUFFIXES)})")
@@ -188,7 +188,7 @@ def _cases_of_folders(labels: Path, truth: Path, image: Path | None) -> list[_Ca
         if image is not None and path.stem not in pictures:
             looked_for = f"{image / path.stem} ({', '.join(IMAGES)})"
             raise FileNotFoundError(f"{path} has no image: looked for {looked_for}")
-    return [_Case(path, tuple(truths[path.stem]), pictures.get(path.stem)) for path in found]
+    return [_LabelsFile(path, tuple(truths[path.stem]), pictures.get(path.stem)) for path in found]
 
 
 def _pictures_in(folder: Path) -> dict[str, Path]:
@@ -206,7 +206,7 @@ def _what(path: Path) -> str:
 # ------------------------------------------------------------------------------------- the output
 
 
-def _check_output(path: Path, overwrite: bool, cases: Sequence[_Case]) -> None:
+def _check_output(path: Path, overwrite: bool, cases: Sequence[_LabelsFile]) -> None:
     """Refuse, before any work, an output that could not be written or would replace a truth."""
     if path.suffix.lower() != ".csv":
         raise ValueError(f"output {path} must end in .csv")

@@ -1,4 +1,4 @@
-"""Quality of superpixels on annotated images, method beside method at equal measured K.
+"""Quality of superpixels on annotated images, methods compared at equal measured K.
 
 Every method segments every image at a list of requests, steered until the measured K brackets the
 K wanted; every labelling is scored against every annotation. Means are over all (image, annotation)

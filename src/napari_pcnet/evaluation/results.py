@@ -21,7 +21,10 @@ EXTREMES = {
 
 SEAM_RATE = "seam_rate"
 FIGURES = (*SCORES, *EXTREMES, SEAM_RATE)
-"""Headings of all figures of a row: of each score the mean over annotations, then the extremes. The seam rate is NaN where a method cuts no windows."""
+"""Headings of all figures of a row: the mean of each score over annotations, then the extremes.
+
+The seam rate is NaN where a method cuts no windows.
+"""
 
 
 class Key(NamedTuple):

@@ -204,7 +204,7 @@ def index_of(box: QComboBox, data: object) -> int:
 
 
 def single_shot(slot: Callable[[], None], wait_ms: int, parent: QObject) -> QTimer:
-    """Return a timer that calls a slot once, so many milliseconds after its last start."""
+    """Return a timer that calls a slot once, this many milliseconds after its last start."""
     timer = QTimer(parent)
     timer.setSingleShot(True)
     timer.setInterval(wait_ms)

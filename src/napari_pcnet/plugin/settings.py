@@ -41,7 +41,7 @@ class Settings:
 
     @property
     def editable_px(self) -> int:
-        """Up to so many pixels a result can be painted on."""
+        """Largest result that can be painted on, in pixels."""
         return int(self.editable_megapixels * 2**20)
 
 

@@ -26,7 +26,7 @@ COLUMNS = (
 """Of ``log.csv``; NaN where a step has none. Step 0 holds the validation of the weights it started from."""
 
 
-class Log:
+class TrainingLog:
     """Writes the records of a run.
 
     Parameters

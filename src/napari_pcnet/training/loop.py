@@ -19,7 +19,7 @@ from napari_pcnet.network import checkpoint
 from napari_pcnet.network.inference import choose_device
 from napari_pcnet.progress import Progress
 from napari_pcnet.training.config import TrainingConfig
-from napari_pcnet.training.log import Log
+from napari_pcnet.training.log import TrainingLog
 from napari_pcnet.training.merge_classifier import fit_merge_classifier
 from napari_pcnet.training.processes import average, joined_processes, own_device, wait_for_all
 from napari_pcnet.training.samples import Batch, Sampler
@@ -133,7 +133,7 @@ def _go_on(
     report: Report | None,
 ) -> None:
     """Take the remaining steps; log, report and save if there is a folder."""
-    log = Log(folder, state.step)
+    log = TrainingLog(folder, state.step)
     started, saved = time.monotonic() - state.elapsed_s, time.monotonic()
     steps = config.run.steps
     if validation and state.step == 0 and config.run.start_from:

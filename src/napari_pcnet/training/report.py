@@ -41,7 +41,7 @@ Score = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BeforeAndAfter:
     """Scores of pictures with the model before training and the one after."""
 
     pairs: Sequence[Pair]
@@ -62,14 +62,14 @@ def mean(scores: Sequence[Score]) -> Score:
     return {short: float(np.mean([each[short] for each in scores])) for short in COLUMNS}
 
 
-def write(folder: Path, comparison: Comparison, logs: Sequence[Path]) -> str:
+def write(folder: Path, comparison: BeforeAndAfter, logs: Sequence[Path]) -> str:
     """Write the report, return its table.
 
     Parameters
     ----------
     folder : Path
         Of the run.
-    comparison : Comparison
+    comparison : BeforeAndAfter
         On pictures that were held out.
     logs : sequence of Path
         ``log.csv`` of the two trainings.
@@ -133,7 +133,7 @@ def _score(pair: Pair, model: Path) -> Score:
     return {short: float(np.mean([getattr(each, SCORES[short]) for each in scores])) for short in COLUMNS}
 
 
-def _table(comparison: Comparison) -> str:
+def _table(comparison: BeforeAndAfter) -> str:
     names = [pair.name for pair in comparison.pairs]
     rows = [
         _cells(name, before, after)
@@ -188,7 +188,7 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return smoothed
 
 
-def _draw_pictures(comparison: Comparison, target: Path) -> None:
+def _draw_pictures(comparison: BeforeAndAfter, target: Path) -> None:
     from matplotlib.figure import Figure
 
     shown = list(zip(comparison.pairs, comparison.before, comparison.after, strict=True))[:SHOWN]
