@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from napari_pcnet.boundaries import boundary_pixels
+from napari_pcnet.disk.annotations import Annotation
 from napari_pcnet.disk.datasets import Pair, read_pairs
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
@@ -176,7 +177,7 @@ def test_a_dim_picture_is_stretched_as_the_network_will_see_it(pairs_folder: Pat
 def test_a_patch_of_a_picture_without_boundary_is_allowed(tmp_path: Path) -> None:
     Image.fromarray(np.full((20, 30, 3), 9, np.uint8)).save(tmp_path / "i.png")
     Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "l.png")
-    pair = Pair("i", tmp_path / "i.png", (tmp_path / "l.png",))
+    pair = Pair("i", tmp_path / "i.png", (Annotation(tmp_path / "l.png"),))
     batch = Sampler([pair], SampleConfig(crop_px=128, batch=1), 0).batch(0)
     assert int(batch.patch.labels.max()) == 0
 

@@ -69,7 +69,7 @@ class Planes:
         lengths = tuple(shape[axis] for axis in leading)
         crop = _crop(record.crop, (shape[rows], shape[columns]))
         if record.channels is not None and channel_axis is None:
-            raise ValueError("channels needs an image with an axis of channels: set channel_axis")
+            raise ValueError("channels can be chosen of an image that has some: name its channel_axis")
         channels = None if channel_axis is None else _channels(record.channels, shape[channel_axis])
         indices = _indices(record.plane, lengths)
         return cls(pixels, channel_axis, leading, indices, crop, channels, mask, record.plane is not None)
@@ -167,7 +167,7 @@ def _indices(plane: tuple[int, ...] | None, lengths: tuple[int, ...]) -> tuple[t
         0 <= at < length for at, length in zip(plane, lengths, strict=True)
     )
     if not fits and not lengths:
-        raise ValueError(f"plane applies to a stack, but this image is a single plane; got {plane}")
+        raise ValueError(f"plane can be named of a stack, and this image is one plane; got {plane}")
     if not fits:
         raise ValueError(f"plane must name one of {lengths} planes, counted from 0, got {plane}")
     return (plane,)

@@ -186,8 +186,8 @@ def place_for(name: str) -> Path:
     """
     if not _NAME.fullmatch(name) or _is_path(name):
         raise ValueError(
-            f"a name of weights may contain only letters, digits, '-', '_' and '.', begins with a letter or digit and "
-            f"does not end in {' or '.join(SUFFIXES)}, got {name!r}; choose another by --name"
+            "a name of weights may contain only letters, digits, '-', '_' and '.', begins with a letter or "
+            f"digit and does not end in {' or '.join(SUFFIXES)}, got {name!r}; choose another by --name"
         )
     if name in _published():
         raise ValueError(f"the name {name} is that of published weights; choose another by --name")

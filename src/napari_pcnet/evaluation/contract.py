@@ -61,7 +61,7 @@ def main_contract(options: ContractOptions, progress: Progress) -> str:
         f"Windows, {LARGE[0]} x {LARGE[1]}, n = {LARGE_COUNT}: pixels that differ from one window": _windows,
         "Precision, the same picture: pixels that differ from float64": _precisions,
         "Type, gain and offset: pixels that differ from uint8": _invariance,
-        "Compactness at the default, compared with skimage.segmentation.slic (compactness 10, 20)": _compactness,
+        "Compactness at the default and of skimage.segmentation.slic (compactness 10, 20)": _compactness,
     }
     tally = Tally(progress, len(sections))
     lines = []

@@ -122,8 +122,8 @@ def owners(
 
     The largest piece of a cell stays (of equal ones the first in raster order). Every other piece
     is small; it goes to the neighbour with which it shares the longest border, of equal ones to
-    the one whose first pixel comes first. Small pieces that touch
-    only small pieces wait for the next round.
+    the one whose first pixel comes first. Small pieces that touch only small pieces wait for the next
+    round.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Cutting the trees of a result again: labels are shown at once, features and record when the slider rests."""
+"""Other cuts of the trees of a result: labels are shown at once, features and record when it rests."""
 
 from __future__ import annotations
 

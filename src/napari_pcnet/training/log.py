@@ -56,7 +56,7 @@ class TrainingLog:
         row = dict.fromkeys(COLUMNS, math.nan) | record
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, sorted(COLUMNS))
+            writer = csv.DictWriter(file, COLUMNS)
             if new:
                 writer.writeheader()
             writer.writerow(row)

@@ -75,9 +75,8 @@ class SampleConfig:
             raise ValueError(f"crop_px must be a multiple of {STRIDE}, got {self.crop_px!r}")
         if self.batch < 1:
             raise ValueError(f"batch must be at least 1, got {self.batch!r}")
-        if (
-            self.batch * (self.crop_px // STRIDE) ** 2 < 2
-        ):  # normalisation needs two values at the coarsest level
+        # normalisation needs two values at the coarsest level
+        if self.batch * (self.crop_px // STRIDE) ** 2 < 2:
             raise ValueError(f"a batch of 1 needs a crop_px of at least {2 * STRIDE}")
 
 
