@@ -1,4 +1,4 @@
-"""``napari-pcnet doctor``: versions, devices, weights and a self-test, to go with a report of a fault."""
+"""``napari-pcnet doctor``: versions, devices, weights and a self-test, for a bug report."""
 
 import argparse
 import platform
@@ -13,7 +13,7 @@ from napari_pcnet.disk import pictures
 from napari_pcnet.metrics import achievable_segmentation_accuracy
 from napari_pcnet.record import RunRecord
 
-HELP = "versions, devices, weights, self-test: for a report"
+HELP = "versions, devices, weights, self-test: for a bug report"
 
 REPORTED_PACKAGES = (
     "numpy",

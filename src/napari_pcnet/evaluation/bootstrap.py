@@ -1,4 +1,4 @@
-"""Paired bootstrap over images: how far a difference of two methods is that of these images alone.
+"""Paired bootstrap over images: how much a difference of two methods depends on the choice of images.
 
 Both methods are scored on the same images. Images are drawn with replacement, as many as there are,
 and the difference is worked out again on each draw; the middle 95 % of these differences are its

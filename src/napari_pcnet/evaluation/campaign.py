@@ -28,7 +28,7 @@ class MethodFailedError(ValueError):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What every curve shall reach, and what its means are over."""
+    """The K and CD that every curve must reach, and what its means are over."""
 
     counts: Sequence[int]
     densities: Sequence[float]

@@ -1,6 +1,6 @@
 """Scores of label files against the annotations of the same name.
 
-Stands behind ``napari-pcnet evaluate LABELS TRUTH``. Everything is in the image frame; the scores
+The code of ``napari-pcnet evaluate LABELS TRUTH``. Everything is in the image frame; the scores
 are those of `napari_pcnet.metrics`, and means are over (labels, annotation) rows.
 """
 

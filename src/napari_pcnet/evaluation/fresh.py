@@ -61,7 +61,7 @@ def _run_and_watch(method: Segmenter, image_file: Path, count: int) -> Run:
 
 
 def warm_up(method: Segmenter, image: Pixels) -> None:
-    """Run a method on a small part, so that the next run pays for no imports and no weights."""
+    """Run a method on a small part, so that the next run includes no imports and no loading of weights."""
     method(np.ascontiguousarray(image[:WARM_UP_PX, :WARM_UP_PX]), WARM_UP_SEGMENTS)
 
 

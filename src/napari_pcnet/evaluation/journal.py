@@ -148,7 +148,7 @@ def _note_run(path: Path, first_row: int) -> None:
 
 
 def runs_of(folder: Path, now: Provenance) -> list[str]:
-    """Name the run of each row of a folder's results; nothing where all are of one like that of now."""
+    """Name the run of each row of a folder's results; nothing if runs like the present one made all."""
     path = folder / RUNS
     if not path.exists():
         return []

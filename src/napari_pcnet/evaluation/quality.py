@@ -138,7 +138,7 @@ class QualityOptions:
 
     @property
     def wanted(self) -> Wanted:
-        """What every curve shall reach."""
+        """The K and CD that every curve must reach."""
         return Wanted(self.counts, self.densities, self.annotations, self.tolerance_px)
 
 

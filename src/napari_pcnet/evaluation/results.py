@@ -28,7 +28,7 @@ The seam rate is NaN where a method cuts no windows.
 
 
 class Key(NamedTuple):
-    """What decides a row's figures."""
+    """All that determines a row's figures."""
 
     data: str  # the set and its split, such as bsds500/val
     method: str
@@ -52,7 +52,7 @@ class Row:
 
     @classmethod
     def of(cls, key: Key, scores: Sequence[Scores], seam_rate: float = math.nan) -> Row:
-        """Sum up the scores that a labelling has against each annotation."""
+        """Combine the scores that a labelling has against each annotation."""
         combined = {
             "mean": combine_annotations(scores, "mean"),
             "worst": combine_annotations(scores, "worst"),

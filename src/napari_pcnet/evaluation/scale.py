@@ -60,7 +60,7 @@ class ScaleOptions:
             raise ValueError(f"count must be a whole number of at least 0, got {self.count}")
 
     def case(self, side: int) -> Case:
-        """What all methods are given at one side."""
+        """The image and request that every method is given at one side."""
         return Case(f"{side}x{side}", self.seed, self.count or max(1, (side // CELL) ** 2))
 
 

@@ -29,7 +29,7 @@ from napari_pcnet.merging import connectivity, regions
 from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
 from napari_pcnet.network.model import ConvBlock, PCNet, Trunk, channels_last
 from napari_pcnet.network.reach import halo_of, needed
-from napari_pcnet.options import Precision
+from napari_pcnet.options import Options, Precision
 from napari_pcnet.progress import Progress
 
 WindowDone = Callable[[Window, NDArray[np.int32]], None]
@@ -69,7 +69,7 @@ class InferenceOptions:
         Whether to sum the confidence of the association over regions; a little more work.
     """
 
-    device: str = "auto"
+    device: str = Options.device
     precision: Precision = "auto"
     window_px: int | None = None
     confidence: bool = False

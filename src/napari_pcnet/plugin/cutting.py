@@ -1,4 +1,4 @@
-"""Other cuts of the trees of a result: labels are shown at once, features and record when it rests."""
+"""Other cuts of a result's trees: labels are shown at once, features and record when the slider rests."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class FinetuneOptions:
         metadata={"help": "at most, of the first training; it stops when scores no longer improve"},
     )
     seed: int = field(default=0, metadata={"help": "of the random crops and their augmentation"})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1 or mps"})
+    device: str = field(default=Options.device, metadata={"help": "auto, cpu, cuda, cuda:1 or mps"})
     resume: bool = field(default=False, metadata={"help": "go on from the state in that folder"})
     dry_run: bool = field(
         default=False,

@@ -139,7 +139,7 @@ def fit_merge_classifier(
     pairs: Sequence[Pair],
     config: MergeClassifierConfig,
     seed: int,
-    device: str = "auto",
+    device: str = Options.device,
     progress: Progress | None = None,
 ) -> float:
     """Fit the merge classifier of a model, in place.
