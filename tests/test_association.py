@@ -9,13 +9,19 @@ from napari_pcnet.geometry.grid import CELL
 from napari_pcnet.network.association import (
     associate,
     confidence,
-    from_cells,
     mask_outside,
     neighbour_argmax,
     pool,
     to_cells,
     unpool,
 )
+
+
+def from_cells(cells: torch.Tensor) -> torch.Tensor:
+    """Undo `to_cells`: ``(B, rows, columns, 256, C)`` to ``(B, C, H, W)``."""
+    batch, rows, columns, _, channels = cells.shape
+    split = cells.reshape(batch, rows, columns, CELL, CELL, channels)
+    return split.permute(0, 5, 1, 3, 2, 4).reshape(batch, channels, rows * CELL, columns * CELL)
 
 
 def hard(channel: int, rows: int, columns: int) -> torch.Tensor:

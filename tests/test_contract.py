@@ -19,11 +19,6 @@ def test_nesting_is_found_broken_by_one_pixel() -> None:
     assert not contract._is_nested(np.array([[1, 2, 2, 3]]), coarse)
 
 
-def test_moved_pixels_are_counted_whatever_the_numbers() -> None:
-    assert contract._moved(np.array([[5, 5, 9]]), np.array([[1, 1, 2]])) == 0
-    assert contract._moved(np.array([[5, 9, 9]]), np.array([[1, 1, 1]])) == pytest.approx(1 / 3)
-
-
 def test_the_ratio_of_sizes_is_that_of_the_extremes() -> None:
     assert contract._size_ratio(np.array([[1, 2, 2, 2, 3, 3]])) == 3
 

@@ -72,7 +72,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def silent(steps: int) -> loop.Report:
-    return lambda record, left_s: None
+    return lambda record: None
 
 
 def options_of(folder: Path, start: Path, **options: object) -> FinetuneOptions:

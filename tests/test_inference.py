@@ -98,7 +98,6 @@ def test_windows_are_halved_when_the_device_is_out_of_memory(
     monkeypatch.setattr(Predictor, "_trunk", once)
     with pytest.warns(SmallerWindowsWarning, match="beginning again in windows of 160 x 320 work pixels"):
         base = segment_base(picture, grid, model, options)
-    assert base.core_shape == (160, 320)
     np.testing.assert_array_equal(base.ids, expected.ids)
 
 

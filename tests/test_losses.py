@@ -17,7 +17,7 @@ from napari_pcnet.training.losses import (
     reconstruction_loss,
     superpixel_loss,
 )
-from napari_pcnet.training.samples import Batch, View
+from napari_pcnet.training.samples import Batch, Crops
 
 CENTRE = 4
 SMALL = PCNetConfig(widths=(4, 4, 4, 4, 4))
@@ -140,7 +140,7 @@ def batch() -> Batch:
     torch.manual_seed(0)
     labels = torch.zeros(2, 64, 64, dtype=torch.int64)
     labels[:, :, 30:] = 1
-    view = View(torch.rand(2, 3, 64, 64), labels)
+    view = Crops(torch.rand(2, 3, 64, 64), labels)
     return Batch(view, view)
 
 

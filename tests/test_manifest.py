@@ -1,5 +1,6 @@
 """The manifest: every contribution is there, is ours, and can be called."""
 
+from dataclasses import asdict
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def test_the_preferences_are_the_settings_with_their_defaults(manifest: PluginMa
     from napari_pcnet.plugin.settings import Settings, read_settings
 
     properties = manifest.contributions.configurations["superpixels"].properties
-    assert {name: each.default for name, each in properties.items()} == Settings().as_properties()
+    own = asdict(Settings())
+    expected = {**own.pop("options"), **own}
+    assert {name: each.default for name, each in properties.items()} == expected
     assert all(each.title and each.description for each in properties.values())
     assert read_settings() == Settings()
 

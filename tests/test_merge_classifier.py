@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from scipy import sparse
 
+from napari_pcnet.disk.annotations import Annotation
 from napari_pcnet.disk.datasets import Pair, read_pairs
 from napari_pcnet.merging.tree import Features, build
 from napari_pcnet.network import checkpoint
@@ -154,7 +155,7 @@ def test_counts_that_ask_for_one_lattice_are_labelled_once(pairs: list[Pair]) ->
     ],
 )
 def test_images_are_taken_by_share_and_once(shares: list[float], number: int, taken: list[int]) -> None:
-    pairs = [Pair(str(k), Path(f"{k}.png"), (Path(f"{k}-1.png"),)) for k in range(len(shares))]
+    pairs = [Pair(str(k), Path(f"{k}.png"), (Annotation(Path(f"{k}-1.png")),)) for k in range(len(shares))]
     assert [int(pair.name) for pair in spread_by_share(Split(pairs, [], shares), number)] == taken
 
 

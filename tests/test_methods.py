@@ -123,12 +123,12 @@ def test_one_name_for_two_methods_is_refused():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"smoothing": 2.0, "way": "lattice"}, "smoothing goes with way = 'hierarchy' alone"),
+        ({"smoothing": 2.0, "method": "lattice"}, "smoothing goes with method = 'hierarchy' alone"),
         ({"divide": 0}, "divide must be at least 1 and windows at least 0, got 0 and 0"),
         ({"windows": -1}, "divide must be at least 1 and windows at least 0, got 1 and -1"),
-        ({"windows": 2}, "divide and windows go with way = 'lattice' alone"),
-        ({"divide": 2}, "divide and windows go with way = 'lattice' alone"),
-        ({"way": "lattice", "windows": 2, "divide": 2}, "divide and windows do not go together"),
+        ({"windows": 2}, "divide and windows go with method = 'lattice' alone"),
+        ({"divide": 2}, "divide and windows go with method = 'lattice' alone"),
+        ({"method": "lattice", "windows": 2, "divide": 2}, "divide and windows do not go together"),
     ],
 )
 def test_ways_that_do_not_go_together_are_refused(wrong, message):

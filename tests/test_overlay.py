@@ -9,7 +9,7 @@ import zarr
 from numpy.testing import assert_array_equal
 
 from napari_pcnet.disk.image import Image
-from napari_pcnet.disk.overlay import BOUNDARY_COLOUR, boundaries, write_overlay
+from napari_pcnet.disk.overlay import BOUNDARY_COLOUR, boundary_lines, write_overlay
 from napari_pcnet.disk.pictures import read_image
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -37,7 +37,7 @@ def test_an_overlay_is_the_picture_with_lines_between_labels(tmp_path: Path) -> 
     write_overlay(tmp_path / "o.png", Image(RGB, -1), LABELS)
     shown = read_image(tmp_path / "o.png").pixels
     lines = np.array([[0, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]], bool)
-    assert_array_equal(boundaries(LABELS), lines)
+    assert_array_equal(boundary_lines(LABELS), lines)
     assert_array_equal(shown[~lines], RGB[~lines])
     assert_array_equal(shown[lines], np.tile(BOUNDARY_COLOUR, (5, 1)))
 

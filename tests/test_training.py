@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from napari_pcnet.boundaries import boundary_pixels
+from napari_pcnet.disk.annotations import Annotation
 from napari_pcnet.disk.datasets import Pair, read_pairs
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
@@ -176,7 +177,7 @@ def test_a_dim_picture_is_stretched_as_the_network_will_see_it(pairs_folder: Pat
 def test_a_patch_of_a_picture_without_boundary_is_allowed(tmp_path: Path) -> None:
     Image.fromarray(np.full((20, 30, 3), 9, np.uint8)).save(tmp_path / "i.png")
     Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "l.png")
-    pair = Pair("i", tmp_path / "i.png", (tmp_path / "l.png",))
+    pair = Pair("i", tmp_path / "i.png", (Annotation(tmp_path / "l.png"),))
     batch = Sampler([pair], SampleConfig(crop_px=128, batch=1), 0).batch(0)
     assert int(batch.patch.labels.max()) == 0
 
@@ -193,7 +194,7 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
 def test_training_writes_a_log_and_weights_with_their_record(pairs_folder: Path, tmp_path: Path) -> None:
     config = config_of(pairs_folder)
     steps: list[float] = []
-    path = train(config, tmp_path / "run", report=lambda record, left: steps.append(record["step"]))
+    path = train(config, tmp_path / "run", report=lambda record: steps.append(record["step"]))
     assert steps == [1, 2, 3, 4]
     rows = rows_of(tmp_path / "run")
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
@@ -212,7 +213,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
     config = replace(config, optimizer=replace(config.optimizer, ema=ema))
     whole = checkpoint.load_model(train(config, tmp_path / "whole"))
 
-    def stop(record: dict[str, float], left_s: float) -> None:
+    def stop(record: dict[str, float]) -> None:
         if record["step"] == 3:  # its state was not saved
             raise KeyboardInterrupt
 
@@ -399,7 +400,7 @@ def test_half_precision_resumes_where_it_was(pairs_folder: Path, tmp_path: Path,
     config = config_of(pairs_folder, precision=precision)
     whole = checkpoint.load_model(train(config, tmp_path / "whole"))
 
-    def stop(record: dict[str, float], left_s: float) -> None:
+    def stop(record: dict[str, float]) -> None:
         if record["step"] == 3:
             raise KeyboardInterrupt
 
@@ -476,7 +477,7 @@ def test_the_raw_lattice_names_the_cell_of_every_pixel() -> None:
 def test_a_run_goes_on_in_another_precision(pairs_folder: Path, tmp_path: Path) -> None:
     config = config_of(pairs_folder, steps=4)
 
-    def stop(record: dict[str, float], left_s: float) -> None:
+    def stop(record: dict[str, float]) -> None:
         if record["step"] == 2:
             raise KeyboardInterrupt
 

@@ -1811,7 +1811,7 @@ def test_a_copy_of_painted_superpixels_says_what_is_not_in_it(
     layer = _run(widget, qtbot)
     layer.data[:10] = 0
     widget.copy_python()
-    message = "Copied 'a superpixels' as Python; what was painted since is not in it"
+    message = "Copied 'a superpixels' as Python; later painting is not included"
     assert widget.run_panel.message.text() == message
 
 

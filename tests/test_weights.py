@@ -205,8 +205,8 @@ def test_an_imported_file_never_hides_a_published_one(folder: Path, mine: Path) 
 )
 def test_what_is_no_name_is_refused(remote: Path, name: str) -> None:
     message = (
-        "a name of weights is of letters, digits, - _ and . only, begins with a letter or digit and "
-        f"does not end in .safetensors or .tar, got {name!r}; choose another by --name"
+        "a name of weights may contain only letters, digits, '-', '_' and '.', begins with a letter or "
+        f"digit and does not end in .safetensors or .tar, got {name!r}; choose another by --name"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         weights.place_for(name)

@@ -42,7 +42,7 @@ class Pulse:
         self._last = now
 
     def worst(self) -> float:
-        """Return the largest gap, and begin anew."""
+        """Return the largest gap, and begin again."""
         worst = max(self._gaps, default=0.0)
         self._gaps, self._last = [], time.perf_counter()
         return worst

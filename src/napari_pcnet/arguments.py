@@ -1,6 +1,6 @@
-"""The door: what a caller may pass, and one sentence for what may not.
+"""Checks of arguments.
 
-Each check takes a value as the caller gave it and returns it as the rooms behind trust it to be.
+Each check takes a value from the caller and returns it in the form that the rest of the package expects.
 Messages name the argument, say what came, and what would do.
 """
 
@@ -75,7 +75,7 @@ def room_for(number: int, picture: Picture, name: str) -> None:
 
 
 def refuse_others(function: str, others: dict[str, object], known: Sequence[str]) -> None:
-    """Refuse unknown arguments; those of slic by name, with ours beside them."""
+    """Refuse unknown arguments; those of slic by name, with our name for each."""
     for name in others:
         if name in _SLIC_ONLY:
             raise TypeError(f"{function} has no argument {name!r} of slic: {_SLIC_ONLY[name]}")

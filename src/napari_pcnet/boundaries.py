@@ -1,7 +1,7 @@
 """Where the boundaries between labels run: the one definition for scores, samples and losses.
 
 A *boundary pixel* has another label at one of its 4 neighbours. Both sides of a boundary are
-boundary pixels, and the image frame is none. (D. Stutz, A. Hermans and B. Leibe, "Superpixels: an
+boundary pixels; the edge of the image is not a boundary. (D. Stutz, A. Hermans and B. Leibe, "Superpixels: an
 evaluation of the state-of-the-art", Computer Vision and Image Understanding 166 (2018) 1-27.)
 """
 

@@ -68,6 +68,10 @@ class Scores:
     tolerance_px: int = field(metadata={"short": "tolerance_px"})
 
 
+SCORES = {str(each.metadata["short"]): each.name for each in fields(Scores)}
+"""Heading of each score in tables, and its field in `Scores`."""
+
+
 # ---------------------------------------------------------------------------------------- scores
 
 
@@ -291,7 +295,8 @@ def boundary_precision(labels: ArrayLike, truth: ArrayLike, tolerance_px: int | 
 def achievable_segmentation_accuracy(labels: ArrayLike, truth: ArrayLike) -> float:
     """Return the best accuracy that naming whole superpixels can reach.
 
-    ASA = sum_S max_G |S n G| / N.
+    ASA = sum_S max_G |S n G| / N. Of two labellings of one image, 1 - ASA is the share of pixels that moved,
+    whatever the numbers of the labels.
 
     Parameters
     ----------
@@ -307,6 +312,11 @@ def achievable_segmentation_accuracy(labels: ArrayLike, truth: ArrayLike) -> flo
     ------
     TypeError, ValueError
         As `score`.
+
+    Examples
+    --------
+    >>> 1 - achievable_segmentation_accuracy([[5, 5, 5, 4]], [[1, 1, 2, 2]])
+    0.25
     """
     return _accuracy(_table(labels, truth))
 
@@ -495,7 +505,7 @@ def _share_differing(plane: NDArray[np.integer], lines: Lines) -> float:
     return differing / pairs if pairs else math.nan
 
 
-# ------------------------------------------------------------------------------- at the door
+# ------------------------------------------------------------------------ checks of arguments
 
 
 def _plane(labels: ArrayLike, name: str) -> NDArray[np.integer]:

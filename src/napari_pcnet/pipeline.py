@@ -1,7 +1,7 @@
 """From an image to its superpixels: the network, the base, the tree; or the paper's lattice.
 
 The public functions, a run on many planes and the training of the merge classifier all go through here. An
-image becomes a `Picture` at the door (`arguments`), a `Base` by the network (`network.inference`), and a
+image becomes a `Picture` by the checks (`arguments`), a `Base` by the network (`network.inference`), and a
 `Tree` (`merging.tree`).
 """
 
@@ -79,7 +79,7 @@ def segment(
 def segment_lattice(
     image: Any, options: Options, *, mask: Any = None, progress: Progress | None = None
 ) -> Labels:
-    """Segment a plane the paper's way: about `options.n_segments` cells, crumbs given to their neighbours."""
+    """Segment a plane the paper's way: about `options.n_segments` cells; small pieces go to neighbours."""
     picture = arguments.picture(image, mask, options.channel_axis, options.intensity_range)
     arguments.room_for(options.n_segments, picture, "n_segments")
     cells = max(1, round(options.n_segments / picture.share_inside))

@@ -91,7 +91,7 @@ class Planes:
         return (*self.stack_shape, *self.crop.shape)
 
     def read(self, index: Sequence[int], step: int = 1) -> tuple[NDArray[Any], int | None]:
-        """Read a plane (every so-many-th pixel of it) into memory, and say which axis holds the channels."""
+        """Read a plane (or every n-th pixel of it) into memory, and say which axis holds the channels."""
         key: list[Any] = [0] * len(self.pixels.shape)
         for axis, at in zip(self.leading, index, strict=True):
             key[axis] = at

@@ -1,4 +1,4 @@
-"""How work that takes long says how far it is; who shows it is a surface's matter."""
+"""Progress callbacks: long work calls ``progress(done, total)``; the caller decides how to show it."""
 
 from collections.abc import Callable
 from typing import TypeAlias

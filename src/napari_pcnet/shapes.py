@@ -1,6 +1,16 @@
-"""Shapes of arrays: in words, and which axes are rows and columns."""
+"""Shapes of arrays, in words; which axes are rows, columns and channels; the type of labels."""
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels: TypeAlias = NDArray[np.integer[Any]]
+"""Whole numbers, one a pixel: the superpixel or the object that the pixel belongs to."""
+
+CHANNEL_NAMES = ("c", "ch", "channel", "channels", "band", "bands", "wavelength")
+"""Names, in lower case, of an axis of channels."""
 
 
 def size_text(shape: Sequence[int]) -> str:

@@ -46,7 +46,7 @@ def pcnet_superpixels(
         of alpha 0 count as outside the mask; for four measured channels put them first and pass
         ``channel_axis=0``. What a masked array masks is outside, too.
     n_segments : int, optional
-        How many superpixels. With ``method="hierarchy"`` exactly so many are returned.
+        How many superpixels. With ``method="hierarchy"`` exactly this many are returned.
     model : str or path, optional
         Name of weights, or a file of one's own: ``.safetensors``, or the authors' ``.tar``.
     method : {'hierarchy', 'lattice'}, optional
@@ -170,7 +170,7 @@ precision, window, progress
     window_done : callable, optional
         ``window_done(window, ids)`` as each window of the base is done: where it lies in the
         image (``window.slices``), and its regions, ``(h, w)`` int32, -1 outside the mask. For
-        showing what is there; the finished base numbers them anew.
+        showing what is there; the finished base numbers them again.
 
     Returns
     -------

@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
 class DamagedWeightsWarning(UserWarning):
-    """A file in the cache folder differs from the published one, and is downloaded anew."""
+    """A file in the cache folder differs from the published one, and is downloaded again."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def locate(name_or_path: str | os.PathLike[str], progress: Progress | None = Non
     Warns
     -----
     DamagedWeightsWarning
-        If a downloaded file has been damaged since; it is downloaded anew.
+        If a downloaded file has been damaged since; it is downloaded again.
     """
     if _is_path(name_or_path):
         path = Path(name_or_path)
@@ -186,8 +186,8 @@ def place_for(name: str) -> Path:
     """
     if not _NAME.fullmatch(name) or _is_path(name):
         raise ValueError(
-            f"a name of weights is of letters, digits, - _ and . only, begins with a letter or digit and "
-            f"does not end in {' or '.join(SUFFIXES)}, got {name!r}; choose another by --name"
+            "a name of weights may contain only letters, digits, '-', '_' and '.', begins with a letter or "
+            f"digit and does not end in {' or '.join(SUFFIXES)}, got {name!r}; choose another by --name"
         )
     if name in _published():
         raise ValueError(f"the name {name} is that of published weights; choose another by --name")

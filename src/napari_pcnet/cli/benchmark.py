@@ -1,4 +1,4 @@
-"""``napari-pcnet benchmark quality | speed | scale | contract``: PCNet measured beside other methods."""
+"""``napari-pcnet benchmark quality | speed | scale | contract``: PCNet compared with other methods."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from napari_pcnet.cli.flags import add_flags, options_from
 from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.disk import configuration
 
-HELP = "measure quality and cost beside other methods"
+HELP = "compare quality and cost with other methods"
 
 _MODULE = "napari_pcnet.evaluation.benchmark"
 
@@ -21,7 +21,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(required=True, metavar="quality|speed|scale|contract", dest="what")
     for what, options_class, about in (
         ("quality", module.QualityOptions, "scores against annotations, at equal measured counts"),
-        ("speed", module.SpeedOptions, "time and memory, method beside method, turn by turn"),
+        ("speed", module.SpeedOptions, "time and memory of methods in turn"),
         ("scale", module.ScaleOptions, "time and memory against the side of the image"),
         ("contract", module.ContractOptions, "counts, connectedness and sizes of superpixels"),
     ):

@@ -1,24 +1,30 @@
-"""``napari-pcnet doctor``: versions, devices, weights and a self-test, to go with a report of a fault."""
+"""``napari-pcnet doctor``: versions, devices, weights and a self-test, for a bug report."""
 
 import argparse
 import platform
 from dataclasses import replace
 from importlib import metadata
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from napari_pcnet import __version__, weights
 from napari_pcnet.cli.exits import FAILED
 from napari_pcnet.cli.labelling import label
 from napari_pcnet.cli.weights import damage_here
 from napari_pcnet.disk import pictures
+from napari_pcnet.metrics import achievable_segmentation_accuracy
 from napari_pcnet.record import RunRecord
 
-HELP = "versions, devices, weights, self-test: for a report"
+HELP = "versions, devices, weights, self-test: for a bug report"
 
-PACKAGES = ("numpy", "torch", "scikit-image", "tifffile", "safetensors", "napari", "PyQt6", "PySide6")
+REPORTED_PACKAGES = (
+    "numpy",
+    "torch",
+    "scikit-image",
+    "tifffile",
+    "safetensors",
+    "napari",
+    "PyQt6",
+    "PySide6",
+)
 
 N_SEGMENTS = 500
 LARGEST_CHANGE = 0.001
@@ -34,7 +40,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 def doctor(_namespace: argparse.Namespace) -> int:
     """Print what a report needs; fail if weights are damaged or the self-test does not pass."""
     print(f"napari-pcnet {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    for name in PACKAGES:
+    for name in REPORTED_PACKAGES:
         print(f"{name}: {_version_of(name)}")
     device = _describe_device()
     damages = [_check_weights(record) for record in weights.records()]
@@ -82,16 +88,4 @@ def _self_test() -> float:
     record = RunRecord(N_SEGMENTS, method="lattice")
     reference, _ = label(image, replace(record, device="cpu", precision="float64"))
     labels, _ = label(image, record)
-    return _share_changed(reference, labels)
-
-
-def _share_changed(reference: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]]) -> float:
-    """Return the share of pixels outside the best partner of their superpixel, whatever the numbering.
-
-    >>> _share_changed(np.array([[1, 1, 2, 2]]), np.array([[5, 5, 5, 4]]))
-    0.25
-    """
-    pairs, sizes = np.unique(np.stack([labels.ravel(), reference.ravel()]), axis=1, return_counts=True)
-    best = np.zeros(int(labels.max()) + 1, np.int64)
-    np.maximum.at(best, pairs[0], sizes)
-    return 1 - float(best.sum()) / labels.size
+    return 1 - achievable_segmentation_accuracy(labels, reference)

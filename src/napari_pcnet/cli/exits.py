@@ -1,4 +1,4 @@
-"""How a command ends: exit statuses as shells have them, and refusals in one sentence on stderr."""
+"""Exit statuses of commands, as shells have them, and errors as one sentence on stderr."""
 
 import sys
 

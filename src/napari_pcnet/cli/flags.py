@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin,
 
 from napari_pcnet.cli.exits import refuse
 
-Options = TypeVar("Options")
+OptionsClass = TypeVar("OptionsClass")
 
 _OTHER_WORDS = {"start": "from"}
 """Fields whose flag is a word that Python keeps for itself."""
@@ -64,8 +64,8 @@ def add_flags(
 
 
 def options_from(
-    namespace: argparse.Namespace, options_class: type[Options], config: Options | None = None
-) -> Options:
+    namespace: argparse.Namespace, options_class: type[OptionsClass], config: OptionsClass | None = None
+) -> OptionsClass:
     """Return the options given on the command line, over those of a configuration file."""
     given = {
         each.name: getattr(namespace, each.name)

@@ -56,10 +56,10 @@ class ProgressDisplay:
     def _started_at(self, done: int, total: int) -> Any:
         from tqdm import tqdm
 
-        way: dict[str, Any] = {"dynamic_ncols": True}
+        bar_options: dict[str, Any] = {"dynamic_ncols": True}
         if not sys.stderr.isatty():
-            way = {"file": _Log(), "bar_format": _LOG_LINE, "leave": False}
-            way |= {"mininterval": LOG_EVERY_S, "delay": LOG_EVERY_S}
+            bar_options = {"file": _LineStream(), "bar_format": _LOG_LINE, "leave": False}
+            bar_options |= {"mininterval": LOG_EVERY_S, "delay": LOG_EVERY_S}
         return tqdm(
             desc=self._about and f"{self._about}: ",
             initial=done,
@@ -68,11 +68,11 @@ class ProgressDisplay:
             unit_scale=self._unit == "B",
             miniters=1,  # the clock alone says when to draw
             smoothing=0,  # the mean speed of all the work, which is uneven
-            **way,
+            **bar_options,
         )
 
 
-class _Log(io.TextIOBase):
+class _LineStream(io.TextIOBase):
     """Writes to stderr a line each time where tqdm would go back to the beginning of one."""
 
     def write(self, text: str) -> int:

@@ -101,11 +101,11 @@ class _Displays:
         self._steps.close()
         self._classifier.close()
 
-    def of_steps(self, number: int) -> Callable[[dict[str, float], float], None]:
-        """Return what a training of so many steps calls after each, with the losses of the step."""
+    def of_steps(self, number: int) -> Callable[[dict[str, float]], None]:
+        """Return what a training of this many steps calls after each, with the losses of the step."""
         self._steps.close()  # a training before this one may have stopped early
 
-        def report(losses: dict[str, float], _left_s: float) -> None:
+        def report(losses: dict[str, float]) -> None:
             self._steps(int(losses["step"]), number, f"loss={losses['total']:.4f}")
 
         return report

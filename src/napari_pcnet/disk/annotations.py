@@ -6,19 +6,16 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_pcnet.disk import matlab, nyuv2, pictures
 from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.labels import read_labels
+from napari_pcnet.shapes import Labels
 
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
 TRUTH_ENDINGS = (".mat", ".csv", *LABEL_ENDINGS)
-
-Labels: TypeAlias = NDArray[np.integer]
 
 _CELLS = "groundTruth"
 """The variable in a file of BSDS500: a cell array with an annotation each."""

@@ -55,12 +55,11 @@ from napari_pcnet.disk.annotations import (
     LABEL_ENDINGS,
     TRUTH_ENDINGS,
     Annotation,
-    Labels,
     annotation_files,
     annotations_of,
 )
 from napari_pcnet.disk.image import stretched
-from napari_pcnet.shapes import size_text
+from napari_pcnet.shapes import Labels, size_text
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
@@ -73,15 +72,14 @@ class Pair:
     ----------
     name : str
     image : Path
-    annotations : tuple of Annotation or Path
-        A path alone is a picture of labels.
+    annotations : tuple of Annotation
     index : int or None
         Which image of NYUv2's file, from 0; None if the file is a picture.
     """
 
     name: str
     image: Path
-    annotations: tuple[Annotation | Path, ...]
+    annotations: tuple[Annotation, ...]
     index: int | None = None
 
     def read_image(self) -> NDArray[np.uint8]:
@@ -123,10 +121,8 @@ class Pair:
             return np.asarray(image.pixels)
         return np.moveaxis(image.pixels, image.channel_axis, -1)
 
-    def read_annotation(self, annotation: Annotation | Path) -> Labels:
+    def read_annotation(self, annotation: Annotation) -> Labels:
         """Read one annotation as ``(H, W)`` integers; errors as `read_annotations`."""
-        if isinstance(annotation, Path):
-            annotation = Annotation(annotation)
         labels = annotation.read()
         if labels.shape != self.image_shape:
             raise ValueError(
@@ -200,14 +196,13 @@ def damage_of(pair: Pair) -> list[str]:
         return [str(error)]
     found = []
     for each in pair.annotations:
-        path = each if isinstance(each, Path) else each.path
         try:
             labels = pair.read_annotation(each)
         except (OSError, ValueError) as error:
             found.append(str(error))
             continue
         if (labels == labels.flat[0]).all():
-            found.append(f"{path} has a single class, so there is no boundary to learn from")
+            found.append(f"{each.path} has a single class, so there is no boundary to learn from")
     return found
 
 

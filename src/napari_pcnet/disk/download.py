@@ -78,7 +78,7 @@ def fetch(
     size_bytes : int
         The published size.
     progress : callable, optional
-        ``progress(done, total)`` in bytes; begins anew with each try.
+        ``progress(done, total)`` in bytes; begins again with each try.
 
     Returns
     -------

@@ -109,7 +109,7 @@ def write_labels(
 
 
 def _words_beside_pixels(path: Path, kind: Format) -> dict[str, Any]:
-    """Read what stands beside the pixels, in the formats that have room for it."""
+    """Read the notes that are kept with the pixels, in the formats that have room for it."""
     if kind == "tif":
         return tiff.read_description(path)
     return zarr_store.read_attributes(path) if kind == "zarr" else {}

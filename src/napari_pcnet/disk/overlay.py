@@ -37,14 +37,16 @@ def write_overlay(
     path = Path(path)
     check_output(path, OVERLAY_SUFFIXES, overwrite)
     shown = _in_8_bits(image)
-    shown[boundaries(labels)] = BOUNDARY_COLOUR
+    shown[boundary_lines(labels)] = BOUNDARY_COLOUR
     pillow_files.write(path, shown)
 
 
-def boundaries(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+def boundary_lines(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
     """Pixels whose right or lower neighbour has another label: lines one pixel wide.
 
-    >>> boundaries(np.array([[1, 1, 2], [1, 1, 2]])).astype(int)
+    Scores use `napari_pcnet.boundaries`, where both sides of a boundary count: lines of two pixels.
+
+    >>> boundary_lines(np.array([[1, 1, 2], [1, 1, 2]])).astype(int)
     array([[0, 1, 0],
            [0, 1, 0]])
     """

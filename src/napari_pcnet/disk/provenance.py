@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -96,10 +96,6 @@ class Provenance:
         """Eight digits that differ if the code, the machine or a version differs."""
         facts = json.dumps([self.commit, self.machine, self.versions])
         return hashlib.sha256(facts.encode()).hexdigest()[:8]
-
-    def as_json(self) -> str:
-        """Return an object with the attributes as they are."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
 
 
 def source_commit() -> str:

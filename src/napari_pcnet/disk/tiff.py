@@ -26,7 +26,7 @@ def count_levels(path: Path) -> int:
 
 
 def read(path: Path, *, level: int, colours_of_palette: bool, alpha_apart: bool) -> Image:
-    """Read one level; arguments as those of `pictures.read`."""
+    """Read one level; arguments as those of `pictures.read_image`."""
     import tifffile
 
     with _opened(path) as file:

@@ -11,11 +11,11 @@ from napari_pcnet.disk.files import write_folder_atomically
 from napari_pcnet.disk.formats import NOTES_KEY, is_zarr
 from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.output import naming_failure
+from napari_pcnet.shapes import CHANNEL_NAMES
 
 CHUNK_SIDE_PX = 1024
 """Longest side of a chunk of labels: 4 MB of 32 bits before compression."""
 
-_CHANNEL_NAMES = ("c", "channel")
 _COLOUR_LENGTHS = (3, 4)
 """An unnamed last axis of this length is taken for RGB or RGBA, as napari does."""
 
@@ -118,7 +118,7 @@ def _axis_name(axis: Any) -> str:
 def _channel_axis(array: Any, axes: list[str]) -> int | None:
     """Return the axis that is named as channels, or the last one if it is unnamed and as long as a colour."""
     names = axes or [str(name).lower() for name in getattr(array.metadata, "dimension_names", None) or ()]
-    named = next((at for at, name in enumerate(names) if name in _CHANNEL_NAMES), None)
+    named = next((at for at, name in enumerate(names) if name in CHANNEL_NAMES), None)
     if named is not None or axes or names[-1:] == ["x"]:
         return named
     return -1 if array.ndim >= 3 and array.shape[-1] in _COLOUR_LENGTHS else None

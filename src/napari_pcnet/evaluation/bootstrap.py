@@ -1,7 +1,7 @@
-"""Paired bootstrap over images: how far a difference of two methods is that of these images alone.
+"""Paired bootstrap over images: how much a difference of two methods depends on the choice of images.
 
 Both methods are scored on the same images. Images are drawn with replacement, as many as there are,
-and the difference is worked out anew on each draw; the middle 95 % of these differences are its
+and the difference is worked out again on each draw; the middle 95 % of these differences are its
 interval (the percentile method of Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993,
 chapter 13). Where it does not hold 0, other images of the same kind are unlikely to turn the
 difference round.
@@ -24,7 +24,7 @@ Statistic: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 class Difference(NamedTuple):
-    """What one method has more than another on all images, and the interval of that."""
+    """Difference of two methods on all images, with its interval."""
 
     value: float
     low: float
@@ -71,23 +71,3 @@ def paired_difference(one: Statistic, other: Statistic, draws: NDArray[np.float6
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(one(draws) - other(draws), (tail, 1 - tail))
     return Difference(float(value), float(low), float(high))
-
-
-def mean_of(values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> Statistic:
-    """Return the statistic that is a mean over images.
-
-    Parameters
-    ----------
-    values : (images,) array
-        A figure of each image.
-    weights : (images,) array, optional
-        How much an image counts each time it is drawn, such as its number of annotations; 1 if not
-        given.
-    """
-    shares = np.ones(len(values)) if weights is None else weights
-
-    def mean(counted: NDArray[np.float64]) -> NDArray[np.float64]:
-        means: NDArray[np.float64] = (counted @ (shares * values)) / (counted @ shares)
-        return means
-
-    return mean

@@ -12,10 +12,11 @@ from typing import NamedTuple
 from napari_pcnet.disk.datasets import Pair
 from napari_pcnet.evaluation.curves import mean_points, next_requests
 from napari_pcnet.evaluation.results import Key, ResultsFile, Row
-from napari_pcnet.evaluation.segmenter import Cut, Image, Labels, Segmenter
+from napari_pcnet.evaluation.segmenter import CutAt, Pixels, Segmenter
 from napari_pcnet.evaluation.tally import Tally
 from napari_pcnet.evaluation.workers import results_of
 from napari_pcnet.metrics import score_annotations, seam_rate
+from napari_pcnet.shapes import Labels
 
 MAX_ROUNDS = 6
 """Rounds of requests, after which a K or CD not reached is given up and named in the table."""
@@ -27,7 +28,7 @@ class MethodFailedError(ValueError):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What every curve shall reach, and what its means are over."""
+    """The K and CD that every curve must reach, and what its means are over."""
 
     counts: Sequence[int]
     densities: Sequence[float]
@@ -61,7 +62,7 @@ class Campaign:
     results : ResultsFile
         Where rows are found again and written to.
     tally : Tally
-        Told of every labelling.
+        Counts finished labellings.
     workers : int
         Processes side by side.
     """
@@ -148,7 +149,7 @@ def _measure(task: _Task) -> Iterator[Row]:
         yield Row.of(key, scores, _seam_rate_of(task.method, labels, key.request))
 
 
-def _segment(task: _Task, cut: Cut, image: Image, count: int) -> Labels:
+def _segment(task: _Task, cut: CutAt, image: Pixels, count: int) -> Labels:
     with _named_failure(task, count):
         labels = cut(count)
         if labels.shape != image.shape[:2]:

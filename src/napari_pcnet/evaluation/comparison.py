@@ -1,4 +1,4 @@
-"""Methods beside each other as text: scores at equal K and CD, and differences with their intervals."""
+"""Methods compared, as text: scores at equal K and CD, and differences with their intervals."""
 
 from __future__ import annotations
 

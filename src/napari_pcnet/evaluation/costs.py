@@ -1,4 +1,4 @@
-"""The file of what runs of methods cost: what a benchmark of speed or scale resumes from."""
+"""The file of measured costs, from which a benchmark of speed or scale resumes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from napari_pcnet.evaluation.segmenter import Segmenter
 
 
 class Case(NamedTuple):
-    """What all methods are given in turn."""
+    """An image and a request, given to every method in turn."""
 
     size: str
     seed: int
     request: int
 
 
-class Log:
-    """What one run of a method took, by method, case and turn.
+class CostFile:
+    """The cost of each run of a method, by method, case and turn.
 
     Ratios are of runs beside each other in one environment. A run is therefore found again only
     beside the same methods, by the same code on the same machine.

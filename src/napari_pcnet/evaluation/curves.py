@@ -77,7 +77,7 @@ def _mean_point(request: int, rows: Sequence[Row], annotations: str) -> Point:
 
 
 def _mean_of_known(values: Sequence[float], weights: Sequence[int]) -> float:
-    """Average what is no NaN: the seam rate is one where an image has nothing to cut or to compare with."""
+    """Average the values that are not NaN, as the seam rate is for an image without cuts or lines."""
     figures, shares = np.array(values), np.array(weights)
     known = ~np.isnan(figures)
     return float(np.average(figures[known], weights=shares[known])) if known.any() else math.nan

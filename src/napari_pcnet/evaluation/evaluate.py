@@ -1,6 +1,6 @@
-"""What labels in files are worth: each held against the annotations of its name.
+"""Scores of label files against the annotations of the same name.
 
-Stands behind ``napari-pcnet evaluate LABELS TRUTH``. Everything is in the image frame; the scores
+The code of ``napari-pcnet evaluate LABELS TRUTH``. Everything is in the image frame; the scores
 are those of `napari_pcnet.metrics`, and means are over (labels, annotation) rows.
 """
 
@@ -18,19 +18,20 @@ from numpy.typing import NDArray
 
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.annotations import TRUTH_ENDINGS, Annotation, annotation_files, annotations_of
-from napari_pcnet.disk.datasets import by_stem
+from napari_pcnet.disk.datasets import IMAGE_ENDINGS, by_stem
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.disk.formats import LABEL_SUFFIXES
 from napari_pcnet.disk.labels import read_labels
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.evaluation.journal import DIGITS
-from napari_pcnet.evaluation.results import SCORES
-from napari_pcnet.metrics import Scores, score_annotations
+from napari_pcnet.metrics import SCORES, TOLERANCE_OF_DIAGONAL, Scores, score_annotations
 from napari_pcnet.progress import Progress
 from napari_pcnet.shapes import size_text
 from napari_pcnet.table import table_lines
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".zarr")
+IMAGES = (*IMAGE_ENDINGS, ".zarr")
+"""Endings of what may be an image."""
+
 TRUTHS = (*TRUTH_ENDINGS, ".zarr")
 """Endings of what may be a truth."""
 
@@ -61,7 +62,9 @@ class EvaluateOptions:
     )
     tolerance_px: int | None = field(
         default=None,
-        metadata={"help": "reach of boundary recall in pixels; default 0.0025 of the diagonal"},
+        metadata={
+            "help": f"reach of boundary recall in pixels; default {TOLERANCE_OF_DIAGONAL} of the diagonal"
+        },
     )
     overwrite: bool = field(default=False, metadata={"help": "replace an existing output"})
 
@@ -117,7 +120,7 @@ def main_evaluate(options: EvaluateOptions, progress: Progress) -> str:
 
 
 @dataclass(frozen=True)
-class _Case:
+class _LabelsFile:
     """A labels file with the files of its truth, and its picture if there is one."""
 
     labels: Path
@@ -155,7 +158,7 @@ def _check_shapes(
         )
 
 
-def _cases(options: EvaluateOptions) -> list[_Case]:
+def _cases(options: EvaluateOptions) -> list[_LabelsFile]:
     given = {"labels": options.labels, "truth": options.truth}
     if options.image is not None:
         given["image"] = options.image
@@ -168,11 +171,11 @@ def _cases(options: EvaluateOptions) -> list[_Case]:
                 f"{_what(path)}; give files alone or folders alone"
             )
     if not _is_folder(options.labels):
-        return [_Case(options.labels, (options.truth,), options.image)]
+        return [_LabelsFile(options.labels, (options.truth,), options.image)]
     return _cases_of_folders(options.labels, options.truth, options.image)
 
 
-def _cases_of_folders(labels: Path, truth: Path, image: Path | None) -> list[_Case]:
+def _cases_of_folders(labels: Path, truth: Path, image: Path | None) -> list[_LabelsFile]:
     found = sorted(path for path in labels.iterdir() if path.suffix.lower() in LABEL_SUFFIXES)
     if not found:
         raise FileNotFoundError(f"{labels} holds no labels ({', '.join(LABEL_SUFFIXES)})")
@@ -183,13 +186,13 @@ def _cases_of_folders(labels: Path, truth: Path, image: Path | None) -> list[_Ca
             looked_for = f"{truth / path.stem} and {truth / path.stem}-* ({', '.join(TRUTHS)})"
             raise FileNotFoundError(f"{path} has no truth: looked for {looked_for}")
         if image is not None and path.stem not in pictures:
-            looked_for = f"{image / path.stem} ({', '.join(IMAGE_ENDINGS)})"
+            looked_for = f"{image / path.stem} ({', '.join(IMAGES)})"
             raise FileNotFoundError(f"{path} has no image: looked for {looked_for}")
-    return [_Case(path, tuple(truths[path.stem]), pictures.get(path.stem)) for path in found]
+    return [_LabelsFile(path, tuple(truths[path.stem]), pictures.get(path.stem)) for path in found]
 
 
 def _pictures_in(folder: Path) -> dict[str, Path]:
-    return by_stem(path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_ENDINGS)
+    return by_stem(path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGES)
 
 
 def _is_folder(path: Path) -> bool:
@@ -203,7 +206,7 @@ def _what(path: Path) -> str:
 # ------------------------------------------------------------------------------------- the output
 
 
-def _check_output(path: Path, overwrite: bool, cases: Sequence[_Case]) -> None:
+def _check_output(path: Path, overwrite: bool, cases: Sequence[_LabelsFile]) -> None:
     """Refuse, before any work, an output that could not be written or would replace a truth."""
     if path.suffix.lower() != ".csv":
         raise ValueError(f"output {path} must end in .csv")

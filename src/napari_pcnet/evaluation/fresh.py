@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from napari_pcnet.evaluation.segmenter import Image, Segmenter
+from napari_pcnet.evaluation.segmenter import Pixels, Segmenter
 
 WARM_UP_PX = 256
 WARM_UP_SEGMENTS = 16
@@ -34,7 +34,7 @@ class Run(NamedTuple):
     peak_bytes: int
 
 
-def run_afresh(method: Segmenter, image: Image, count: int) -> Run | None:
+def run_afresh(method: Segmenter, image: Pixels, count: int) -> Run | None:
     """Run a method once in a fresh process; None if memory runs out, or the process is killed."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "image.npy")
@@ -60,8 +60,8 @@ def _run_and_watch(method: Segmenter, image_file: Path, count: int) -> Run:
     return Run(np.unique(labels).size, seconds, peak)
 
 
-def warm_up(method: Segmenter, image: Image) -> None:
-    """Run a method on a small part, so that the next run pays for no imports and no weights."""
+def warm_up(method: Segmenter, image: Pixels) -> None:
+    """Run a method on a small part, so that the next run includes no imports and no loading of weights."""
     method(np.ascontiguousarray(image[:WARM_UP_PX, :WARM_UP_PX]), WARM_UP_SEGMENTS)
 
 

@@ -21,7 +21,7 @@ from typing import TypeAlias
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.disk.provenance import Provenance
 
-Key: TypeAlias = tuple[str, ...]
+RowKey: TypeAlias = tuple[str, ...]
 
 DIGITS = 9
 """Significant digits of a number in the file."""
@@ -57,25 +57,25 @@ class Journal:
         self._path, self._names, self._numbers = path, tuple(names), tuple(numbers)
         self._columns = self._numbers
         """Headings of the numbers in the file, in its order."""
-        self._rows: dict[Key, Mapping[str, float]] = {}
+        self._rows: dict[RowKey, Mapping[str, float]] = {}
         self._run_is_noted = False
         if path.exists():
             self._columns = self._columns_of_file()
             _drop_cut_off_line(path)
             self._rows = self._read()
 
-    def __contains__(self, key: Key) -> bool:
+    def __contains__(self, key: RowKey) -> bool:
         return key in self._rows
 
-    def __getitem__(self, key: Key) -> Mapping[str, float]:
+    def __getitem__(self, key: RowKey) -> Mapping[str, float]:
         return self._rows[key]
 
     @property
-    def rows(self) -> Mapping[Key, Mapping[str, float]]:
+    def rows(self) -> Mapping[RowKey, Mapping[str, float]]:
         """All rows, in the order of the file."""
         return self._rows
 
-    def append(self, key: Key, numbers: Mapping[str, float]) -> None:
+    def append(self, key: RowKey, numbers: Mapping[str, float]) -> None:
         """Write a row to the end of the file, at once."""
         if not self._run_is_noted:
             _note_run(self._path.with_name(RUNS), len(self._rows) + 1)
@@ -118,13 +118,13 @@ class Journal:
             self._path.unlink()  # a header alone
         self._columns = columns
 
-    def _read(self) -> dict[Key, Mapping[str, float]]:
+    def _read(self) -> dict[RowKey, Mapping[str, float]]:
         with self._path.open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file)
             next(lines, None)
             return dict(self._parse(line) for line in lines if line)
 
-    def _parse(self, cells: Sequence[str]) -> tuple[Key, Mapping[str, float]]:
+    def _parse(self, cells: Sequence[str]) -> tuple[RowKey, Mapping[str, float]]:
         try:
             figures = zip(self._columns, cells[len(self._names) :], strict=True)
             numbers = {name: float(cell) for name, cell in figures if cell}
@@ -148,7 +148,7 @@ def _note_run(path: Path, first_row: int) -> None:
 
 
 def runs_of(folder: Path, now: Provenance) -> list[str]:
-    """Name the run of each row of a folder's results; nothing where all are of one like that of now."""
+    """Name the run of each row of a folder's results; nothing if runs like the present one made all."""
     path = folder / RUNS
     if not path.exists():
         return []

@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from napari_pcnet import weights
 from napari_pcnet.disk import files
 from napari_pcnet.evaluation.peers import PEERS
-from napari_pcnet.evaluation.segmenter import Image, Labels, Seams, Segmenter
+from napari_pcnet.evaluation.segmenter import Pixels, Seams, Segmenter
 from napari_pcnet.geometry.grid import CELL, Grid, whole_strides
 from napari_pcnet.options import Method, Options
+from napari_pcnet.shapes import Labels
 
 DEFAULT = f"{Options.model}/{Options.method}"
 """Name of what `pcnet_superpixels` does by default."""
@@ -35,24 +36,24 @@ class OurMethod:
     ----------
     model : str
         Name of shipped weights, or a file.
-    way : {'hierarchy', 'lattice'}
+    method : {'hierarchy', 'lattice'}
         How the count is reached, as `method` of `pcnet_superpixels`.
     name : str
-        As tables and plots call it; `MODEL/WAY` if not given.
+        As tables and plots call it; `MODEL/METHOD` if not given.
     compactness : float, optional
         Of the hierarchy; its own default if not given.
     smoothing : float
         Of the outlines, in pixels.
     divide : int
-        Cut the image into so many parts along each side, segment each on its own and put the labels
+        Cut the image into this many parts along each side, segment each on its own and put the labels
         side by side: divide and conquer.
     windows : int
-        Run the network in so many windows, with their halo, along the longer side; 0 for its own
+        Run the network in this many windows, with their halo, along the longer side; 0 for its own
         choice. The answer is meant not to depend on it.
     """
 
     model: str
-    way: Method = Options.method
+    method: Method = Options.method
     name: str = ""
     compactness: float | None = None
     smoothing: float = 0.0
@@ -64,17 +65,17 @@ class OurMethod:
             raise ValueError(
                 f"divide must be at least 1 and windows at least 0, got {self.divide} and {self.windows}"
             )
-        if (self.windows or self.divide > 1) and self.way == "hierarchy":
-            raise ValueError("divide and windows go with way = 'lattice' alone")
+        if (self.windows or self.divide > 1) and self.method == "hierarchy":
+            raise ValueError("divide and windows go with method = 'lattice' alone")
         if self.windows and self.divide > 1:
             raise ValueError("divide and windows do not go together")
-        if self.smoothing and self.way == "lattice":
-            raise ValueError("smoothing goes with way = 'hierarchy' alone")
+        if self.smoothing and self.method == "lattice":
+            raise ValueError("smoothing goes with method = 'hierarchy' alone")
 
     @property
     def heading(self) -> str:
         """Its name, given or made."""
-        return self.name or f"{self.model}/{self.way}"
+        return self.name or f"{self.model}/{self.method}"
 
 
 # ------------------------------------------------------------------------------------- ours
@@ -88,7 +89,7 @@ def ours(asked: OurMethod) -> Segmenter:
     ValueError, FileNotFoundError
         If the weights are unknown or not there.
     """
-    method = _hierarchy(asked) if asked.way == "hierarchy" else _lattice(asked)
+    method = _hierarchy(asked) if asked.method == "hierarchy" else _lattice(asked)
     return _divided(method, asked.divide) if asked.divide > 1 else method
 
 
@@ -132,14 +133,14 @@ def _divided(method: Segmenter, divide: int) -> Segmenter:
 
 
 # The options differ between hierarchy and lattice; pcnet_superpixels itself checks them.
-def _pcnet(image: Image, n_segments: int, **options: Any) -> Labels:
+def _pcnet(image: Pixels, n_segments: int, **options: Any) -> Labels:
     from napari_pcnet.superpixels import pcnet_superpixels
 
     labels: Labels = pcnet_superpixels(image, n_segments, **options)
     return labels
 
 
-def _windowed(image: Image, n_segments: int, model: str, windows: int) -> Labels:
+def _windowed(image: Pixels, n_segments: int, model: str, windows: int) -> Labels:
     from napari_pcnet.network.inference import SmallerWindowsWarning
 
     grid = Grid.of_count((image.shape[0], image.shape[1]), n_segments)
@@ -177,7 +178,7 @@ def _seams(cut: list[set[int]], lattice: list[set[int]]) -> Seams:
     return Seams((sorted(cut[0]), sorted(cut[1])), (rest[0], rest[1]))
 
 
-def _divide_and_conquer(image: Image, n_segments: int, method: Segmenter, divide: int) -> Labels:
+def _divide_and_conquer(image: Pixels, n_segments: int, method: Segmenter, divide: int) -> Labels:
     if divide > min(image.shape[:2]):
         raise ValueError(f"divide must be at most the image's shorter side, {min(image.shape[:2])}")
     labels = np.empty(image.shape[:2], np.int64)
@@ -223,7 +224,7 @@ def _weights_described(model: str) -> str:
 
 def known() -> tuple[str, ...]:
     """Names of all methods with shipped weights, ours first."""
-    shipped = [f"{record.name}/{way}" for record in weights.records() for way in get_args(Method)]
+    shipped = [f"{record.name}/{method}" for record in weights.records() for method in get_args(Method)]
     return (*shipped, *(peer.name for peer in PEERS))
 
 
@@ -270,9 +271,9 @@ def choose(names: Sequence[str], asked: Sequence[OurMethod] = ()) -> Choice:
 
 
 def _named(name: str) -> Segmenter:
-    model, slash, way = name.rpartition("/")
-    if slash and way in get_args(Method):
-        return ours(OurMethod(model, "lattice" if way == "lattice" else "hierarchy"))
+    model, slash, method = name.rpartition("/")
+    if slash and method in get_args(Method):
+        return ours(OurMethod(model, cast(Method, method)))
     for peer in PEERS:
         if peer.name == name:
             return peer

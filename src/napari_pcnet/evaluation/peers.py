@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.evaluation.segmenter import Cut, Image, Labels, Segmenter
+from napari_pcnet.evaluation.segmenter import CutAt, Pixels, Segmenter
 from napari_pcnet.geometry.grid import Grid
+from napari_pcnet.shapes import Labels
 
 
-def _skimage_slic(image: Image, n_segments: int, compactness: float) -> Labels:
+def _skimage_slic(image: Pixels, n_segments: int, compactness: float) -> Labels:
     from skimage.segmentation import slic
 
     labels: Labels = slic(image, n_segments, compactness=compactness, start_label=1)
@@ -31,7 +32,7 @@ FELZENSZWALB_SCALES = (0.1, 1e4)
 FELZENSZWALB_TRIES = 8
 
 
-def _skimage_felzenszwalb(image: Image, n_segments: int) -> Labels:
+def _skimage_felzenszwalb(image: Pixels, n_segments: int) -> Labels:
     """Graph-based segments, whose scale is steered until their count comes nearest to `n_segments`."""
     from skimage.segmentation import felzenszwalb
 
@@ -52,7 +53,7 @@ def _skimage_felzenszwalb(image: Image, n_segments: int) -> Labels:
 FAST_SLIC_COMPACTNESS = 10
 
 
-def _fast_slic(image: Image, n_segments: int) -> Labels:
+def _fast_slic(image: Pixels, n_segments: int) -> Labels:
     from fast_slic import Slic
 
     slic = Slic(num_components=n_segments, compactness=FAST_SLIC_COMPACTNESS)
@@ -63,7 +64,7 @@ def _fast_slic(image: Image, n_segments: int) -> Labels:
 SNIC_COMPACTNESS = 10.0
 
 
-def _snic(image: Image, n_segments: int) -> Labels:
+def _snic(image: Pixels, n_segments: int) -> Labels:
     """SNIC from seeds on a near-square lattice, as published; the package's own is not square."""
     from pysnic.algorithms.snic import snic
     from skimage.color import rgb2lab
@@ -87,7 +88,7 @@ SEEDS_PRIOR = 2
 SEEDS_BINS = 5
 
 
-def _opencv_slic(image: Image, n_segments: int, algorithm: str) -> Labels:
+def _opencv_slic(image: Pixels, n_segments: int, algorithm: str) -> Labels:
     import cv2
 
     superpixels = cv2.ximgproc.createSuperpixelSLIC(
@@ -101,7 +102,7 @@ def _opencv_slic(image: Image, n_segments: int, algorithm: str) -> Labels:
     return np.asarray(superpixels.getLabels())
 
 
-def _opencv_lsc(image: Image, n_segments: int) -> Labels:
+def _opencv_lsc(image: Pixels, n_segments: int) -> Labels:
     import cv2
 
     region_size_px = _region_size_px(image, n_segments)
@@ -116,7 +117,7 @@ def _opencv_lsc(image: Image, n_segments: int) -> Labels:
         cv2.setNumThreads(threads)
 
 
-def _opencv_seeds(image: Image, n_segments: int) -> Labels:
+def _opencv_seeds(image: Pixels, n_segments: int) -> Labels:
     import cv2
 
     height, width, channels = image.shape
@@ -130,20 +131,20 @@ def _opencv_seeds(image: Image, n_segments: int) -> Labels:
     return np.asarray(superpixels.getLabels())
 
 
-def _lab8(image: Image) -> Image:
+def _lab8(image: Pixels) -> Pixels:
     import cv2
 
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2LAB), np.uint8)
 
 
-def _region_size_px(image: Image, n_segments: int) -> int:
+def _region_size_px(image: Pixels, n_segments: int) -> int:
     return max(round(math.sqrt(image.shape[0] * image.shape[1] / n_segments)), 1)
 
 
 # ------------------------------------------------------------------------------------ nested
 
 
-def _higra_watershed(image: Image) -> Cut:
+def _higra_watershed(image: Pixels) -> CutAt:
     """Hierarchical watershed by area, of the distance in CIELAB between 4-adjacent pixels.
 
     The gradient is that of Perret, Cousty, Guimaraes and Maia, *Evaluation of Hierarchical
@@ -156,7 +157,7 @@ def _higra_watershed(image: Image) -> Cut:
     return _Cuts(*higra.watershed_hierarchy_by_area(graph, gradient, canonize_tree=False))
 
 
-def _higra_ward(image: Image) -> Cut:
+def _higra_ward(image: Pixels) -> CutAt:
     """Binary partition tree of the pixels' CIELAB colours by Ward's linkage."""
     import higra
 
@@ -164,12 +165,12 @@ def _higra_ward(image: Image) -> Cut:
     return _Cuts(*higra.binary_partition_tree_ward_linkage(graph, colours, altitude_correction="max"))
 
 
-def _cut_of(image: Image, n_segments: int, nested: Callable[[Image], Cut]) -> Labels:
+def _cut_of(image: Pixels, n_segments: int, nested: Callable[[Pixels], CutAt]) -> Labels:
     return nested(image)(n_segments)
 
 
 # A graph and a tree of higra, which has no types.
-def _pixel_graph(image: Image) -> tuple[Any, NDArray[np.float64]]:
+def _pixel_graph(image: Pixels) -> tuple[Any, NDArray[np.float64]]:
     """Return the 4-adjacency graph of an image and the CIELAB colour of each pixel, (H W, 3)."""
     import higra
     from skimage.color import rgb2lab
@@ -207,12 +208,12 @@ def _of_skimage(name: str, compactness: float) -> Segmenter:
     return Segmenter(name, segment, ("skimage.segmentation",), "scikit-image", settings)
 
 
-def _of_opencv(name: str, segment: Callable[[Image, int], Labels], settings: str) -> Segmenter:
+def _of_opencv(name: str, segment: Callable[[Pixels, int], Labels], settings: str) -> Segmenter:
     lab = f"8-bit Lab, {OPENCV_ITERATIONS} iterations, {settings}"
     return Segmenter(name, segment, ("cv2.ximgproc",), "opencv-contrib-python-headless", lab)
 
 
-def _of_higra(name: str, nested: Callable[[Image], Cut], settings: str) -> Segmenter:
+def _of_higra(name: str, nested: Callable[[Pixels], CutAt], settings: str) -> Segmenter:
     graph = f"{settings}, CIELAB, 4-adjacent pixels, cut to exactly n"
     return Segmenter(
         name,

@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.evaluation.segmenter import Image
+from napari_pcnet.evaluation.segmenter import Pixels
 
-BLOCK_PX = 816
+BLOCK_SIDE_PX = 816
 """Side of the photographs that a drawn image is put together from."""
 
 NOISE = 2.0
@@ -31,7 +31,7 @@ def shape_of(size: str) -> tuple[int, int]:
     return int(match[2]), int(match[1])
 
 
-def draw_photograph(shape: tuple[int, int], seed: int) -> Image:
+def draw_photograph(shape: tuple[int, int], seed: int) -> Pixels:
     """Draw a picture like a large photograph: enlarged photographs side by side, and noise.
 
     Parameters
@@ -49,8 +49,8 @@ def draw_photograph(shape: tuple[int, int], seed: int) -> Image:
     blocks = [_enlarged(photograph) for photograph in _photographs()]
     height, width = shape
     picture = np.empty((*shape, 3), np.uint8)
-    for top, left in product(range(0, height, BLOCK_PX), range(0, width, BLOCK_PX)):
-        target = picture[top : top + BLOCK_PX, left : left + BLOCK_PX]
+    for top, left in product(range(0, height, BLOCK_SIDE_PX), range(0, width, BLOCK_SIDE_PX)):
+        target = picture[top : top + BLOCK_SIDE_PX, left : left + BLOCK_SIDE_PX]
         turned = np.rot90(blocks[rng.integers(len(blocks))], int(rng.integers(4)))
         grey_levels = turned[: target.shape[0], : target.shape[1]]
         noisy = grey_levels + rng.normal(0, NOISE, target.shape)
@@ -58,18 +58,18 @@ def draw_photograph(shape: tuple[int, int], seed: int) -> Image:
     return picture
 
 
-def _photographs() -> list[Image]:
+def _photographs() -> list[Pixels]:
     from skimage import data
 
     return [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
 
 
-def _enlarged(photograph: Image) -> NDArray[np.float64]:
+def _enlarged(photograph: Pixels) -> NDArray[np.float64]:
     from skimage.transform import resize
 
     side = min(photograph.shape[:2])
     square = photograph[:side, :side]
     enlarged: NDArray[np.float64] = resize(
-        square, (BLOCK_PX, BLOCK_PX), order=1, mode="edge", preserve_range=True
+        square, (BLOCK_SIDE_PX, BLOCK_SIDE_PX), order=1, mode="edge", preserve_range=True
     )
     return enlarged

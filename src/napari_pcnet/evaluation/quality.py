@@ -1,4 +1,4 @@
-"""Quality of superpixels on annotated images, method beside method at equal measured K.
+"""Quality of superpixels on annotated images, methods compared at equal measured K.
 
 Every method segments every image at a list of requests, steered until the measured K brackets the
 K wanted; every labelling is scored against every annotation. Means are over all (image, annotation)
@@ -26,9 +26,10 @@ from napari_pcnet.evaluation.campaign import Campaign, MethodFailedError, Wanted
 from napari_pcnet.evaluation.comparison import HEADLINES, Comparison
 from napari_pcnet.evaluation.curves import between, nearest_request
 from napari_pcnet.evaluation.folder import held, write_table
-from napari_pcnet.evaluation.methods import Choice, OurMethod, choose
+from napari_pcnet.evaluation.methods import DEFAULT, Choice, OurMethod, choose
 from napari_pcnet.evaluation.results import ResultsFile, Row
 from napari_pcnet.evaluation.tally import Tally
+from napari_pcnet.metrics import TOLERANCE_OF_DIAGONAL
 from napari_pcnet.progress import Progress
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class QualityOptions:
     )
     methods: tuple[str, ...] = field(
         default=(),
-        metadata={"help": "names such as pcnet-v1/hierarchy, FILE/lattice, opencv-slic; default all"},
+        metadata={"help": f"names such as {DEFAULT}, FILE/lattice, opencv-slic; default all"},
     )
     ours: tuple[OurMethod, ...] = field(default=(), metadata={"flag": False})
     counts: tuple[int, ...] = field(
@@ -98,7 +99,9 @@ class QualityOptions:
     )
     tolerance_px: int | None = field(
         default=None,
-        metadata={"help": "reach of boundary recall in pixels; default 0.0025 of the diagonal"},
+        metadata={
+            "help": f"reach of boundary recall in pixels; default {TOLERANCE_OF_DIAGONAL} of the diagonal"
+        },
     )
     headlines: tuple[str, ...] = field(
         default=("ASA", "BR", "BP", "UE", "EV", "CO"),
@@ -135,7 +138,7 @@ class QualityOptions:
 
     @property
     def wanted(self) -> Wanted:
-        """What every curve shall reach."""
+        """The K and CD that every curve must reach."""
         return Wanted(self.counts, self.densities, self.annotations, self.tolerance_px)
 
 
@@ -268,7 +271,11 @@ def _text(choice: Choice, measured: Sequence[Curves], options: QualityOptions) -
 
 def _heading(curves: Curves, options: QualityOptions) -> str:
     annotations = sum(len(pair.annotations) for pair in curves.pairs)
-    tolerance = "0.0025 of the diagonal" if options.tolerance_px is None else f"{options.tolerance_px} px"
+    tolerance = (
+        f"{TOLERANCE_OF_DIAGONAL} of the diagonal"
+        if options.tolerance_px is None
+        else f"{options.tolerance_px} px"
+    )
     over = {
         "mean": f"mean over all {annotations} annotations",
         "worst": "the worst annotation of each image, score by score",

@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from napari_pcnet.evaluation.journal import Journal
-from napari_pcnet.metrics import Scores, combine_annotations
-
-SCORES = {str(each.metadata["short"]): each.name for each in fields(Scores)}
-"""Heading of each score and its field in `Scores`; of several annotations the mean."""
+from napari_pcnet.metrics import SCORES, Scores, combine_annotations
 
 EXTREMES = {
     f"{each.metadata['short']}_{how}": (each.name, how)
@@ -24,11 +21,14 @@ EXTREMES = {
 
 SEAM_RATE = "seam_rate"
 FIGURES = (*SCORES, *EXTREMES, SEAM_RATE)
-"""Headings of all figures of a row. The seam rate is NaN where a method cuts no windows."""
+"""Headings of all figures of a row: the mean of each score over annotations, then the extremes.
+
+The seam rate is NaN where a method cuts no windows.
+"""
 
 
 class Key(NamedTuple):
-    """What decides a row's figures."""
+    """All that determines a row's figures."""
 
     data: str  # the set and its split, such as bsds500/val
     method: str
@@ -52,7 +52,7 @@ class Row:
 
     @classmethod
     def of(cls, key: Key, scores: Sequence[Scores], seam_rate: float = math.nan) -> Row:
-        """Sum up the scores that a labelling has against each annotation."""
+        """Combine the scores that a labelling has against each annotation."""
         combined = {
             "mean": combine_annotations(scores, "mean"),
             "worst": combine_annotations(scores, "worst"),
@@ -80,12 +80,6 @@ class ResultsFile:
     def __getitem__(self, key: Key) -> Row:
         numbers = dict(self._journal[key.as_text()])
         return Row(key, int(numbers.pop("annotations")), numbers)
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """All rows, in the order of the file."""
-        keys = [Key._make(cells)._replace(request=int(cells[4])) for cells in self._journal.rows]
-        return tuple(self[key] for key in keys)
 
     def append(self, row: Row) -> None:
         """Write a row to the end of the file, at once."""

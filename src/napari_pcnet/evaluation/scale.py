@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
-from napari_pcnet.evaluation.costs import Case, Log
+from napari_pcnet.disk.provenance import GIBIBYTE
+from napari_pcnet.evaluation.costs import Case, CostFile
 from napari_pcnet.evaluation.folder import held, write_table
 from napari_pcnet.evaluation.fresh import Run, run_afresh
 from napari_pcnet.evaluation.methods import DEFAULT, Choice, OurMethod, choose
@@ -26,7 +27,6 @@ from napari_pcnet.table import table_lines
 
 PLOT = "scale.png"
 TURN = "fresh process"
-GIBIBYTE = 2**30
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class ScaleOptions:
             raise ValueError(f"count must be a whole number of at least 0, got {self.count}")
 
     def case(self, side: int) -> Case:
-        """What all methods are given at one side."""
+        """The image and request that every method is given at one side."""
         return Case(f"{side}x{side}", self.seed, self.count or max(1, (side // CELL) ** 2))
 
 
@@ -93,13 +93,13 @@ def compare(choice: Choice, options: ScaleOptions, progress: Progress) -> str:
 
     tally = Tally(progress, len(choice.methods) * len(options.sides))
     with held(options.output) as results_file:
-        log = Log(results_file, choice.methods)
+        log = CostFile(results_file, choice.methods)
         for side in options.sides:
             _measure(choice.methods, side, options, log, tally)
         return _written(choice, options, log)
 
 
-def _written(choice: Choice, options: ScaleOptions, log: Log) -> str:
+def _written(choice: Choice, options: ScaleOptions, log: CostFile) -> str:
     """Write the table and the plot of what was measured, and return the table."""
     from napari_pcnet.evaluation.plots.scale import ScalePoint, draw_scale
 
@@ -121,7 +121,9 @@ def _written(choice: Choice, options: ScaleOptions, log: Log) -> str:
     return text
 
 
-def _measure(methods: Sequence[Segmenter], side: int, options: ScaleOptions, log: Log, tally: Tally) -> None:
+def _measure(
+    methods: Sequence[Segmenter], side: int, options: ScaleOptions, log: CostFile, tally: Tally
+) -> None:
     case, image = options.case(side), None
     for method in methods:
         if log.find(method, case, TURN) is not None:
@@ -135,7 +137,7 @@ def _measure(methods: Sequence[Segmenter], side: int, options: ScaleOptions, log
         tally.step()
 
 
-def _found(method: Segmenter, side: int, options: ScaleOptions, log: Log) -> Run | None:
+def _found(method: Segmenter, side: int, options: ScaleOptions, log: CostFile) -> Run | None:
     """Return a run that was measured, or None if it ran out of memory."""
     numbers = log.find(method, options.case(side), TURN)
     if numbers is None or math.isnan(numbers["seconds"]):

@@ -16,9 +16,13 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Image: TypeAlias = NDArray[np.uint8]
-Labels: TypeAlias = NDArray[np.integer]
-Cut: TypeAlias = Callable[[int], Labels]
+from napari_pcnet.shapes import Labels
+
+Pixels: TypeAlias = NDArray[np.uint8]
+"""An image, (H, W, 3) RGB."""
+
+CutAt: TypeAlias = Callable[[int], Labels]
+"""``labels = cut(n_segments)``, of one image."""
 
 
 class Seams(NamedTuple):
@@ -58,19 +62,19 @@ class Segmenter:
     """
 
     name: str
-    segment: Callable[[Image, int], Labels]
+    segment: Callable[[Pixels, int], Labels]
     imports: tuple[str, ...] = ()
     install: str = ""
     settings: str = ""
     seams: Callable[[tuple[int, int], int], Seams] | None = None
     slow: bool = False
-    nested: Callable[[Image], Cut] | None = None
+    nested: Callable[[Pixels], CutAt] | None = None
 
-    def __call__(self, image: Image, n_segments: int) -> Labels:
+    def __call__(self, image: Pixels, n_segments: int) -> Labels:
         """Segment the image into about `n_segments` superpixels."""
         return self.segment(image, n_segments)
 
-    def cuts(self, image: Image) -> Cut:
+    def cuts(self, image: Pixels) -> CutAt:
         """Return what segments this image into about as many superpixels as it is asked for."""
         return partial(self.segment, image) if self.nested is None else self.nested(image)
 

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_pcnet.evaluation.costs import Case, Log
+from napari_pcnet.evaluation.costs import Case, CostFile
 from napari_pcnet.evaluation.folder import held, write_table
 from napari_pcnet.evaluation.fresh import run_afresh, warm_up
 from napari_pcnet.evaluation.methods import DEFAULT, Choice, OurMethod, choose
 from napari_pcnet.evaluation.pictures import draw_photograph, shape_of
-from napari_pcnet.evaluation.segmenter import Image, Segmenter
+from napari_pcnet.evaluation.segmenter import Pixels, Segmenter
 from napari_pcnet.evaluation.tally import Tally
 from napari_pcnet.progress import Progress
 from napari_pcnet.table import table_lines
@@ -70,7 +70,7 @@ class SpeedOptions:
 
 
 @dataclass(frozen=True)
-class Cost:
+class MeasuredCost:
     """One method in one case."""
 
     method: str
@@ -113,7 +113,7 @@ def compare(choice: Choice, options: SpeedOptions, progress: Progress) -> str:
     cases = [Case(size, options.seed, count) for size in options.sizes for count in options.counts]
     tally = Tally(progress, len(cases) * len(choice.methods) * turns)
     with held(options.output) as results_file:
-        clock = _Clock(choice.methods, Log(results_file, choice.methods), tally)
+        clock = _Clock(choice.methods, CostFile(results_file, choice.methods), tally)
         blocks = []
         for case in cases:
             costs = clock.measure(case, options.repetitions, options.memory)
@@ -134,14 +134,14 @@ def compare(choice: Choice, options: SpeedOptions, progress: Progress) -> str:
 class _Clock:
     """Lets methods take turns, and remembers what was measured."""
 
-    def __init__(self, methods: Sequence[Segmenter], log: Log, tally: Tally) -> None:
+    def __init__(self, methods: Sequence[Segmenter], log: CostFile, tally: Tally) -> None:
         self.methods, self.log, self.tally = methods, log, tally
         self._warm: set[str] = set()
 
-    def measure(self, case: Case, repetitions: int, memory: bool) -> list[Cost]:
+    def measure(self, case: Case, repetitions: int, memory: bool) -> list[MeasuredCost]:
         """Measure what is missing of a case, and return all of it."""
         turns = [str(turn) for turn in range(repetitions)]
-        image: Image | None = None
+        image: Pixels | None = None
         for turn in [*([MEMORY] if memory else []), *turns]:
             for method in self.methods:
                 if self.log.find(method, case, turn) is not None:
@@ -153,7 +153,7 @@ class _Clock:
                 self.tally.step()
         return [self._cost(method, case, turns, memory) for method in self.methods]
 
-    def _run(self, method: Segmenter, case: Case, turn: str, image: Image) -> None:
+    def _run(self, method: Segmenter, case: Case, turn: str, image: Pixels) -> None:
         if turn == MEMORY:
             run = run_afresh(method, image, case.request)
             self.log.write(method, case, turn, peak_bytes=math.nan if run is None else run.peak_bytes)
@@ -166,10 +166,10 @@ class _Clock:
         seconds = time.perf_counter() - start
         self.log.write(method, case, turn, seconds=seconds, K=np.unique(labels).size)
 
-    def _cost(self, method: Segmenter, case: Case, turns: Sequence[str], memory: bool) -> Cost:
+    def _cost(self, method: Segmenter, case: Case, turns: Sequence[str], memory: bool) -> MeasuredCost:
         runs = [numbers for turn in turns if (numbers := self.log.find(method, case, turn))]
         peak = self.log.find(method, case, MEMORY) if memory else None
-        return Cost(
+        return MeasuredCost(
             method.name,
             int(runs[0]["K"]),
             tuple(run["seconds"] for run in runs),
@@ -183,11 +183,11 @@ class _Clock:
 HEAD = ("", "K", "seconds", "MiB", "time", "(range)", "memory")
 
 
-def _table(costs: Sequence[Cost]) -> list[str]:
+def _table(costs: Sequence[MeasuredCost]) -> list[str]:
     return table_lines(HEAD, (_row(cost, costs[0]) for cost in costs))
 
 
-def _row(cost: Cost, first: Cost) -> list[str]:
+def _row(cost: MeasuredCost, first: MeasuredCost) -> list[str]:
     ratios = [own / other for own, other in zip(cost.seconds, first.seconds, strict=True)]
     return [
         cost.method,
@@ -200,6 +200,6 @@ def _row(cost: Cost, first: Cost) -> list[str]:
     ]
 
 
-def _memory_ratio(cost: Cost, first: Cost) -> str:
+def _memory_ratio(cost: MeasuredCost, first: MeasuredCost) -> str:
     ratio = cost.peak_bytes / first.peak_bytes
     return "-" if math.isnan(ratio) else f"{ratio:.2f}"

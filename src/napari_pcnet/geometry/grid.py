@@ -27,14 +27,14 @@ MAX_SCALE = 16
 
 
 BASE_FACTOR = 8
-"""The base has at least so many times the superpixels that are asked for.
+"""The base has at least this many times the superpixels that are asked for.
 
-Chosen on BSDS500 val: beside 4 it finds more of the boundaries, for twice the time on small pictures;
+Chosen on BSDS500 val: compared with 4 it finds more of the boundaries, for twice the time on small pictures;
 16 adds little."""
 
 
 class Window(NamedTuple):
-    """A rectangle of pixels, half open; which frame it is in, its name says."""
+    """A rectangle of pixels, half open; the variable's name says in which frame."""
 
     top: int
     left: int
@@ -117,7 +117,7 @@ class Grid:
         inside_px: int,
         spacing: tuple[float, float] = (1.0, 1.0),
     ) -> tuple[Grid, int]:
-        """The smallest whole enlargement that is fine enough for so many superpixels, and its scale.
+        """The smallest whole enlargement that is fine enough for this many superpixels, and its scale.
 
         There are to be `BASE_FACTOR` cells for each inside a mask of `inside_px` pixels, as far as
         these go.

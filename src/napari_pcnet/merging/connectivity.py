@@ -1,6 +1,6 @@
-"""Connected pieces of raw ids, and whose they are.
+"""Connected pieces of raw ids, and the cell that each belongs to.
 
-The network lets a pixel choose among 9 cells, so the pixels of one cell need not hang together. A
+The network lets a pixel choose among 9 cells, so the pixels of one cell need not be connected. A
 *piece* is a 4-connected set of pixels with one raw id. A raw id lives inside 3 x 3 cells, so its
 pieces can be found in any window that reaches `REACH_PX` beyond what it answers for. A piece's name
 is its first pixel in raster order of the whole picture, ``y * width + x``: the same in every
@@ -87,7 +87,7 @@ def number_pieces(raw: NDArray[np.uint32]) -> NDArray[np.int32]:
 
 
 def _joined(pairs: NDArray[np.int32], number: int) -> NDArray[np.int32]:
-    """New numbers of so many pieces, of which pairs are one; in the order of the first of each."""
+    """New numbers of this many pieces, of which pairs are one; in the order of the first of each."""
     links = sparse.coo_array((np.ones(pairs.shape[1], bool), tuple(pairs)), shape=(number, number))
     _, parts = csgraph.connected_components(links, directed=False)
     return number_by_first(parts).astype(np.int32)
@@ -118,11 +118,12 @@ def owners(
     edges: NDArray[np.int64],
     border: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Give the crumbs of each cell to a neighbour, by a rule without scan order.
+    """Give the small pieces of each cell to a neighbour, by a rule without scan order.
 
     The largest piece of a cell stays (of equal ones the first in raster order). Every other piece
-    is a crumb; it goes to the neighbour with which it shares the longest border, of equal ones to
-    the one whose first pixel comes first. Crumbs that touch only crumbs wait for the next round.
+    is small; it goes to the neighbour with which it shares the longest border, of equal ones to
+    the one whose first pixel comes first. Small pieces that touch only small pieces wait for the next
+    round.
 
     Parameters
     ----------
@@ -138,7 +139,7 @@ def owners(
     Returns
     -------
     (n,) int64 array
-        For each piece the piece that it belongs to. A crumb with no neighbour keeps itself.
+        For each piece the piece that it belongs to. A small piece with no neighbour keeps itself.
     """
     number = len(cells)
     order = np.lexsort((np.arange(number), -area, cells))
@@ -152,10 +153,10 @@ def owners(
         open_edge = (owner[both[:, 0]] < 0) & (owner[both[:, 1]] >= 0)
         if not open_edge.any():
             break
-        crumb, target = both[open_edge, 0], owner[both[open_edge, 1]]
-        pairs, which = np.unique(crumb * number + target, return_inverse=True)
+        small, target = both[open_edge, 0], owner[both[open_edge, 1]]
+        pairs, which = np.unique(small * number + target, return_inverse=True)
         total = np.bincount(which, weights=length[open_edge])
-        crumb, target = np.divmod(pairs, number)
-        best = np.lexsort((-target, total, crumb))  # the last of each crumb wins
-        owner[crumb[best]] = target[best]
+        small, target = np.divmod(pairs, number)
+        best = np.lexsort((-target, total, small))  # the last of each small piece wins
+        owner[small[best]] = target[best]
     return np.where(owner < 0, np.arange(number), owner)

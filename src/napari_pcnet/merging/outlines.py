@@ -23,16 +23,16 @@ REACH = 3.0
 """Where a Gaussian ends, in standard deviations."""
 
 OWN = np.float32(1e-4)
-"""By how much a pixel prefers where it is, lest rounding decide between equals."""
+"""Added to a pixel's own region, so that rounding does not decide ties."""
 
-KEPT = 0.5
+KEPT_SHARE = 0.5
 """Share of its own pixels that a region is left with, at least."""
 
 RING = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
 """The eight neighbours of a pixel, rows and columns, in order around it; every other one shares a side."""
 
 APART = 3
-"""Pixels so far apart along an axis have no neighbours in common, and can move at once."""
+"""Pixels this far apart along an axis have no neighbours in common, and can move at once."""
 
 
 def _may_leave() -> NDArray[np.bool_]:
@@ -44,7 +44,7 @@ def _may_leave() -> NDArray[np.bool_]:
     codes = np.arange(1 << len(RING))
     inside = (codes[:, None] >> np.arange(len(RING))) & 1
     sides = inside[:, 1::2].sum(axis=1)
-    # Around the ring, two sides that follow each other hang together if the corner between them is inside.
+    # Around the ring, two sides that follow each other are connected if the corner between them is inside.
     joined = inside[:, 1::2] & inside[:, [2, 4, 6, 0]] & np.roll(inside[:, 1::2], -1, axis=1)
     may: NDArray[np.bool_] = (sides - joined.sum(axis=1) == 1) & (sides < len(RING) // 2)
     return may
@@ -58,7 +58,7 @@ def smoothed(regions: NDArray[np.int32], width: float, spacing: tuple[float, flo
     goal = _strongest(regions, (width / spacing[0], width / spacing[1]))
     areas = np.bincount(regions.ravel())
     kept = np.bincount(regions[goal == regions], minlength=len(areas))
-    narrow = kept < KEPT * areas
+    narrow = kept < KEPT_SHARE * areas
     return _moved(regions, np.where(narrow[regions], regions, goal))
 
 

@@ -40,8 +40,8 @@ class RegionTable:
         Pairs of regions that touch, the smaller first, sorted.
     border : (e, 2) int64 array
         Pixel sides that they share: horizontal sides, vertical sides.
-    strength : (e, 2) int64 array, or (e, 0) if nothing was said of boundaries
-        Sums over these sides of what both pixels say, in whole steps: horizontal, vertical.
+    strength : (e, 2) int64 array, or (e, 0) without a boundary map
+        Sums of the boundary map over the two pixels of these sides, in whole steps: horizontal, vertical.
     """
 
     names: NDArray[np.int64]
@@ -162,7 +162,7 @@ def _outlines(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Sides on the rim of each piece, pairs that touch, the sides that these share, their strength."""
     rows, columns = (_with_frame(span) for span in core)
-    slots, codes, said = number + 1, [], []
+    slots, codes, strengths_of_sides = number + 1, [], []
     for top in range(rows.start, rows.stop, STRIP_ROWS):
         framed = _framed(ids, top, min(top + STRIP_ROWS, rows.stop) + 1, number)
         here = framed[:-1, columns]
@@ -172,13 +172,13 @@ def _outlines(
             differ = here != other
             codes.append(2 * _codes(here[differ], other[differ], slots) + direction)
             if boundary is not None:
-                said.append(_of_both(boundary, top, columns, direction, differ))
-    found, count, strength = _summed(np.concatenate(codes), said)
+                strengths_of_sides.append(_of_both(boundary, top, columns, direction, differ))
+    found, count, strength = _summed(np.concatenate(codes), strengths_of_sides)
     pairs, which = np.unique(found // 2, return_inverse=True)
     sides = np.zeros((len(pairs), 2), np.int64)
     sides[which, found % 2] = count
-    strengths = np.zeros((len(pairs), 2 if said else 0), np.int64)
-    if said:
+    strengths = np.zeros((len(pairs), 2 if strengths_of_sides else 0), np.int64)
+    if strengths_of_sides:
         strengths[which, found % 2] = strength
     edges = np.column_stack(np.divmod(pairs, slots))
     outside = edges[:, 1] == number
@@ -188,22 +188,22 @@ def _outlines(
 
 
 def _summed(
-    codes: NDArray[np.int64], said: list[NDArray[np.floating]]
+    codes: NDArray[np.int64], strengths_of_sides: list[NDArray[np.floating]]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Codes that occur, how often, and the sums of what was said at them."""
-    if not said:
+    """Codes that occur, how often, and the sums of the strengths there."""
+    if not strengths_of_sides:
         found, count = np.unique(codes, return_counts=True)
         return found, count, np.zeros_like(count)
     found, which, count = np.unique(codes, return_inverse=True, return_counts=True)
     # of whole numbers below 2**53: exact in float64
-    sums = np.bincount(which, weights=np.concatenate(said), minlength=len(found))
+    sums = np.bincount(which, weights=np.concatenate(strengths_of_sides), minlength=len(found))
     return found, count, sums.astype(np.int64)
 
 
 def _of_both(
     boundary: NDArray[np.floating], top: int, columns: slice, direction: int, differ: NDArray[np.bool_]
 ) -> NDArray[np.floating]:
-    """Sum of what the two pixels of each side say; beyond the frame there is nothing."""
+    """Sum of the boundary map over the two pixels of each side; beyond the image it is 0."""
     height, width = boundary.shape
     # rows and columns count from the frame, one before the picture
     row, column = (index - 1 for index in np.nonzero(differ))

@@ -56,7 +56,7 @@ EDGE_FEATURES = 7
 """Numbers that describe two touching regions to a merge classifier: `Round.edge_features`."""
 
 EVENNESS = 3.0
-"""Weight of size alone beside shape (1 for a square): Ward's cost of a feature in which all regions
+"""Weight of size alone relative to shape (1 for a square): Ward's cost of a feature in which all regions
 differ by the same amount. Chosen so that on uniform pictures the largest superpixel stays within 4 times
 the smallest (``napari-pcnet benchmark contract``)."""
 

@@ -34,13 +34,6 @@ def to_cells(values: Tensor) -> Tensor:
     )
 
 
-def from_cells(cells: Tensor) -> Tensor:
-    """Undo `to_cells`: ``(B, rows, columns, 256, C)`` to ``(B, C, H, W)``."""
-    batch, rows, columns, _, channels = cells.shape
-    split = cells.reshape(batch, rows, columns, CELL, CELL, channels)
-    return split.permute(0, 5, 1, 3, 2, 4).reshape(batch, channels, rows * CELL, columns * CELL)
-
-
 def mask_outside(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int] = (0, 0)) -> Tensor:
     """Give the neighbours that lie outside the lattice a logit of minus infinity.
 

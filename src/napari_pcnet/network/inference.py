@@ -29,7 +29,7 @@ from napari_pcnet.merging import connectivity, regions
 from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
 from napari_pcnet.network.model import ConvBlock, PCNet, Trunk, channels_last
 from napari_pcnet.network.reach import halo_of, needed
-from napari_pcnet.options import Precision
+from napari_pcnet.options import Options, Precision
 from napari_pcnet.progress import Progress
 
 WindowDone = Callable[[Window, NDArray[np.int32]], None]
@@ -69,7 +69,7 @@ class InferenceOptions:
         Whether to sum the confidence of the association over regions; a little more work.
     """
 
-    device: str = "auto"
+    device: str = Options.device
     precision: Precision = "auto"
     window_px: int | None = None
     confidence: bool = False
@@ -85,8 +85,6 @@ class Base:
         Row of each pixel's region in `regions`, -1 outside the mask.
     regions : RegionTable
     grid : Grid
-    core_shape : tuple of int
-        Rows and columns of the windows' cores, in work pixels.
     timings : dict
         Seconds spent in each stage.
     confidence : (n,) int64 array or None
@@ -96,7 +94,6 @@ class Base:
     ids: NDArray[np.int32]
     regions: regions.RegionTable
     grid: Grid
-    core_shape: tuple[int, int]
     timings: dict[str, float] = field(default_factory=dict)
     confidence: NDArray[np.int64] | None = None
 
@@ -380,29 +377,28 @@ def _segment(
         if window_done is not None:
             window_done(tile.core, core_ids)
         if ids is None:
-            return _base(pieces.ids, parts[0], grid, core_shape, predictor)
+            return _base(pieces.ids, parts[0], grid, predictor)
     assert ids is not None
     started = time.perf_counter()
     table, lookups = regions.merge(parts)
     rows = np.append(np.concatenate(lookups), connectivity.OUTSIDE).astype(np.int32)
     regions.look_up(rows, ids, out=ids)
     predictor.timings["table"] += time.perf_counter() - started
-    return _base(ids, table, grid, core_shape, predictor)
+    return _base(ids, table, grid, predictor)
 
 
 def _base(
     ids: NDArray[np.int32],
     table: regions.RegionTable,
     grid: Grid,
-    core_shape: tuple[int, int],
     predictor: Predictor,
 ) -> Base:
     """Separate the confidence, which is summed as one more channel, from the colours of the table."""
     timings = dict(predictor.timings)
     if not predictor.with_confidence:
-        return Base(ids, table, grid, core_shape, timings)
+        return Base(ids, table, grid, timings)
     colour, confidence_sum = table.colour[:, :-1], table.colour[:, -1]
-    return Base(ids, replace(table, colour=colour), grid, core_shape, timings, confidence_sum)
+    return Base(ids, replace(table, colour=colour), grid, timings, confidence_sum)
 
 
 def _summed_channels(

@@ -54,7 +54,7 @@ class PCNetConfig:
         Mean RGB of the training pictures, subtracted from the input.
     guide : int
         Channels of a 3 x 3 convolution of the picture at its full resolution, which the last
-        convolutions get beside the restored features; 0 for none, as in the paper.
+        convolutions get in addition to the restored features; 0 for none, as in the paper.
     boundary : int
         Channels of a decoder that predicts the boundary probability of each pixel, for merging; 0 for
         none, as in the paper.

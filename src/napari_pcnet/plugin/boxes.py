@@ -1,4 +1,4 @@
-"""Boxes, rows and sliders: the small parts of the dock widget, where Qt's own need a setting or two."""
+"""Boxes, rows and sliders: the small parts of the dock widget, with what Qt's own lack."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Channels(QToolButton):
         self.set_count(1)
 
     def set_count(self, number: int) -> None:
-        """Offer so many, all of them taken."""
+        """Offer this many channels, all of them taken."""
         self.menu().clear()
         for channel in range(number):
             action = self.menu().addAction(str(channel))
@@ -204,7 +204,7 @@ def index_of(box: QComboBox, data: object) -> int:
 
 
 def single_shot(slot: Callable[[], None], wait_ms: int, parent: QObject) -> QTimer:
-    """Return a timer that calls a slot once, so many milliseconds after its last start."""
+    """Return a timer that calls a slot once, this many milliseconds after its last start."""
     timer = QTimer(parent)
     timer.setSingleShot(True)
     timer.setInterval(wait_ms)

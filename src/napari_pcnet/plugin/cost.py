@@ -1,4 +1,4 @@
-"""The cost of a run: what it would make, how much memory and time it would take, and which level fits."""
+"""The cost of a run: the pixels it labels, its memory and time, and which level of a pyramid fits."""
 
 from __future__ import annotations
 

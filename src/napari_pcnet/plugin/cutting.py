@@ -1,4 +1,4 @@
-"""Cutting the trees of a result anew: labels are shown at once, features and record when the slider rests."""
+"""Other cuts of a result's trees: labels are shown at once, features and record when the slider rests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.results import Results
 from napari_pcnet.record import RunRecord
 
-WAIT_MS = 200
+SETTLE_MS = 200
 """How long the slider must rest before a cut is completed."""
 
 
@@ -43,7 +43,7 @@ class Cutting(QObject):
         self._results = results
         self._pending: tuple[ResultLayer, RunRecord] | None = None  # a cut that is shown, but not complete
         self._job: Job | None = None
-        self._timer = single_shot(self._complete, WAIT_MS, self)
+        self._timer = single_shot(self._complete, SETTLE_MS, self)
 
     @property
     def is_settled(self) -> bool:

@@ -18,7 +18,7 @@ from qtpy.QtCore import QCoreApplication, QObject, QThreadPool, QTimer, Signal
 REPORT_S = 0.03
 """Least time between two reports: the viewer draws no faster."""
 
-WAIT_MS = 10_000
+EXIT_WAIT_MS = 10_000
 """How long the application waits for its jobs when it ends; they stop within a second."""
 
 REFUSALS = (ValueError, TypeError, OSError, MemoryError)
@@ -133,7 +133,7 @@ def stop_all_and_wait() -> None:
     pool = QThreadPool.globalInstance()
     assert pool is not None, "Qt always has one"
     if _running:
-        pool.waitForDone(WAIT_MS)
+        pool.waitForDone(EXIT_WAIT_MS)
     _running.clear()
 
 

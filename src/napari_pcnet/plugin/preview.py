@@ -1,4 +1,4 @@
-"""A preview of what is on the screen, made anew while one looks around or changes a setting.
+"""A preview of what is on the screen, updated as the view or a setting changes.
 
 It takes at most `PREVIEW_PX` pixels of the visible part, so that it comes within about a second. Farther
 away it takes every second pixel, every third and so on, and the run itself is finer.
@@ -183,7 +183,7 @@ def make(wanted: Preview, job: Job) -> tuple[NDArray[np.int32], dict[str, Any]]:
     pixels, channel_axis = planes.read(planes.indices[0], step)
     mask = None if wanted.mask is None else wanted.mask()[::step, ::step]
     own = replace(record, channel_axis=channel_axis, crop=None, plane=None, channels=None)
-    own = replace(own, smoothing=record.smoothing / step)  # a pixel is as long as so many of the run's
+    own = replace(own, smoothing=record.smoothing / step)  # a pixel is as long as `step` of the run's
     labels = run_record(pixels, own, mask=mask, progress=job.progress)
     placement = source.placement(planes)
     return np.asarray(labels).reshape(source.labels_shape(planes)[:-2] + labels.shape), _coarser(

@@ -1,4 +1,4 @@
-"""The Labels layer of a run: filled while the run is under way, cut anew by the slider, undone by cancel.
+"""The Labels layer of a run: filled while the run is under way, cut again by the slider, undone by cancel.
 
 A small result is a plain array, which napari can paint on. napari would draw every pixel of a large one at
 each change and stand still meanwhile, so it is shown as a pyramid, whose levels are views of one array: only
@@ -41,9 +41,9 @@ class ResultLayer:
     planes : Planes
         The planes to segment.
     editable_px : int
-        A layer of at most so many pixels is a plain array.
+        A layer of at most this many pixels is a plain array.
     layer : Labels, optional
-        The layer of an earlier run, which this run fills anew.
+        The layer of an earlier run, which this run fills again.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class ResultLayer:
         self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
 
     def _place(self, placement: Mapping[str, Any]) -> None:
-        """Set what differs; napari draws anew at each setting."""
+        """Set what differs; napari draws again at each setting."""
         for name, value in placement.items():
             now, then = getattr(self.layer, name), value
             if name == "shear":

@@ -8,7 +8,7 @@ from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.source import Source
 from napari_pcnet.record import RunRecord
 
-Key = tuple[Image, tuple[int, ...] | None]
+ImagePlane = tuple[Image, tuple[int, ...] | None]
 """An image layer and the plane of it that was segmented; None stands for all planes."""
 
 
@@ -22,7 +22,7 @@ class Results:
     """
 
     def __init__(self) -> None:
-        self._by_key: dict[Key, ResultLayer] = {}
+        self._by_key: dict[ImagePlane, ResultLayer] = {}
         self.current: ResultLayer | None = None
 
     @property

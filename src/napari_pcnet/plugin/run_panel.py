@@ -17,9 +17,7 @@ class RunPanel(QWidget):
         self.info, self.message = WrappedLabel(), MessageLine()
         self.run_button, self.cancel_button = QPushButton("Run"), QPushButton("Cancel")
         self.progress = QProgressBar()
-        self.live.setToolTip(
-            "Superpixels of the visible part, made anew as you look around or change a setting"
-        )
+        self.live.setToolTip("Superpixels of the visible part, updated as the view or a setting changes")
         self.run_button.setToolTip("Segment (Ctrl+Alt+R)")
         self.cancel_button.setToolTip("Stop, and leave every layer as it was (Ctrl+Alt+X)")
         self.progress.setToolTip("How far the run is, and the time left")

@@ -19,7 +19,7 @@ from napari_pcnet.record import RunRecord
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a run came to, and its seconds for so many work pixels."""
+    """Result of a run, and its seconds for this many work pixels."""
 
     result: ResultLayer
     work_px: int

@@ -6,22 +6,22 @@ import numpy as np
 
 from napari_pcnet.disk import pictures
 
-LayerData = tuple[Any, dict[str, Any], Literal["image"]]  # Any: napari takes anything like an array
+SampleLayerData = tuple[Any, dict[str, Any], Literal["image"]]  # Any: napari takes anything like an array
 
 
-def cat() -> list[LayerData]:
+def cat() -> list[SampleLayerData]:
     """Return the photograph that comes with the package, ``(300, 451, 3)`` uint8."""
     return [(pictures.read_image(pictures.SAMPLE).pixels, {"name": "cat"}, "image")]
 
 
-def coffee() -> list[LayerData]:
+def coffee() -> list[SampleLayerData]:
     """Return scikit-image's photograph of a cup on a table, ``(400, 600, 3)`` uint8."""
     from skimage import data
 
     return [(data.coffee(), {"name": "coffee"}, "image")]
 
 
-def stack() -> list[LayerData]:
+def stack() -> list[SampleLayerData]:
     """Return the cat at three times and two depths: it moves to the right with time, and pales with depth.
 
     ``(T, Z, Y, X, RGB)`` = ``(3, 2, 200, 300, 3)`` uint8, pixels of 0.5 micrometres, depths 2 apart.

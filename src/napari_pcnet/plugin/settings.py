@@ -41,13 +41,8 @@ class Settings:
 
     @property
     def editable_px(self) -> int:
-        """Up to so many pixels a result can be painted on."""
+        """Largest result that can be painted on, in pixels."""
         return int(self.editable_megapixels * 2**20)
-
-    def as_properties(self) -> dict[str, object]:
-        """The value of each property of the configuration."""
-        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "options"}
-        return {**self.options, **own}
 
 
 def read_settings() -> Settings:

@@ -19,13 +19,10 @@ from numpy.typing import NDArray
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes
 from napari_pcnet.record import RunRecord
-from napari_pcnet.shapes import plane_axes
+from napari_pcnet.shapes import CHANNEL_NAMES, plane_axes
 
 if TYPE_CHECKING:
     from napari.layers import Image
-
-CHANNEL_NAMES = ("c", "ch", "channel", "channels", "band", "bands", "wavelength")
-"""Axis labels, in lower case, that name an axis of channels."""
 
 
 @dataclass(frozen=True)

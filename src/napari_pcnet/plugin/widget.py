@@ -294,6 +294,6 @@ class SuperpixelsWidget(QWidget):
             return None
         text = text_of(found.record, found.origin, found.layer.name)
         QApplication.clipboard().setText(text)
-        since = "; what was painted since is not in it" if self.results.is_edited(found.layer) else ""
+        since = "; later painting is not included" if self.results.is_edited(found.layer) else ""
         self.show_message(f"copied '{found.layer.name}' as {what}{since}")
         return text

@@ -8,6 +8,7 @@ from typing import Literal
 
 from napari_pcnet.disk.configuration import read_toml
 from napari_pcnet.network.model import PCNetConfig
+from napari_pcnet.options import Options
 from napari_pcnet.training.losses import LossConfig
 from napari_pcnet.training.merge_classifier import MergeClassifierConfig
 from napari_pcnet.training.samples import SampleConfig
@@ -117,7 +118,7 @@ class RunConfig:
 
     steps: int = 1600
     seed: int = 0
-    device: str = "auto"
+    device: str = Options.device
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     start_from: str = ""
     save_every_s: float = 60.0

@@ -42,9 +42,9 @@ VALIDATE_EVERY = 50
 PATIENCE = 4
 """Validations without a better one after which training stops: 200 steps."""
 
-KEPT = (
+KEPT_TEXTS = (
     "the weights it started from: neither training made these pictures better",
-    "those of the first training, the association; the second, merging, did not better them",
+    "those of the first training, the association; merging did not improve them",
     "those of both trainings",
 )
 """The weights that were kept, as the report names them."""
@@ -85,7 +85,7 @@ class FinetuneOptions:
         metadata={"help": "at most, of the first training; it stops when scores no longer improve"},
     )
     seed: int = field(default=0, metadata={"help": "of the random crops and their augmentation"})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1 or mps"})
+    device: str = field(default=Options.device, metadata={"help": "auto, cpu, cuda, cuda:1 or mps"})
     resume: bool = field(default=False, metadata={"help": "go on from the state in that folder"})
     dry_run: bool = field(
         default=False,
@@ -175,7 +175,9 @@ def main_finetune(
     checkpoint.save_model(
         weights_file, checkpoint.load_model(files[best]), checkpoint.read_record(files[best])
     )
-    comparison = report.Comparison(held_out, files[0], weights_file, scores[0], scores[best], KEPT[best])
+    comparison = report.BeforeAndAfter(
+        held_out, files[0], weights_file, scores[0], scores[best], KEPT_TEXTS[best]
+    )
     return report.write(folder, comparison, [folder / name / "log.csv" for name in (ASSOCIATION, MERGING)])
 
 

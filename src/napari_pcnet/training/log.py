@@ -26,7 +26,7 @@ COLUMNS = (
 """Of ``log.csv``; NaN where a step has none. Step 0 holds the validation of the weights it started from."""
 
 
-class Log:
+class TrainingLog:
     """Writes the records of a run.
 
     Parameters
@@ -56,7 +56,7 @@ class Log:
         row = dict.fromkeys(COLUMNS, math.nan) | record
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, sorted(COLUMNS))
+            writer = csv.DictWriter(file, COLUMNS)
             if new:
                 writer.writeheader()
             writer.writerow(row)

@@ -19,7 +19,7 @@ from napari_pcnet.network import checkpoint
 from napari_pcnet.network.inference import choose_device
 from napari_pcnet.progress import Progress
 from napari_pcnet.training.config import TrainingConfig
-from napari_pcnet.training.log import Log
+from napari_pcnet.training.log import TrainingLog
 from napari_pcnet.training.merge_classifier import fit_merge_classifier
 from napari_pcnet.training.processes import average, joined_processes, own_device, wait_for_all
 from napari_pcnet.training.samples import Batch, Sampler
@@ -36,8 +36,8 @@ from napari_pcnet.training.state import (
 from napari_pcnet.training.step import take_step
 from napari_pcnet.training.validation import validate
 
-Report = Callable[[dict[str, float], float], None]
-"""Called after each step with its record and the seconds left."""
+Report = Callable[[dict[str, float]], None]
+"""Called after each step with its record."""
 
 
 def train(
@@ -61,7 +61,7 @@ def train(
     resume : bool
         Go on from the state in `folder`; from the start if there is none.
     report : callable, optional
-        ``report(record, left_s)`` after each step.
+        ``report(record)`` after each step.
     classifier_progress : callable, optional
         ``classifier_progress(done, total)`` while the merge classifier is fitted.
 
@@ -133,7 +133,7 @@ def _go_on(
     report: Report | None,
 ) -> None:
     """Take the remaining steps; log, report and save if there is a folder."""
-    log = Log(folder, state.step)
+    log = TrainingLog(folder, state.step)
     started, saved = time.monotonic() - state.elapsed_s, time.monotonic()
     steps = config.run.steps
     if validation and state.step == 0 and config.run.start_from:
@@ -151,7 +151,7 @@ def _go_on(
             last = last or _is_over(state, config)
         log.write(record)
         if report is not None and folder is not None:
-            report(record, state.elapsed_s / state.step * (steps - state.step))
+            report(record)
         if last or better or time.monotonic() - saved > config.run.save_every_s:
             if better or not (config.run.patience and validation):
                 save_weights(state, config, folder)

@@ -19,7 +19,7 @@ from napari_pcnet.geometry.grid import CELL
 from napari_pcnet.network.association import associate, mask_outside, pool, to_cells, unpool
 from napari_pcnet.network.model import Output, PCNet
 from napari_pcnet.training.processes import mean_over_all
-from napari_pcnet.training.samples import Batch, View
+from napari_pcnet.training.samples import Batch, Crops
 
 BAND_PX = 17
 """Side of the square that dilates boundaries to the band of Eq. 5; the paper's 16 has no centre."""
@@ -40,7 +40,7 @@ class LossConfig:
     Attributes
     ----------
     position : float
-        Weight of the position term of Eq. 3 beside its cross entropy, per pixel of distance.
+        Weight of the position term of Eq. 3 relative to its cross entropy, per pixel of distance.
     position_power : {1, 2}
         1 for the distance, as the authors' code has it; 2 for its square, as in Eq. 3.
     reconstruction : float
@@ -298,7 +298,7 @@ def discrimination_loss(
     return mean_over_all(-(ratio.log1p() if config.bounded else ratio).sum(), len(ratio))
 
 
-def _reconstruction(model: PCNet, output: Output, view: View, config: LossConfig) -> Tensor:
+def _reconstruction(model: PCNet, output: Output, view: Crops, config: LossConfig) -> Tensor:
     if not config.reconstruction:
         return view.image.new_zeros(())
     rebuilt = model.reconstruct(output.detail.to(view.image.dtype))

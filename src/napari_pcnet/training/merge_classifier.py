@@ -139,7 +139,7 @@ def fit_merge_classifier(
     pairs: Sequence[Pair],
     config: MergeClassifierConfig,
     seed: int,
-    device: str = "auto",
+    device: str = Options.device,
     progress: Progress | None = None,
 ) -> float:
     """Fit the merge classifier of a model, in place.
@@ -172,23 +172,24 @@ def fit_merge_classifier(
     current = copy.deepcopy(model)
     current.merge_classifier = classifier = None
     bases: list[AnnotatedBase] = []
+    total = len(pairs) * (1 + config.rounds)
     for done, pair in enumerate(pairs, 1):
         bases += annotated_bases(current, pair, config, device)
         if progress is not None:
-            progress(done, len(pairs) * (1 + config.rounds))
+            progress(done, total)
     if not bases:
         raise ValueError(
             f"no picture has more than {config.min_regions} regions: lower merge_classifier.min_regions"
         )
     parts: list[EdgeSamples] = []
     for turn in range(config.rounds):
-        for number, each in enumerate(bases):
+        for number, each in enumerate(bases):  # a picture may have several bases, or none
             oracle = Oracle(each.overlaps, config.min_regions)
             merge_base(each.base, current, Options(), observer=oracle)
             random = np.random.default_rng((seed, turn, number))
             parts.append(oracle.samples(config.samples_per_tree, random))
             if progress is not None:
-                progress(len(bases) * (1 + turn) + number + 1, len(bases) * (1 + config.rounds))
+                progress(len(pairs) * (1 + turn) + (number + 1) * len(pairs) // len(bases), total)
         samples = _concatenated(parts)
         current.merge_classifier = classifier = _fitted(model.config.merge_classifier, samples, config, seed)
     assert classifier is not None, "there is at least one round"

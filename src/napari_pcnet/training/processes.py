@@ -54,7 +54,7 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
 
 
 def is_one_of_several() -> bool:
-    """Whether ``torchrun`` started this process beside others."""
+    """Whether ``torchrun`` started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 

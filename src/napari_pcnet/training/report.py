@@ -19,35 +19,29 @@ from skimage.segmentation import mark_boundaries
 from napari_pcnet.disk.datasets import Pair
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.disk.provenance import Provenance
-from napari_pcnet.metrics import score_annotations
+from napari_pcnet.metrics import SCORES, score_annotations
 from napari_pcnet.superpixels import pcnet_superpixels
+from napari_pcnet.table import table_lines
 from napari_pcnet.training.log import read_log
+from napari_pcnet.training.merge_classifier import SLIVER_PX
 
 COUNT = 400
 """Superpixels for each picture."""
 
-SLIVER_PX = 16
-"""Pixels per superpixel at least: a small picture gets fewer superpixels."""
-
 SHOWN = 3
 """Pictures in the plot, at most."""
 
-SCORES = {
-    "ASA": "achievable_segmentation_accuracy",
-    "BR": "boundary_recall",
-    "CO": "compactness",
-}
-"""Headings of the table and the fields of `Scores`."""
+COLUMNS = ("ASA", "BR", "CO")
+"""Scores in the table, by their headings in `metrics.SCORES`."""
 
 BORDER = (1.0, 0.9, 0.0)
 
-
 Score = Mapping[str, float]
-"""`SCORES` of one picture."""
+"""Scores of one picture, by heading."""
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BeforeAndAfter:
     """Scores of pictures with the model before training and the one after."""
 
     pairs: Sequence[Pair]
@@ -65,17 +59,17 @@ def scores_of(pairs: Sequence[Pair], model: Path) -> list[Score]:
 
 def mean(scores: Sequence[Score]) -> Score:
     """Mean over pictures."""
-    return {short: float(np.mean([each[short] for each in scores])) for short in SCORES}
+    return {short: float(np.mean([each[short] for each in scores])) for short in COLUMNS}
 
 
-def write(folder: Path, comparison: Comparison, logs: Sequence[Path]) -> str:
+def write(folder: Path, comparison: BeforeAndAfter, logs: Sequence[Path]) -> str:
     """Write the report, return its table.
 
     Parameters
     ----------
     folder : Path
         Of the run.
-    comparison : Comparison
+    comparison : BeforeAndAfter
         On pictures that were held out.
     logs : sequence of Path
         ``log.csv`` of the two trainings.
@@ -136,20 +130,22 @@ def _labels(pair: Pair, model: Path) -> tuple[NDArray[np.uint8], NDArray[np.inte
 def _score(pair: Pair, model: Path) -> Score:
     image, labels = _labels(pair, model)
     scores = score_annotations(labels, pair.read_annotations(), image)
-    return {short: float(np.mean([getattr(each, name) for each in scores])) for short, name in SCORES.items()}
+    return {short: float(np.mean([getattr(each, SCORES[short]) for each in scores])) for short in COLUMNS}
 
 
-def _table(comparison: Comparison) -> str:
+def _table(comparison: BeforeAndAfter) -> str:
     names = [pair.name for pair in comparison.pairs]
-    width = max(map(len, ["mean", *names]))
-    lines = [" " * width + "".join(f"{short:>9} before   after" for short in SCORES)]
-    rows = zip(names, comparison.before, comparison.after, strict=True)
-    lines += [_line(name, width, before, after) for name, before, after in rows]
-    return "\n".join([*lines, _line("mean", width, mean(comparison.before), mean(comparison.after))])
+    rows = [
+        _cells(name, before, after)
+        for name, before, after in zip(names, comparison.before, comparison.after, strict=True)
+    ]
+    rows.append(_cells("mean", mean(comparison.before), mean(comparison.after)))
+    head = ["", *(heading for short in COLUMNS for heading in (f"{short} before", "after"))]
+    return "\n".join(table_lines(head, rows, indent=0))
 
 
-def _line(name: str, width: int, before: Mapping[str, float], after: Mapping[str, float]) -> str:
-    return f"{name:<{width}}" + "".join(f"{before[short]:>16.4f}{after[short]:>8.4f}" for short in SCORES)
+def _cells(name: str, before: Score, after: Score) -> list[str]:
+    return [name, *(f"{score[short]:.4f}" for short in COLUMNS for score in (before, after))]
 
 
 # ---------------------------------------------------------------------------------------- plots
@@ -192,7 +188,7 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return smoothed
 
 
-def _draw_pictures(comparison: Comparison, target: Path) -> None:
+def _draw_pictures(comparison: BeforeAndAfter, target: Path) -> None:
     from matplotlib.figure import Figure
 
     shown = list(zip(comparison.pairs, comparison.before, comparison.after, strict=True))[:SHOWN]

@@ -75,13 +75,12 @@ class SampleConfig:
             raise ValueError(f"crop_px must be a multiple of {STRIDE}, got {self.crop_px!r}")
         if self.batch < 1:
             raise ValueError(f"batch must be at least 1, got {self.batch!r}")
-        if (
-            self.batch * (self.crop_px // STRIDE) ** 2 < 2
-        ):  # normalisation needs two values at the coarsest level
+        # normalisation needs two values at the coarsest level
+        if self.batch * (self.crop_px // STRIDE) ** 2 < 2:
             raise ValueError(f"a batch of 1 needs a crop_px of at least {2 * STRIDE}")
 
 
-class View(NamedTuple):
+class Crops(NamedTuple):
     """Aligned crops of several pictures and their ground truth."""
 
     image: Tensor  # (B, 3, H, W) in 0..1
@@ -91,8 +90,8 @@ class View(NamedTuple):
 class Batch(NamedTuple):
     """Input of one step of Algorithm 1."""
 
-    whole: View  # G* and S_G
-    patch: View | None  # L* and M of Eq. 4 (or S_L)
+    whole: Crops  # G* and S_G
+    patch: Crops | None  # L* and M of Eq. 4 (or S_L)
 
 
 class _Decoded(NamedTuple):
@@ -102,7 +101,7 @@ class _Decoded(NamedTuple):
     annotations: list[NDArray[np.integer]]  # (H, W) each
 
 
-class _Crop(NamedTuple):
+class _Rectangle(NamedTuple):
     """A rectangle in the picture's own pixels; it may extend beyond the picture."""
 
     top: int
@@ -181,7 +180,7 @@ class Sampler:
             self._decoded[pair] = decoded
         return decoded
 
-    def _global_crop(self, shape: tuple[int, ...], random: np.random.Generator) -> _Crop:
+    def _global_crop(self, shape: tuple[int, ...], random: np.random.Generator) -> _Rectangle:
         crop, config = self.config.crop_px, self.config
         if config.global_resize_px:
             scales = [config.global_resize_px / side for side in shape]
@@ -189,9 +188,9 @@ class Sampler:
             scales = [_draw_scale(config.global_scale, random)] * 2
         size = [max(1, round(crop / scale)) for scale in scales]
         corner = [_draw_start(side, length, random) for side, length in zip(shape, size, strict=True)]
-        return _Crop(corner[0], corner[1], size[0], size[1])
+        return _Rectangle(corner[0], corner[1], size[0], size[1])
 
-    def _local_crop(self, labels: NDArray[np.integer], random: np.random.Generator) -> _Crop:
+    def _local_crop(self, labels: NDArray[np.integer], random: np.random.Generator) -> _Rectangle:
         size = max(1, round(self.config.crop_px / _draw_scale(self.config.local_scale, random)))
         boundary = np.flatnonzero(boundary_pixels(labels))
         if boundary.size:
@@ -202,13 +201,13 @@ class Sampler:
             _clamp_start(side, size, int(at) - size // 2)
             for side, at in zip(labels.shape, anchor, strict=True)
         )
-        return _Crop(top, left, size, size)
+        return _Rectangle(top, left, size, size)
 
     def _cut(
         self,
         image: NDArray[np.uint8],
         labels: NDArray[np.integer],
-        place: _Crop,
+        place: _Rectangle,
         random: np.random.Generator,
         guided: bool = False,
     ) -> tuple[Tensor, Tensor]:
@@ -274,6 +273,6 @@ def _nearest(positions: NDArray[np.intp], length: int) -> NDArray[np.intp]:
     return positions[np.minimum(at.astype(np.intp), len(positions) - 1)]
 
 
-def _stack(views: list[tuple[Tensor, Tensor]]) -> View:
+def _stack(views: list[tuple[Tensor, Tensor]]) -> Crops:
     pictures, labels = zip(*views, strict=True)
-    return View(torch.stack(pictures), torch.stack(labels))
+    return Crops(torch.stack(pictures), torch.stack(labels))

@@ -14,7 +14,7 @@ from napari_pcnet.network.model import PCNet
 from napari_pcnet.training.config import OptimizerConfig, TrainingConfig
 from napari_pcnet.training.losses import LossTerms
 from napari_pcnet.training.processes import average
-from napari_pcnet.training.samples import Batch, View
+from napari_pcnet.training.samples import Batch, Crops
 from napari_pcnet.training.schedule import cosine
 from napari_pcnet.training.state import TrainingState
 
@@ -96,7 +96,7 @@ def descend(state: TrainingState, total: float, clip: float) -> Tensor:
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:
-    def moved(view: View) -> View:
-        return View(view.image.to(device, memory_format=torch.channels_last), view.labels.to(device))
+    def moved(view: Crops) -> Crops:
+        return Crops(view.image.to(device, memory_format=torch.channels_last), view.labels.to(device))
 
     return Batch(moved(batch.whole), None if batch.patch is None else moved(batch.patch))

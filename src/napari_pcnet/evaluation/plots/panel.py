@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from napari_pcnet.disk.overlay import BOUNDARY_COLOUR, boundaries
+from napari_pcnet.disk.overlay import BOUNDARY_COLOUR, boundary_lines
 from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.evaluation.plots.figure import (
     DPI,
@@ -23,9 +22,8 @@ from napari_pcnet.evaluation.plots.figure import (
     save_figure,
     wrapped,
 )
-
-Picture: TypeAlias = NDArray[np.uint8]
-Labels: TypeAlias = NDArray[np.integer[Any]]
+from napari_pcnet.evaluation.segmenter import Pixels
+from napari_pcnet.shapes import Labels
 
 TILE_PX = 320
 """About how wide a crop is shown: it is enlarged by the largest whole factor that keeps it below."""
@@ -54,7 +52,7 @@ class PanelRow:
     """
 
     name: str
-    image: Picture
+    image: Pixels
     truth: Labels | None
     labels: Mapping[str, Labels]
     counts: Mapping[str, int]
@@ -151,7 +149,7 @@ def _in_panel(words: str, width_px: int) -> str:
     return wrapped(words, width_px / DPI * TEXT_PT / PANEL_PT)
 
 
-def _pasted(rows: Sequence[PanelRow], methods: Sequence[str], layout: _PanelLayout) -> Picture:
+def _pasted(rows: Sequence[PanelRow], methods: Sequence[str], layout: _PanelLayout) -> Pixels:
     canvas = np.full((*layout.shape, 3), 255, np.uint8)
     for number, row in enumerate(rows):
         tiles = {0: _tile(row, row.truth)}
@@ -166,12 +164,12 @@ def _pasted(rows: Sequence[PanelRow], methods: Sequence[str], layout: _PanelLayo
     return canvas
 
 
-def _tile(row: PanelRow, labels: Labels | None) -> Picture:
+def _tile(row: PanelRow, labels: Labels | None) -> Pixels:
     """Enlarge a crop and draw the borders of its labels on it."""
     factor = max(1, TILE_PX // max(row.image.shape[:2]))
     tile = row.image.repeat(factor, axis=0).repeat(factor, axis=1)
     if labels is not None:
-        tile[boundaries(labels.repeat(factor, axis=0).repeat(factor, axis=1))] = BOUNDARY_COLOUR
+        tile[boundary_lines(labels.repeat(factor, axis=0).repeat(factor, axis=1))] = BOUNDARY_COLOUR
     return tile
 
 

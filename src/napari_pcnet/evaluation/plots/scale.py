@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from napari_pcnet.disk.provenance import Provenance
+from napari_pcnet.disk.provenance import GIBIBYTE, Provenance
 from napari_pcnet.evaluation.plots.figure import (
     AXES_IN,
     DPI,
@@ -43,14 +43,14 @@ class ScalePoint:
     peak_bytes: int | None
 
 
-class _Cost(NamedTuple):
+class _Value(NamedTuple):
     """One thing measured at an image side; None where memory ran out."""
 
     side: int
     value: float | None
 
 
-KIBI, GIBIBYTE = 1024, 2**30
+KIBI = 1024
 
 OUT_OF_MEMORY = "out of memory (extrapolated)"
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 6.5, "markeredgewidth": 1.8, "linestyle": "none"}
@@ -97,18 +97,18 @@ def draw_scale(path: Path, series: Mapping[str, Sequence[ScalePoint]], provenanc
     return path
 
 
-def _seconds(points: Sequence[ScalePoint]) -> list[_Cost]:
-    return [_Cost(point.side, point.seconds) for point in points]
+def _seconds(points: Sequence[ScalePoint]) -> list[_Value]:
+    return [_Value(point.side, point.seconds) for point in points]
 
 
-def _gibibytes(points: Sequence[ScalePoint]) -> list[_Cost]:
+def _gibibytes(points: Sequence[ScalePoint]) -> list[_Value]:
     if all(point.peak_bytes is None for point in points) and any(point.seconds for point in points):
         return []  # it ran, so its memory was not measured
     held = [(point.side, point.peak_bytes) for point in points]
-    return [_Cost(side, None if peak is None else peak / GIBIBYTE) for side, peak in held]
+    return [_Value(side, None if peak is None else peak / GIBIBYTE) for side, peak in held]
 
 
-def _draw_costs(axes: Axes, costs: Mapping[str, Sequence[_Cost]], looks: Mapping[str, Look]) -> None:
+def _draw_costs(axes: Axes, costs: Mapping[str, Sequence[_Value]], looks: Mapping[str, Look]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     for name in sorted(costs, key=is_ours):
@@ -125,7 +125,7 @@ def _draw_costs(axes: Axes, costs: Mapping[str, Sequence[_Cost]], looks: Mapping
                 axes.plot([], [], **options)
 
 
-def _until_failure(costs: Sequence[_Cost]) -> tuple[list[tuple[int, float]], int | None]:
+def _until_failure(costs: Sequence[_Value]) -> tuple[list[tuple[int, float]], int | None]:
     """Return what was measured below the first side at which memory ran out, and that side."""
     measured: list[tuple[int, float]] = []
     for side, value in sorted(costs, key=lambda cost: cost.side):

@@ -201,7 +201,7 @@ class Form(QWidget):
         self.network.show_machine(machine)
 
     def not_shown(self, record: RunRecord, origin: Origin) -> str:
-        """Say what of a record is not in the fields: another image, the cut, options without a field."""
+        """Say what of a record no field shows: another image, the cut, options out of a field's range."""
         parts = []
         if origin.image != self.image.layer_box.currentText():
             parts.append(f"'{origin.image}' is not open")
@@ -209,8 +209,11 @@ class Form(QWidget):
             parts.append(f"then slide the height to {record.height:,.6g}")
         elif record.max_segments is not None:
             parts.append(f"then slide the count to {record.n_segments:,}")
+        chosen = self.options.values()
         for option in fields(Options):
-            shown = option.name in OWN_FIELDS or option.name in self.options.boxes
-            if not shown and getattr(record, option.name) != option.default:
-                parts.append(f"{option.name} is not set")
+            value = getattr(record, option.name)
+            shown = chosen.get(option.name, option.default)
+            if option.name not in OWN_FIELDS and value != shown:
+                given = f"is {shown:g}, was {value:g}" if option.name in chosen else "is not set"
+                parts.append(f"{option.name} {given}")
         return "; ".join(parts)
