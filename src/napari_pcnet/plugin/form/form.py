@@ -201,7 +201,7 @@ class Form(QWidget):
         self.network.show_machine(machine)
 
     def not_shown(self, record: RunRecord, origin: Origin) -> str:
-        """Say what of a record is not in the fields: another image, the cut, options that no field can show."""
+        """Say what of a record is not in the fields: another image, the cut, options no field can show."""
         parts = []
         if origin.image != self.image.layer_box.currentText():
             parts.append(f"'{origin.image}' is not open")
