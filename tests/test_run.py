@@ -311,3 +311,21 @@ def test_features_of_smoothed_planes_are_of_their_labels(start_label: int) -> No
     for label, mean in zip(cut.features["label"], cut.features["intensity_mean-0"], strict=True):
         most = np.bincount(unsmoothed.labels[cut.labels == label]).argmax()
         assert mean == unsmoothed.features["intensity_mean-0"][most - start_label]
+
+
+@pytest.mark.parametrize(
+    ("out", "got"),
+    [
+        (np.zeros((2, 40, 48), np.int32, order="F"), "int32 of shape (2, 40, 48), not C-contiguous"),
+        (np.zeros((40, 2, 48), np.int32), "int32 of shape (40, 2, 48)"),
+        (np.zeros((2, 40, 48), np.uint8), "uint8 of shape (2, 40, 48)"),
+    ],
+)
+def test_an_array_that_cannot_take_the_labels_is_refused(out: NDArray[Any], got: str) -> None:
+    hierarchy = build_hierarchy(_stack(2, 40, 48, 3), RunRecord(N))
+    message = f"out must be a C-contiguous int32 array of shape (2, 40, 48), got {got}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        hierarchy.cut(N, out=out)
+    right = np.zeros((2, 40, 48), np.int32)
+    assert hierarchy.cut(N, out=right).labels is right
+    assert_array_equal(right, hierarchy.labels(N))

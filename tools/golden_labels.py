@@ -59,6 +59,7 @@ def cases() -> Iterator[tuple[str, Callable[[], Labels]]]:
     yield "compactness 0", call(compactness=0.0)
     yield "compactness 40", call(compactness=40.0)
     yield "smoothing", call(smoothing=2.0, spacing=(1.0, 2.0))
+    yield "smoothing, wide, from 0", call(smoothing=3.7, start_label=0, n=25)
     yield "intensity range", call(intensity_range=(40.0, 160.0))
     yield "windows", call(window=64)
     yield "fine", call(n=1500)

@@ -253,8 +253,8 @@ class PCNetHierarchy:
         return self._table(self._parts(self.counts(n, height=height, nearest=nearest)))
 
     def look_up(self, table: Labels, out: NDArray[np.int32] | None = None) -> Labels:
-        """Labels by a table as `table` gives it, into an array of the shape of `base` if one is given."""
-        labels = np.empty(self.base.shape, table.dtype) if out is None else out
+        """Labels by a table as `table` gives it; `out` as in `cut`."""
+        labels = np.empty(self.base.shape, table.dtype) if out is None else self._checked_out(out)
         width = self.base.shape[-1]
         look_up(table, self.base.reshape(-1, width), out=labels.reshape(-1, width))
         return labels
@@ -331,6 +331,15 @@ class PCNetHierarchy:
                 return False
             start += tree.leaves
         return True
+
+    def _checked_out(self, out: NDArray[np.int32]) -> NDArray[np.int32]:
+        if out.shape != self.base.shape or out.dtype != np.int32 or not out.flags.c_contiguous:
+            order = "" if out.flags.c_contiguous else ", not C-contiguous"
+            raise ValueError(
+                f"out must be a C-contiguous int32 array of shape {self.base.shape}, "
+                f"got {out.dtype} of shape {out.shape}{order}"
+            )
+        return out
 
     def _parts(self, counts: tuple[int, ...]) -> list[NDArray[np.int64]]:
         """The part of each region of each plane in a cut, from 0 in each plane."""
