@@ -30,6 +30,10 @@ def test_planes_and_their_smoothing_come_back(stack: PCNetHierarchy, tmp_path: P
     assert loaded.timings == {}
 
 
+def test_a_hierarchy_is_printed_in_a_line(stack: PCNetHierarchy) -> None:
+    assert repr(stack) == f"PCNetHierarchy(2 x 40 x 48, 1 to {stack.n_base} segments, smoothing 1.5)"
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [

@@ -101,6 +101,11 @@ def test_a_record_comes_back_from_its_command_line(record: RunRecord) -> None:
     assert options_from(namespace, RunRecord) == record
 
 
+def test_a_record_of_a_part_is_no_call() -> None:
+    with pytest.raises(ValueError, match="python_script repeats this record"):
+        PART.python_call()
+
+
 def test_the_call_names_what_differs_from_the_defaults() -> None:
     assert PLAIN.python_call() == "pcnet_superpixels(image, 100)"
     assert FULL.python_call("layer", "inside") == (

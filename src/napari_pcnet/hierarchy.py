@@ -26,6 +26,7 @@ from napari_pcnet.merging.connectivity import OUTSIDE
 from napari_pcnet.merging.regions import RegionTable, look_up
 from napari_pcnet.merging.tree import Tree
 from napari_pcnet.options import Options, pixel_sides, whole_number
+from napari_pcnet.shapes import size_text
 
 Labels = NDArray[np.integer[Any]]
 Columns = dict[str, NDArray[np.integer | np.floating]]
@@ -94,7 +95,7 @@ class Cut(NamedTuple):
     features: Columns
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PCNetHierarchy:
     """Superpixels of one plane or many at every count, nested.
 
@@ -127,6 +128,10 @@ class PCNetHierarchy:
     smoothing: float = 0.0
     spacing: tuple[float, float] | None = None
     timings: dict[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        size = size_text(self.base.shape)
+        return f"PCNetHierarchy({size}, {self.n_min} to {self.n_base} segments, smoothing {self.smoothing:g})"
 
     @property
     def n_base(self) -> int:

@@ -87,7 +87,8 @@ class RunRecord(Options):
         >>> RunRecord(1000, compactness=8.0).python_call()
         'pcnet_superpixels(image, 1000, compactness=8.0)'
         """
-        assert self.is_plain, "the rest is for run_record"
+        if not self.is_plain:
+            raise ValueError("a call has no part, tree or height: python_script repeats this record")
         keywords = {name: value for name, value in self._chosen().items() if name not in OF_A_PART}
         count = keywords.pop("n_segments", self.n_segments)
         texts = {name: repr(value) for name, value in keywords.items()}

@@ -57,7 +57,8 @@ def pcnet_superpixels(
         Weight of shape against colour in merging; larger is rounder. Unused by 'lattice'.
     smoothing : float, optional
         Width of the smoothing of outlines in pixels, see `smooth_outlines`: superpixels get more compact and
-        follow fine boundaries less. 0 leaves them as they are, 2 is much.
+        follow fine boundaries less. It is a standard deviation, from 0, which leaves outlines as they are, to
+        100; 2 or 3 is usual.
     start_label : {0, 1}, optional
         Number of the first label.
     mask : (H, W) array_like, optional
