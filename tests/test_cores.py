@@ -1,9 +1,9 @@
-"""The windows that a picture is cut into where none are asked for: whole bands as far as memory goes."""
+"""The windows that a picture is cut into: whole bands where none are asked for, and what each reads."""
 
 import pytest
 
 from napari_pcnet.geometry.grid import Grid
-from napari_pcnet.geometry.tiling import CORE_PX, default_core
+from napari_pcnet.geometry.tiling import CORE_PX, Halo, default_core, plan
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,12 @@ from napari_pcnet.geometry.tiling import CORE_PX, default_core
 def test_cores_are_equal_bands_that_fit_into_memory(shape: tuple[int, int], core: tuple[int, int]) -> None:
     assert default_core(Grid(shape, shape)) == core
     assert core[0] * core[1] <= CORE_PX
+
+
+def test_a_window_reads_its_halo_before_and_behind_as_far_as_there_is_a_picture() -> None:
+    grid = Grid((640, 640), (640, 640))
+    tiles = list(plan(grid, (128, 128), 48, Halo(192, 64)))
+    # along either axis, cores of 128 work pixels with 64 more on both sides
+    spans = [(0, 256), (0, 384), (0, 512), (128, 640), (256, 640)]
+    assert [(tile.read.top, tile.read.bottom) for tile in tiles[::5]] == spans
+    assert [(tile.read.left, tile.read.right) for tile in tiles[:5]] == spans

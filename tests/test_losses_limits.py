@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from napari_pcnet.training.losses import LossConfig, discrimination_loss, superpixel_loss
+from napari_pcnet.training.losses import (
+    LossConfig,
+    discrimination_loss,
+    reconstruction_loss,
+    superpixel_loss,
+)
 
 
 def _two_sides(difference: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,3 +39,14 @@ def test_a_class_that_no_superpixel_keeps_costs_a_finite_sum() -> None:
     logits[:, 4] = 100
     expected = -(255 * math.log(255 / 256) + math.log(1 / 256)) / 256
     assert float(superpixel_loss(logits, labels).semantic) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("column", "loss"), [(10, 0), (11, 1 / 18), (28, 1 / 18), (29, 0)])
+def test_the_band_of_eq_5_reaches_eight_pixels_from_a_boundary(column: int, loss: float) -> None:
+    # the pixels along the boundary are columns 19 and 20; the band is 18 columns wide
+    labels = torch.zeros(1, 30, 40, dtype=torch.int64)
+    labels[:, :, 20:] = 1
+    picture = torch.zeros(1, 3, 30, 40)
+    wrong = picture.clone()
+    wrong[..., column] = 1
+    assert float(reconstruction_loss(wrong, picture, labels)) == pytest.approx(loss)
