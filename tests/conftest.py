@@ -21,6 +21,17 @@ TRAINING = (
 """Beginnings of the files whose tests train."""
 
 
+SLOW = (
+    "test_contract",
+    "test_golden_labels",
+    "test_plots",
+    "test_quality",
+    "test_speed",
+    "test_tiled_equals_whole",
+)
+"""Beginnings of the files whose tests take long."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their file, and keep those of a file together, so that its fixtures are made once."""
     for item in items:
@@ -30,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("viewer")
         if item.path.name.startswith(TRAINING):
             item.add_marker("training")
+        if item.path.name.startswith(SLOW):
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -443,7 +443,7 @@ def test_train_takes_its_configuration_data_and_folder(
 
     def train(config: object, run_folder: Path, **options: Any) -> Path:
         given.update(options, config=config, folder=run_folder)
-        options["report"]({"step": 1, "total": 0.5}, 3.0)
+        options["report"]({"step": 1, "total": 0.5})
         return run_folder / "weights.safetensors"
 
     config = types.SimpleNamespace(run=types.SimpleNamespace(steps=2))

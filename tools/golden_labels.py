@@ -61,8 +61,8 @@ def cases() -> Iterator[tuple[str, Callable[[], Labels]]]:
     yield "smoothing", call(smoothing=2.0, spacing=(1.0, 2.0))
     yield "smoothing, wide, from 0", call(smoothing=3.7, start_label=0, n=25)
     yield "intensity range", call(intensity_range=(40.0, 160.0))
-    yield "windows", call(window=64)
-    yield "fine", call(n=1500)
+    yield "windows", call(window=192)
+    yield "fine", call(n=400)
     yield (
         "coarse cut of a fine tree",
         lambda: pcnet_hierarchy(rgb, 400, device="cpu", precision="float64").labels(12),
