@@ -26,9 +26,8 @@ from napari_pcnet.merging.connectivity import OUTSIDE
 from napari_pcnet.merging.regions import RegionTable, look_up
 from napari_pcnet.merging.tree import Tree
 from napari_pcnet.options import Options, pixel_sides, whole_number
-from napari_pcnet.shapes import size_text
+from napari_pcnet.shapes import Labels, size_text
 
-Labels = NDArray[np.integer[Any]]
 Columns = dict[str, NDArray[np.integer | np.floating]]
 """A table by the names of its columns, one row for each label."""
 

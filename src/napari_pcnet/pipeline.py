@@ -20,7 +20,7 @@ from skimage.color import rgb2lab
 from napari_pcnet import arguments, weights
 from napari_pcnet.geometry.grid import MAX_SCALE, Grid
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, to_three
-from napari_pcnet.hierarchy import Labels, Measures, PCNetHierarchy, smooth_plane
+from napari_pcnet.hierarchy import Measures, PCNetHierarchy, smooth_plane
 from napari_pcnet.merging.connectivity import number_by_first, owners
 from napari_pcnet.merging.regions import look_up
 from napari_pcnet.merging.tree import Features, Observer, Tree, build
@@ -29,6 +29,7 @@ from napari_pcnet.network.inference import Base, InferenceOptions, WindowDone, s
 from napari_pcnet.network.model import PCNet
 from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
+from napari_pcnet.shapes import Labels
 
 CHANNEL_SPAN = 100.0
 """What a channel of a picture that is neither grey nor RGB is stretched to, as L of CIELAB is."""

@@ -132,6 +132,7 @@ def build_hierarchy(
     if record.method == "lattice":
         raise ValueError("method='lattice' builds no hierarchy; run_record gives its labels")
     number, most = _counts(record)
+    options = Options.checked({**vars(record), "n_segments": most})
     planes = Planes.select(_array(image), record, mask)
     many = len(planes.indices) > 1
     base = np.full((len(planes.indices), *planes.crop.shape), OUTSIDE, np.int32) if many else None
@@ -140,7 +141,7 @@ def build_hierarchy(
         pixels, channel_axis = planes.read(index)
         one = pipeline.segment(
             pixels,
-            Options.checked({**vars(record), "n_segments": most, "channel_axis": channel_axis}),
+            replace(options, channel_axis=channel_axis),
             mask=planes.read_mask(index),
             progress=_part(progress, k, len(planes.indices)),
             confidence=confidence,
@@ -160,7 +161,13 @@ def build_hierarchy(
     assert base is not None, "a record selects a plane"
     ids = base.reshape(planes.shape)
     return PCNetHierarchy(
-        ids, tuple(trees), tuple(measures), one.start_label, one.smoothing, one.spacing, timings
+        ids,
+        tuple(trees),
+        tuple(measures),
+        options.start_label,
+        options.smoothing,
+        options.spacing,
+        timings,
     )
 
 
