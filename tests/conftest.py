@@ -3,10 +3,16 @@
 The test command does not accept skipped viewer tests.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One thread each: processes side by side that all use every core wait for each other's threads. Set
+    # before torch is imported, and for the commands that tests start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 VIEWER = ("test_viewer", "test_plugin")
 """Beginnings of the files whose tests open windows: one process takes them all, one window at a time."""
@@ -43,6 +49,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("training")
         if item.path.name.startswith(SLOW):
             item.add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """Take what the tests import out of garbage collection, which napari's fixture runs four times a viewer."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from napari_pcnet.cli import main
 from napari_pcnet.disk.datasets import read_pairs
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
@@ -70,20 +71,22 @@ def folder(tmp_path: Path) -> Path:
 
 
 def train(folder: Path, name: str, processes: int = 1, **options: int) -> dict[str, torch.Tensor]:
-    """Train in processes of their own; return the weights."""
+    """Train in this process, or in several of their own; return the weights."""
     config = folder / f"{name}.toml"
     config.write_text(CONFIG.format(**{"steps": STEPS, "accumulate": 1} | options))
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [sys.executable, *(launch if processes > 1 else []), "-m", "napari_pcnet.cli", "train"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(
-        [*command, str(config), "--data", str(folder), "--output", str(folder / name)],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.count("weights: ") == 1  # one process prints
+    words = ["train", str(config), "--data", str(folder), "--output", str(folder / name)]
+    if processes == 1:
+        assert main(words) == 0
+    else:
+        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        run = subprocess.run(
+            [sys.executable, *launch, "-m", "napari_pcnet.cli", *words],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert run.returncode == 0, run.stderr
+        assert run.stdout.count("weights: ") == 1  # one process prints
     return checkpoint.load_model(folder / name / "weights.safetensors").state_dict()
 
 
