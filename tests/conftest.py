@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Take what the tests import out of garbage collection, which napari's fixture runs four times a viewer."""
+    """Take what the tests import out of garbage collection: napari's fixture runs it four times a viewer."""
     gc.collect()
     gc.freeze()
 
