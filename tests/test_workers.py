@@ -5,14 +5,15 @@ import signal
 
 import pytest
 
-from napari_pcnet.evaluation.workers import results_of
+from napari_pcnet.evaluation.workers import Workers
 
 # What is sent to another process must be found there, where this file is not: functions of Python's own.
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_results_of_a_task_follow_each_other(workers):
-    results = list(results_of(enumerate, ["abc", "def", "ghi"], workers))
+    with Workers(workers) as several:
+        results = list(several.results_of(enumerate, ["abc", "def", "ghi"]))
     assert sorted(results) == sorted(each for task in ("abc", "def", "ghi") for each in enumerate(task))
     assert [number for number, _ in results] == [0, 1, 2] * 3
 
@@ -22,13 +23,14 @@ def test_a_process_that_is_killed_is_one_sentence():
         "a process was killed, as when memory runs out; ask for fewer workers: the same command goes on "
         "from here"
     )
-    with pytest.raises(ValueError, match="^" + re.escape(message) + "$"):
-        list(results_of(signal.raise_signal, [signal.SIGKILL, signal.SIGKILL], 2))
+    with Workers(2) as workers, pytest.raises(ValueError, match="^" + re.escape(message) + "$"):
+        list(workers.results_of(signal.raise_signal, [signal.SIGKILL, signal.SIGKILL]))
 
 
 def test_an_interrupt_loses_no_result_that_is_there():
     handler = signal.getsignal(signal.SIGINT)
-    results = results_of(enumerate, ["ab", "cd", "ef", "gh"], 2)
+    workers = Workers(2)
+    results = workers.results_of(enumerate, ["ab", "cd", "ef", "gh"])
     got = [next(results), next(results)]
 
     def rest():
@@ -40,3 +42,10 @@ def test_an_interrupt_loses_no_result_that_is_there():
     assert set(got) <= {(k % 2, letter) for k, letter in enumerate("abcdefgh")}
     assert len(set(got)) == len(got)
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_processes_stay_for_the_next_tasks():
+    tasks = ["[__import__('os').getpid()]"] * 2
+    with Workers(2) as workers:
+        processes = {each for _ in range(3) for each in workers.results_of(eval, tasks)}
+    assert len(processes) <= 2

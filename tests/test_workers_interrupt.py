@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_pcnet.evaluation.workers import results_of
+from napari_pcnet.evaluation.workers import Workers
 
 
 def test_results_of_tasks_that_were_under_way_come_after_an_interrupt(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_results_of_tasks_that_were_under_way_come_after_an_interrupt(tmp_path: 
     script = "import pathlib, sys; pathlib.Path(sys.argv[1]).touch(); print(sys.argv[2], end='')"
     words = ["ab", "cd", "ef", "gh"]
     tasks = [subprocess.list2cmdline([sys.executable, "-c", script, str(tmp_path / w), w]) for w in words]
-    results = results_of(subprocess.getoutput, tasks, 2)
+    results = Workers(2).results_of(subprocess.getoutput, tasks)
     got = [next(results), next(results)]
     while len(list(tmp_path.iterdir())) < len(tasks):
         time.sleep(0.01)

@@ -14,7 +14,7 @@ from napari_pcnet.evaluation.curves import mean_points, next_requests
 from napari_pcnet.evaluation.results import Key, ResultsFile, Row
 from napari_pcnet.evaluation.segmenter import CutAt, Pixels, Segmenter
 from napari_pcnet.evaluation.tally import Tally
-from napari_pcnet.evaluation.workers import results_of
+from napari_pcnet.evaluation.workers import Workers
 from napari_pcnet.metrics import score_annotations, seam_rate
 from napari_pcnet.shapes import Labels
 
@@ -63,8 +63,7 @@ class Campaign:
         Where rows are found again and written to.
     tally : Tally
         Counts finished labellings.
-    workers : int
-        Processes side by side.
+    workers : Workers
     """
 
     method: Segmenter
@@ -74,7 +73,7 @@ class Campaign:
     wanted: Wanted
     results: ResultsFile
     tally: Tally
-    workers: int
+    workers: Workers
 
     def rows(self) -> list[Row]:
         """Measure round by round until the curve brackets every K and CD wanted.
@@ -116,7 +115,7 @@ class Campaign:
                 tasks.append(_Task(self.method, pair, missing, self.wanted.tolerance_px))
             for _ in range(len(of_pair) - len(missing)):
                 self.tally.skip()
-        for row in results_of(_measure, tasks, self.workers):
+        for row in self.workers.results_of(_measure, tasks):
             self.results.append(row)
             self.tally.step()
         return (self.results[key] for key in keys)

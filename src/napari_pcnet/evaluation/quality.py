@@ -29,6 +29,7 @@ from napari_pcnet.evaluation.folder import held, write_table
 from napari_pcnet.evaluation.methods import DEFAULT, Choice, OurMethod, choose
 from napari_pcnet.evaluation.results import ResultsFile, Row
 from napari_pcnet.evaluation.tally import Tally
+from napari_pcnet.evaluation.workers import Workers
 from napari_pcnet.metrics import TOLERANCE_OF_DIAGONAL
 from napari_pcnet.progress import Progress
 
@@ -187,9 +188,9 @@ def compare(choice: Choice, options: QualityOptions, progress: Progress) -> str:
     _refuse_unknown("reference", [options.reference] if options.reference else [], names)
     if options.plots:  # a missing matplotlib is named before the work, not after it
         import_module("napari_pcnet.evaluation.plots.curves")
-    with held(options.output) as results_file:
+    with held(options.output) as results_file, Workers(options.workers) as workers:
         tally = Tally(progress, len(choice.methods) * sum(map(len, sets.values())) * len(options.counts))
-        choice, measured = _measured(choice, sets, options, ResultsFile(results_file), tally)
+        choice, measured = _measured(choice, sets, options, ResultsFile(results_file), tally, workers)
         text = _text(choice, measured, options)
         provenance = write_table(options.output, text)
         if options.plots:
@@ -203,6 +204,7 @@ def _measured(
     options: QualityOptions,
     results: ResultsFile,
     tally: Tally,
+    workers: Workers,
 ) -> tuple[Choice, Sequence[Curves]]:
     """Measure set by set; a method that fails is left out of all, and its failure named."""
     rows, failures = dict[str, dict[str, list[Row]]](), dict[str, str]()
@@ -213,7 +215,7 @@ def _measured(
             if method.name in failures:
                 continue
             campaign = Campaign(
-                method, options.data / name, pairs, most, options.wanted, results, tally, options.workers
+                method, options.data / name, pairs, most, options.wanted, results, tally, workers
             )
             try:
                 rows[name][method.name] = campaign.rows()
