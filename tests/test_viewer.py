@@ -1,5 +1,7 @@
 """In a real napari, in a real window: the sample opens, and our labels lie on it."""
 
+import os
+import sys
 from collections.abc import Callable
 
 import napari
@@ -31,3 +33,9 @@ def test_the_samples_are_in_the_menu(make_napari_viewer: MakeViewer) -> None:
     make_napari_viewer()
     samples = dict(PluginManager.instance().iter_sample_data())
     assert [each.key for each in samples["napari-pcnet"]] == ["cat", "coffee", "stack"]
+
+
+def test_the_qt_that_was_chosen_is_the_only_one(make_napari_viewer: MakeViewer) -> None:
+    make_napari_viewer()
+    chosen = {"pyqt6": "PyQt6", "pyside6": "PySide6"}[os.environ.get("QT_API", "pyqt6")]
+    assert {name for name in ("PyQt5", "PyQt6", "PySide2", "PySide6") if name in sys.modules} == {chosen}

@@ -39,4 +39,4 @@ fi
 
 "${PYTHON:-python3}" -m venv .venv-tox
 .venv-tox/bin/pip install --quiet --constraint constraints.txt tox
-exec .venv-tox/bin/tox run -e py311,pyside6 "$@"
+exec .venv-tox/bin/tox run -e py311 "$@"
