@@ -233,9 +233,7 @@ def _mask(mask: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
     inside: NDArray[np.bool_] = values != 0
     if values.dtype.kind == "f" and not np.array_equal(inside, values):
         other = values[inside & (values != 1)][0]
-        raise ValueError(
-            f"mask of floats must hold 0 and 1 alone, got {other}; pass mask > 0.5, or the like"
-        )
+        raise ValueError(f"mask of floats must hold 0 and 1 alone, got {other}; pass mask > 0.5, or the like")
     return inside & ~np.ma.getmaskarray(region) if isinstance(region, np.ma.MaskedArray) else inside
 
 
