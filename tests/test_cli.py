@@ -91,9 +91,9 @@ def test_segment_writes_labels_and_says_how_many(
 def test_every_argument_has_its_flag(folder: Path, calls: Calls) -> None:
     words = (
         "segment in.png out.tif --n-segments 7 --model own.safetensors --method lattice --compactness 2.5 "
-        "--smoothing 1.5 --start-label 0 --mask mask.png --channel-axis -1 --intensity-range -5 300 --min-size 9 "
-        "--spacing 2 0.5 --device cpu --precision float64 --window 512 --max-segments 20 --height 1.5 "
-        "--plane 0 3 --crop 0 1 40 50 --channels 2 0"
+        "--smoothing 1.5 --start-label 0 --mask mask.png --channel-axis -1 --intensity-range -5 300 "
+        "--min-size 9 --spacing 2 0.5 --device cpu --precision float64 --window 512 --max-segments 20 "
+        "--height 1.5 --plane 0 3 --crop 0 1 40 50 --channels 2 0"
     )
     assert main(words.split()) == 0
     assert calls[0][1] == RunRecord(

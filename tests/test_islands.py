@@ -36,9 +36,10 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         squares((30, 41, 20)),
         squares((0, 0, 9), (80, 95, 20)),
         squares((15, 32, 4), (47, 31, 1), (99, 0, 1), (31, 63, 2), (64, 96, 3)),
+        squares((64, 64, 30)),
         ~squares((20, 30, 40)),
     ],
-    ids=["one", "corners", "at the rims of windows", "a hole"],
+    ids=["one", "corners", "at the rims of windows", "in a window's corner", "a hole"],
 )
 def test_passing_over_what_is_outside_changes_nothing(
     mask: np.ndarray, monkeypatch: pytest.MonkeyPatch

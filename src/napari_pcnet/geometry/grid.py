@@ -186,15 +186,9 @@ def raw_ids(
 
 def _shapes_near(number: int, ideal: float, most: int, most_other: int) -> list[tuple[int, int]]:
     """Cells along an axis, near the ideal, and along the other, that make about `number` together."""
-    shapes = []
-    for wanted in sorted({math.floor(ideal), math.ceil(ideal)}):
-        along = max(1, min(wanted, most, number))
-        other = max(1, round(number / along))
-        if other > most_other:  # what the other axis has no pixels for, this one takes
-            other = most_other
-            along = min(most, max(along, round(number / other)))
-        shapes.append((along, other))
-    return shapes
+    wanted = sorted({math.floor(ideal), math.ceil(ideal)})
+    alongs = [max(1, min(each, most, number)) for each in wanted]
+    return [(along, min(most_other, max(1, round(number / along)))) for along in alongs]
 
 
 def whole_strides(length: int) -> int:
