@@ -208,11 +208,11 @@ def _pictures(planes: Planes, options: Options, count_name: str, cut: int | None
         return arguments.picture(pixels, planes.read_mask(index), channel_axis, *limits)
 
     first = read(planes.indices[0])
-    others = planes.indices[1:]
+    others = planes.indices[1:] if arguments.differs_by_plane(first) else ()
     rooms, sizes, has_nan = [arguments.room(first)], list[NDArray[np.int64]](), first.has_nan
     if cut is not None:
         sizes.append(arguments.part_sizes(first))
-    for index in others if arguments.differs_by_plane(first) else ():
+    for index in others:
         picture = read(index)
         rooms.append(arguments.room(picture))
         if cut is not None:
@@ -223,8 +223,11 @@ def _pictures(planes: Planes, options: Options, count_name: str, cut: int | None
         arguments.parts_within(cut, sizes, "n_segments")
     if has_nan:
         arguments.warn_of_nan()
-    yield first
-    yield from map(read, others)
+    if len(planes.indices) == 1:
+        yield first
+        return
+    del first  # one plane at a time is held
+    yield from map(read, planes.indices)
 
 
 def _part(progress: Progress | None, k: int, number: int) -> Progress | None:
