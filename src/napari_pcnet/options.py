@@ -71,7 +71,7 @@ def shown(value: object) -> str:
     """Return a value as a message shows it: on one line, and short.
 
     >>> shown((1, "a")), shown(10**400)
-    ("(1, 'a')", '1000000000000000000...0000000000000000000')
+    ("(1, 'a')", '100000000000000000...0000000000000000000')
     """
     try:
         return " ".join(_SHORT.repr(value).split())
