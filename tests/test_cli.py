@@ -92,8 +92,8 @@ def test_every_argument_has_its_flag(folder: Path, calls: Calls) -> None:
     words = (
         "segment in.png out.tif --n-segments 7 --model own.safetensors --method lattice --compactness 2.5 "
         "--smoothing 1.5 --start-label 0 --mask mask.png --channel-axis -1 --intensity-range -5 300 "
-        "--spacing 2 0.5 --device cpu --precision float64 --window 512 --max-segments 20 --height 1.5 "
-        "--plane 0 3 --crop 0 1 40 50 --channels 2 0"
+        "--min-size 9 --spacing 2 0.5 --device cpu --precision float64 --window 512 --max-segments 20 "
+        "--height 1.5 --plane 0 3 --crop 0 1 40 50 --channels 2 0"
     )
     assert main(words.split()) == 0
     assert calls[0][1] == RunRecord(
@@ -106,6 +106,7 @@ def test_every_argument_has_its_flag(folder: Path, calls: Calls) -> None:
         mask="mask.png",
         channel_axis=-1,
         intensity_range=(-5.0, 300.0),
+        min_size=9,
         spacing=(2.0, 0.5),
         device="cpu",
         precision="float64",
@@ -116,6 +117,16 @@ def test_every_argument_has_its_flag(folder: Path, calls: Calls) -> None:
         crop=(0, 1, 40, 50),
         channels=(2, 0),
     )
+
+
+def test_a_range_may_be_of_percentiles(
+    folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["segment", "in.png", "out.tif", "--intensity-range", "1%", "99.9%"]) == 0
+    assert calls[0][1].intensity_range == ("1%", "99.9%")
+    with pytest.raises(SystemExit):
+        main(["segment", "in.png", "out.tif", "--intensity-range", "dark", "99.9%"])
+    assert "--intensity-range: must be a number or a percentage, got 'dark'" in capsys.readouterr().err
 
 
 def test_the_channel_axis_is_the_files(folder: Path, calls: Calls) -> None:

@@ -26,4 +26,14 @@ def test_no_row_of_cells_is_thinner_than_a_row_of_pixels() -> None:
 
 
 def test_no_column_of_cells_is_thinner_than_a_column_of_pixels() -> None:
-    assert Grid.of_count((100, 2), 50, (0.1, 10.0)).lattice[1] == 2
+    assert Grid.of_count((100, 2), 50, (0.1, 10.0)).lattice == (25, 2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "number", "cells"),
+    [((2000, 1), 10, 10), ((2000, 3), 1000, 1000), ((4, 4), 13, 12), ((5, 1), 9, 5), ((112, 160), 60, 60)],
+)
+def test_a_picture_and_its_transpose_have_as_many_cells(
+    shape: tuple[int, int], number: int, cells: int
+) -> None:
+    assert Grid.of_count(shape, number).cells == Grid.of_count(shape[::-1], number).cells == cells

@@ -41,6 +41,7 @@ PART = RunRecord(
     crop=(0, 8, 64, 72),
     channels=(2, 0),
 )
+PERCENTILES = RunRecord(9, intensity_range=("1%", "99.9%"), min_size=40)
 
 
 def test_its_fields_and_defaults_are_the_functions_own() -> None:
@@ -70,7 +71,7 @@ def test_every_option_has_a_help_text() -> None:
     assert all(each.metadata["help"] for each in fields(RunRecord))
 
 
-@pytest.mark.parametrize("record", [PLAIN, FULL, PART])
+@pytest.mark.parametrize("record", [PLAIN, FULL, PART, PERCENTILES])
 def test_a_record_comes_back_from_json(record: RunRecord) -> None:
     assert RunRecord.from_dict(json.loads(json.dumps(record.as_dict()))) == record
 
@@ -92,7 +93,7 @@ def test_an_option_of_another_version_is_refused() -> None:
         RunRecord.from_dict({"napari-pcnet": "9.0.0", "sigma": 1})
 
 
-@pytest.mark.parametrize("record", [PLAIN, FULL, PART])
+@pytest.mark.parametrize("record", [PLAIN, FULL, PART, PERCENTILES])
 def test_a_record_comes_back_from_its_command_line(record: RunRecord) -> None:
     words = shlex.split(record.command_line("my scan.tif", "out.tif"))
     assert words[0] == "napari-pcnet"
@@ -115,7 +116,7 @@ def test_the_call_names_what_differs_from_the_defaults() -> None:
     )
 
 
-@pytest.mark.parametrize("record", [PLAIN, FULL])
+@pytest.mark.parametrize("record", [PLAIN, FULL, PERCENTILES])
 def test_the_call_passes_exactly_the_records_arguments(record: RunRecord) -> None:
     passed: dict[str, object] = {}
 
@@ -143,7 +144,7 @@ def test_the_script_reads_the_files_and_makes_the_labels(monkeypatch: pytest.Mon
     assert names["labels"] == "labels"
 
 
-@pytest.mark.parametrize("record", [FULL, PART])
+@pytest.mark.parametrize("record", [FULL, PART, PERCENTILES])
 def test_a_record_comes_back_from_its_constructor(record: RunRecord) -> None:
     assert eval(record.constructor(), {"RunRecord": RunRecord}) == record
 

@@ -200,7 +200,8 @@ class TestMask:
         with pytest.raises(ValueError, match="parts") as caught:
             pcnet_superpixels(photograph, 2, mask=mask)
         assert str(caught.value) == (
-            "n_segments must be at least 3, the number of connected parts of the mask, got 2"
+            "n_segments must be at least 3, the number of connected parts of the mask, got 2; "
+            "min_size=1601 leaves out the small ones"
         )
 
     def test_the_range_is_taken_inside(self, photograph: np.ndarray) -> None:
@@ -379,7 +380,7 @@ IMAGE = np.zeros((32, 40, 3), np.uint8)
         ({"start_label": 2}, "start_label must be 0 or 1, got 2"),
         ({"image": np.zeros((0, 5, 3))}, "image must have at least one pixel, got shape (0, 5, 3)"),
         (
-            {"image": np.zeros((4, 5))},
+            {"image": np.zeros((4, 5)), "channel_axis": 0},
             "image has no channels (shape (4, 5)): pass channel_axis=None for grey",
         ),
         (
@@ -394,16 +395,16 @@ IMAGE = np.zeros((32, 40, 3), np.uint8)
         ({"channel_axis": 3}, "channel_axis must be a whole number from -3 to 2, or None, got 3"),
         (
             {"image": np.full((4, 5, 3), np.nan)},
-            "image must be finite, got NaN or infinity; leave such pixels out with mask=",
+            "image must hold at least one pixel to segment, it is empty, transparent or NaN",
         ),
         (
             {"image": np.full((4, 5, 3), np.inf)},
-            "image must be finite, got NaN or infinity; leave such pixels out with mask=",
+            "image must be finite, got infinity; leave such pixels out with mask=",
         ),
         ({"mask": np.ones((4, 5))[:, :, None]}, "mask must have the image's shape (32, 40), got (4, 5, 1)"),
         (
             {"mask": np.zeros((32, 40), bool)},
-            "mask must hold at least one pixel to segment, it is empty or transparent",
+            "mask must hold at least one pixel to segment, it is empty, transparent or NaN",
         ),
         ({"intensity_range": (5, 5)}, "intensity_range must be two numbers (low, high), got (5, 5)"),
         (
@@ -428,7 +429,7 @@ IMAGE = np.zeros((32, 40, 3), np.uint8)
         ),
         (
             {"image": np.zeros((4, 4, 4), np.uint8)},
-            "image must hold at least one pixel to segment, it is empty or transparent",
+            "image must hold at least one pixel to segment, it is empty, transparent or NaN",
         ),
         ({"window": 0}, "window must be a whole number of at least 1, got 0"),
     ],
@@ -481,9 +482,21 @@ def test_more_than_a_tree_holds_names_the_largest_that_can_be_had(tree: PCNetHie
         tree.labels()
 
 
-def test_a_count_no_base_reaches_names_the_largest_that_can_be_had() -> None:
-    image = np.full((24, 24, 3), 7, np.uint8)
-    with pytest.raises(ValueError, match=r"n_segments must be at most \d+ for this image, got 576") as caught:
-        pcnet_superpixels(image, 576)
-    largest = int(str(caught.value).split("at most ")[1].split()[0])
-    assert_superpixels(pcnet_superpixels(image, largest), largest)
+@pytest.mark.parametrize("count", [48, 54, 63, 64])
+def test_every_count_up_to_the_pixels_can_be_had(count: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    assert_superpixels(pcnet_superpixels(image, count), count)
+
+
+def test_a_count_that_no_lattice_reaches_takes_pixels_of_the_mask() -> None:
+    image, mask = np.full((24, 24, 3), 7, np.uint8), np.zeros((24, 24), bool)
+    mask[3:9, 5:20] = mask[15, 2:6] = True
+    number = int(mask.sum())
+    tree = pcnet_hierarchy(image, number, mask=mask)
+    assert tree.n_base == number
+    assert_superpixels(tree.labels(number), number)
+    assert_superpixels(tree.labels(number - 1), number - 1)
+    with pytest.raises(
+        ValueError, match=f"^n_segments must be at most {number}, the pixels of the mask, got "
+    ):
+        pcnet_superpixels(image, number + 1, mask=mask)

@@ -530,12 +530,12 @@ def test_an_image_that_cannot_be_segmented_leaves_a_message_and_no_layer(
 ) -> None:
     viewer, widget = opened
     pixels = _picture(48, 64).astype(np.float32)
-    pixels[5, 6] = np.nan
+    pixels[5, 6] = np.inf
     viewer.add_image(pixels, name="holes", contrast_limits=(0, 255))
     before = _state(viewer)
     widget.run()
     _wait(widget, qtbot)
-    with pytest.raises(ValueError, match="NaN") as refused:
+    with pytest.raises(ValueError, match="infinity") as refused:
         run_record(pixels, RunRecord(N, channel_axis=None))
     reason = str(refused.value)
     assert widget.run_panel.message.text() == reason[:1].upper() + reason[1:]
@@ -1752,11 +1752,44 @@ def test_options_without_a_field_are_in_the_message(
         widget.form.size_fields.count.value() == N
         and widget.run_panel.message.text() == "Then slide the count to 5"
     )
-    record = replace(_record(layer), intensity_range=(0.0, 100.0), max_segments=None)
+    record = replace(_record(layer), min_size=5, max_segments=None)
     layer.metadata = {KEY: layer.metadata[KEY] | {"record": record.as_dict()}}
     image.name = "b"
     widget.use_record()
-    assert widget.run_panel.message.text() == "'a' is not open; intensity_range is not set"
+    assert widget.run_panel.message.text() == "'a' is not open; min_size is not set"
+
+
+def test_intensities_are_the_contrast_limits_percentiles_or_those_of_a_record(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    pixels = _picture(40, 48).astype(np.uint16)
+    pixels[3, 4] = 60_000
+    image = viewer.add_image(pixels, name="hot", contrast_limits=(0, 250))
+    box = widget.form.intensities.box
+    assert [box.itemText(k) for k in range(box.count())] == [
+        "whole range",
+        "contrast limits",
+        "0.1% to 99.9%",
+    ]
+    for choice, limits in (("contrast", (0.0, 250.0)), ("0.1%", ("0.1%", "99.9%"))):
+        _choose(box, choice)
+        layer = _run(widget, qtbot)
+        assert _record(layer) == RunRecord(N, channel_axis=None, intensity_range=limits)
+        assert_array_equal(layer.data, run_record(pixels, _record(layer)))
+    record = replace(_record(layer), intensity_range=(5.0, 200.0))
+    layer.metadata = {KEY: layer.metadata[KEY] | {"record": record.as_dict()}}
+    widget.use_record()
+    assert (box.currentText(), widget.run_panel.message.text()) == ("5 to 200", "")
+    changes: list[None] = []
+    widget.form.changed.connect(lambda: changes.append(None))
+    image.contrast_limits = (0, 100)
+    assert not changes
+    _choose(box, "contrast")
+    image.contrast_limits = (0, 200)
+    assert len(changes) == 2
+    viewer.add_image(_picture(40, 48, 3), name="colours")
+    assert [box.itemText(k) for k in range(box.count())] == ["whole range", "0.1% to 99.9%", "5 to 200"]
 
 
 def test_a_slide_of_one_result_is_completed_before_that_of_another(

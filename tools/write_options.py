@@ -25,7 +25,7 @@ PREFERENCES = re.compile(r"(?<=# The options of the form\n).*?(?= *# Preferences
 
 DATA = (
     ("image", "", "`(H, W[, C])`; anything with `shape`, `dtype` and slicing: bool, integers or floats"),
-    ("mask", "None", "`(H, W)`, true inside"),
+    ("mask", "None", "`(H, W)`, true inside; NaN, alpha 0 and what a masked array masks are outside, too"),
     ("progress", "None", "called as `progress(done, total)`"),
 )
 """Arguments that are no options."""

@@ -7,18 +7,32 @@ Messages name the argument, say what came, and what would do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from typing import Any
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.geometry.picture import READ_ROWS, Picture, plane_shape, read_raw
-from napari_pcnet.options import as_index
+from napari_pcnet.geometry.percentiles import percentiles
+from napari_pcnet.geometry.picture import READ_ROWS, Picture, in_memory, plane_shape, read_raw
+from napari_pcnet.merging import connectivity
+from napari_pcnet.options import as_index, share_of, shown
+from napari_pcnet.shapes import size_text
 
 LARGEST_WHOLE = 2**53
 """Beyond it float64 does not tell neighbouring whole numbers apart."""
+
+MOST_CHANNELS_FIRST = 4
+"""A first axis no longer than this, before two longer ones, is taken for channels."""
+
+ONE_RANGE = (1, 3)
+"""Numbers of channels that have one range together: grey and RGB."""
+
+IntensityRange = tuple[float, float] | tuple[str, str] | None
 
 _SLIC_ONLY = {
     "max_num_iter": "the network needs no iterations",
@@ -39,38 +53,123 @@ def picture(
     image: Any,
     mask: Any,
     channel_axis: int | None,
-    intensity_range: tuple[float, float] | None,
+    intensity_range: IntensityRange = None,
+    min_size: int = 0,
 ) -> Picture:
-    """Check an image and its mask, and find its range in one pass."""
-    pixels, hidden = _pixels(image)
+    """Check an image and its mask, and find its range.
+
+    NaN, what a masked array masks, and pixels of alpha 0 lie outside the mask.
+    """
+    pixels = array(image)
     axis = _channel_axis(pixels, channel_axis)
     shape = plane_shape(pixels.shape, axis)
-    if 0 in pixels.shape:
-        raise ValueError(f"image must have at least one pixel, got shape {tuple(pixels.shape)}")
-    region = None if mask is None else _mask(mask, shape)
-    if hidden is not None:
-        seen: NDArray[np.bool_] = ~np.any(np.atleast_3d(hidden), axis=2 if axis is None else axis)
-        region = seen if region is None else region & seen
     channels = 1 if axis is None else int(pixels.shape[axis])
-    if channels == 4 and axis == 2:
-        channels, region = 3, _visible(pixels, shape, region)
+    channels = 3 if channels == 4 and axis == 2 else channels
+    region = None if mask is None else _mask(mask, shape)
+    seen = _look(pixels, axis, channels, region)
+    region = seen.region
     if region is not None and not region.any():
         empty = "mask" if mask is not None else "image"
-        raise ValueError(f"{empty} must hold at least one pixel to segment, it is empty or transparent")
-    low, high = _extremes(pixels, axis, channels, region, shape)
-    if intensity_range is not None:
-        low, high = (np.full(channels, limit) for limit in intensity_range)
-    elif channels in (1, 3):
-        low, high = np.full(channels, low.min()), np.full(channels, high.max())
-    return Picture(pixels, axis, region, low, high)
+        raise ValueError(f"{empty} must hold at least one pixel to segment, it is empty, transparent or NaN")
+    if region is not None and min_size > 1:
+        region = _without_specks(region, min_size)
+        seen = _look(pixels, axis, channels, region)._replace(has_nan=seen.has_nan)
+    low, high = _checked_extremes(pixels, seen.low, seen.high)
+    checked = Picture(pixels, axis, region, low, high, seen.has_nan)
+    return checked if intensity_range is None else _stretched(checked, intensity_range)
 
 
-def room_for(number: int, picture: Picture, name: str) -> None:
-    """Refuse more superpixels than there are pixels."""
-    if number > picture.pixels_inside:
-        where = "image" if picture.mask is None else "mask"
+def array(image: Any) -> Any:
+    """Take an image as an array: with shape, dtype and slicing, of numbers."""
+    if isinstance(image, str | os.PathLike):
+        raise TypeError(f"image must be an array, got the path {shown(image)}; read_image reads it")
+    if _is_pyramid(image):
+        sizes = ", ".join(size_text(level.shape) for level in image)
+        raise ValueError(f"image is a pyramid (levels {sizes}): pass one level, image[0] is the finest")
+    if not all(hasattr(image, name) for name in ("shape", "dtype", "__getitem__")) or not isinstance(
+        image.dtype, np.dtype
+    ):  # lists, PIL pictures, tensors
+        try:
+            image = np.asarray(image)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise TypeError(f"image cannot be made an array: {error}") from None
+    if image.dtype.kind not in "buif":
+        raise TypeError(f"image must hold booleans, integers or floats, got {image.dtype}")
+    if any(as_index(side) is None for side in image.shape):
         raise ValueError(
-            f"{name} must be at most {picture.pixels_inside}, the pixels of the {where}, got {number}"
+            f"image has sides of unknown length (shape {tuple(image.shape)}): "
+            "let dask find them by image.compute_chunk_sizes()"
+        )
+    if 0 in image.shape:
+        raise ValueError(f"image must have at least one pixel, got shape {tuple(image.shape)}")
+    return image
+
+
+def room(picture: Picture) -> tuple[int, str]:
+    """The most superpixels that a picture can give, and what limits them."""
+    return picture.pixels_inside, "image" if picture.mask is None else "mask"
+
+
+def room_for(number: int, most: tuple[int, str], name: str) -> None:
+    """Refuse more superpixels than there are pixels, by the `room` of a picture."""
+    pixels, where = most
+    if number > pixels:
+        raise ValueError(f"{name} must be at most {pixels}, the pixels of the {where}, got {number}")
+
+
+def part_sizes(picture: Picture) -> NDArray[np.int64]:
+    """Pixels of each connected part of a picture's mask, the largest first; the whole picture without one."""
+    if picture.mask is None:
+        return np.array([picture.pixels_inside])
+    return np.sort(_parts(picture.mask)[1])[::-1]
+
+
+def parts_within(number: int, sizes: Sequence[NDArray[np.int64]], name: str) -> None:
+    """Refuse fewer superpixels than the mask of some plane has connected parts: none is made of two."""
+    most = max(map(len, sizes))
+    if number >= most:
+        return
+    smallest = 1 + max(int(each[number]) for each in sizes if number < len(each))
+    fits = all(each[0] >= smallest for each in sizes)
+    hint = f"; min_size={smallest} leaves out the small ones" if fits else ""
+    raise ValueError(
+        f"{name} must be at least {most}, the number of connected parts of the mask, got {number}{hint}"
+    )
+
+
+def differs_by_plane(picture: Picture) -> bool:
+    """Whether other planes of a stack may be refused, or hold NaN, though this one is not."""
+    pixels, axis = picture.pixels, picture.channel_axis
+    has_alpha = axis is not None and pixels.shape[axis] > picture.channels
+    is_masked = picture.mask is not None or isinstance(pixels, np.ma.MaskedArray)
+    return is_masked or has_alpha or pixels.dtype.kind == "f" or pixels.dtype.itemsize > 4
+
+
+def callback(value: Any, name: str) -> None:
+    """Refuse a callback that can't be called, before the work whose end it would be told."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be a function or None, got {shown(value)}")
+
+
+def warn_of_nan() -> None:
+    """Say that NaN lies outside: once a run, however many planes hold some."""
+    warnings.warn(
+        "image holds NaN: such pixels count as outside the mask; pass mask= to say yourself what is outside",
+        stacklevel=4,
+    )
+
+
+def warn_of_channels_first(shape: Sequence[int], channel_axis: int | None) -> None:
+    """Warn where the last axis counts as the channels, by default, and they seem to come first."""
+    if channel_axis != -1 or len(shape) < 3:
+        return
+    first, rows, columns = shape[-3:]
+    if first <= MOST_CHANNELS_FIRST < min(rows, columns):
+        axis, last = (0, 2) if len(shape) == 3 else (-3, len(shape) - 1)
+        warnings.warn(
+            f"image of shape {tuple(shape)} is taken for {first} x {rows} pixels of {columns} channels: "
+            f"pass channel_axis={axis} if the channels come first, channel_axis={last} if they do not",
+            stacklevel=4,
         )
 
 
@@ -85,21 +184,13 @@ def refuse_others(function: str, others: dict[str, object], known: Sequence[str]
         raise TypeError(f"{function} has no argument {name!r}{hint}")
 
 
-def _pixels(image: Any) -> tuple[Any, NDArray[np.bool_] | None]:
-    """Take the image as an array, and the mask that a masked array carries."""
-    if isinstance(image, np.ma.MaskedArray):
-        hidden: NDArray[np.bool_] = np.ma.getmaskarray(image)
-        return image.data, hidden
-    if not all(hasattr(image, name) for name in ("shape", "dtype", "__getitem__")) or not isinstance(
-        image.dtype, np.dtype
-    ):  # lists, PIL pictures, tensors
-        try:
-            image = np.asarray(image)
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise TypeError(f"image cannot be made an array: {error}") from None
-    if image.dtype.kind not in "buif":
-        raise TypeError(f"image must hold booleans, integers or floats, got {image.dtype}")
-    return image, None
+def _is_pyramid(image: Any) -> bool:
+    """Whether an image is a list of levels; napari's has a shape and a dtype, too, but is no array."""
+    if not isinstance(image, Sequence) or len(image) == 0:
+        return False
+    shapes = {tuple(getattr(level, "shape", ())) for level in image}
+    are_images = all(len(shape) >= 2 for shape in shapes)
+    return are_images and (len(shapes) > 1 or hasattr(image, "shape"))
 
 
 def _channel_axis(pixels: Any, channel_axis: int | None) -> int | None:
@@ -113,6 +204,8 @@ def _channel_axis(pixels: Any, channel_axis: int | None) -> int | None:
                 "segments planes, so pass them one by one, or name the axis of its channels"
             )
     elif ndim == 2:
+        if channel_axis == -1:  # the default, of which nothing more is known
+            return None
         raise ValueError(
             f"image has no channels (shape {tuple(pixels.shape)}): pass channel_axis=None for grey"
         )
@@ -120,57 +213,132 @@ def _channel_axis(pixels: Any, channel_axis: int | None) -> int | None:
         axis = as_index(channel_axis)
         if axis is not None and -3 <= axis < 3:
             return axis % 3
-        raise ValueError(f"channel_axis must be a whole number from -3 to 2, or None, got {channel_axis!r}")
+        raise ValueError(
+            f"channel_axis must be a whole number from -3 to 2, or None, got {shown(channel_axis)}"
+        )
     raise ValueError(f"image must be (H, W), or (H, W, C) with channel_axis, got shape {tuple(pixels.shape)}")
 
 
 def _mask(mask: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    region = np.asarray(mask)
+    """Check a mask; what a masked array masks is outside."""
+    try:
+        region = in_memory(mask)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise TypeError(f"mask cannot be made an array: {error}") from None
+    if region.dtype.kind not in "buif":
+        raise TypeError(f"mask must hold booleans or integers, got {region.dtype}")
     if region.shape != shape:
         raise ValueError(f"mask must have the image's shape {shape}, got {region.shape}")
-    if region.dtype.kind not in "bui":
-        raise TypeError(f"mask must hold booleans or integers, got {region.dtype}")
-    inside: NDArray[np.bool_] = region != 0
-    return inside
+    values = np.asarray(region)
+    inside: NDArray[np.bool_] = values != 0
+    if values.dtype.kind == "f" and not np.array_equal(inside, values):
+        other = values[inside & (values != 1)][0]
+        raise ValueError(f"mask of floats must hold 0 and 1 alone, got {other}; pass mask > 0.5, or the like")
+    return inside & ~np.ma.getmaskarray(region) if isinstance(region, np.ma.MaskedArray) else inside
 
 
-def _visible(
-    pixels: Any, shape: tuple[int, int], region: NDArray[np.bool_] | None
-) -> NDArray[np.bool_] | None:
-    """Take pixels of alpha 0 out of the region; None if nothing is transparent."""
-    visible = np.empty(shape, bool)
-    for window in _row_windows(shape):
-        visible[window.slices] = read_raw(pixels, 2, window)[..., 3] > 0
-    if visible.all():
-        return region
-    return visible if region is None else visible & region
+def _parts(region: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The connected parts of a mask, from 0, -1 outside; and how many pixels each has."""
+    parts = connectivity.number_pieces(region.astype(np.uint32))
+    return parts, np.bincount(parts[region])
 
 
-def _extremes(
-    pixels: Any,
-    axis: int | None,
-    channels: int,
-    region: NDArray[np.bool_] | None,
-    shape: tuple[int, int],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Smallest and largest value of each channel inside the mask, in one pass over the image."""
+def _without_specks(region: NDArray[np.bool_], min_size: int) -> NDArray[np.bool_]:
+    """Leave out parts of a mask of fewer pixels."""
+    parts, sizes = _parts(region)
+    if sizes.max() < min_size:
+        raise ValueError(
+            f"min_size must be at most {sizes.max()}, the largest part of the mask, got {min_size}"
+        )
+    kept: NDArray[np.bool_] = np.append(sizes >= min_size, False)[parts]  # -1, the last, is outside
+    return kept
+
+
+class _Seen(NamedTuple):
+    """What a pass over an image has seen."""
+
+    region: NDArray[np.bool_] | None  # (H, W), None if nothing is outside
+    low: NDArray[np.float64]  # (C,)
+    high: NDArray[np.float64]
+    has_nan: bool
+
+
+def _look(pixels: Any, axis: int | None, channels: int, region: NDArray[np.bool_] | None) -> _Seen:
+    """Find what is inside, and the extremes of each channel there, in one pass over the image."""
+    shape = plane_shape(pixels.shape, axis)
     low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
+    has_nan = False
     for window in _row_windows(shape):
-        values = read_raw(pixels, axis, window)[..., :channels]
-        inside = values.reshape(-1, channels) if region is None else values[region[window.slices]]
+        read = read_raw(pixels, axis, window)
+        here = _visible(read, channels)
+        if region is not None:
+            here &= region[window.slices]
+        values = np.asarray(read)[..., :channels]
+        if values.dtype.kind == "f":
+            is_nan = np.isnan(values).any(axis=2) & here
+            has_nan |= bool(is_nan.any())
+            here &= ~is_nan
+        if not here.all() and region is None:
+            region = np.ones(shape, bool)
+        if region is not None:
+            region[window.slices] = here
+        inside = values.reshape(-1, channels) if here.all() else values[here]
         if len(inside) == 0:
             continue
         if inside.dtype.kind == "f" and not np.isfinite(inside).all():
-            raise ValueError("image must be finite, got NaN or infinity; leave such pixels out with mask=")
-        for channel in range(channels):
-            values_of = inside[:, channel]
-            low[channel] = min(low[channel], float(values_of.min()))
-            high[channel] = max(high[channel], float(values_of.max()))
-    if pixels.dtype.kind in "iu" and max(-low.min(), high.max()) > LARGEST_WHOLE:
+            raise ValueError("image must be finite, got infinity; leave such pixels out with mask=")
+        for channel, of_channel in enumerate(inside.T):
+            low[channel] = min(low[channel], float(of_channel.min()))
+            high[channel] = max(high[channel], float(of_channel.max()))
+    return _Seen(region, low, high, has_nan)
+
+
+def _visible(read: NDArray[Any], channels: int) -> NDArray[np.bool_]:
+    """Pixels that are not masked in any channel, nor of alpha 0, the channel after the last."""
+    visible = np.ones(read.shape[:2], bool)
+    if isinstance(read, np.ma.MaskedArray):
+        visible &= ~np.ma.getmaskarray(read).any(axis=2)
+    if read.shape[2] > channels:
+        visible &= np.asarray(read)[..., channels] > 0
+    return visible
+
+
+def _checked_extremes(
+    pixels: Any, low: NDArray[np.float64], high: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Extremes of each channel, of grey and colour together; refuse those that float64 can't tell apart."""
+    largest = max(-low.min(), high.max())
+    if pixels.dtype.kind in "iu" and largest > LARGEST_WHOLE:
         raise ValueError("image holds whole numbers beyond 2**53; take an offset off or pass floats")
-    if max(-low.min(), high.max()) > np.finfo(np.float64).max / 4:
+    if largest > np.finfo(np.float64).max / 4:
         raise ValueError("image holds values too large to be told apart; divide it by its largest")
-    return low, high
+    if len(low) not in ONE_RANGE:
+        return low, high
+    return np.full(len(low), low.min()), np.full(len(high), high.max())
+
+
+def _stretched(picture: Picture, intensity_range: tuple[float, float] | tuple[str, str]) -> Picture:
+    """Give a picture another range than its extremes: two values, or its percentiles."""
+    limits = np.array([limit for limit in intensity_range if not isinstance(limit, str)], float)
+    if len(limits):
+        low, high = (np.full(picture.channels, limit) for limit in limits)
+        return replace(picture, low=low, high=high)
+    shares = [share for limit in intensity_range if (share := share_of(str(limit))) is not None]
+    count = 1 if picture.channels in ONE_RANGE else picture.channels
+    found = percentiles(lambda: _inside(picture, count), picture.pixels.dtype, count, shares)
+    low, high = (np.broadcast_to(limit, picture.channels) for limit in found)
+    is_flat = low == high  # what varies is rarer than the percentiles count
+    return replace(
+        picture, low=np.where(is_flat, picture.low, low), high=np.where(is_flat, picture.high, high)
+    )
+
+
+def _inside(picture: Picture, channels: int) -> Iterator[NDArray[Any]]:
+    """The values inside the mask, part by part, ``(n, channels)``; with one channel those of all."""
+    for window in _row_windows(picture.shape):
+        values = np.asarray(read_raw(picture.pixels, picture.channel_axis, window))[..., : picture.channels]
+        mask = picture.read_mask(window)
+        yield (values if mask is None else values[mask]).reshape(-1, channels)
 
 
 def _row_windows(shape: tuple[int, int]) -> list[Window]:

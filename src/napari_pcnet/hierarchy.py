@@ -238,16 +238,13 @@ class PCNetHierarchy:
 
     def check_count(self, number: int, name: str) -> None:
         """Refuse a count that a plane can't give; `name` is the caller's argument."""
-        for tree in self.trees:
-            if number > tree.leaves:
-                raise ValueError(
-                    f"{name} must be at most {tree.leaves}, the regions of this base, got {number}"
-                )
-            if number < tree.roots:
-                raise ValueError(
-                    f"{name} must be at least {tree.roots}, the number of connected parts of the mask, "
-                    f"got {number}"
-                )
+        if number > self.n_base:
+            raise ValueError(f"{name} must be at most {self.n_base}, the regions of this base, got {number}")
+        if number < self.n_min:
+            raise ValueError(
+                f"{name} must be at least {self.n_min}, the number of connected parts of the mask, "
+                f"got {number}"
+            )
 
     def table(self, n: int | None = None, *, height: float | None = None, nearest: bool = False) -> Labels:
         """Label of each region in a cut without smoothing, ``(regions + 1,)``.

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import math
 import operator
+import re
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from fractions import Fraction
 from typing import Any, Literal, NamedTuple, Self, cast, get_args
 
 import numpy as np
@@ -24,6 +27,9 @@ MOST_ANISOTROPIC = 1000.0
 
 WIDEST_SMOOTHING = 100.0
 """Largest `smoothing` in pixels: the time that it takes grows with it."""
+
+
+_PERCENTAGE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)%", re.ASCII)
 
 
 class FormRow(NamedTuple):
@@ -55,14 +61,33 @@ def option(
     form : FormRow, optional
         Shows the option in the widget; it is then a preference, too.
     **more
-        Further metadata: ``metavar`` of the flag, ``default`` if the flag has another one, in words.
+        Further metadata: ``metavar`` of the flag, ``default`` if the flag has another one, in words,
+        ``read`` if its words are read otherwise than its type says.
     """
     return field(default=initial, metadata={"help": help, "check": check or _as_given, "form": form} | more)
 
 
+def shown(value: object) -> str:
+    """Return a value as a message shows it: on one line, and short.
+
+    >>> shown((1, "a")), shown(10**400)
+    ("(1, 'a')", '100000000000000000...0000000000000000000')
+    """
+    try:
+        return " ".join(_SHORT.repr(value).split())
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return "a number of too many digits"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxtuple = _SHORT.maxlist = 10
+_SHORT.maxstring = _SHORT.maxother = 120
+
+
 def whole_number(value: Any, name: str) -> int:
     """Check a count."""
-    number = as_index(value)
+    is_whole_float = isinstance(value, float | np.floating) and float(value).is_integer()
+    number = int(value) if is_whole_float else as_index(value)
     if number is None or number < 1 or isinstance(value, bool):
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
     return number
@@ -133,9 +158,28 @@ def _start_label(value: Any, name: str) -> int:
     return number
 
 
-def _intensity_range(limits: Any, name: str) -> tuple[float, float] | None:
+def share_of(percentage: str) -> Fraction | None:
+    """Return a percentage as a share of 1; None for another text.
+
+    >>> share_of("99.9%")
+    Fraction(999, 1000)
+    """
+    number = _PERCENTAGE.fullmatch(percentage)
+    share = None if number is None else Fraction(number[1]) / 100
+    return share if share is not None and share <= 1 else None
+
+
+def range_end(word: str) -> float | str:
+    """Read an end of `intensity_range` from a word: a number, or a percentage, which stays a text."""
+    return word if word.endswith("%") else float(word)
+
+
+def _intensity_range(limits: Any, name: str) -> tuple[float, float] | tuple[str, str] | None:
     if limits is None:
         return None
+    percentages = _percentages(limits, name)
+    if percentages is not None:
+        return percentages
     try:
         low, high = (float(limit) for limit in limits)
     except (TypeError, ValueError):
@@ -143,6 +187,21 @@ def _intensity_range(limits: Any, name: str) -> tuple[float, float] | None:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"{name} must be two numbers (low, high), got {limits!r}")
     return low, high
+
+
+def _percentages(limits: Any, name: str) -> tuple[str, str] | None:
+    """Two percentages, of one text or of two; None of what holds no text with a percent sign."""
+    words = limits.split("-") if isinstance(limits, str) else limits
+    if not (isinstance(words, list | tuple) and any(isinstance(word, str) and "%" in word for word in words)):
+        return None
+    shares = [share_of(word) if isinstance(word, str) else None for word in words]
+    if len(shares) != 2 or shares[0] is None or shares[1] is None or shares[0] >= shares[1]:
+        raise ValueError(f"{name} must be two rising percentages as '1%-99.9%', got {shown(limits)}")
+    return words[0], words[1]
+
+
+def _min_size(value: Any, name: str) -> int:
+    return 0 if as_index(value) == 0 else whole_number(value, name)
 
 
 def _device(value: Any, name: str) -> str:
@@ -202,12 +261,14 @@ class Options:
     channel_axis: int | None = option(
         -1, "axis that holds the channels, none for grey", default="as the file says"
     )
-    intensity_range: tuple[float, float] | None = option(
+    intensity_range: tuple[float, float] | tuple[str, str] | None = option(
         None,
-        "values that count as black and as white (default: the image's own extremes)",
+        "values that count as black and white, or percentiles: 1% 99.9% (default: the image's extremes)",
         _intensity_range,
         metavar=("LOW", "HIGH"),
+        read=range_end,
     )
+    min_size: int = option(0, "leave out connected parts of the mask of fewer pixels than this", _min_size)
     spacing: tuple[float, float] | None = option(
         None, "size of a pixel, where it is not square", spacing, metavar=("HEIGHT", "WIDTH")
     )

@@ -1,8 +1,8 @@
-"""From an image to its superpixels: the network, the base, the tree; or the paper's lattice.
+"""From a picture to its superpixels: the network, the base, the tree; or the paper's lattice.
 
 The public functions, a run on many planes and the training of the merge classifier all go through here. An
-image becomes a `Picture` by the checks (`arguments`), a `Base` by the network (`network.inference`), and a
-`Tree` (`merging.tree`).
+image has become a `Picture` by the checks (`arguments`); it becomes a `Base` by the network
+(`network.inference`), and a `Tree` (`merging.tree`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import os
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from skimage.color import rgb2lab
 
-from napari_pcnet import arguments, weights
+from napari_pcnet import weights
 from napari_pcnet.geometry.grid import MAX_SCALE, Grid
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, to_three
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy, smooth_plane
@@ -36,53 +35,40 @@ CHANNEL_SPAN = 100.0
 
 
 def segment(
-    image: Any,  # whatever has shape, dtype and slicing
+    picture: Picture,
     options: Options,
     *,
-    mask: Any = None,
     progress: Progress | None = None,
     confidence: bool = False,
     window_done: WindowDone | None = None,
-    count_name: str = "n_segments",
 ) -> PCNetHierarchy:
     """Segment a plane into the hierarchy of which `options.n_segments` is the largest count asked for.
 
     Parameters
     ----------
-    image : (H, W[, C]) array_like
+    picture : Picture
+        Has room for this many.
     options : Options
         Checked.
-    mask : (H, W) array_like, optional
     progress, confidence, window_done
         As in `napari_pcnet.pcnet_hierarchy`.
-    count_name : str
-        What the caller calls the count, for messages.
 
     Returns
     -------
     PCNetHierarchy
     """
-    started = time.perf_counter()
-    picture = arguments.picture(image, mask, options.channel_axis, options.intensity_range)
-    arguments.room_for(options.n_segments, picture, count_name)
-    ranged = time.perf_counter()
     model = load_model(options.model)
-    inference = _inference_options(options, confidence)
-    base = fine_base(picture, options, model, inference, progress, window_done, count_name)
+    base = fine_base(picture, options, model, _inference_options(options, confidence), progress, window_done)
     based = time.perf_counter()
     tree = merge_base(base, model, options)
-    timings = {"range": ranged - started, **base.timings, "tree": time.perf_counter() - based}
+    timings = {**base.timings, "tree": time.perf_counter() - based}
     measures = Measures.of(base.regions, base.confidence, picture)
     first, smoothing, spacing = options.start_label, options.smoothing, options.spacing
     return PCNetHierarchy(base.ids, (tree,), (measures,), first, smoothing, spacing, timings)
 
 
-def segment_lattice(
-    image: Any, options: Options, *, mask: Any = None, progress: Progress | None = None
-) -> Labels:
+def segment_lattice(picture: Picture, options: Options, progress: Progress | None = None) -> Labels:
     """Segment a plane the paper's way: about `options.n_segments` cells; small pieces go to neighbours."""
-    picture = arguments.picture(image, mask, options.channel_axis, options.intensity_range)
-    arguments.room_for(options.n_segments, picture, "n_segments")
     cells = max(1, round(options.n_segments / picture.share_inside))
     grid = Grid.of_count(picture.shape, cells, options.pixel_sides)
     base = segment_base(picture, grid, load_model(options.model), _inference_options(options), progress)
@@ -102,9 +88,11 @@ def fine_base(
     inference: InferenceOptions,
     progress: Progress | None = None,
     window_done: WindowDone | None = None,
-    count_name: str = "n_segments",
 ) -> Base:
-    """Label at the smallest whole enlargement whose base is fine enough for `options.n_segments`."""
+    """Label at the smallest whole enlargement whose base is fine enough for `options.n_segments`.
+
+    Where not even the largest is, each pixel is a region, so that every count up to the pixels can be had.
+    """
     number, spacing = options.n_segments, options.pixel_sides
     grid, scale = Grid.for_count(picture.shape, number, picture.pixels_inside, spacing)
     while True:
@@ -113,7 +101,7 @@ def fine_base(
         if found >= number:
             return base
         if scale == MAX_SCALE:
-            raise ValueError(f"{count_name} must be at most {found} for this image, got {number}")
+            return segment_base(picture, grid, model, inference, progress, window_done, single_pixels=True)
         scale = min(MAX_SCALE, max(scale + 1, math.ceil(scale * math.sqrt(number / found))))
         grid = Grid.enlarged(picture.shape, scale, spacing)
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
+from napari_pcnet.geometry.picture import in_memory
 from napari_pcnet.record import RunRecord
 from napari_pcnet.shapes import plane_axes
 
@@ -98,16 +99,16 @@ class Planes:
         for axis, span in zip(plane_axes(len(key), self.channel_axis), self.crop.slices, strict=True):
             key[axis] = slice(span.start, span.stop, step)
         if self.channel_axis is None:
-            return _in_memory(self.pixels[tuple(key)]), None
+            return in_memory(self.pixels[tuple(key)]), None
         key[self.channel_axis] = slice(None)
         axis = sum(isinstance(each, slice) for each in key[: self.channel_axis])
         if self.channels is None:
-            return _in_memory(self.pixels[tuple(key)]), axis
+            return in_memory(self.pixels[tuple(key)]), axis
         # One by one: only what is needed is read, and 4 chosen channels are no RGBA when they come first.
         planes = []
         for channel in self.channels:
             key[self.channel_axis] = channel
-            planes.append(_in_memory(self.pixels[tuple(key)]))
+            planes.append(in_memory(self.pixels[tuple(key)]))
         return np.ma.stack(planes) if np.ma.isMaskedArray(planes[0]) else np.stack(planes), 0
 
     def read_mask(self, index: Sequence[int]) -> NDArray[Any] | None:
@@ -115,9 +116,13 @@ class Planes:
         if self.mask is None:
             return None
         flat = self.mask if hasattr(self.mask, "shape") else np.asarray(self.mask)
+        if tuple(flat.shape[-2:]) not in (self.plane_shape, self.crop.shape):
+            raise ValueError(
+                f"mask must have the image's shape {self.plane_shape}, or its crop's, got {tuple(flat.shape)}"
+            )
         if len(flat.shape) > 2:
             flat = flat[self._mask_index(flat.shape[:-2], index)]
-        return np.asarray(part_of(flat, self.crop.shape, self.crop))
+        return in_memory(part_of(flat, self.crop.shape, self.crop))
 
     def _mask_index(self, lengths: tuple[int, ...], index: Sequence[int]) -> tuple[int, ...]:
         """Where a mask of a stack has the plane; one of a single plane has it first."""
@@ -133,11 +138,6 @@ def part_of(mask: Any, shape: tuple[int, int], crop: Window) -> Any:
     return mask if tuple(mask.shape[-2:]) == shape else mask[(..., *crop.slices)]
 
 
-def _in_memory(pixels: Any) -> NDArray[Any]:
-    """Load what a store gave; an array, masked ones included, stays what it is."""
-    return pixels if isinstance(pixels, np.ndarray) else np.asarray(pixels)
-
-
 def _axes(shape: tuple[int, ...], channel_axis: int | None) -> tuple[list[int], int | None]:
     """Axes that count, and which of them holds the channels.
 
@@ -145,6 +145,8 @@ def _axes(shape: tuple[int, ...], channel_axis: int | None) -> tuple[list[int], 
     an image with channels; `channel_axis` counts the others, so that it holds for a file that drops them.
     """
     ndim = len(shape)
+    if ndim == 2 and channel_axis == -1:  # the default, of which nothing more is known
+        channel_axis = None
     if ndim < (2 if channel_axis is None else 3):
         wanted = "(..., H, W)" if channel_axis is None else "(..., H, W) and an axis of channels"
         raise ValueError(f"image must have {wanted}, got shape {shape}")

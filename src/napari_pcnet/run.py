@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet import pipeline
+from napari_pcnet import arguments, pipeline
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.image import Image
 from napari_pcnet.geometry.grid import Window
+from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy
 from napari_pcnet.merging.connectivity import OUTSIDE
 from napari_pcnet.merging.tree import Tree
@@ -133,23 +134,22 @@ def build_hierarchy(
         raise ValueError("method='lattice' builds no hierarchy; run_record gives its labels")
     number, most = _counts(record)
     options = Options.checked({**vars(record), "n_segments": most})
-    planes = Planes.select(_array(image), record, mask)
+    planes = Planes.select(_array(image, record), record, mask)
     many = len(planes.indices) > 1
     base = np.full((len(planes.indices), *planes.crop.shape), OUTSIDE, np.int32) if many else None
     trees, measures, timings, start = list[Tree](), list[Measures](), dict[str, float](), 0
-    for k, index in enumerate(planes.indices):
-        pixels, channel_axis = planes.read(index)
+    cut = number if record.height is None else None
+    count_name = "n_segments" if record.max_segments is None else "max_segments"
+    for k, picture in enumerate(_pictures(planes, options, count_name, cut)):
         one = pipeline.segment(
-            pixels,
-            replace(options, channel_axis=channel_axis),
-            mask=planes.read_mask(index),
+            picture,
+            options,
             progress=_part(progress, k, len(planes.indices)),
             confidence=confidence,
             window_done=_of(window_done, k),
-            count_name="n_segments" if record.max_segments is None else "max_segments",
         )
-        if record.height is None:
-            one.check_count(number, "n_segments")
+        if cut is not None:
+            one.check_count(cut, "n_segments")
         if base is None:
             base = one.base
         else:
@@ -182,21 +182,52 @@ def _counts(record: RunRecord) -> tuple[int, int]:
 
 
 def _lattice(image: Any, record: RunRecord, mask: Any, progress: Progress | None) -> NDArray[np.integer]:
-    planes = Planes.select(_array(image), record, mask)
-    parts, above = [], 0
-    for k, index in enumerate(planes.indices):
-        pixels, channel_axis = planes.read(index)
-        labels = pipeline.segment_lattice(
-            pixels,
-            Options.checked({**vars(record), "channel_axis": channel_axis}),
-            mask=planes.read_mask(index),
-            progress=_part(progress, k, len(planes.indices)),
-        )
+    planes = Planes.select(_array(image, record), record, mask)
+    options = Options.checked(vars(record))
+    parts, above = list[NDArray[np.integer]](), 0
+    for k, picture in enumerate(_pictures(planes, options, "n_segments")):
+        labels = pipeline.segment_lattice(picture, options, _part(progress, k, len(planes.indices)))
+        if above + int(labels.max()) > np.iinfo(labels.dtype).max:
+            labels = labels.astype(np.int64)
         inside = labels >= record.start_label
         labels[inside] += above
         above = int(labels.max()) + 1 - record.start_label
         parts.append(labels)
     return np.stack(parts).reshape(planes.shape)
+
+
+def _pictures(planes: Planes, options: Options, count_name: str, cut: int | None = None) -> Iterator[Picture]:
+    """Check every plane, for a cut at a count if one is named; then read them again, one by one.
+
+    What is wrong with the last plane is said before the first is segmented.
+    """
+
+    def read(index: tuple[int, ...]) -> Picture:
+        pixels, channel_axis = planes.read(index)
+        limits = options.intensity_range, options.min_size
+        return arguments.picture(pixels, planes.read_mask(index), channel_axis, *limits)
+
+    first = read(planes.indices[0])
+    others = planes.indices[1:] if arguments.differs_by_plane(first) else ()
+    rooms, sizes, has_nan = [arguments.room(first)], list[NDArray[np.int64]](), first.has_nan
+    if cut is not None:
+        sizes.append(arguments.part_sizes(first))
+    for index in others:
+        picture = read(index)
+        rooms.append(arguments.room(picture))
+        if cut is not None:
+            sizes.append(arguments.part_sizes(picture))
+        has_nan |= picture.has_nan
+    arguments.room_for(options.n_segments, min(rooms), count_name)
+    if cut is not None:
+        arguments.parts_within(cut, sizes, "n_segments")
+    if has_nan:
+        arguments.warn_of_nan()
+    if len(planes.indices) == 1:
+        yield first
+        return
+    del first  # one plane at a time is held
+    yield from map(read, planes.indices)
 
 
 def _part(progress: Progress | None, k: int, number: int) -> Progress | None:
@@ -210,12 +241,14 @@ def _of(window_done: PlaneWindowDone | None, k: int) -> Callable[[Window, NDArra
     return None if window_done is None else lambda window, ids: window_done(k, window, ids)
 
 
-def _array(image: Any) -> Any:
-    return image if hasattr(image, "shape") else np.asarray(image)
+def _array(image: Any, record: RunRecord) -> Any:
+    pixels = arguments.array(image)
+    arguments.warn_of_channels_first(pixels.shape, record.channel_axis)
+    return pixels
 
 
 def _has_four_channels_last(pixels: Any, record: RunRecord) -> bool:
     """Whether pixels of a file might be taken for RGBA, which `pictures.read_image` never gives."""
     axis = record.channel_axis
-    last = axis is not None and axis in (-1, len(pixels.shape) - 1)
+    last = axis is not None and axis in (-1, len(pixels.shape) - 1) and len(pixels.shape) > 2
     return last and pixels.shape[-1] == 4 and record.channels is None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet import arguments, options, pipeline
+from napari_pcnet.arguments import IntensityRange
+from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.merging import outlines
 from napari_pcnet.network.inference import WindowDone
@@ -20,15 +22,16 @@ from napari_pcnet.progress import Progress
 def pcnet_superpixels(
     image: Any,
     n_segments: int = Options.n_segments,
+    compactness: float = Options.compactness,
     *,
     model: str | os.PathLike[str] = Options.model,
     method: Method = Options.method,
-    compactness: float = Options.compactness,
     smoothing: float = Options.smoothing,
     start_label: int = Options.start_label,
     mask: Any = None,
     channel_axis: int | None = Options.channel_axis,
-    intensity_range: tuple[float, float] | None = Options.intensity_range,
+    intensity_range: IntensityRange | str = Options.intensity_range,
+    min_size: int = Options.min_size,
     spacing: float | Sequence[float] | None = Options.spacing,
     device: str = Options.device,
     precision: Precision = Options.precision,
@@ -44,17 +47,18 @@ def pcnet_superpixels(
         Grey, RGB or any number of channels; bool, integers or floats. Anything with shape, dtype
         and slicing is read window by window. Four channels along the last axis are RGBA, and pixels
         of alpha 0 count as outside the mask; for four measured channels put them first and pass
-        ``channel_axis=0``. What a masked array masks is outside, too.
+        ``channel_axis=0``. What a masked array masks and pixels that are NaN are outside, too.
+        Infinity is refused.
     n_segments : int, optional
         How many superpixels. With ``method="hierarchy"`` exactly this many are returned.
+    compactness : float, optional
+        Weight of shape against colour in merging; larger is rounder. Unused by 'lattice'.
     model : str or path, optional
         Name of weights, or a file of one's own: ``.safetensors``, or the authors' ``.tar``.
     method : {'hierarchy', 'lattice'}, optional
         'hierarchy' labels the picture's own pixels finely and merges neighbours, cheapest first,
         until `n_segments` are left. 'lattice' is the paper's way: the picture is resampled so
         that it holds about `n_segments` cells; the count is near, not exact.
-    compactness : float, optional
-        Weight of shape against colour in merging; larger is rounder. Unused by 'lattice'.
     smoothing : float, optional
         Width of the smoothing of outlines in pixels, see `smooth_outlines`: superpixels get more compact and
         follow fine boundaries less. It is a standard deviation, from 0, which leaves outlines as they are, to
@@ -62,13 +66,18 @@ def pcnet_superpixels(
     start_label : {0, 1}, optional
         Number of the first label.
     mask : (H, W) array_like, optional
-        Superpixels are made inside it, and counted there. Values outside need not be finite.
+        Superpixels are made inside it, and counted there: booleans, integers, or floats of 0 and 1.
+        Values outside need not be finite.
     channel_axis : int or None, optional
-        Axis of the channels; None for a grey image.
-    intensity_range : tuple of float, optional
-        Intensities to be taken as black and white, for images with outliers. By default the
-        extremes of the image (inside the mask): of all channels together for grey and RGB, of
-        each channel for other numbers of channels.
+        Axis of the channels; None for a grey image. An image of two axes is grey without it.
+    intensity_range : tuple of float, or str such as "1%-99.9%", optional
+        Intensities to be taken as black and white, or their percentiles, for images with outliers. By
+        default the extremes of the image (inside the mask): of all channels together for grey and
+        RGB, of each channel for other numbers of channels. Percentiles are taken of the same; where
+        both are one value, the extremes stand.
+    min_size : int, optional
+        Connected parts of the mask (of what is not transparent, not NaN) that have fewer pixels are
+        outside. There are never fewer superpixels than parts.
     spacing : float or sequence of two floats, optional
         Size of a pixel along rows and columns, where these differ.
     device : str, optional
@@ -124,24 +133,25 @@ def pcnet_superpixels(
     passed = locals()
     arguments.refuse_others("pcnet_superpixels", others, [name for name in passed if name != "others"])
     chosen = Options.checked(passed)
+    picture = _checked(image, mask, chosen, "n_segments", progress=progress)
     if chosen.method == "lattice":
-        return pipeline.segment_lattice(image, chosen, mask=mask, progress=progress)
-    hierarchy = pipeline.segment(image, chosen, mask=mask, progress=progress)
-    hierarchy.check_count(chosen.n_segments, "n_segments")
-    return hierarchy.labels(chosen.n_segments)
+        return pipeline.segment_lattice(picture, chosen, progress)
+    arguments.parts_within(chosen.n_segments, [arguments.part_sizes(picture)], "n_segments")
+    return pipeline.segment(picture, chosen, progress=progress).labels(chosen.n_segments)
 
 
 def pcnet_hierarchy(
     image: Any,
     max_segments: int = Options.n_segments,
+    compactness: float = Options.compactness,
     *,
     model: str | os.PathLike[str] = Options.model,
-    compactness: float = Options.compactness,
     smoothing: float = Options.smoothing,
     start_label: int = Options.start_label,
     mask: Any = None,
     channel_axis: int | None = Options.channel_axis,
-    intensity_range: tuple[float, float] | None = Options.intensity_range,
+    intensity_range: IntensityRange | str = Options.intensity_range,
+    min_size: int = Options.min_size,
     spacing: float | Sequence[float] | None = Options.spacing,
     device: str = Options.device,
     precision: Precision = Options.precision,
@@ -163,8 +173,8 @@ def pcnet_hierarchy(
     max_segments : int, optional
         The largest count that will be asked for. The base has at least 8 times as many cells
         (as far as there are pixels), and every count up to `PCNetHierarchy.n_base` can be had.
-    model, compactness, smoothing, start_label, mask, channel_axis, intensity_range, spacing, device, \
-precision, window, progress
+    compactness, model, smoothing, start_label, mask, channel_axis, intensity_range, min_size, spacing, \
+device, precision, window, progress
         As in `pcnet_superpixels`; outlines are smoothed in each cut, and smoothed cuts are not nested.
     confidence : bool, optional
         Whether `PCNetHierarchy.features` holds the network's confidence.
@@ -193,15 +203,25 @@ precision, window, progress
     passed = locals()
     arguments.refuse_others("pcnet_hierarchy", others, [name for name in passed if name != "others"])
     number = options.whole_number(max_segments, "max_segments")
+    chosen = Options.checked(passed | {"n_segments": number})
+    picture = _checked(image, mask, chosen, "max_segments", progress=progress, window_done=window_done)
     return pipeline.segment(
-        image,
-        Options.checked(passed | {"n_segments": number}),
-        mask=mask,
-        progress=progress,
-        confidence=bool(confidence),
-        window_done=window_done,
-        count_name="max_segments",
+        picture, chosen, progress=progress, confidence=bool(confidence), window_done=window_done
     )
+
+
+def _checked(
+    image: Any, mask: Any, chosen: Options, count_name: str, **callbacks: Callable[..., object] | None
+) -> Picture:
+    """Check what is not an option, and say what is assumed of it."""
+    for name, each in callbacks.items():
+        arguments.callback(each, name)
+    picture = arguments.picture(image, mask, chosen.channel_axis, chosen.intensity_range, chosen.min_size)
+    arguments.room_for(chosen.n_segments, arguments.room(picture), count_name)
+    arguments.warn_of_channels_first(picture.pixels.shape, chosen.channel_axis)
+    if picture.has_nan:
+        arguments.warn_of_nan()
+    return picture
 
 
 def smooth_outlines(

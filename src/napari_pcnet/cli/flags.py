@@ -11,8 +11,15 @@ from dataclasses import MISSING, Field, fields, replace
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from napari_pcnet.cli.exits import refuse
+from napari_pcnet.options import range_end
 
 OptionsClass = TypeVar("OptionsClass")
+
+_WANTED: dict[Callable[[str], object], str] = {
+    int: "a whole number",
+    float: "a number",
+    range_end: "a number or a percentage",
+}
 
 _OTHER_WORDS = {"start": "from"}
 """Fields whose flag is a word that Python keeps for itself."""
@@ -55,6 +62,8 @@ def add_flags(
         if each.metadata.get("positional"):
             parser.add_argument(each.name, **keywords | {"metavar": each.name.upper()})
             continue
+        if "read" in each.metadata:
+            keywords["type"] = _reader(each.metadata["read"], optional=False)
         if "metavar" in each.metadata:
             keywords["metavar"] = each.metadata["metavar"]
         if each.default is MISSING and each.default_factory is MISSING:
@@ -101,9 +110,9 @@ def _keywords(hint: Any) -> dict[str, Any]:  # Any: a field's type
     return {"type": _reader(inner, optional), "metavar": inner.__name__.upper()}
 
 
-def _reader(kind: type, optional: bool) -> Callable[[str], object]:
+def _reader(kind: Callable[[str], object], optional: bool) -> Callable[[str], object]:
     """Return a function that reads one word, and refuses it in the user's words."""
-    wanted = {int: "a whole number", float: "a number"}.get(kind, "text")
+    wanted = _WANTED.get(kind, "text")
 
     def read(word: str) -> object:
         if optional and word.lower() == "none":

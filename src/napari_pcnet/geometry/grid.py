@@ -133,21 +133,22 @@ class Grid:
     def of_count(
         cls, image_shape: tuple[int, int], number: int, spacing: tuple[float, float] = (1.0, 1.0)
     ) -> Grid:
-        """The lattice of ``method="lattice"``: about `number` cells, near-square in the world."""
+        """The lattice of ``method="lattice"``: about `number` cells, near-square in the world.
+
+        Either axis may lead, so that a picture and its transpose have as many cells.
+        """
         height, width = (side * step for side, step in zip(image_shape, spacing, strict=True))
-        ideal = math.sqrt(number * height / width)
-        candidates = {max(1, math.floor(ideal)), max(1, math.ceil(ideal))}
         most_rows, most_columns = image_shape  # a cell is no smaller than a pixel
-        shapes = [
-            (min(rows, most_rows), min(most_columns, max(1, round(number / min(rows, most_rows)))))
-            for rows in sorted(candidates)
-        ]
+        by_rows = _shapes_near(number, math.sqrt(number * height / width), most_rows, most_columns)
+        by_columns = _shapes_near(number, math.sqrt(number * width / height), most_columns, most_rows)
 
         def badness(shape: tuple[int, int]) -> tuple[int, float]:
             rows, columns = shape
             aspect = (height / rows) / (width / columns)
-            return abs(rows * columns - number), abs(math.log(aspect))
+            # rounded, since a shape and its transpose are as good
+            return abs(rows * columns - number), round(abs(math.log(aspect)), 9)
 
+        shapes = [*by_rows, *((rows, columns) for columns, rows in by_columns)]
         rows, columns = min(shapes, key=badness)
         return cls(image_shape, (rows * CELL, columns * CELL))
 
@@ -181,6 +182,13 @@ def raw_ids(
     ids += ((rows // CELL) * across).astype(np.int32)[:, None]
     ids += (columns // CELL).astype(np.int32)[None, :]
     return ids
+
+
+def _shapes_near(number: int, ideal: float, most: int, most_other: int) -> list[tuple[int, int]]:
+    """Cells along an axis, near the ideal, and along the other, that make about `number` together."""
+    wanted = sorted({math.floor(ideal), math.ceil(ideal)})
+    alongs = [max(1, min(each, most, number)) for each in wanted]
+    return [(along, min(most_other, max(1, round(number / along)))) for along in alongs]
 
 
 def whole_strides(length: int) -> int:

@@ -54,6 +54,8 @@ class Picture:
         Pixels to be segmented; None for all.
     low, high : (C,) float64 array
         Range of each channel that is stretched to 0..1.
+    has_nan : bool
+        Whether NaN takes pixels out of the mask.
     """
 
     pixels: Any  # numpy, dask, zarr: no common type
@@ -61,6 +63,7 @@ class Picture:
     mask: NDArray[np.bool_] | None
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    has_nan: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -77,6 +80,16 @@ class Picture:
         """Number of pixels to be segmented."""
         height, width = self.shape
         return height * width if self.mask is None else int(np.count_nonzero(self.mask))
+
+    @cached_property
+    def surroundings(self) -> Window:
+        """The smallest window that holds the pixels to be segmented and all that touch them."""
+        height, width = self.shape
+        if self.mask is None:
+            return Window(0, 0, height, width)
+        rows, columns = (np.flatnonzero(self.mask.any(axis=axis)) for axis in (1, 0))
+        top, left = (max(0, int(each[0]) - 1) for each in (rows, columns))
+        return Window(top, left, min(height, int(rows[-1]) + 2), min(width, int(columns[-1]) + 2))
 
     @property
     def share_inside(self) -> float:
@@ -128,22 +141,28 @@ class Picture:
         return np.ascontiguousarray(np.clip(values, 0, 1, dtype=dtype))  # bicubic overshoots
 
     def _read_raw(self, window: Window) -> NDArray[Any]:
-        return read_raw(self.pixels, self.channel_axis, window)[..., : self.channels]  # no alpha
+        raw = read_raw(self.pixels, self.channel_axis, window)
+        return np.asarray(raw[..., : self.channels])  # no alpha
 
     def _stretch(
         self, raw: NDArray[Any], finish: Callable[[NDArray[np.float64]], NDArray[Any]]
     ) -> NDArray[Any]:
         """Stretch to 0..1 in float64, then finish; of short types by a table of all their values."""
-        span = np.where(self.high > self.low, self.high - self.low, 1.0)
         if raw.dtype.kind not in "bu" or raw.dtype.itemsize > 2:
-            values = np.clip((np.asarray(raw, np.float64) - self.low) / span, 0, 1)
+            values = self._shares(np.asarray(raw, np.float64))
             return finish(np.where(np.isnan(values), FILL, values))
         index = raw.view(np.uint8) if raw.dtype.kind == "b" else raw
         every = np.arange(np.iinfo(index.dtype).max + 1, dtype=np.float64)[:, None]
-        tables = finish(np.clip((every - self.low) / span, 0, 1))  # (values, C)
+        tables = finish(self._shares(every))  # (values, C)
         if (tables == tables[:, :1]).all():
             return np.take(np.ascontiguousarray(tables[:, 0]), index)
         return np.take_along_axis(tables, index.reshape(-1, self.channels), axis=0).reshape(raw.shape)
+
+    def _shares(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where values lie between `low` and `high`, 0..1; clipped first, since a quotient may overflow."""
+        span = np.where(self.high > self.low, self.high - self.low, 1.0)
+        shares: NDArray[np.float64] = (np.clip(values, self.low, self.high) - self.low) / span
+        return shares
 
 
 def plane_shape(shape: tuple[int, ...], channel_axis: int | None) -> tuple[int, int]:
@@ -153,12 +172,18 @@ def plane_shape(shape: tuple[int, ...], channel_axis: int | None) -> tuple[int, 
 
 
 def read_raw(pixels: Any, channel_axis: int | None, window: Window) -> NDArray[Any]:
-    """Read a window as ``(h, w, C)`` in the picture's own type and byte order."""
+    """Read a window as ``(h, w, C)`` in the picture's own type and byte order; the mask of an array stays."""
     index: list[slice] = list(window.slices)
     if channel_axis is None:
-        return np.asarray(pixels[tuple(index)])[..., None]
+        return in_memory(pixels[tuple(index)])[..., None]
     index.insert(channel_axis, slice(None))
-    return np.moveaxis(np.asarray(pixels[tuple(index)]), channel_axis, -1)
+    return np.moveaxis(in_memory(pixels[tuple(index)]), channel_axis, -1)
+
+
+def in_memory(part: Any) -> NDArray[Any]:
+    """Load what slicing gave. A masked array stays one, one of dask's, too, whose mask ``asarray`` drops."""
+    loaded = part.compute() if hasattr(part, "compute") else part
+    return loaded if isinstance(loaded, np.ndarray) else np.asarray(loaded)
 
 
 def to_three(values: NDArray[Any]) -> NDArray[Any]:

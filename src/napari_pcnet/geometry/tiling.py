@@ -67,7 +67,9 @@ def default_core(grid: Grid) -> tuple[int, int]:
     return whole_strides(-(-height // down)), columns
 
 
-def plan(grid: Grid, core_shape: tuple[int, int], reach_px: int, halo: Halo) -> Iterator[Tile]:
+def plan(
+    grid: Grid, core_shape: tuple[int, int], reach_px: int, halo: Halo, part: Window | None = None
+) -> Iterator[Tile]:
     """Cut a picture into windows.
 
     Parameters
@@ -79,14 +81,17 @@ def plan(grid: Grid, core_shape: tuple[int, int], reach_px: int, halo: Halo) -> 
         Work pixels around the core whose labels are needed, too.
     halo : Halo
         Work pixels that the network needs around these, in multiples of 64.
+    part : Window, optional
+        Image pixels that the cores are to hold; by default all.
 
     Yields
     ------
     Tile
         In raster order, without those whose core has no image pixel.
     """
-    rows = list(_axis(grid, 0, core_shape[0], reach_px, halo))
-    columns = list(_axis(grid, 1, core_shape[1], reach_px, halo))
+    held = part or Window(0, 0, *grid.image_shape)
+    rows = list(_axis(grid, 0, core_shape[0], reach_px, halo, (held.top, held.bottom)))
+    columns = list(_axis(grid, 1, core_shape[1], reach_px, halo, (held.left, held.right)))
     for row in rows:
         for column in columns:
             yield Tile(
@@ -100,13 +105,17 @@ def plan(grid: Grid, core_shape: tuple[int, int], reach_px: int, halo: Halo) -> 
 _Spans = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
-def _axis(grid: Grid, axis: int, side_px: int, reach_px: int, halo: Halo) -> Iterator[_Spans]:
+def _axis(
+    grid: Grid, axis: int, side_px: int, reach_px: int, halo: Halo, held: tuple[int, int]
+) -> Iterator[_Spans]:
     """Core, labelled, tail and read spans along one axis."""
     padded = grid.padded_shape[axis]
     position = grid.work_position(axis)
     step = whole_strides(side_px)
-    for start in range(0, padded, step):
-        stop = min(start + step, padded)
+    begin = int(position[held[0]]) // STRIDE * STRIDE
+    end = whole_strides(int(position[held[1] - 1]) + 1)
+    for start in range(begin, end, step):
+        stop = min(start + step, end)
         core = _image_span(position, start, stop)
         if core[0] == core[1]:
             continue

@@ -62,6 +62,13 @@ def find_pieces(raw: NDArray[np.int32], window: Window, width: int) -> Pieces:
     return Pieces(ids, names, raw.ravel()[first] + OUTSIDE)
 
 
+def name_pixels(raw: NDArray[np.int32], window: Window, width: int) -> None:
+    """Replace raw ids by each pixel's own, in place: its position in an image of so many columns."""
+    rows = np.arange(window.top, window.bottom, dtype=np.int32)[:, None]
+    columns = np.arange(window.left, window.right, dtype=np.int32)
+    np.copyto(raw, rows * np.int32(width) + columns, where=raw != OUTSIDE)
+
+
 def number_pieces(raw: NDArray[np.uint32]) -> NDArray[np.int32]:
     """Number the pieces of what is not 0, from 0 in raster order of the first pixel; `OUTSIDE` elsewhere.
 

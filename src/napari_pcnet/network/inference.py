@@ -24,7 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_pcnet.geometry.grid import CELL, STRIDE, Grid, Window, raw_ids
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
-from napari_pcnet.geometry.tiling import Tile, default_core, plan
+from napari_pcnet.geometry.tiling import Halo, Tile, default_core, plan
 from napari_pcnet.merging import connectivity, regions
 from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
 from napari_pcnet.network.model import ConvBlock, PCNet, Trunk, channels_last
@@ -292,6 +292,8 @@ def segment_base(
     options: InferenceOptions,
     progress: Progress | None = None,
     window_done: WindowDone | None = None,
+    *,
+    single_pixels: bool = False,
 ) -> Base:
     """Label a picture with the pieces of its lattice, and gather their table.
 
@@ -307,7 +309,10 @@ def segment_base(
     progress : callable, optional
         ``progress(done, total)`` in strips.
     window_done : callable, optional
-        Called with each window and its regions, which are renumbered when all are known.
+        Called with each window that holds a pixel of the mask and its regions, which are renumbered when
+        all are known.
+    single_pixels : bool
+        Whether each pixel is a region of its own, for counts that no lattice reaches.
 
     Returns
     -------
@@ -323,7 +328,7 @@ def segment_base(
     core_shape = (side, side) if side else default_core(grid)
     while True:
         try:
-            return _segment(predictor, picture, grid, core_shape, progress, window_done)
+            return _segment(predictor, picture, grid, core_shape, progress, window_done, single_pixels)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -344,8 +349,9 @@ def _segment(
     core_shape: tuple[int, int],
     progress: Progress | None,
     window_done: WindowDone | None,
+    single_pixels: bool,
 ) -> Base:
-    tiles = list(plan(grid, core_shape, connectivity.REACH_PX, predictor.halo))
+    tiles = _tiles_inside(picture, grid, core_shape, predictor.halo)
     total = sum(len(list(_strips(tile.tail))) for tile in tiles)
     done = 0
 
@@ -357,10 +363,13 @@ def _segment(
 
     predictor.timings.clear()
     parts, offset = [], 0
-    ids = np.empty(picture.shape, np.int32) if len(tiles) > 1 else None
+    is_whole = tiles[0].core.shape == picture.shape
+    ids = None if is_whole else np.full(picture.shape, connectivity.OUTSIDE, np.int32)
     for tile in tiles:
         labelled = predictor.raw_labels(picture, grid, tile, strip_done)
         started = time.perf_counter()
+        if single_pixels:
+            connectivity.name_pixels(labelled.raw, tile.labelled, picture.shape[1])
         pieces = connectivity.find_pieces(labelled.raw, tile.labelled, picture.shape[1])
         found = time.perf_counter()
         core = tile.core.inside(tile.labelled)
@@ -385,6 +394,17 @@ def _segment(
     regions.look_up(rows, ids, out=ids)
     predictor.timings["table"] += time.perf_counter() - started
     return _base(ids, table, grid, predictor)
+
+
+def _tiles_inside(picture: Picture, grid: Grid, core_shape: tuple[int, int], halo: Halo) -> list[Tile]:
+    """Return the windows that hold pixels of the mask.
+
+    A window also counts the sides between its last pixels and the next ones, so it is passed over only if
+    nothing that it labels is inside.
+    """
+    tiles = plan(grid, core_shape, connectivity.REACH_PX, halo, picture.surroundings)
+    masks = ((tile, picture.read_mask(tile.labelled)) for tile in tiles)
+    return [tile for tile, mask in masks if mask is None or mask.any()]
 
 
 def _base(

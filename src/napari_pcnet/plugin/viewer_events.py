@@ -36,6 +36,8 @@ class ViewerEvents(QObject):
     """An image holds other data."""
     image_scale_changed = Signal()
     """An image has another pixel size or unit."""
+    image_limits_changed = Signal()
+    """An image has other contrast limits."""
 
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
         super().__init__(parent)
@@ -55,6 +57,7 @@ class ViewerEvents(QObject):
             self._connect(layer.events.name, self._change_layers)
             if isinstance(layer, Image):
                 self._connect(layer.events.data, self._change_image_data)
+                self._connect(layer.events.contrast_limits, self._change_image_limits)
                 for event in (layer.events.scale, layer.events.units):
                     self._connect(event, self._change_image_scale)
         for layer in regions:
@@ -87,6 +90,9 @@ class ViewerEvents(QObject):
 
     def _change_image_data(self, _event: object = None) -> None:
         self.image_data_changed.emit()
+
+    def _change_image_limits(self, _event: object = None) -> None:
+        self.image_limits_changed.emit()
 
     def _change_image_scale(self, _event: object = None) -> None:
         self.image_scale_changed.emit()

@@ -165,6 +165,7 @@ class SuperpixelsWidget(QWidget):
         self.events.view_changed.connect(self._follow_view)
         self.events.image_data_changed.connect(self.form.image.show_new_data)
         self.events.image_scale_changed.connect(self._follow_choice)
+        self.events.image_limits_changed.connect(self.form.intensities.follow_limits)
         self.destroyed.connect(lambda: self._leave())
         stop_when_application_ends()
 

@@ -14,6 +14,7 @@ from napari_pcnet.options import Options
 from napari_pcnet.plugin.boxes import FormRows, signals_blocked
 from napari_pcnet.plugin.cost import Cost, cost_of, finest_that_fits, free_bytes, outlook, why_this_level
 from napari_pcnet.plugin.form.image import ImageFields
+from napari_pcnet.plugin.form.intensities import IntensitiesField
 from napari_pcnet.plugin.form.network import NetworkFields
 from napari_pcnet.plugin.form.options import OptionFields
 from napari_pcnet.plugin.form.region import RegionField
@@ -29,7 +30,7 @@ from napari_pcnet.plugin.texts import MASK_IS_LAYER
 from napari_pcnet.plugin.view import View
 from napari_pcnet.record import Origin, RunRecord
 
-OWN_FIELDS = ("n_segments", "model", "channel_axis", "spacing", "device")
+OWN_FIELDS = ("n_segments", "model", "channel_axis", "intensity_range", "spacing", "device")
 """Options that have fields of their own, or follow from the image."""
 
 
@@ -60,8 +61,11 @@ class Form(QWidget):
         self.region_field = RegionField(rows, view)
         self.size_fields = SizeFields(rows, settings.n_segments)
         self.options = OptionFields(rows, form_options(), settings.options)
+        self.intensities = IntensitiesField(rows)
         self.network = NetworkFields(rows, settings.device)
-        for part in (self.image, self.region_field, self.size_fields, self.options, self.network):
+        self.image.changed.connect(lambda: self.intensities.offer(self.image.layer))
+        fields_of_run = (self.region_field, self.size_fields, self.options, self.intensities, self.network)
+        for part in (self.image, *fields_of_run):
             part.changed.connect(self.changed)
         self.network.device_changed.connect(self.device_changed)
 
@@ -89,6 +93,7 @@ class Form(QWidget):
             model=self.network.model,
             channel_axis=source.record_axis,
             channels=self.image.channels_of(source),
+            intensity_range=self.intensities.chosen(source.layer),
             spacing=source.spacing,
             device=self.network.device,
             level=source.level,
@@ -189,6 +194,7 @@ class Form(QWidget):
             self.image.use(record)
             self.size_fields.use(record.max_segments or record.n_segments)
             self.options.use(record)
+            self.intensities.use(record.intensity_range, source.layer)
             self.network.use(record.model, record.device)
             self.region_field.use(region)
         self.changed.emit()
