@@ -1319,11 +1319,11 @@ def test_the_copied_script_and_command_make_the_very_labels(
     layer = _run(widget, qtbot)
     folder = keep("region", layer)
     first = (
-        f"# First save the layer '{layer.name}' as my-picture-superpixels-region.tif: "
-        "what is 0 there lies outside.\n"
+        f'First save the layer "{layer.name}" as my-picture-superpixels-region.tif: '
+        "what is 0 there lies outside."
     )
-    assert (folder / "script.py").read_text().startswith(first)
-    assert (folder / "command.sh").read_text().startswith(first)
+    assert (folder / "script.py").read_text().startswith(f"# {first}\n")
+    assert (folder / "command.sh").read_text().startswith(f"# '{first}'\n")
     layer.save(str(folder / "my-picture-superpixels-region.tif"), plugin="napari")
 
     _choose(widget.form.region_field.box, "whole plane")
@@ -1364,7 +1364,7 @@ def test_the_copied_script_and_command_make_the_very_labels(
         _choose(widget.form.image.planes_box, "all" if name == "two times" else "this")
         folder = keep(name, _run(widget, qtbot))
         file = f"{name.replace(',', '').replace(' ', '-')}.tif"
-        first = f"# First save the layer '{name}' as {file} (File, Save Selected Layers).\n"
+        first = f'# First save the layer "{name}" as {file} (File, Save Selected Layers).\n'
         assert (folder / "script.py").read_text().startswith(first)
         image.save(str(folder / file), plugin="napari")
 
