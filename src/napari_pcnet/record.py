@@ -129,9 +129,7 @@ class RunRecord(Options):
     The fields of `Options` and `mask` are the function's arguments. The others are for `run.run_record`.
     """
 
-    mask: str | None = option(
-        None, "picture file that is zero outside the region to segment", or_none(_mask)
-    )
+    mask: str | None = option(None, "picture file that is zero outside the region to segment", or_none(_mask))
     max_segments: int | None = option(
         None,
         "cut n from the tree that was made for so many, 8 regions each (default: n)",
