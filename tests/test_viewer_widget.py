@@ -469,7 +469,8 @@ def test_channels_named_so_are_guessed_and_two_of_four_can_be_chosen(
     before = _state(viewer)
     widget.run()
     assert widget.job is None
-    assert widget.run_panel.message.text() == "Channels must be one or more of 0 to 3, got ()"
+    refusal = "Channels must be one or more whole numbers from 0 on, got ()"
+    assert widget.run_panel.message.text() == refusal
     _assert_same_state(viewer, before)
 
 
