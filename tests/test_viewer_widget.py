@@ -1532,6 +1532,36 @@ def test_the_settings_of_superpixels_can_be_used_again(
     assert_array_equal(again.data, labels)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_segments": 2**62}, "The count is 10,000,000, was 4,611,686,018,427,387,904"),
+        ({"plane": (10**18,)}, ""),
+        ({"level": 10**12}, ""),
+        ({"crop": (0, 0, 10**18, 10**18)}, ""),
+        ({"compactness": 1e9}, "Compactness is 10000, was 1e+09"),
+        ({"channel_axis": -64}, "Channel_axis must be a whole number from -3 to 2 for an image of shape"),
+        (
+            {"level": "0\n--overwrite"},
+            "The record's level was dropped: level must be a whole number from 0 on",
+        ),
+    ],
+)
+def test_a_record_that_others_wrote_leaves_the_form_usable(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], options: dict[str, Any], message: str
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(_picture(3, 64, 80), name="a")
+    notes = {"record": RunRecord(7, channel_axis=None).as_dict() | options, "image": "a", "path": "a.tif"}
+    layer = viewer.add_labels(np.ones((3, 64, 80), np.int32), metadata={KEY: notes})
+    viewer.layers.selection.active = layer
+    widget.use_record()
+    assert widget.run_panel.message.text().startswith(message)
+    command = widget.copy_command()
+    assert command is not None and len(command.splitlines()) == 1 and "overwrite" not in command
+    widget._show_outlook()
+
+
 def test_the_region_of_a_record_is_used_again(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:
