@@ -3,8 +3,9 @@
 import json
 import pickle
 from collections import OrderedDict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,6 +142,9 @@ def refusal_of(path: Path) -> str:
     return reason
 
 
+BIG = f"{10**17}...{'0' * 19}"
+
+
 def config_text(**changes: object) -> str:
     return json.dumps(asdict(SMALL) | changes)
 
@@ -168,6 +172,22 @@ def config_text(**changes: object) -> str:
         ),
         (config_text(boundary=60000), "boundary must be a whole number to 1024, got 60000"),
         (config_text(guide=0.5), "guide must be a whole number to 1024, got 0.5"),
+        (config_text(guide=True), "guide must be a whole number to 1024, got True"),
+        (config_text(reduction=True), "reduction must be a whole number to 1024, got True"),
+        (config_text(cell=16.0), "cell must be a whole number to 1024, got 16.0"),
+        (
+            config_text(widths=[4] * 10_000),
+            "widths must have five entries, got (4, 4, 4, 4, 4, 4, 4, 4, 4, 4, ...)",
+        ),
+        (
+            config_text(widths=[1024] * 5),
+            "widths (1024, 1024, 1024, 1024, 1024) make a network of more than 198180864 weights, "
+            "which the file cannot hold",
+        ),
+        (config_text(mean=[True, 1, 1]), "mean must be three numbers, got (True, 1, 1)"),
+        (config_text(mean=[0.5, 0.5, float("nan")]), "mean must be three numbers, got (0.5, 0.5, nan)"),
+        (config_text(mean=[0.5, 0.5, 10**400]), f"mean must be three numbers, got (0.5, 0.5, {BIG})"),
+        ("[" * 100_000, "it is nested too deeply"),
         (config_text(mean=[0.1, 0.2]), "mean must be three numbers, got (0.1, 0.2)"),
         (config_text(mean=["a", "b", "c"]), "mean must be three numbers, got ('a', 'b', 'c')"),
         (config_text(stem=1), "stem must be one of ('nearest', 'area', 'unshuffle'), got 1"),
@@ -208,6 +228,42 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
     tensors["head.bias"][3] = value
     path = rewritten(tmp_path / "m.safetensors", tensors)
     assert refusal_of(path) == "is damaged: layer 'head.bias' holds NaN or infinity"
+
+
+@pytest.mark.parametrize(
+    ("layer", "change", "reason"),
+    [
+        ("encoder.0.0.1.running_var", lambda each: each - 2, "holds variances below 0"),
+        ("encoder.0.0.1.running_var", lambda each: each.int(), "holds torch.int32, expected torch.float32"),
+        ("head.bias", lambda each: each.to(torch.complex64), "holds torch.complex64, expected torch.float32"),
+        ("head.bias", lambda each: each > 0, "holds torch.bool, expected torch.float32"),
+        ("merge_classifier.deviation", lambda each: each * 0, "holds deviations that are not above 0"),
+    ],
+)
+def test_weights_that_no_network_has_are_refused(
+    tmp_path: Path, layer: str, change: Any, reason: str
+) -> None:
+    config = replace(SMALL, boundary=4, merge_classifier=4)
+    tensors = dict(PCNet(config).state_dict())
+    tensors[layer] = change(tensors[layer])
+    path = rewritten(tmp_path / "m.safetensors", tensors, config=json.dumps(asdict(config)))
+    assert refusal_of(path) == f"is damaged: layer {layer!r} {reason}"
+
+
+def test_weights_in_half_precision_are_taken(tmp_path: Path) -> None:
+    tensors = {
+        name: each.half() if each.is_floating_point() else each
+        for name, each in PCNet(SMALL).state_dict().items()
+    }
+    model = checkpoint.load_model(rewritten(tmp_path / "m.safetensors", tensors))
+    assert model.head.bias.dtype == torch.float32
+
+
+def test_an_authors_layer_that_is_no_plain_tensor_is_refused(tmp_path: Path) -> None:
+    state = authors_state(PCNet())
+    state["conv0a.0.weight"] = state["conv0a.0.weight"].to_sparse()
+    torch.save({"state_dict": state}, tmp_path / "m.tar")
+    assert refusal_of(tmp_path / "m.tar") == "is damaged: layer 'encoder.0.0.0.weight' holds no plain numbers"
 
 
 REFUSED_TAR = (

@@ -77,11 +77,44 @@ def test_a_file_sets_only_what_differs_from_the_one_it_extends(tmp_path: Path) -
         ('limit = "x"', r"c\.toml: limit must be a number, got 'x'$"),
         ("steps = true", r"c\.toml: steps must be a whole number, got True$"),
         ("kind = true", r"c\.toml: kind must be 1 or 2, got True$"),
+        ("kind = 1.0", r"c\.toml: kind must be 1 or 2, got 1\.0$"),
+        ("kind = [1]", r"c\.toml: kind must be 1 or 2, got \[1\]$"),
+        (f"limit = 1{'0' * 400}", r"c\.toml: limit must be a number, got 10+\.\.\.0+$"),
+        ("limit = nan", r"c\.toml: limit must be a number, got nan$"),
+        ("limit = -inf", r"c\.toml: limit must be a number, got -inf$"),
+        ("limit = true", r"c\.toml: limit must be a number, got True$"),
+        (f"steps = 1{'0' * 5000}", r"c\.toml is not valid TOML: Exceeds the limit"),
+        (f"steps = {'[' * 100_000}", r"c\.toml is not valid TOML: .*nested"),
+        (f"steps = {'{a=' * 100_000}", r"c\.toml is not valid TOML: .*nested"),
+        ('extends = "."', r"configuration .* is no file$"),
+        pytest.param(
+            'extends = "/dev/zero"',
+            r"configuration .*zero is no file$",
+            marks=pytest.mark.skipif(not Path("/dev/zero").exists(), reason="Windows has no such device"),
+        ),
+        ('extends = "a\\u0000b"', r"c\.toml: extends must be the name of a file, got 'a\\x00b'$"),
+        ('extends = "./../{folder}/c.toml"', r"extends '.*', which extends this file in turn$"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises((FileNotFoundError, ValueError), match=message):
-        read(tmp_path, c=text)
+    with pytest.raises((FileNotFoundError, ValueError), match=message) as refused:
+        read(tmp_path, c=text.replace("{folder}", tmp_path.name))
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 500
+
+
+def test_files_that_extend_each_other_in_a_circle_are_refused(tmp_path: Path) -> None:
+    message = re.escape("extends 'a.toml', which extends this file in turn") + "$"
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, c='extends = "a.toml"', a='extends = "b.toml"', b='extends = "a.toml"')
+
+
+def test_a_chain_of_files_has_an_end(tmp_path: Path) -> None:
+    chain = {f"f{k}": f'extends = "f{k + 1}.toml"' for k in range(40)}
+    with pytest.raises(
+        ValueError, match=r"f32\.toml: extends 'f33.toml', after 32 others that extend one another$"
+    ):
+        read(tmp_path, c='extends = "f1.toml"', **chain)
+    assert read(tmp_path, f31="steps = 7") == Options(steps=7)
 
 
 def test_what_has_no_default_must_be_given(tmp_path: Path) -> None:

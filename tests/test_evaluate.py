@@ -12,6 +12,7 @@ from scipy.io import savemat
 from napari_pcnet.disk.labels import write_labels
 from napari_pcnet.evaluation.evaluate import EvaluateOptions, main_evaluate
 from napari_pcnet.metrics import score
+from napari_pcnet.record import Origin, RunRecord, notes_of
 
 SIDE = 24
 
@@ -72,6 +73,34 @@ def test_an_image_gives_explained_variation(tmp_path):
     picture = write(tmp_path / "image.png", np.stack([halves(12) * 100] * 3, axis=-1))
     table = main_evaluate(EvaluateOptions(labels, labels, picture), ignore)
     assert table.split()[-4] == "1.0000"
+
+
+@pytest.mark.parametrize("start_label", [0, 1])
+def test_what_lies_outside_the_mask_of_a_run_is_not_scored(tmp_path, start_label):
+    labels = halves(12).astype(int) - 1 + start_label
+    labels[:6] = start_label - 1
+    notes = notes_of(RunRecord(2, start_label=start_label), Origin("cat"))
+    write_labels(tmp_path / "labels.tif", labels, notes=notes)
+    truth = write(tmp_path / "truth.png", halves(9))
+    table = main_evaluate(EvaluateOptions(tmp_path / "labels.tif", truth, tolerance_px=0), ignore)
+    assert table.splitlines()[1].split()[:3] == ["labels.tif", "2", "0.8750"]
+
+
+def test_the_label_outside_may_be_named(tmp_path):
+    labels = halves(12)
+    labels[:6] = 0
+    path, truth = write(tmp_path / "labels.png", labels), write(tmp_path / "truth.png", halves(9))
+    counts = [
+        main_evaluate(EvaluateOptions(path, truth, outside=outside), ignore).splitlines()[1].split()[1]
+        for outside in (None, 0, 7)
+    ]
+    assert counts == ["3", "2", "3"]
+
+
+def test_labels_that_are_outside_everywhere_are_refused(tmp_path):
+    labels = write(tmp_path / "labels.png", halves(24))
+    with refuses(ValueError, f"labels in {labels} are 1 everywhere, which is outside"):
+        main_evaluate(EvaluateOptions(labels, labels, outside=1), ignore)
 
 
 def test_several_files_end_with_the_mean_over_all_annotations(folders):

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from napari_pcnet.evaluation.journal import Journal
+from napari_pcnet.disk.provenance import Provenance
+from napari_pcnet.evaluation.journal import Journal, runs_of
 
 
 @pytest.fixture
@@ -105,3 +106,42 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path):
     path = tmp_path / "nowhere" / "results.csv"
     with refuses(FileNotFoundError, f"the folder of the results file {path} does not exist; make it first"):
         journal_of(path)
+
+
+def test_bytes_that_are_no_text_are_named(path):
+    path.write_bytes(b"method,image,ASA,K\na,\xff,0.5,9\n")
+    with pytest.raises(
+        ValueError, match=r"results\.csv is damaged: 'utf-8' codec can't decode byte 0xff .*; restore it"
+    ):
+        journal_of(path)
+    path.write_bytes(b"\xff\xfe\n")
+    with pytest.raises(
+        ValueError, match=r"results\.csv is no results file of this benchmark: it begins with"
+    ):
+        journal_of(path)
+
+
+def test_a_cell_without_end_is_named(path):
+    cell = "x" * 200_000
+    path.write_text(f"method,image,ASA,K\na,{cell},0.5,9\n")
+    with pytest.raises(ValueError, match=r"results\.csv is damaged: .*; restore it, or name another output$"):
+        journal_of(path)
+    path.write_text(f"{cell}\n")
+    with pytest.raises(
+        ValueError, match=r"results\.csv is no results file of this benchmark: it begins with"
+    ):
+        journal_of(path)
+
+
+@pytest.mark.parametrize(
+    "runs", [b"\xff\n", b"first_row,date,commit,machine,versions,command\n1,\xff,a,b,c,d\n"]
+)
+def test_runs_that_are_no_text_are_named(tmp_path, runs):
+    (tmp_path / "runs.csv").write_bytes(runs)
+    with pytest.raises(ValueError, match=r"runs\.csv is damaged: 'utf-8' codec can't decode byte 0xff"):
+        runs_of(tmp_path, Provenance.of_this_run())
+
+
+def test_runs_of_other_columns_are_none(tmp_path):
+    (tmp_path / "runs.csv").write_text("a,b\n1,2\n3,4\n")
+    assert runs_of(tmp_path, Provenance.of_this_run()) == []

@@ -365,3 +365,37 @@ def test_an_image_of_another_shape_is_refused():
 def test_an_image_that_is_not_finite_is_refused():
     with refuses(ValueError, "image must be finite, got NaN or infinity; replace them first"):
         metrics.explained_variation(LEFT_RIGHT, np.full((4, 4), np.nan))
+
+
+# ------------------------------------------------------------------------- inside a region
+
+
+def test_a_region_is_scored_as_if_it_were_the_picture():
+    random = np.random.default_rng(0)
+    labels, truth = (np.kron(random.integers(0, 6, (8, 9)), np.ones((3, 3), int)) for _ in range(2))
+    image = random.normal(size=(24, 27, 3))
+    inside = np.zeros(labels.shape, bool)
+    inside[3:20, 4:25] = True
+    (region,) = score_annotations(labels, [truth], image, 1, inside)
+    part = np.s_[3:20, 4:25]
+    assert region == score(labels[part], truth[part], image[part], 1)
+    # what lies outside does not matter, whatever it is
+    labels[~inside], truth[~inside], image[~inside] = 99, 2, 1e6
+    assert score_annotations(labels, [truth], image, 1, inside) == (region,)
+
+
+def test_a_region_of_any_form_has_no_boundary_at_its_edge():
+    inside = np.tri(9, dtype=bool)
+    (result,) = score_annotations(inside * 1, [inside * 1], np.ones((9, 9)), 0, inside)
+    assert (result.superpixels, result.contour_density, result.boundary_recall) == (1, 0.0, 0.0)
+    assert result.achievable_segmentation_accuracy == 1.0
+    # 45 pixels in stairs: 9 edges along each side, and as many along the stairs
+    assert result.compactness == 4 * math.pi * 45 / 36**2
+
+
+@pytest.mark.parametrize("inside", [np.ones((2, 3), bool), np.ones((2, 4), int), np.zeros((2, 4), bool)])
+def test_a_region_of_something_else_is_refused(inside):
+    with pytest.raises(
+        ValueError, match=r"^inside must be true for some of the labels' \(2, 4\) pixels, got "
+    ):
+        score_annotations(np.ones((2, 4), int), [np.ones((2, 4), int)], inside=inside)

@@ -50,6 +50,11 @@ def test_a_default_passes_its_own_check(name: str) -> None:
     assert field.metadata["check"](field.default, name) == field.default
 
 
+BIG = f"{10**17}...{'0' * 19}"
+RANGE = "intensity_range must be two numbers (low, high)"
+WIDTH = "intensity_range must be two numbers whose difference is from 2.2e-308 to 1.8e+308"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
@@ -64,9 +69,37 @@ def test_a_default_passes_its_own_check(name: str) -> None:
         ),
         ("smoothing", 101, "smoothing must be a number of pixels from 0 to 100, got 101"),
         ("smoothing", math.nan, "smoothing must be a number of pixels from 0 to 100, got nan"),
+        ("smoothing", "2", "smoothing must be a number of pixels from 0 to 100, got '2'"),
+        ("compactness", True, "compactness must be a number of at least 0 (and at most 1e9), got True"),
+        ("compactness", 10**400, f"compactness must be a number of at least 0 (and at most 1e9), got {BIG}"),
         ("start_label", 2, "start_label must be 0 or 1, got 2"),
+        ("start_label", True, "start_label must be 0 or 1, got True"),
+        ("n_segments", 10**400, f"n_segments must be at most 9223372036854775807, got {BIG}"),
         ("intensity_range", (3, 3), "intensity_range must be two numbers (low, high), got (3, 3)"),
+        ("intensity_range", "09", "intensity_range must be two numbers (low, high), got '09'"),
+        ("intensity_range", {0, 9}, "intensity_range must be two numbers (low, high), got {0, 9}"),
+        (
+            "intensity_range",
+            (False, True),
+            "intensity_range must be two numbers (low, high), got (False, True)",
+        ),
+        ("intensity_range", (0, math.inf), "intensity_range must be two numbers (low, high), got (0, inf)"),
+        ("intensity_range", (0, 10**400), f"{RANGE}, got (0, {BIG})"),
+        ("intensity_range", (0, 5e-324), f"{WIDTH}, got (0, 5e-324)"),
+        ("intensity_range", (-1e308, 1e308), f"{WIDTH}, got (-1e+308, 1e+308)"),
         ("spacing", (1, 0), "spacing must be two positive numbers (rows, columns) or one, got (1, 0)"),
+        ("spacing", "12", "spacing must be two positive numbers (rows, columns) or one, got '12'"),
+        ("spacing", True, "spacing must be two positive numbers (rows, columns) or one, got True"),
+        (
+            "spacing",
+            (1, 10**400),
+            f"spacing must be two positive numbers (rows, columns) or one, got (1, {BIG})",
+        ),
+        (
+            "spacing",
+            np.ones((2, 1)),
+            "spacing must be two positive numbers (rows, columns) or one, got array([[1.], [1.]])",
+        ),
         (
             "spacing",
             (1, 2000),
@@ -86,10 +119,36 @@ def test_what_is_refused(name: str, value: Any, message: str) -> None:
         Options.checked({name: value})
 
 
+def test_a_number_that_python_does_not_write_is_refused_in_a_sentence() -> None:
+    with pytest.raises(
+        ValueError, match=r"^n_segments must be at most \d+, got a number of too many digits$"
+    ):
+        Options(10**5000)
+
+
 def test_what_is_no_option_is_passed_over() -> None:
     assert Options.checked({"image": None, "compactness": np.float32(8), "window": np.int64(64)}) == Options(
         compactness=8.0, window=64
     )
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int8, int])
+def test_numbers_of_every_type_become_plain(kind: type) -> None:
+    given = {
+        "compactness": kind(2),
+        "smoothing": kind(3),
+        "spacing": kind(1),
+        "intensity_range": (kind(0), kind(9)),
+    }
+    options = Options.checked(given)
+    assert options == Options(compactness=2.0, smoothing=3.0, spacing=(1.0, 1.0), intensity_range=(0.0, 9.0))
+    for value in (
+        options.compactness,
+        options.smoothing,
+        *(options.spacing or ()),
+        *(options.intensity_range or ()),
+    ):
+        assert type(value) is float
 
 
 def test_counts_of_numpy_are_counts() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QWidget
 
-from napari_pcnet.options import FormRow, option
+from napari_pcnet.options import FormRow, option, whole_number
 from napari_pcnet.plugin.boxes import FormRows
 from napari_pcnet.plugin.form.options import OptionFields
 from napari_pcnet.record import RunRecord
@@ -19,7 +19,9 @@ from napari_pcnet.record import RunRecord
 class _Record(RunRecord):
     """With an option that the package does not have."""
 
-    roughness: int = option(3, "how rough the outlines are", form=FormRow("Roughness", high=9, decimals=0))
+    roughness: int = option(
+        3, "how rough the outlines are", whole_number, FormRow("Roughness", high=9, decimals=0)
+    )
 
 
 @pytest.fixture

@@ -85,7 +85,6 @@ def test_a_record_and_its_origin_come_back_from_a_layers_metadata() -> None:
         {KEY: "text"},
         {KEY: {}},
         {KEY: {"record": 5}},
-        {KEY: {"record": {"a_later_option": 1}}},
     ],
 )
 def test_what_is_no_record_is_none(metadata: dict[str, Any]) -> None:

@@ -45,33 +45,34 @@ def test_all_planes_of_a_stack_are_its_record_too() -> None:
 
 def test_what_is_in_no_file_is_to_be_saved_first() -> None:
     origin = Origin("cells [1]")
-    first = "# First save the layer 'cells [1]' as cells-1.tif (File, Save Selected Layers).\n"
+    first = 'First save the layer "cells [1]" as cells-1.tif (File, Save Selected Layers).'
     script = as_python(RunRecord(40), origin, "cells [1] superpixels")
-    assert script.startswith(f"{first}from napari_pcnet import") and "read_image('cells-1.tif')" in script
-    assert as_command(RunRecord(40), origin, "cells [1] superpixels") == (
-        f"{first}napari-pcnet segment cells-1.tif cells-1-superpixels.tif --n-segments 40 --channel-axis=-1\n"
-    )
+    assert script.startswith(f"# {first}\nfrom napari_pcnet import") and "('cells-1.tif')" in script
+    assert as_command(RunRecord(40), origin, "cells [1] superpixels").splitlines() == [
+        f"# '{first}'",
+        "napari-pcnet segment cells-1.tif cells-1-superpixels.tif --n-segments 40 --channel-axis=-1",
+    ]
 
 
 def test_a_region_is_the_layer_of_its_own_superpixels() -> None:
     record = RunRecord(40, mask=MASK_IS_LAYER, crop=(1, 2, 30, 40))
     text = as_command(record, Origin("cat", "cat.png"), "cat superpixels")
     assert text == (
-        "# First save the layer 'cat superpixels' as cat-superpixels-region.tif: "
-        "what is 0 there lies outside.\n"
+        '# \'First save the layer "cat superpixels" as cat-superpixels-region.tif: '
+        "what is 0 there lies outside.'\n"
         "napari-pcnet segment cat.png cat-superpixels.tif --n-segments 40 --channel-axis=-1 "
         "--mask cat-superpixels-region.tif --crop 1 2 30 40\n"
     )
     script = as_python(record, Origin("cat", "cat.png"), "cat superpixels")
-    assert script.startswith("# First save the layer 'cat superpixels' as cat-superpixels-region.tif:")
+    assert script.startswith('# First save the layer "cat superpixels" as cat-superpixels-region.tif:')
     assert "record = RunRecord(40, mask='cat-superpixels-region.tif', crop=(1, 2, 30, 40))\n" in script
 
 
 def test_image_and_region_in_no_file_are_two_lines() -> None:
     text = as_python(RunRecord(40, mask=MASK_IS_LAYER), Origin("a"), "b")
     assert text.splitlines()[:2] == [
-        "# First save the layer 'a' as a.tif (File, Save Selected Layers).",
-        "# First save the layer 'b' as b-region.tif: what is 0 there lies outside.",
+        '# First save the layer "a" as a.tif (File, Save Selected Layers).',
+        '# First save the layer "b" as b-region.tif: what is 0 there lies outside.',
     ]
 
 

@@ -2,9 +2,13 @@
 
 import inspect
 import json
+import math
+import os
 import re
 import shlex
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ from napari_pcnet import __version__
 from napari_pcnet.cli import parser_for
 from napari_pcnet.cli.flags import options_from
 from napari_pcnet.disk import pictures
-from napari_pcnet.record import OF_A_PART, Origin, RunRecord, from_notes, notes_of
+from napari_pcnet.record import OF_A_PART, DroppedFieldWarning, Origin, RunRecord, from_notes, notes_of
 
 PLAIN = RunRecord()
 FULL = RunRecord(
@@ -84,13 +88,15 @@ def test_options_that_a_dict_lacks_have_their_default() -> None:
     assert RunRecord.from_dict({"n_segments": 7}) == RunRecord(7)
 
 
-def test_an_option_of_another_version_is_refused() -> None:
+def test_an_option_of_another_version_is_dropped_with_a_sentence() -> None:
     message = (
-        f"the record has the option 'sigma', which napari-pcnet {__version__} does not know; "
-        "it was written by 9.0.0"
+        f"the record's 'beta, sigma' was dropped: napari-pcnet {__version__} does not know it, "
+        "the record was written by '9.0.0'"
     )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        RunRecord.from_dict({"napari-pcnet": "9.0.0", "sigma": 1})
+    with pytest.warns(DroppedFieldWarning, match=f"^{re.escape(message)}$"):
+        assert RunRecord.from_dict({"napari-pcnet": "9.0.0", "sigma": 1, "beta": 2, "level": 1}) == RunRecord(
+            level=1
+        )
 
 
 @pytest.mark.parametrize("record", [PLAIN, FULL, PART, PERCENTILES])
@@ -173,9 +179,65 @@ def test_notes_tell_record_and_origin() -> None:
     assert from_notes(json.loads(json.dumps(notes_of(PART, origin)))) == (PART, origin)
 
 
-@pytest.mark.parametrize("notes", [None, 7, {}, {"record": 7}, {"record": {"sigma": 1}}])
+@pytest.mark.parametrize("notes", [None, 7, {}, [{"record": {}}]])
 def test_other_notes_are_none(notes: object) -> None:
     assert from_notes(notes) is None
+
+
+def test_values_of_numpy_and_paths_become_plain() -> None:
+    record = RunRecord(
+        np.uint16(9),  # type: ignore[arg-type]  # what a script may pass
+        model=Path("own") / "net.safetensors",  # type: ignore[arg-type]
+        mask=Path("in.png"),  # type: ignore[arg-type]
+        compactness=np.float16(2.5),  # type: ignore[arg-type]
+        spacing=np.array([2, 1], np.float32),  # type: ignore[arg-type]
+        crop=np.array([0, 1, 8, 9]),  # type: ignore[arg-type]
+        channels=[np.int64(2)],  # type: ignore[arg-type]
+        height=np.float32(0.5),  # type: ignore[arg-type]
+    )
+    plain = RunRecord.from_dict(json.loads(json.dumps(record.as_dict())))
+    assert plain == record
+    assert eval(record.constructor(), {"RunRecord": RunRecord}) == record
+    assert (record.model, record.mask) == (
+        os.path.join("own", "net.safetensors"),
+        os.path.join(".", "in.png"),
+    )
+
+
+def test_a_path_without_a_folder_is_no_name_of_weights() -> None:
+    assert RunRecord(model=Path("net")).model == os.path.join(".", "net")  # type: ignore[arg-type]
+    assert RunRecord(model="net").model == "net"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_segments": 2**63}, "n_segments must be at most 9223372036854775807, got 9223372036854775808"),
+        ({"max_segments": 0}, "max_segments must be a whole number of at least 1, got 0"),
+        ({"height": math.nan}, "height must be a number of at least 0, got nan"),
+        ({"height": math.inf}, "height must be a number of at least 0, got inf"),
+        ({"height": -0.5}, "height must be a number of at least 0, got -0.5"),
+        ({"level": -1}, "level must be a whole number from 0 on, got -1"),
+        ({"level": "0"}, "level must be a whole number from 0 on, got '0'"),
+        ({"plane": ()}, "plane must be a whole number from 0 on for each leading axis, got ()"),
+        ({"plane": (0,) * 63}, "plane must be a whole number from 0 on for each leading axis, got (0, 0, "),
+        ({"plane": "01"}, "plane must be a whole number from 0 on for each leading axis, got '01'"),
+        ({"plane": (True,)}, "plane must be a whole number from 0 on for each leading axis, got (True,)"),
+        ({"crop": (0, 0, 5)}, "crop must be top, left, bottom, right, with top above bottom and left "),
+        ({"crop": (0, 0, 5, 5.5)}, "crop must be four whole numbers from 0 on, got (0, 0, 5, 5.5)"),
+        ({"channels": b"\x00"}, "channels must be one or more whole numbers from 0 on, got b'\\x00'"),
+        ({"channels": (2**63,)}, "channels must be one or more whole numbers from 0 on, got (9223"),
+        ({"channel_axis": True}, "channel_axis must be a whole number from -64 to 63, or None, got True"),
+        ({"mask": 3}, "mask must be the name of a file, got 3"),
+        ({"mask": "a\nb"}, "mask must be the name of a file, got 'a\\nb'"),
+        ({"model": None}, "model must be the name of weights or of a file of them, got None"),
+        ({"model": ""}, "model must be the name of weights or of a file of them, got ''"),
+        ({"device": "cpu\x1b"}, "device must be a text such as 'auto', 'cpu' or 'cuda', got 'cpu\\x1b'"),
+    ],
+)
+def test_a_record_of_something_else_cannot_be_made(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        RunRecord(**options)
 
 
 def test_the_keywords_leave_the_mask_to_the_caller() -> None:

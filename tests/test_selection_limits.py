@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_pcnet.planes import Planes
-from napari_pcnet.record import RunRecord, needs_no_fourth
+from napari_pcnet.record import RunRecord
 from napari_pcnet.run import run_record
 
 STACK = np.zeros((2, 40, 48, 3), np.uint8)
@@ -27,12 +27,12 @@ def test_a_selection_may_be_one_pixel_at_an_end(options: dict[str, tuple[int, ..
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"crop": (5, 0, 5, 10)}, "crop must be top, left, bottom, right inside the 40 x 48 pixels"),
-        ({"crop": (0, 7, 10, 7)}, "crop must be top, left, bottom, right inside the 40 x 48 pixels"),
-        ({"crop": (-1, 0, 10, 10)}, "crop must be top, left, bottom, right inside the 40 x 48 pixels"),
+        ({"crop": (5, 0, 5, 10)}, "crop must be top, left, bottom, right, with top above bottom and left"),
+        ({"crop": (0, 7, 10, 7)}, "crop must be top, left, bottom, right, with top above bottom and left"),
+        ({"crop": (-1, 0, 10, 10)}, "crop must be four whole numbers from 0 on, got (-1, 0, 10, 10)"),
         ({"crop": (0, 0, 40, 49)}, "crop must be top, left, bottom, right inside the 40 x 48 pixels"),
-        ({"plane": (-1,)}, "plane must name one of (2,) planes, counted from 0, got (-1,)"),
-        ({"channels": (-1,)}, "channels must be one or more of 0 to 2, got (-1,)"),
+        ({"plane": (-1,)}, "plane must be a whole number from 0 on for each leading axis, got (-1,)"),
+        ({"channels": (-1,)}, "channels must be one or more whole numbers from 0 on, got (-1,)"),
     ],
 )
 def test_nothing_and_what_is_counted_from_the_end_are_refused(
@@ -59,4 +59,4 @@ def test_labels_of_planes_follow_each_other_without_a_gap(method: str, start_lab
 def test_the_fourth_channel_is_no_transparency_where_it_or_a_later_one_is_chosen(
     channels: tuple[int, ...] | None, needs_none: bool
 ) -> None:
-    assert needs_no_fourth(RunRecord(channels=channels)) is needs_none
+    assert RunRecord(channels=channels).alpha_apart is needs_none

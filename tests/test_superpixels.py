@@ -416,7 +416,7 @@ IMAGE = np.zeros((32, 40, 3), np.uint8)
             {"spacing": (1e300, 1e-300)},
             "spacing must not differ more than 1000 times between the axes, got (1e+300, 1e-300)",
         ),
-        ({"channel_axis": "last"}, "channel_axis must be a whole number from -3 to 2, or None, got 'last'"),
+        ({"channel_axis": "last"}, "channel_axis must be a whole number from -64 to 63, or None, got 'last'"),
         ({"device": None}, "device must be a text such as 'auto', 'cpu' or 'cuda', got None"),
         ({"start_label": np.array([0, 1])}, "start_label must be 0 or 1, got array([0, 1])"),
         (

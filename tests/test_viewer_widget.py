@@ -469,7 +469,8 @@ def test_channels_named_so_are_guessed_and_two_of_four_can_be_chosen(
     before = _state(viewer)
     widget.run()
     assert widget.job is None
-    assert widget.run_panel.message.text() == "Channels must be one or more of 0 to 3, got ()"
+    refusal = "Channels must be one or more whole numbers from 0 on, got ()"
+    assert widget.run_panel.message.text() == refusal
     _assert_same_state(viewer, before)
 
 
@@ -1319,11 +1320,11 @@ def test_the_copied_script_and_command_make_the_very_labels(
     layer = _run(widget, qtbot)
     folder = keep("region", layer)
     first = (
-        f"# First save the layer '{layer.name}' as my-picture-superpixels-region.tif: "
-        "what is 0 there lies outside.\n"
+        f'First save the layer "{layer.name}" as my-picture-superpixels-region.tif: '
+        "what is 0 there lies outside."
     )
-    assert (folder / "script.py").read_text().startswith(first)
-    assert (folder / "command.sh").read_text().startswith(first)
+    assert (folder / "script.py").read_text().startswith(f"# {first}\n")
+    assert (folder / "command.sh").read_text().startswith(f"# '{first}'\n")
     layer.save(str(folder / "my-picture-superpixels-region.tif"), plugin="napari")
 
     _choose(widget.form.region_field.box, "whole plane")
@@ -1364,7 +1365,7 @@ def test_the_copied_script_and_command_make_the_very_labels(
         _choose(widget.form.image.planes_box, "all" if name == "two times" else "this")
         folder = keep(name, _run(widget, qtbot))
         file = f"{name.replace(',', '').replace(' ', '-')}.tif"
-        first = f"# First save the layer '{name}' as {file} (File, Save Selected Layers).\n"
+        first = f'# First save the layer "{name}" as {file} (File, Save Selected Layers).\n'
         assert (folder / "script.py").read_text().startswith(first)
         image.save(str(folder / file), plugin="napari")
 
@@ -1529,6 +1530,36 @@ def test_the_settings_of_superpixels_can_be_used_again(
     again = _run(widget, qtbot)
     assert again is not back and _record(again) == record
     assert_array_equal(again.data, labels)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_segments": 2**62}, "The count is 10,000,000, was 4,611,686,018,427,387,904"),
+        ({"plane": (10**18,)}, ""),
+        ({"level": 10**12}, ""),
+        ({"crop": (0, 0, 10**18, 10**18)}, ""),
+        ({"compactness": 1e9}, "Compactness is 10000, was 1e+09"),
+        ({"channel_axis": -64}, "Channel_axis must be a whole number from -3 to 2 for an image of shape"),
+        (
+            {"level": "0\n--overwrite"},
+            "The record's level was dropped: level must be a whole number from 0 on",
+        ),
+    ],
+)
+def test_a_record_that_others_wrote_leaves_the_form_usable(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], options: dict[str, Any], message: str
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(_picture(3, 64, 80), name="a")
+    notes = {"record": RunRecord(7, channel_axis=None).as_dict() | options, "image": "a", "path": "a.tif"}
+    layer = viewer.add_labels(np.ones((3, 64, 80), np.int32), metadata={KEY: notes})
+    viewer.layers.selection.active = layer
+    widget.use_record()
+    assert widget.run_panel.message.text().startswith(message)
+    command = widget.copy_command()
+    assert command is not None and len(command.splitlines()) == 1 and "overwrite" not in command
+    widget._show_outlook()
 
 
 def test_the_region_of_a_record_is_used_again(

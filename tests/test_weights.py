@@ -60,6 +60,13 @@ def test_a_missing_file_of_ones_own_is_refused(folder: Path) -> None:
             weights.locate(name)
 
 
+def test_a_folder_is_no_file_of_weights(folder: Path) -> None:
+    with pytest.raises(
+        IsADirectoryError, match=f"^weights file {re.escape(str(folder))} is a folder; name a file"
+    ):
+        weights.locate(str(folder))
+
+
 def test_an_unknown_name_is_answered_with_near_ones(folder: Path) -> None:
     message = (
         "no weights are called 'pcnet-a'; did you mean pcnet-a-v1 or pcnet-b-v1? "

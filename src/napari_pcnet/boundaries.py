@@ -17,20 +17,24 @@ if TYPE_CHECKING:
 
 
 @overload
-def boundary_pixels(labels: NDArray[np.integer]) -> NDArray[np.bool_]: ...
+def boundary_pixels(
+    labels: NDArray[np.integer], inside: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]: ...
 
 
 @overload
 def boundary_pixels(labels: Tensor) -> Tensor: ...
 
 
-def boundary_pixels(labels: Any) -> Any:  # Any: scores and samples are of arrays, losses of tensors
+def boundary_pixels(labels: Any, inside: Any = None) -> Any:  # Any: arrays of scores, tensors of losses
     """Mark the pixels that have a 4-neighbour with another label.
 
     Parameters
     ----------
     labels : (..., H, W) integer array or tensor
         One plane, or several that do not touch each other.
+    inside : (..., H, W) bool array, optional
+        Pixels that count; like the edge of the image, the edge of this region is not a boundary.
 
     Returns
     -------
@@ -46,6 +50,9 @@ def boundary_pixels(labels: Any) -> Any:  # Any: scores and samples are of array
     boundary = labels != labels  # False everywhere, in the kind and on the device of labels
     below = labels[..., 1:, :] != labels[..., :-1, :]
     right = labels[..., 1:] != labels[..., :-1]
+    if inside is not None:
+        below &= inside[..., 1:, :] & inside[..., :-1, :]
+        right &= inside[..., 1:] & inside[..., :-1]
     boundary[..., 1:, :] |= below
     boundary[..., :-1, :] |= below
     boundary[..., 1:] |= right

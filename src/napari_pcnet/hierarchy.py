@@ -8,10 +8,10 @@ the image frame and does without torch.
 from __future__ import annotations
 
 import io
+import lzma
 import math
 import os
 import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.disk.damage import READER_ERRORS
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.merging import connectivity, outlines
@@ -31,7 +32,7 @@ from napari_pcnet.shapes import Labels, size_text
 Columns = dict[str, NDArray[np.integer | np.floating]]
 """A table by the names of its columns, one row for each label."""
 
-_UNREADABLE = (ValueError, TypeError, KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile)
+_UNREADABLE = (*READER_ERRORS, zipfile.BadZipFile, lzma.LZMAError)
 """What numpy may answer to a file that is damaged, or none of ours."""
 
 
@@ -67,6 +68,10 @@ class Measures:
         """How many regions were measured; -1 if the columns are of different lengths."""
         lengths = {len(self.area), len(self.intensity_mean), len(self.confidence) or len(self.area)}
         return lengths.pop() if len(lengths) == 1 else -1
+
+    def are_sound(self) -> bool:
+        """Whether every number is finite."""
+        return bool(np.isfinite(self.intensity_mean).all() and np.isfinite(self.confidence).all())
 
     def merged(self, parts: NDArray[np.integer]) -> Measures:
         """Measures of the parts that regions belong to, numbered from 0."""
@@ -264,16 +269,16 @@ class PCNetHierarchy:
         """Write the hierarchy to one file (NumPy's ``.npz``), whole or not at all."""
         arrays = {
             "base": self.base,
-            "regions": np.array([tree.leaves for tree in self.trees]),
-            "merges": np.array([len(tree.children) for tree in self.trees]),
+            "regions": np.array([tree.leaves for tree in self.trees], np.int64),
+            "merges": np.array([len(tree.children) for tree in self.trees], np.int64),
             "children": np.concatenate([tree.children for tree in self.trees]),
             "height": np.concatenate([tree.height for tree in self.trees]),
             "area": np.concatenate([each.area for each in self.measures]),
             "intensity_mean": np.concatenate([each.intensity_mean for each in self.measures]),
             "confidence": np.concatenate([each.confidence for each in self.measures]),
-            "start_label": np.asarray(self.start_label),
-            "smoothing": np.asarray(self.smoothing),
-            "spacing": np.asarray(() if self.spacing is None else self.spacing),
+            "start_label": np.asarray(self.start_label, np.int64),
+            "smoothing": np.asarray(self.smoothing, np.float64),
+            "spacing": np.asarray(() if self.spacing is None else self.spacing, np.float64),
         }
         write_atomically(Path(path), lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
 
@@ -292,20 +297,19 @@ class PCNetHierarchy:
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> PCNetHierarchy:
-        regions, merges = arrays["regions"], arrays["merges"]
-        of_region, of_merge = np.cumsum(regions)[:-1], np.cumsum(merges)[:-1]
-        trees = zip(
-            regions.tolist(),
-            np.split(arrays["children"], of_merge),
-            np.split(arrays["height"], of_merge),
-            strict=True,
+        for name, (dtype, ndim) in _SAVED.items():
+            if arrays[name].dtype != dtype or ndim not in (None, arrays[name].ndim):
+                raise ValueError(f"{name} is {arrays[name].dtype} of {arrays[name].ndim} axes")
+        regions, merges, confidence = arrays["regions"], arrays["merges"], arrays["confidence"]
+        shares = _rows_of_planes(confidence, regions) if len(confidence) else [confidence] * len(regions)
+        area, mean = (_rows_of_planes(arrays[name], regions) for name in ("area", "intensity_mean"))
+        children, height = (_rows_of_planes(arrays[name], merges) for name in ("children", "height"))
+        trees = zip(regions.tolist(), children, height, strict=True)
+        options = Options(
+            smoothing=arrays["smoothing"].item(),
+            start_label=arrays["start_label"].item(),
+            spacing=tuple(arrays["spacing"].tolist()) or None,
         )
-        area, mean = (np.split(arrays[name], of_region) for name in ("area", "intensity_mean"))
-        confidence = arrays["confidence"]
-        shares = np.split(confidence, of_region) if len(confidence) else [confidence] * len(regions)
-        given = {"smoothing": float(arrays["smoothing"]), "start_label": int(arrays["start_label"])}
-        given["spacing"] = tuple(arrays["spacing"].tolist()) or None  # type: ignore[assignment]
-        options = Options.checked(given)
         return cls(
             arrays["base"],
             tuple(Tree(*each) for each in trees),
@@ -317,18 +321,16 @@ class PCNetHierarchy:
 
     def _is_sound(self) -> bool:
         """Whether every plane holds the regions of its tree, each one measured."""
-        is_array_of_regions = self.base.ndim > 1 and self.base.dtype == np.int32 and self.base.size > 0
-        if not is_array_of_regions or self.base.min() < OUTSIDE or not self.trees:
+        if self.base.ndim < 2 or not self.base.size or not self.trees:
             return False
         planes = self.base.reshape(-1, *self.base.shape[-2:])
         if len(planes) != len(self.trees):
             return False
         start = 0
         for plane, tree, measures in zip(planes, self.trees, self.measures, strict=True):
-            found = np.unique(plane[plane != OUTSIDE])
-            if not np.array_equal(found, np.arange(start, start + tree.leaves)):
+            if not _is_numbered(plane, start, measures.area):
                 return False
-            if not tree.is_sound() or measures.count != tree.leaves:
+            if not tree.is_sound() or not measures.are_sound() or measures.count != tree.leaves:
                 return False
             start += tree.leaves
         return True
@@ -371,6 +373,39 @@ class PCNetHierarchy:
             moved.append(before + (first - self.start_label))
             first += int(each.max()) + 1
         return np.concatenate(moved)
+
+
+_SAVED: dict[str, tuple[type[np.generic], int | None]] = {
+    "base": (np.int32, None),
+    "regions": (np.int64, 1),
+    "merges": (np.int64, 1),
+    "children": (np.int64, 2),
+    "height": (np.float64, 1),
+    "area": (np.int64, 1),
+    "intensity_mean": (np.float64, 2),
+    "confidence": (np.float64, 1),
+    "start_label": (np.int64, 0),
+    "smoothing": (np.float64, 0),
+    "spacing": (np.float64, 1),
+}
+"""Type and number of axes of each array in a file; None for any number."""
+
+
+def _rows_of_planes(table: NDArray[Any], sizes: NDArray[np.int64]) -> list[NDArray[Any]]:
+    """The rows of each plane in a table of all."""
+    if (sizes < 0).any() or len(table) != sum(sizes.tolist()):
+        raise ValueError(f"{len(table)} rows are not those of the planes")
+    return np.split(table, np.cumsum(sizes)[:-1])
+
+
+def _is_numbered(plane: NDArray[np.int32], start: int, area: NDArray[np.int64]) -> bool:
+    """Whether the regions of a plane are numbered from `start` in raster order, and have these areas."""
+    inside = plane[plane != OUTSIDE].astype(np.int64) - start
+    if not inside.size or inside.min() < 0 or inside.max() != len(area) - 1:
+        return False
+    highest = np.maximum.accumulate(inside)  # a new number is the next one
+    in_order = inside[0] == 0 and bool((np.diff(highest) <= 1).all())
+    return in_order and np.array_equal(np.bincount(inside, minlength=len(area)), area)
 
 
 def smooth_plane(

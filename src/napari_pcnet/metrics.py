@@ -123,6 +123,7 @@ def score_annotations(
     truths: Sequence[ArrayLike],
     image: ArrayLike | None = None,
     tolerance_px: int | None = None,
+    inside: ArrayLike | None = None,
 ) -> tuple[Scores, ...]:
     """Score superpixels against several annotations; what belongs to them alone is computed once.
 
@@ -136,6 +137,8 @@ def score_annotations(
         The picture, for explained variation, which is None without it.
     tolerance_px : int, optional
         Reach of boundary recall and precision, in pixels to each side.
+    inside : (H, W) array of bool, optional
+        The pixels that are scored: what lies outside a mask is neither a superpixel nor a segment.
 
     Returns
     -------
@@ -147,9 +150,11 @@ def score_annotations(
     TypeError, ValueError
         As `score`.
     """
-    superpixels = _Partition.of(_plane(labels, "labels"))
-    shape = superpixels.ids.shape
-    segments = [_Partition.of(_same_plane(truth, shape)) for truth in truths]
+    plane = _plane(labels, "labels")
+    shape = plane.shape
+    region = None if inside is None else _region(inside, shape)
+    superpixels = _Partition.of(plane, region)
+    segments = [_Partition.of(_same_plane(truth, shape), region) for truth in truths]
     reach = _reach(shape, tolerance_px)
     near_superpixels = _within(superpixels.boundary, reach)
     variation = None if image is None else _explained_variation(superpixels, image)
@@ -535,6 +540,16 @@ def _same_plane(truth: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.integer]
     return plane
 
 
+def _region(inside: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    region = np.asarray(inside)
+    if region.shape != shape or region.dtype != bool or not region.any():
+        raise ValueError(
+            f"inside must be true for some of the labels' {shape} pixels, "
+            f"got {region.dtype} of shape {region.shape}, {np.count_nonzero(region)} of them not 0"
+        )
+    return region
+
+
 def _reach(shape: tuple[int, ...], tolerance_px: int | None) -> int:
     if tolerance_px is None:
         return default_tolerance_px(shape)
@@ -566,14 +581,28 @@ def _channels(image: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.generic]:
 class _Partition:
     """A labelling with its labels renamed 0 .. count - 1."""
 
-    ids: NDArray[np.intp]  # (H, W)
+    ids: NDArray[np.intp]  # (H, W), -1 outside
     area_px: NDArray[np.intp]  # (count,)
     boundary: NDArray[np.bool_]  # (H, W)
+    inside: NDArray[np.bool_] | None  # (H, W); None for all pixels
 
     @classmethod
-    def of(cls, labels: NDArray[np.integer]) -> _Partition:
-        ids, area_px = _renamed(labels)
-        return cls(ids, area_px, boundary_pixels(ids))
+    def of(cls, labels: NDArray[np.integer], inside: NDArray[np.bool_] | None = None) -> _Partition:
+        if inside is None:
+            ids, area_px = _renamed(labels)
+        else:
+            ids = np.full(labels.shape, -1, np.intp)
+            ids[inside], area_px = _renamed(labels[inside])
+        return cls(ids, area_px, boundary_pixels(ids, inside), inside)
+
+    def of_pixels(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of the pixels inside, ``(n,)``."""
+        return values.ravel() if self.inside is None else values[self.inside]
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels are inside."""
+        return int(self.area_px.sum())
 
     @property
     def count(self) -> int:
@@ -630,7 +659,7 @@ class _Contingency:
 
     @classmethod
     def of(cls, superpixels: _Partition, segments: _Partition) -> _Contingency:
-        codes = (superpixels.ids * segments.count + segments.ids).ravel()
+        codes = superpixels.of_pixels(superpixels.ids * segments.count + segments.ids)
         if superpixels.count * segments.count <= codes.size:
             overlaps = np.bincount(codes)
             pairs = np.flatnonzero(overlaps)
@@ -710,7 +739,7 @@ def _match(labels: ArrayLike, truth: ArrayLike, tolerance_px: int | None) -> _Bo
 
 
 def _contour_density(superpixels: _Partition) -> float:
-    return _pixels(superpixels.boundary) / superpixels.ids.size
+    return _pixels(superpixels.boundary) / superpixels.pixels
 
 
 # --------------------------------------------------------------- scores of superpixels alone
@@ -718,27 +747,27 @@ def _contour_density(superpixels: _Partition) -> float:
 
 def _compactness(superpixels: _Partition) -> float:
     area_px = superpixels.area_px.astype(np.float64)
-    shares = area_px / superpixels.ids.size
+    shares = area_px / superpixels.pixels
     return float(np.sum(shares * 4 * math.pi * area_px / _perimeter_px(superpixels) ** 2))
 
 
 def _perimeter_px(superpixels: _Partition) -> NDArray[np.float64]:
-    """Return the pixel edges around each superpixel, to another label or to the image frame."""
+    """Return the pixel edges around each superpixel: to another label, to the outside, to the frame."""
     ids = superpixels.ids
     edges = np.zeros(superpixels.count)
     for rows in (ids, ids.T):
         differ = rows[1:] != rows[:-1]
         for side in (rows[0], rows[-1], rows[1:][differ], rows[:-1][differ]):
-            edges += np.bincount(side, minlength=superpixels.count)
+            edges += np.bincount(side[side >= 0], minlength=superpixels.count)
     return edges
 
 
 def _explained_variation(superpixels: _Partition, image: ArrayLike) -> float:
     channels = _channels(image, superpixels.ids.shape)
-    ids = superpixels.ids.ravel()
+    ids = superpixels.of_pixels(superpixels.ids)
     explained = total = 0.0
     for channel in np.moveaxis(channels, -1, 0):
-        values = channel.astype(np.float64).ravel()
+        values = superpixels.of_pixels(channel.astype(np.float64))
         # Centred first: squares of large values would cancel and leave rounding errors.
         values -= values.mean()
         sums = np.bincount(ids, weights=values)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import re
 import reprlib
-from collections.abc import Callable, Mapping
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, Self, cast, get_args
@@ -27,6 +29,20 @@ MOST_ANISOTROPIC = 1000.0
 
 WIDEST_SMOOTHING = 100.0
 """Largest `smoothing` in pixels: the time that it takes grows with it."""
+
+LARGEST_WHOLE = int(np.iinfo(np.int64).max)
+"""Largest count, size or index: arrays have no larger one."""
+
+LONGEST_TEXT = 4096
+"""Most characters of a name or a file: Linux allows no longer path."""
+
+_NARROWEST_RANGE = float(np.finfo(np.float64).tiny)
+"""Smallest width of an `intensity_range`: 1 over a smaller number is infinite."""
+
+_ALL_AXES = 64
+"""Most axes of an array of numpy."""
+
+Check = Callable[[Any, str], Any]  # Any: what a caller or a file gives, and the field's own type
 
 
 _PERCENTAGE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)%", re.ASCII)
@@ -43,7 +59,7 @@ class FormRow(NamedTuple):
 def option(
     initial: Any,  # a field's type is its annotation
     help: str,  # noqa: A002  # what argparse and the form call it
-    check: Callable[[Any, str], Any] | None = None,
+    check: Check,
     form: FormRow | None = None,
     **more: Any,
 ) -> Any:
@@ -55,16 +71,16 @@ def option(
         The default.
     help : str
         One line for ``--help``, the form's tooltip and the reference.
-    check : callable, optional
-        ``check(value, name)`` returns the checked value, or raises a ValueError that says what came and what
-        would do.
+    check : callable
+        ``check(value, name)`` returns the checked value as plain Python, or raises a ValueError that says
+        what came and what would do.
     form : FormRow, optional
         Shows the option in the widget; it is then a preference, too.
     **more
         Further metadata: ``metavar`` of the flag, ``default`` if the flag has another one, in words,
         ``read`` if its words are read otherwise than its type says.
     """
-    return field(default=initial, metadata={"help": help, "check": check or _as_given, "form": form} | more)
+    return field(default=initial, metadata={"help": help, "check": check, "form": form} | more)
 
 
 def shown(value: object) -> str:
@@ -84,36 +100,88 @@ _SHORT.maxtuple = _SHORT.maxlist = 10
 _SHORT.maxstring = _SHORT.maxother = 120
 
 
+def as_index(value: Any) -> int | None:
+    """Return a whole number, of Python or numpy; None for anything else, such as True."""
+    if isinstance(value, bool | np.bool_):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def as_number(value: Any) -> float | None:
+    """Return a finite number, of Python or numpy; None for anything else, such as True or a text."""
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    try:
+        number = float(value) if is_number else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def as_list(values: Any) -> list[Any] | None:
+    """Return what a list, a tuple or an array of one axis holds; None for anything else, such as a text."""
+    if isinstance(values, np.ndarray):
+        return list(values) if values.ndim == 1 else None
+    is_list = isinstance(values, Sequence) and not isinstance(values, str | bytes | bytearray)
+    return list(values) if is_list else None
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a text has no line break and no other control character, which a terminal would obey."""
+    return not any(unicodedata.category(each) in ("Cc", "Zl", "Zp") for each in text)
+
+
+def or_none(check: Check) -> Check:
+    """A check that lets None pass, too."""
+    return lambda value, name: None if value is None else check(value, name)
+
+
 def whole_number(value: Any, name: str) -> int:
-    """Check a count."""
+    """Check a count; 100.0 is one, too."""
     is_whole_float = isinstance(value, float | np.floating) and float(value).is_integer()
     number = int(value) if is_whole_float else as_index(value)
-    if number is None or number < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    if number is None or number < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {shown(value)}")
+    if number > LARGEST_WHOLE:
+        raise ValueError(f"{name} must be at most {LARGEST_WHOLE}, got {shown(value)}")
     return number
 
 
 def pixels(value: Any, name: str) -> float:
     """Check the width over which outlines are smoothed."""
-    if not (_is_number(value) and 0 <= value <= WIDEST_SMOOTHING):
-        raise ValueError(f"{name} must be a number of pixels from 0 to {WIDEST_SMOOTHING:.0f}, got {value!r}")
-    return float(value)
+    number = as_number(value)
+    if number is None or not 0 <= number <= WIDEST_SMOOTHING:
+        raise ValueError(
+            f"{name} must be a number of pixels from 0 to {WIDEST_SMOOTHING:.0f}, got {shown(value)}"
+        )
+    return number
+
+
+def file_name(value: Any, name: str, wanted: str = "the name of a file") -> str:
+    """Check a text that names something: one line, which can stand in a command.
+
+    A path becomes a text that is still one: with a folder, so that it is not taken for the name of weights.
+    """
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str) or not 0 < len(text) <= LONGEST_TEXT or not is_one_line(text):
+        raise ValueError(f"{name} must be {wanted}, got {shown(value)}")
+    is_text = value is text or os.path.dirname(text)
+    return text if is_text else os.path.join(os.curdir, text)
 
 
 def spacing(value: Any, name: str = "spacing") -> tuple[float, float] | None:
     """Check the size of a pixel along rows and columns; one number stands for both."""
     if value is None:
         return None
-    steps: Any = (value, value) if _is_number(value) else value
-    try:
-        rows, columns = (float(step) for step in steps)
-    except (TypeError, ValueError):
-        rows = columns = math.nan
-    if not (0 < rows < math.inf and 0 < columns < math.inf):
-        raise ValueError(f"{name} must be two positive numbers (rows, columns) or one, got {value!r}")
+    rows, columns = _pair(value if as_number(value) is None else (value, value)) or (math.nan, math.nan)
+    if not (rows > 0 and columns > 0):
+        raise ValueError(f"{name} must be two positive numbers (rows, columns) or one, got {shown(value)}")
     if abs(math.log(rows) - math.log(columns)) > math.log(MOST_ANISOTROPIC):
         raise ValueError(
-            f"{name} must not differ more than {MOST_ANISOTROPIC:.0f} times between the axes, got {value!r}"
+            f"{name} must not differ more than {MOST_ANISOTROPIC:.0f} times between the axes, "
+            f"got {shown(value)}"
         )
     return rows, columns
 
@@ -126,35 +194,46 @@ def pixel_sides(checked_spacing: tuple[float, float] | None) -> tuple[float, flo
     return math.exp(logarithm / 2), math.exp(-logarithm / 2)
 
 
-def as_index(value: Any) -> int | None:
-    """Return a whole number, of Python or numpy; None for anything else."""
-    try:
-        return operator.index(value)
-    except TypeError:
+def _pair(values: Any) -> tuple[float, float] | None:
+    """Two numbers; None for anything else."""
+    numbers = [as_number(each) for each in as_list(values) or ()]
+    if len(numbers) != 2 or numbers[0] is None or numbers[1] is None:
         return None
+    return numbers[0], numbers[1]
 
 
 def _number(low: float, high: float) -> Callable[[Any, str], float]:
     def check(value: Any, name: str) -> float:
-        if not (_is_number(value) and low <= value <= high):
+        number = as_number(value)
+        if number is None or not low <= number <= high:
             raise ValueError(
-                f"{name} must be a number of at least {low:g} (and at most {_short(high)}), got {value!r}"
+                f"{name} must be a number of at least {low:g} (and at most {_short(high)}), "
+                f"got {shown(value)}"
             )
-        return float(value)
+        return number
 
     return check
 
 
 def _method(value: Any, name: str) -> Method:
     if not isinstance(value, str) or value not in get_args(Method):
-        raise ValueError(f"{name} must be 'hierarchy' or 'lattice', got {value!r}")
+        raise ValueError(f"{name} must be 'hierarchy' or 'lattice', got {shown(value)}")
     return cast(Method, value)
 
 
 def _start_label(value: Any, name: str) -> int:
     number = as_index(value)
     if number not in (0, 1):
-        raise ValueError(f"{name} must be 0 or 1, got {value!r}")
+        raise ValueError(f"{name} must be 0 or 1, got {shown(value)}")
+    return number
+
+
+def _channel_axis(value: Any, name: str) -> int | None:
+    number = as_index(value)
+    if value is not None and (number is None or not -_ALL_AXES <= number < _ALL_AXES):
+        raise ValueError(
+            f"{name} must be a whole number from {-_ALL_AXES} to {_ALL_AXES - 1}, or None, got {shown(value)}"
+        )
     return number
 
 
@@ -180,12 +259,14 @@ def _intensity_range(limits: Any, name: str) -> tuple[float, float] | tuple[str,
     percentages = _percentages(limits, name)
     if percentages is not None:
         return percentages
-    try:
-        low, high = (float(limit) for limit in limits)
-    except (TypeError, ValueError):
-        low = high = math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"{name} must be two numbers (low, high), got {limits!r}")
+    low, high = _pair(limits) or (math.nan, math.nan)
+    if not low < high:
+        raise ValueError(f"{name} must be two numbers (low, high), got {shown(limits)}")
+    if not _NARROWEST_RANGE <= high - low < math.inf:
+        raise ValueError(
+            f"{name} must be two numbers whose difference is from {_NARROWEST_RANGE:.2g} to "
+            f"{np.finfo(np.float64).max:.2g}, got {shown(limits)}"
+        )
     return low, high
 
 
@@ -204,28 +285,21 @@ def _min_size(value: Any, name: str) -> int:
     return 0 if as_index(value) == 0 else whole_number(value, name)
 
 
+def _model(value: Any, name: str) -> str:
+    return file_name(value, name, "the name of weights or of a file of them")
+
+
 def _device(value: Any, name: str) -> str:
+    wanted = "a text such as 'auto', 'cpu' or 'cuda'"
     if not isinstance(value, str):
-        raise ValueError(f"{name} must be a text such as 'auto', 'cpu' or 'cuda', got {value!r}")
-    return value
+        raise ValueError(f"{name} must be {wanted}, got {shown(value)}")
+    return file_name(value, name, wanted)
 
 
 def _precision(value: Any, name: str) -> str:
-    if value not in get_args(Precision):
-        raise ValueError(f"{name} must be one of {get_args(Precision)}, got {value!r}")
-    return str(value)
-
-
-def _window(value: Any, name: str) -> int | None:
-    return None if value is None else whole_number(value, name)
-
-
-def _as_given(value: Any, name: str) -> Any:  # noqa: ARG001  # checked where it is used
+    if not isinstance(value, str) or value not in get_args(Precision):
+        raise ValueError(f"{name} must be one of {get_args(Precision)}, got {shown(value)}")
     return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value)
 
 
 def _short(number: float) -> str:
@@ -234,10 +308,18 @@ def _short(number: float) -> str:
 
 @dataclass(frozen=True)
 class Options:
-    """How a picture is segmented; each field is an argument of `napari_pcnet.pcnet_superpixels`."""
+    """How a picture is segmented; each field is an argument of `napari_pcnet.pcnet_superpixels`.
+
+    Every value is checked when the options are made, and is plain Python afterwards.
+
+    Raises
+    ------
+    ValueError
+        One sentence that says what came and what would do.
+    """
 
     n_segments: int = option(100, "how many superpixels; with a mask, how many inside it", whole_number)
-    model: str = option("pcnet-v1", "weights by name, or a .safetensors file")
+    model: str = option("pcnet-v1", "weights by name, or a .safetensors file", _model)
     method: Method = option(
         "hierarchy",
         "hierarchy: exactly n, merged from a finer base; lattice: the paper's, near n",
@@ -259,7 +341,7 @@ class Options:
     )
     start_label: int = option(1, "number of the first superpixel, 0 or 1", _start_label)
     channel_axis: int | None = option(
-        -1, "axis that holds the channels, none for grey", default="as the file says"
+        -1, "axis that holds the channels, none for grey", _channel_axis, default="as the file says"
     )
     intensity_range: tuple[float, float] | tuple[str, str] | None = option(
         None,
@@ -274,24 +356,19 @@ class Options:
     )
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps", _device)
     precision: Precision = option("auto", "auto, float32, float64, bfloat16, float16", _precision)
-    window: int | None = option(None, "side of a window in pixels (default: as memory allows)", _window)
+    window: int | None = option(
+        None, "side of a window in pixels (default: as memory allows)", or_none(whole_number)
+    )
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = each.metadata["check"](getattr(self, each.name), each.name)
+            object.__setattr__(self, each.name, value)
 
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> Self:
-        """Check what a caller passed: of a mapping by name, what is an option.
-
-        Raises
-        ------
-        ValueError
-            One sentence that says what came and what would do.
-        """
-        return cls(
-            **{
-                each.name: each.metadata["check"](given[each.name], each.name)
-                for each in fields(cls)
-                if each.name in given
-            }
-        )
+        """Take what is an option of what a caller passed, by name."""
+        return cls(**{each.name: given[each.name] for each in fields(cls) if each.name in given})
 
     @property
     def pixel_sides(self) -> tuple[float, float]:

@@ -6,6 +6,7 @@ are passed over: files drop them, viewers keep them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,9 +61,9 @@ class Planes:
         Raises
         ------
         ValueError
-            If the image has no such axis, plane, part or channel.
+            If the image has no pixels, or no such axis, plane, part or channel.
         """
-        shape = tuple(map(int, pixels.shape))
+        shape = _shape_of(pixels)
         kept, channel_axis = _axes(shape, record.channel_axis)
         rows, columns = plane_axes(len(shape), channel_axis)
         others = [axis for axis in kept if axis not in (rows, columns, channel_axis)]
@@ -133,9 +134,53 @@ class Planes:
         return tuple(next(places) if side > 1 else 0 for side in lengths)
 
 
+def record_axis(shape: tuple[int, ...], channel_axis: int | None) -> int | None:
+    """Name an axis of channels as a record does, which passes over leading axes of length 1.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the whole array, as a file or a layer has it.
+    channel_axis : int or None
+        Which of these axes holds the channels.
+
+    Returns
+    -------
+    int or None
+        The record's `channel_axis`; None also for one channel along an axis that is passed over.
+
+    >>> record_axis((1, 3, 1, 64, 64), 1), record_axis((1, 1, 1, 64, 64), 1)
+    (0, None)
+    """
+    if channel_axis is None:
+        return None
+    ndim = len(shape)
+    wanted = channel_axis % ndim
+    axis: int
+    for axis in (*range(-1, -ndim - 1, -1), *range(ndim)):
+        try:
+            _, found = _axes(shape, axis)
+        except ValueError:  # without axes of length 1 there are fewer
+            continue
+        if found == wanted:
+            return axis
+    if shape[wanted] == 1:
+        return None
+    raise ValueError(f"axis {channel_axis} of {shape} cannot hold channels")
+
+
 def part_of(mask: Any, shape: tuple[int, int], crop: Window) -> Any:
     """The crop of a mask of whole planes; one that has the shape already stays."""
     return mask if tuple(mask.shape[-2:]) == shape else mask[(..., *crop.slices)]
+
+
+def _shape_of(pixels: Any) -> tuple[int, ...]:
+    shape = tuple(pixels.shape)
+    if any(math.isnan(side) for side in shape):  # of dask
+        raise ValueError(f"image must have a known shape, got {shape}: compute its chunks' sizes first")
+    if 0 in shape:
+        raise ValueError(f"image must have at least one pixel, got shape {shape}")
+    return tuple(map(int, shape))
 
 
 def _axes(shape: tuple[int, ...], channel_axis: int | None) -> tuple[list[int], int | None]:
@@ -151,7 +196,7 @@ def _axes(shape: tuple[int, ...], channel_axis: int | None) -> tuple[list[int], 
         wanted = "(..., H, W)" if channel_axis is None else "(..., H, W) and an axis of channels"
         raise ValueError(f"image must have {wanted}, got shape {shape}")
     ends = 2 if channel_axis is None or (channel_axis < -3 and ndim > 3) else 3
-    kept = [axis for axis, side in enumerate(shape) if side > 1 or axis >= ndim - ends]
+    kept = [axis for axis, side in enumerate(shape) if side != 1 or axis >= ndim - ends]
     if channel_axis is None:
         return kept, None
     if not -len(kept) <= channel_axis < len(kept):
@@ -165,9 +210,7 @@ def _axes(shape: tuple[int, ...], channel_axis: int | None) -> tuple[list[int], 
 def _indices(plane: tuple[int, ...] | None, lengths: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     if plane is None:
         return tuple(np.ndindex(*lengths))
-    fits = len(plane) == len(lengths) and all(
-        0 <= at < length for at, length in zip(plane, lengths, strict=True)
-    )
+    fits = len(plane) == len(lengths) and all(at < length for at, length in zip(plane, lengths, strict=True))
     if not fits and not lengths:
         raise ValueError(f"plane can be named of a stack, and this image is one plane; got {plane}")
     if not fits:
@@ -179,7 +222,7 @@ def _crop(crop: tuple[int, int, int, int] | None, shape: tuple[int, int]) -> Win
     if crop is None:
         return Window(0, 0, *shape)
     window = Window(*crop)
-    if not (0 <= window.top < window.bottom <= shape[0] and 0 <= window.left < window.right <= shape[1]):
+    if window.bottom > shape[0] or window.right > shape[1]:
         raise ValueError(
             f"crop must be top, left, bottom, right inside the {shape[0]} x {shape[1]} pixels of a plane, "
             f"got {crop}"
@@ -190,6 +233,6 @@ def _crop(crop: tuple[int, int, int, int] | None, shape: tuple[int, int]) -> Win
 def _channels(chosen: tuple[int, ...] | None, number: int) -> tuple[int, ...] | None:
     if chosen is None:
         return None
-    if not chosen or not all(0 <= each < number for each in chosen):
+    if max(chosen) >= number:
         raise ValueError(f"channels must be one or more of 0 to {number - 1}, got {chosen}")
     return chosen

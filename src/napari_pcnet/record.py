@@ -5,20 +5,121 @@ and ``progress``, which changes nothing), and says which part of an image they w
 crop, channels; and at which count or height the tree was cut. It becomes a Python call, a command
 line, or a plain dict for a layer's metadata or a JSON file; the command line's flags are made from its
 fields. Its options are those of `options.Options`, with their defaults.
+
+Files of labels carry records, and people open files that others sent. A record is therefore checked field by
+field when it is made, and its texts are built from the checked values by `repr` and `shlex` alone; of a
+table from a file, what is unknown or wrong is dropped with a sentence.
 """
 
+import os
 import shlex
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
+import numpy as np
+
 from napari_pcnet import __version__
-from napari_pcnet.options import Options, option
+from napari_pcnet.options import (
+    LARGEST_WHOLE,
+    LONGEST_TEXT,
+    Check,
+    Options,
+    as_index,
+    as_list,
+    as_number,
+    file_name,
+    is_one_line,
+    option,
+    or_none,
+    shown,
+    whole_number,
+)
 
 VERSION_KEY = "napari-pcnet"
 
 OF_A_PART = ("max_segments", "height", "level", "plane", "crop", "channels")
 """Fields that are no arguments of `pcnet_superpixels`."""
+
+MOST_LEADING_AXES = 62
+"""Axes of an array of numpy, less rows and columns."""
+
+MOST_CHANNELS = 65535
+"""A tif counts the samples of a pixel in 16 bits."""
+
+Tell = Callable[[str], object]
+"""Takes a sentence about what was dropped."""
+
+
+class DroppedFieldWarning(UserWarning):
+    """What a file says of its run is unknown here or not as it must be, and was dropped."""
+
+
+def warn_of_dropped(text: str) -> None:
+    """Warn of what was dropped; a viewer shows its warnings."""
+    warnings.warn(text, DroppedFieldWarning, stacklevel=3)
+
+
+def _indices(wanted: str, most: int) -> Check:
+    """A check of a list of whole numbers from 0 on."""
+
+    def check(value: Any, name: str) -> tuple[int, ...]:
+        given = as_list(value) or []
+        numbers = tuple(number for number in map(as_index, given) if number is not None)
+        is_whole = len(numbers) == len(given) and 0 < len(given) <= most
+        if not is_whole or min(numbers) < 0 or max(numbers) > LARGEST_WHOLE:
+            raise ValueError(f"{name} must be {wanted}, got {shown(value)}")
+        return numbers
+
+    return check
+
+
+_four_numbers = _indices("four whole numbers from 0 on", 4)
+
+
+def _crop(value: Any, name: str) -> tuple[int, int, int, int]:
+    numbers = _four_numbers(value, name)
+    top, left, bottom, right = numbers if len(numbers) == 4 else (0, 0, 0, 0)
+    if not (top < bottom and left < right):
+        raise ValueError(
+            f"{name} must be top, left, bottom, right, with top above bottom and left before right, "
+            f"got {shown(value)}"
+        )
+    return top, left, bottom, right
+
+
+def _mask(value: Any, name: str) -> str:
+    file = file_name(value, name)
+    if file.lower() == "none":  # the command line's word for no mask
+        raise ValueError(f"{name} must be the name of a file, or None, got {shown(value)}")
+    return file
+
+
+def _level(value: Any, name: str) -> int:
+    number = as_index(value)
+    if number is None or not 0 <= number <= LARGEST_WHOLE:
+        raise ValueError(f"{name} must be a whole number from 0 on, got {shown(value)}")
+    return number
+
+
+def _height(value: Any, name: str) -> float:
+    number = as_number(value)
+    if number is None or number < 0:
+        raise ValueError(f"{name} must be a number of at least 0, got {shown(value)}")
+    return number
+
+
+def _layer_name(value: Any, name: str) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise ValueError(f"{name} must be a text of at most {LONGEST_TEXT} characters, got {shown(value)}")
+    return value
+
+
+def _yes_or_no(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false, got {shown(value)}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -28,20 +129,32 @@ class RunRecord(Options):
     The fields of `Options` and `mask` are the function's arguments. The others are for `run.run_record`.
     """
 
-    mask: str | None = option(None, "picture file that is zero outside the region to segment")
+    mask: str | None = option(None, "picture file that is zero outside the region to segment", or_none(_mask))
     max_segments: int | None = option(
-        None, "cut n from the tree that was made for so many, 8 regions each (default: n)"
+        None,
+        "cut n from the tree that was made for so many, 8 regions each (default: n)",
+        or_none(whole_number),
     )
-    height: float | None = option(None, "cut the tree at this cost of a merge, not at a count")
-    level: int = option(0, "level of a pyramid, 0 is full resolution")
+    height: float | None = option(
+        None,
+        "cut the tree at this cost of a merge, not at n; n then says how fine the tree is",
+        or_none(_height),
+    )
+    level: int = option(0, "level of a pyramid, 0 is full resolution", _level)
     plane: tuple[int, ...] | None = option(
-        None, "one plane of a stack, an index for each leading axis (default: all planes)", metavar="INDEX"
+        None,
+        "one plane of a stack, an index for each leading axis (default: all planes)",
+        or_none(_indices("a whole number from 0 on for each leading axis", MOST_LEADING_AXES)),
+        metavar="INDEX",
     )
     crop: tuple[int, int, int, int] | None = option(
-        None, "part of each plane, in pixels", metavar=("TOP", "LEFT", "BOTTOM", "RIGHT")
+        None, "part of each plane, in pixels", or_none(_crop), metavar=("TOP", "LEFT", "BOTTOM", "RIGHT")
     )
     channels: tuple[int, ...] | None = option(
-        None, "which channels, counted from 0 (default: all)", metavar="CHANNEL"
+        None,
+        "which channels, counted from 0 (default: all)",
+        or_none(_indices("one or more whole numbers from 0 on", MOST_CHANNELS)),
+        metavar="CHANNEL",
     )
 
     def keywords(self) -> dict[str, Any]:
@@ -58,28 +171,41 @@ class RunRecord(Options):
         """Whether `pcnet_superpixels` alone can do it: the whole of a plane, cut at its count."""
         return not any(name in OF_A_PART and name != "level" for name in self._chosen())
 
+    @property
+    def alpha_apart(self) -> bool:
+        """Whether what a file calls transparency is its mask: not if a run takes the fourth channel."""
+        return self.channels is None or max(self.channels) < 3
+
     def as_dict(self) -> dict[str, Any]:
         """Every option and the version, in types that JSON knows."""
         plain = {name: _plain(value) for name, value in self._items().items()}
         return {VERSION_KEY: __version__} | plain
 
     @classmethod
-    def from_dict(cls, table: Mapping[str, Any]) -> Self:
-        """Return the record that `as_dict` wrote; options that are missing have their default.
+    def from_dict(cls, table: Mapping[str, Any], tell: Tell = warn_of_dropped) -> Self:
+        """Return the record that `as_dict` wrote; what is missing has its default.
 
-        Raises
-        ------
-        ValueError
-            If the table names an option that this version does not have.
+        Parameters
+        ----------
+        table : mapping
+            Of a file that anybody may have written: each value is checked.
+        tell : callable, optional
+            Takes a sentence about each option that is unknown or not as it must be, and was dropped.
+
+        Warns
+        -----
+        DroppedFieldWarning
+            If `tell` is not given.
         """
-        known = {each.name for each in fields(cls)}
-        unknown = sorted(set(table) - known - {VERSION_KEY})
+        unknown = sorted(
+            str(name) for name in set(table) - {each.name for each in fields(cls)} - {VERSION_KEY}
+        )
         if unknown:
-            raise ValueError(
-                f"the record has the option {unknown[0]!r}, which napari-pcnet {__version__} "
-                f"does not know; it was written by {table.get(VERSION_KEY, 'an unnamed version')}"
+            tell(
+                f"the record's {shown(', '.join(unknown))} was dropped: napari-pcnet {__version__} does not "
+                f"know it, the record was written by {shown(table.get(VERSION_KEY, 'an unnamed version'))}"
             )
-        return cls(**{name: _frozen(table[name]) for name in known & set(table)})
+        return cls(**_sound_fields(cls, table, "the record's", tell))
 
     def python_call(self, image: str = "image", mask: str = "mask") -> str:
         """Return the call as Python text, for arrays of these names; of a record that is plain.
@@ -132,12 +258,17 @@ class RunRecord(Options):
 
         The channel axis is always written: without the flag the command takes the file's.
 
+        Raises
+        ------
+        ValueError
+            If a file's name holds a line break or another control character: a terminal would obey it.
+
         >>> RunRecord(1000, spacing=(2.0, 1.0)).command_line("my scan.tif", "labels.tif")
         "napari-pcnet segment 'my scan.tif' labels.tif --n-segments 1000 --channel-axis=-1 --spacing 2.0 1.0"
         """
         chosen = {"n_segments": self.n_segments, "channel_axis": self.channel_axis} | self._chosen()
         words = [each for name, value in chosen.items() for each in _flag(name, value)]
-        return shlex.join(["napari-pcnet", "segment", source, output, *words])
+        return shlex.join(["napari-pcnet", "segment", _argument(source), _argument(output), *words])
 
     def _items(self) -> dict[str, Any]:
         return {each.name: getattr(self, each.name) for each in fields(self)}
@@ -164,15 +295,10 @@ class Origin:
         Whether it is a pyramid, of which the record names a level.
     """
 
-    image: str
-    path: str | None = None
-    has_planes: bool = False
-    has_levels: bool = False
-
-
-def needs_no_fourth(record: RunRecord) -> bool:
-    """Whether a fourth channel of a file may be its transparency: the record does not ask for it."""
-    return record.channels is None or max(record.channels, default=0) < 3
+    image: str = option("image", "name of the image, or of its layer", _layer_name)
+    path: str | None = option(None, "a file that holds just these pixels", or_none(file_name))
+    has_planes: bool = option(False, "whether it has axes besides rows, columns and channels", _yes_or_no)
+    has_levels: bool = option(False, "whether it is a pyramid", _yes_or_no)
 
 
 def notes_of(record: RunRecord, origin: Origin) -> dict[str, Any]:
@@ -186,32 +312,62 @@ def notes_of(record: RunRecord, origin: Origin) -> dict[str, Any]:
     }
 
 
-def from_notes(notes: object) -> tuple[RunRecord, Origin] | None:
-    """What `notes_of` wrote; None if it is something else, or of another version's options."""
-    if not isinstance(notes, Mapping) or not isinstance(notes.get("record"), Mapping):
+def from_notes(notes: object, tell: Tell = warn_of_dropped) -> tuple[RunRecord, Origin] | None:
+    """What `notes_of` wrote, each value checked; None if there is no record.
+
+    Parameters
+    ----------
+    notes : object
+        Whatever a file or the metadata of a layer holds.
+    tell : callable, optional
+        Takes a sentence about what was dropped, as in `RunRecord.from_dict`.
+    """
+    if not isinstance(notes, Mapping) or "record" not in notes:
         return None
-    try:
-        record = RunRecord.from_dict(notes["record"])
-    except (ValueError, TypeError):
+    if not isinstance(notes["record"], Mapping):
+        tell(f"the record of the run was dropped: it must be a table, got {shown(notes['record'])}")
         return None
-    path = notes.get("path")
-    has_planes, has_levels = (bool(notes.get(name, False)) for name in ("has_planes", "has_levels"))
-    image = str(notes.get("image", "image"))
-    return record, Origin(image, None if path is None else str(path), has_planes, has_levels)
+    record = RunRecord.from_dict(notes["record"], tell)
+    return record, Origin(**_sound_fields(Origin, notes, "the run's", tell))
+
+
+def _sound_fields(
+    kind: type[RunRecord | Origin], table: Mapping[str, Any], whose: str, tell: Tell
+) -> dict[str, Any]:
+    """What of a table passes the checks of a dataclass; `tell` why the rest does not."""
+    values = {}
+    for each in fields(kind):
+        if each.name in table:
+            try:
+                values[each.name] = each.metadata["check"](table[each.name], each.name)
+            except ValueError as error:
+                tell(f"{whose} {each.name} was dropped: {error}")
+    return values
+
+
+def _argument(file: str) -> str:
+    """A file's name as a word that is no flag."""
+    if not is_one_line(file):
+        raise ValueError(f"a command cannot name the file {shown(file)}: rename it without line breaks")
+    return os.path.join(os.curdir, file) if file.startswith("-") else file
 
 
 def _flag(name: str, value: Any) -> list[str]:
     flag = f"--{name.replace('_', '-')}"
     if isinstance(value, tuple):
-        return [flag, *map(str, value)]
-    text = "none" if value is None else str(value)
+        return [flag, *map(_word, value)]
+    text = "none" if value is None else _word(value)
     # A value that starts with a minus sign would be taken for a flag.
     return [f"{flag}={text}"] if text.startswith("-") else [flag, text]
 
 
+def _word(value: Any) -> str:
+    """A value as a word that the command line reads as this value."""
+    text = str(value)
+    if isinstance(value, float) and "e" in text:  # argparse takes -1e-05 for a flag
+        return np.format_float_positional(value, trim="0")
+    return text
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -8,7 +8,6 @@ command line and the scripts that they hand out all go through here, so that the
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,10 +24,11 @@ from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy
 from napari_pcnet.merging.connectivity import OUTSIDE
 from napari_pcnet.merging.tree import Tree
-from napari_pcnet.options import Options, whole_number
+from napari_pcnet.network.inference import WindowDone
+from napari_pcnet.options import Options
 from napari_pcnet.planes import Planes, part_of
 from napari_pcnet.progress import Progress
-from napari_pcnet.record import RunRecord, needs_no_fourth
+from napari_pcnet.record import RunRecord
 from napari_pcnet.shapes import size_text
 
 PlaneWindowDone = Callable[[int, Window, NDArray[np.int32]], None]
@@ -83,7 +83,7 @@ def run_file(
     path: str | os.PathLike[str], record: RunRecord, *, progress: Progress | None = None
 ) -> NDArray[np.integer]:
     """Repeat a run on the picture file at `path`, with the level and the mask file that the record names."""
-    image = pictures.read_image(path, level=record.level, alpha_apart=needs_no_fourth(record))
+    image = pictures.read_image(path, level=record.level, alpha_apart=record.alpha_apart)
     return run_image(image, record, progress=progress)
 
 
@@ -132,7 +132,8 @@ def build_hierarchy(
     """
     if record.method == "lattice":
         raise ValueError("method='lattice' builds no hierarchy; run_record gives its labels")
-    number, most = _counts(record)
+    number = record.n_segments
+    most = number if record.max_segments is None else record.max_segments
     options = Options.checked({**vars(record), "n_segments": most})
     planes = Planes.select(_array(image, record), record, mask)
     many = len(planes.indices) > 1
@@ -144,9 +145,9 @@ def build_hierarchy(
         one = pipeline.segment(
             picture,
             options,
-            progress=_part(progress, k, len(planes.indices)),
+            progress=_progress_of_plane(progress, k, len(planes.indices)),
             confidence=confidence,
-            window_done=_of(window_done, k),
+            window_done=_window_done_of_plane(window_done, k),
         )
         if cut is not None:
             one.check_count(cut, "n_segments")
@@ -171,22 +172,14 @@ def build_hierarchy(
     )
 
 
-def _counts(record: RunRecord) -> tuple[int, int]:
-    """The count of a record's cut, and the largest that its tree is made for; both checked."""
-    number = whole_number(record.n_segments, "n_segments")
-    if record.height is not None and math.isnan(record.height):
-        raise ValueError("height must be a number, got nan")
-    return number, number if record.max_segments is None else whole_number(
-        record.max_segments, "max_segments"
-    )
-
-
 def _lattice(image: Any, record: RunRecord, mask: Any, progress: Progress | None) -> NDArray[np.integer]:
     planes = Planes.select(_array(image, record), record, mask)
     options = Options.checked(vars(record))
     parts, above = list[NDArray[np.integer]](), 0
     for k, picture in enumerate(_pictures(planes, options, "n_segments")):
-        labels = pipeline.segment_lattice(picture, options, _part(progress, k, len(planes.indices)))
+        labels = pipeline.segment_lattice(
+            picture, options, _progress_of_plane(progress, k, len(planes.indices))
+        )
         if above + int(labels.max()) > np.iinfo(labels.dtype).max:
             labels = labels.astype(np.int64)
         inside = labels >= record.start_label
@@ -230,14 +223,14 @@ def _pictures(planes: Planes, options: Options, count_name: str, cut: int | None
     yield from map(read, planes.indices)
 
 
-def _part(progress: Progress | None, k: int, number: int) -> Progress | None:
-    """Progress of the k-th of so many like parts, as progress of the whole."""
+def _progress_of_plane(progress: Progress | None, k: int, number: int) -> Progress | None:
+    """Progress of the k-th of so many planes, as progress of the whole."""
     if progress is None:
         return None
     return lambda done, total: progress(k * total + done, number * total)
 
 
-def _of(window_done: PlaneWindowDone | None, k: int) -> Callable[[Window, NDArray[np.int32]], None] | None:
+def _window_done_of_plane(window_done: PlaneWindowDone | None, k: int) -> WindowDone | None:
     return None if window_done is None else lambda window, ids: window_done(k, window, ids)
 
 

@@ -143,6 +143,8 @@ def locate(name_or_path: str | os.PathLike[str], progress: Progress | None = Non
         If the name is unknown, or the bundled file differs from the published one.
     FileNotFoundError
         If the path leads to no file.
+    IsADirectoryError
+        If it leads to a folder.
     OSError
         If the file must be downloaded and can't be.
 
@@ -153,6 +155,8 @@ def locate(name_or_path: str | os.PathLike[str], progress: Progress | None = Non
     """
     if _is_path(name_or_path):
         path = Path(name_or_path)
+        if path.is_dir():
+            raise IsADirectoryError(f"weights file {path} is a folder; name a file in it")
         if not path.is_file():
             raise FileNotFoundError(f"weights file {path} does not exist")
         return path

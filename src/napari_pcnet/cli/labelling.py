@@ -25,4 +25,8 @@ def label(image: Image, record: RunRecord) -> tuple[NDArray[np.integer[Any]], fl
 def summary(labels: NDArray[np.integer[Any]], record: RunRecord, seconds: float) -> str:
     """Return how many superpixels of which image took how long."""
     count = int(labels.max()) - record.start_label + 1
-    return f"{count} superpixels in {size_text(labels.shape)} pixels, {seconds:.1f} s"
+    text = f"{count} superpixels in {size_text(labels.shape)} pixels, {seconds:.1f} s"
+    if record.height is None:
+        return text
+    most = record.n_segments if record.max_segments is None else record.max_segments
+    return f"{text}; cut at height {record.height:g}, not at a count, of a tree made for {most}"

@@ -12,7 +12,7 @@ from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.labels import write_labels
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.overlay import write_overlay
-from napari_pcnet.record import Origin, RunRecord, needs_no_fourth, notes_of
+from napari_pcnet.record import Origin, RunRecord, notes_of
 
 HELP = "make superpixels of a picture"
 
@@ -29,11 +29,13 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def segment(namespace: argparse.Namespace) -> int:
     """Read the picture, make its labels, write them and the overlay."""
+    from napari_pcnet.planes import record_axis
+
     record = options_from(namespace, RunRecord)
     _check_files(namespace, record)
-    image = pictures.read_image(namespace.image, level=record.level, alpha_apart=needs_no_fourth(record))
+    image = pictures.read_image(namespace.image, level=record.level, alpha_apart=record.alpha_apart)
     if "channel_axis" not in namespace:
-        record = replace(record, channel_axis=image.channel_axis)
+        record = replace(record, channel_axis=record_axis(image.pixels.shape, image.channel_axis))
     labels, seconds = label(image, record)
     if namespace.overlay is not None and labels.ndim > 2:
         raise ValueError(

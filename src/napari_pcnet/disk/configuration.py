@@ -8,7 +8,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from napari_pcnet.options import as_number, is_one_line, shown
+
 Table = TypeVar("Table")
+
+LONGEST_CHAIN = 32
+"""Most files that extend one another."""
 
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Path: "text"}
 
@@ -39,25 +44,35 @@ def read_toml(kind: type[Table], path: Path) -> Table:
 
 def _read_tables(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
     """Read the tables of a file, merged over those of the file it extends."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no configuration {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from None
+    content = _parse(path)
     base = content.pop("extends", None)
     if base is None:
         return content
-    if not isinstance(base, str):
-        raise ValueError(f"{path}: extends must be the name of a file, got {base!r}")
+    if not isinstance(base, str) or not is_one_line(base):
+        raise ValueError(f"{path}: extends must be the name of a file, got {shown(base)}")
     base_path, extended_by = path.parent / base, (*extended_by, path)
     if base_path.resolve() in [each.resolve() for each in extended_by]:
         raise ValueError(f"{path}: extends {base!r}, which extends this file in turn")
+    if len(extended_by) > LONGEST_CHAIN:
+        raise ValueError(f"{path}: extends {base!r}, after {LONGEST_CHAIN} others that extend one another")
     tables = _read_tables(base_path, extended_by)
     for name, table in content.items():
         both = isinstance(table, dict) and isinstance(tables.get(name), dict)
         tables[name] = tables[name] | table if both else table
     return tables
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():  # a device or a pipe may have no end
+        raise ValueError(f"configuration {path} is no file")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no configuration {path}") from None
+    except RecursionError:
+        raise ValueError(f"{path} is not valid TOML: its values are nested too deeply") from None
+    except ValueError as error:  # no TOML, no text, a number of too many digits
+        raise ValueError(f"{path} is not valid TOML: {error}") from None
 
 
 def _fill(kind: type[Table], table: dict[str, Any], place: str) -> Table:
@@ -85,18 +100,19 @@ def _checked(hint: Any, value: Any, place: str, name: str) -> Any:  # Any: a fie
         (hint,) = [each for each in get_args(hint) if each is not type(None)]
     if is_dataclass(hint):
         if not isinstance(value, dict):
-            raise ValueError(f"{place}: {name} must be a table, got {value!r}")
+            raise ValueError(f"{place}: {name} must be a table, got {shown(value)}")
         return _fill(_class_of(hint), value, f"{place} [{name}]")
     if get_origin(hint) is tuple:
         return _checked_list(get_args(hint), value, place, name)
     if get_origin(hint) is Literal:
-        if value not in get_args(hint) or isinstance(value, bool):
+        if not any(value == each and type(value) is type(each) for each in get_args(hint)):
             choice = " or ".join(map(repr, get_args(hint)))
-            raise ValueError(f"{place}: {name} must be {choice}, got {value!r}")
+            raise ValueError(f"{place}: {name} must be {choice}, got {shown(value)}")
         return value
     wanted = {Path: str}.get(hint, hint)
-    if type(value) is not wanted and not (hint is float and type(value) is int):
-        raise ValueError(f"{place}: {name} must be {_KINDS[hint]}, got {value!r}")
+    is_number = hint is float and as_number(value) is not None
+    if not is_number and (type(value) is not wanted or hint is float):
+        raise ValueError(f"{place}: {name} must be {_KINDS[hint]}, got {shown(value)}")
     return hint(value)
 
 
@@ -107,9 +123,9 @@ def _class_of(hint: Any) -> type[Any]:
 
 def _checked_list(kinds: tuple[Any, ...], value: Any, place: str, name: str) -> tuple[Any, ...]:
     if not isinstance(value, list):
-        raise ValueError(f"{place}: {name} must be a list, got {value!r}")
+        raise ValueError(f"{place}: {name} must be a list, got {shown(value)}")
     if kinds[-1] is Ellipsis:
         kinds = kinds[:1] * len(value)
     if len(kinds) != len(value):
-        raise ValueError(f"{place}: {name} must have {len(kinds)} entries, got {value!r}")
+        raise ValueError(f"{place}: {name} must have {len(kinds)} entries, got {shown(value)}")
     return tuple(_checked(kind, each, place, name) for kind, each in zip(kinds, value, strict=True))

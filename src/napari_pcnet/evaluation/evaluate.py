@@ -21,12 +21,13 @@ from napari_pcnet.disk.annotations import TRUTH_ENDINGS, Annotation, annotation_
 from napari_pcnet.disk.datasets import IMAGE_ENDINGS, by_stem
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.disk.formats import LABEL_SUFFIXES
-from napari_pcnet.disk.labels import read_labels
+from napari_pcnet.disk.labels import read_labels, read_notes
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.evaluation.journal import DIGITS
 from napari_pcnet.metrics import SCORES, TOLERANCE_OF_DIAGONAL, Scores, score_annotations
 from napari_pcnet.progress import Progress
-from napari_pcnet.shapes import size_text
+from napari_pcnet.record import from_notes
+from napari_pcnet.shapes import Labels, size_text
 from napari_pcnet.table import table_lines
 
 IMAGES = (*IMAGE_ENDINGS, ".zarr")
@@ -67,6 +68,13 @@ class EvaluateOptions:
         },
     )
     overwrite: bool = field(default=False, metadata={"help": "replace an existing output"})
+    outside: int | None = field(
+        default=None,
+        metadata={
+            "help": "label of what lies outside a mask and is not scored; default as the record in our own "
+            "files says, none in others"
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,7 @@ def main_evaluate(options: EvaluateOptions, progress: Progress) -> str:
         _check_output(options.output, options.overwrite, cases)
     scored = []
     for done, case in enumerate(cases, 1):
-        scored.append(case.score(options.tolerance_px))
+        scored.append(case.score(options.tolerance_px, options.outside))
         progress(done, len(cases))
     if options.output is not None:
         content = _as_csv(scored).encode()
@@ -127,15 +135,28 @@ class _LabelsFile:
     truths: tuple[Path, ...]
     image: Path | None
 
-    def score(self, tolerance_px: int | None) -> Scored:
+    def score(self, tolerance_px: int | None, outside: int | None) -> Scored:
         labels = read_labels(self.labels)
         annotations = [each for path in self.truths for each in annotations_of(path)]
         truths = [each.read() for each in annotations]
         for annotation, truth in zip(annotations, truths, strict=True):
             _check_shapes(self.labels, labels.shape, "truth", annotation.path, truth.shape)
         picture = None if self.image is None else self._picture(self.image, labels.shape)
-        scores = score_annotations(labels, truths, picture, tolerance_px)
+        inside = self._inside(labels, outside)
+        scores = score_annotations(labels, truths, picture, tolerance_px, inside)
         return Scored(self.labels, tuple(annotations), scores)
+
+    def _inside(self, labels: Labels, outside: int | None) -> NDArray[np.bool_] | None:
+        """The pixels that are not of the label `outside`, or that of the file's record; None for all."""
+        if outside is None:
+            found = from_notes(read_notes(self.labels))
+            if found is None:
+                return None
+            outside = found[0].start_label - 1
+        inside: NDArray[np.bool_] = labels != outside
+        if not inside.any():
+            raise ValueError(f"labels in {self.labels} are {outside} everywhere, which is outside")
+        return None if inside.all() else inside
 
     def _picture(self, path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
         """Read the picture as ``(H, W[, C])``."""

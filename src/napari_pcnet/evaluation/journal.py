@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -98,7 +99,10 @@ class Journal:
         own = _as_csv([[*self._names, *self._numbers]]).encode()
         if not first.endswith(b"\n") and own.startswith(first):
             return self._numbers  # it was cut off in the header, and has no row
-        header = next(csv.reader([first.decode(errors="replace")]), [])
+        try:
+            header = next(csv.reader([first.decode(errors="replace")]), [])
+        except csv.Error:  # a cell without end
+            header = []
         columns = header[len(self._names) :]
         is_whole = first.endswith(b"\n") and len(set(header)) == len(header)
         if tuple(header[: len(self._names)]) != self._names or not is_whole:
@@ -119,7 +123,7 @@ class Journal:
         self._columns = columns
 
     def _read(self) -> dict[RowKey, Mapping[str, float]]:
-        with self._path.open(encoding="utf-8", newline="") as file:
+        with _named_damage(self._path), self._path.open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file)
             next(lines, None)
             return dict(self._parse(line) for line in lines if line)
@@ -152,12 +156,22 @@ def runs_of(folder: Path, now: Provenance) -> list[str]:
     path = folder / RUNS
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        runs = [run for run in csv.DictReader(file) if None not in run.values()]  # a cut off line is none
+    with _named_damage(path), path.open(encoding="utf-8", newline="") as file:
+        lines = csv.DictReader(file)
+        runs = [run for run in lines if set(RUN_COLUMNS) <= set(run) and None not in run.values()]
     if len(runs) < 2 and all(run["commit"] == now.commit for run in runs):
         return []
     facts = [(run["first_row"], ", ".join(run[name] for name in RUN_COLUMNS[1:])) for run in runs]
     return [f"rows from {first_row} on: {text}" for first_row, text in facts]
+
+
+@contextmanager
+def _named_damage(path: Path) -> Iterator[None]:
+    """Name the file whose bytes are no text, or no table."""
+    try:
+        yield
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is damaged: {error}; restore it, or name another output") from None
 
 
 def _as_csv(lines: Sequence[Sequence[str]]) -> str:

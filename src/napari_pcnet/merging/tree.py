@@ -235,13 +235,13 @@ class Tree:
         return number_by_first(parent[: self.leaves])
 
     def is_sound(self) -> bool:
-        """Whether every node has one parent, made after it, and heights do not fall."""
+        """Whether every node has one parent, made after it, and heights are costs that do not fall."""
         merges = len(self.children)
         if self.children.shape != (merges, 2) or self.height.shape != (merges,):
             return False
         made_before = self.children < self.leaves + np.arange(merges)[:, None]
         once = len(np.unique(self.children)) == 2 * merges
-        rising = bool((np.diff(self.height) >= 0).all())
+        rising = bool((np.diff(self.height, prepend=0.0) >= 0).all() and np.isfinite(self.height).all())
         return once and rising and bool(made_before.all()) and bool((self.children >= 0).all())
 
     def count_at(self, height: float) -> int:

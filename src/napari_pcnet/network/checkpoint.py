@@ -23,12 +23,21 @@ from torch import Tensor
 
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.network.model import BSDS500_MEAN, PCNet, PCNetConfig
+from napari_pcnet.options import as_number, shown
 
 FORMAT = "napari-pcnet-1"
 """In the header of every file that this module writes; a file with another one is refused."""
 
 WIDEST = 1024
 """Most channels of a stage that a file may ask for; more is damage, and would fill the memory."""
+
+SHORTEST_NUMBER_BYTES = 2
+"""Of a weight, in half precision. A file holds its network's weights, so it is no smaller than they are."""
+
+HARMLESS_BYTES = 1 << 24
+"""A network that takes less memory may be made before its weights are looked at."""
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 _AUTHORS_NAMES = {
     **{f"conv{i}a": f"encoder.{i}.0" for i in range(5)},
@@ -148,25 +157,44 @@ def _open_header(path: Path) -> dict[str, str]:
 def _model_of(header: Mapping[str, str], path: Path) -> PCNet:
     """Build the model that a file's header describes, without weights."""
     try:
-        return _empty(_parse_config(header["config"]))
+        config = _parse_config(header["config"])
+        _check_size(config, path)
+        return _empty(config)
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else _first_line(error)
         raise ValueError(f"{path} is damaged: its configuration cannot be used ({reason})") from error
 
 
 def _parse_config(text: str) -> PCNetConfig:
-    table = json.loads(text)
+    try:
+        table = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(table, dict):
         raise ValueError("it is not a JSON table")
     config = PCNetConfig(**table | {name: tuple(table[name]) for name in ("widths", "mean")})
     if any(type(width) is not int or not 1 <= width <= WIDEST for width in config.widths):
-        raise ValueError(f"widths must be whole numbers from 1 to {WIDEST}, got {config.widths}")
-    for name in ("guide", "boundary", "merge_classifier"):  # more is damage, too
-        if not isinstance(getattr(config, name), int) or getattr(config, name) > WIDEST:
-            raise ValueError(f"{name} must be a whole number to {WIDEST}, got {getattr(config, name)!r}")
-    if [type(each) in (int, float) for each in config.mean] != [True] * 3:
-        raise ValueError(f"mean must be three numbers, got {config.mean}")
+        raise ValueError(f"widths must be whole numbers from 1 to {WIDEST}, got {shown(config.widths)}")
+    for name in ("reduction", "cell", "guide", "boundary", "merge_classifier"):  # more is damage, too
+        value = getattr(config, name)
+        if type(value) is not int or value > WIDEST:
+            raise ValueError(f"{name} must be a whole number to {WIDEST}, got {shown(value)}")
+    if [as_number(each) is not None for each in config.mean] != [True] * 3:
+        raise ValueError(f"mean must be three numbers, got {shown(config.mean)}")
     return config
+
+
+def _check_size(config: PCNetConfig, path: Path) -> None:
+    """Refuse a network that is larger than its file, before memory is taken for it.
+
+    Counted are the convolutions that keep the number of channels, about half of all weights.
+    """
+    squares = sum(width * width for width in config.widths)
+    least = 9 * (squares + config.widths[0] ** 2 * config.reduction**2 * (config.reduction > 1))
+    if max(path.stat().st_size, HARMLESS_BYTES) < SHORTEST_NUMBER_BYTES * least:
+        raise ValueError(
+            f"widths {config.widths} make a network of more than {least} weights, which the file cannot hold"
+        )
 
 
 def _empty(config: PCNetConfig) -> PCNet:
@@ -189,13 +217,29 @@ def _filled(model: PCNet, tensors: Mapping[str, Tensor], path: Path) -> PCNet:
                 f"{path} does not fit its configuration: layer {name!r} has shape "
                 f"{tuple(tensors[name].shape)}, expected {tuple(empty.shape)}"
             )
-        if not bool(torch.isfinite(tensors[name]).all()):
-            raise ValueError(f"{path} is damaged: layer {name!r} holds NaN or infinity")
+        damage = _damage_of(name, tensors[name], empty)
+        if damage:
+            raise ValueError(f"{path} is damaged: layer {name!r} {damage}")
     unknown = next((name for name in tensors if name not in wanted), None)
     if unknown is not None:
         raise ValueError(f"{path} does not fit its configuration: layer {unknown!r} is not part of it")
     model.load_state_dict(dict(tensors))
     return model.eval()
+
+
+def _damage_of(name: str, tensor: Tensor, empty: Tensor) -> str:
+    """What is wrong with a layer, for a sentence; empty if nothing is."""
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
+        return "holds no plain numbers"
+    if tensor.dtype not in (_FLOATS if empty.is_floating_point() else (empty.dtype,)):
+        return f"holds {tensor.dtype}, expected {empty.dtype}"
+    if not bool(torch.isfinite(tensor).all()):
+        return "holds NaN or infinity"
+    if name.endswith("running_var") and bool((tensor < 0).any()):
+        return "holds variances below 0"
+    if name.endswith("deviation") and not bool((tensor > 0).all()):
+        return "holds deviations that are not above 0"
+    return ""
 
 
 def _first_line(error: Exception) -> str:

@@ -70,8 +70,8 @@ class InferenceOptions:
     """
 
     device: str = Options.device
-    precision: Precision = "auto"
-    window_px: int | None = None
+    precision: Precision = Options.precision
+    window_px: int | None = Options.window
     confidence: bool = False
 
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from napari_pcnet.geometry.grid import CELL, STRIDE
 from napari_pcnet.merging.tree import EDGE_FEATURES, MergeClassifier
 from napari_pcnet.network.association import NEIGHBOURS
+from napari_pcnet.options import shown
 
 Stem = Literal["nearest", "area", "unshuffle"]
 
@@ -87,7 +88,7 @@ class PCNetConfig:
         if self.merge_classifier and not self.boundary:
             raise ValueError("a merge classifier needs a boundary decoder: set boundary, too")
         if len(self.widths) != 5:
-            raise ValueError(f"widths must have five entries, got {self.widths!r}")
+            raise ValueError(f"widths must have five entries, got {shown(self.widths)}")
 
 
 class Trunk(NamedTuple):

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
+from napari_pcnet.options import as_list, shown
 from napari_pcnet.plugin.metadata import KEY
+from napari_pcnet.plugin.placement import placement_of, read_placement
+from napari_pcnet.record import Tell, from_notes, notes_of, warn_of_dropped
 
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import ViewerModel
 
 LayerData = tuple[Any, dict[str, Any], str]
-
-PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-"""The options of a layer that a file keeps, with its data, features and record."""
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
@@ -33,30 +34,42 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
 
 
 def read(path: str) -> list[LayerData]:
-    """Read superpixels as a Labels layer with its record and its placement."""
+    """Read superpixels as a Labels layer with its record and its placement.
+
+    Warns
+    -----
+    DroppedFieldWarning
+        For each part of the notes that is not as it must be, and was dropped.
+    """
     notes = read_notes(path) or {}
-    labels = read_labels(path).astype(np.int32)
-    placement = notes.get("layer", {})
-    options = {name: _listed(placement[name]) for name in PLACEMENT if name in placement}
-    if any(len(options.get(name, labels.shape)) != labels.ndim for name in ("scale", "translate")):
-        options = {}
-    run = {name: value for name, value in notes.items() if name not in ("layer", "features")}
+    labels = _short(read_labels(path))
     name = Path(path).name.removesuffix(Path(path).suffix).removesuffix(".superpixels")
-    options |= {"name": name, "metadata": {KEY: run}}
+    found = from_notes(notes)
+    options = read_placement(notes.get("layer", {}), labels.ndim, warn_of_dropped)
+    options |= {"name": name, "metadata": {KEY: {} if found is None else notes_of(*found)}}
     if "features" in notes:
-        options["features"] = {column: np.array(values) for column, values in notes["features"].items()}
+        options["features"] = _features(notes["features"], warn_of_dropped)
     return [(labels, options, "labels")]
 
 
 def write(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
-    """Write a Labels layer with its record and its placement; a name without a suffix becomes a tif."""
+    """Write a Labels layer with its record and its placement; a name without a suffix becomes a tif.
+
+    Warns
+    -----
+    DroppedFieldWarning
+        For each column of the layer's features that such a file cannot keep.
+    """
     target = Path(path) if Path(path).suffix else Path(f"{path}.tif")
     levels = data if meta.get("multiscale") else [data]
-    notes = dict(meta.get("metadata", {}).get(KEY, {}))
-    notes["layer"] = {name: _plain(meta[name]) for name in PLACEMENT if meta.get(name) is not None}
+    found = from_notes(meta.get("metadata", {}).get(KEY))
+    notes = {} if found is None else notes_of(*found)
+    notes["layer"] = placement_of(meta)
     features = meta.get("features")
     if features is not None and len(features):
-        notes["features"] = {str(column): np.asarray(features[column]).tolist() for column in features}
+        table = {str(column): np.asarray(features[column]).tolist() for column in features}
+        columns = _features(table, warn_of_dropped)
+        notes["features"] = {column: values.tolist() for column, values in columns.items()}
     write_labels(target, np.asarray(levels[0]), overwrite=True, notes=notes)
     return [str(target)]
 
@@ -76,17 +89,40 @@ def open_in(viewer: ViewerModel, path: str) -> Labels:
     return layer
 
 
-def _plain(value: Any) -> Any:
-    """A layer's option in JSON types."""
-    if isinstance(value, str | int | float):
-        return value
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, Sequence):
-        return [_plain(each) for each in value]
-    matrix = getattr(value, "affine_matrix", None)
-    return str(value) if matrix is None else np.asarray(matrix).tolist()
+def _short(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """Labels in 32 bits, which napari draws fastest, where they fit."""
+    limits = np.iinfo(np.int32)
+    fits = not labels.size or (labels.min() >= limits.min and labels.max() <= limits.max)
+    return labels.astype(np.int32, copy=False) if fits else labels
 
 
-def _listed(value: Any) -> Any:
-    return np.array(value) if value and isinstance(value[0], list) else value
+def _features(table: object, tell: Tell) -> dict[str, NDArray[Any]]:
+    """The columns of a table whose values are of one type and as many as in the first column."""
+    if not isinstance(table, Mapping):
+        tell(f"the features were dropped: they must be a table, got {shown(table)}")
+        return {}
+    columns: dict[str, NDArray[Any]] = {}
+    for name, values in table.items():
+        column = _column(values)
+        if column is None or any(len(column) != len(other) for other in columns.values()):
+            tell(
+                f"the column {shown(name)} of the features was dropped: it must be numbers or texts, as many "
+                f"as in other columns, got {shown(values)}"
+            )
+        else:
+            columns[name] = column
+    return columns
+
+
+def _column(values: object) -> NDArray[Any] | None:
+    """Numbers, texts or truth values as an array; None for anything else."""
+    given = as_list(values)
+    if given is None:
+        return None
+    kinds = {type(each) for each in given}
+    if kinds == {str}:
+        return np.array(given, object)  # an array of texts is as wide as its longest one
+    if kinds != {bool} and kinds - {int, float}:
+        return None
+    column = np.array(given, None if given else np.float64)
+    return None if column.dtype == object else column  # whole numbers beyond 64 bits

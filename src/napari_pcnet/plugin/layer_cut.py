@@ -22,21 +22,25 @@ class LayerCut:
     Attributes
     ----------
     record : RunRecord
+    origin : Origin
     table : (regions + 1,) int32 array
         Label of each region without smoothing; the last entry is what lies outside.
     labels : (..., H, W) int32 array
         Smoothed, if the record asks for it.
     features : dict of array
         As napari takes them: the first row is for the background.
-    notes : dict
-        The record for the layer's metadata.
     """
 
     record: RunRecord
+    origin: Origin
     table: NDArray[np.integer[Any]]
     labels: NDArray[np.integer[Any]]
     features: dict[str, NDArray[Any]]
-    notes: dict[str, Any]
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """The record for the layer's metadata."""
+        return notes_of(self.record, self.origin)
 
     @classmethod
     def make(
@@ -51,7 +55,7 @@ class LayerCut:
         table = hierarchy.table(**record.cut, nearest=True)
         check()
         cut = replace(hierarchy, smoothing=record.smoothing).cut(**record.cut, nearest=True, out=out)
-        return cls(record, table, cut.labels, features_table(cut.features), notes_of(record, origin))
+        return cls(record, origin, table, cut.labels, features_table(cut.features))
 
 
 class LookupArray:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from napari_pcnet.record import VERSION_KEY, Origin, RunRecord, from_notes
+from napari_pcnet.record import VERSION_KEY, Origin, RunRecord, Tell, from_notes
 
 KEY = VERSION_KEY
 """Where a layer's metadata hold the record of its run."""
 
 
-def recorded_run(metadata: Mapping[str, Any]) -> tuple[RunRecord, Origin] | None:
-    """The record and origin in a layer's metadata; None if there are none that this version knows."""
-    return from_notes(metadata.get(KEY))
+def recorded_run(
+    metadata: Mapping[str, Any], tell: Tell = lambda _sentence: None
+) -> tuple[RunRecord, Origin] | None:
+    """The record and origin in a layer's metadata; None if there are none.
+
+    `tell` takes a sentence about what was dropped; the reader of our files has said so already.
+    """
+    return from_notes(metadata.get(KEY), tell)

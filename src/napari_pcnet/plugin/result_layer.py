@@ -20,7 +20,7 @@ from napari_pcnet.planes import Planes
 from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray
 from napari_pcnet.plugin.metadata import KEY
 from napari_pcnet.plugin.source import Source, shear_matrix
-from napari_pcnet.record import Origin, RunRecord, from_notes
+from napari_pcnet.record import Origin, RunRecord
 
 if TYPE_CHECKING:
     from napari.viewer import ViewerModel
@@ -154,10 +154,7 @@ class ResultLayer:
 
     def settle(self, cut: LayerCut) -> None:
         """Complete a cut that `slide` may have shown already: labels as an array, features, record."""
-        self.record, self._table = cut.record, cut.table
-        found = from_notes(cut.notes)
-        assert found is not None, "a cut has its record"
-        self._origin = found[1]
+        self.record, self._origin, self._table = cut.record, cut.origin, cut.table
         if np.may_share_memory(cut.labels, self._buffer):
             self.layer.refresh(extent=False)  # cheaper than new data
         else:

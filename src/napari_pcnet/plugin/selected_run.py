@@ -14,11 +14,21 @@ from napari_pcnet.record import Origin, RunRecord
 
 @dataclass(frozen=True)
 class SelectedRun:
-    """A run, as the metadata of its layer record it."""
+    """A run, as the metadata of its layer record it.
+
+    Attributes
+    ----------
+    record : RunRecord
+    origin : Origin
+    layer : Labels
+    dropped : tuple of str
+        A sentence for each part of the metadata that is not as it must be.
+    """
 
     record: RunRecord
     origin: Origin
     layer: Labels
+    dropped: tuple[str, ...] = ()
 
     @property
     def region(self) -> RecordedRegion | None:
@@ -30,7 +40,8 @@ class SelectedRun:
     def first_of(cls, layers: Iterable[Layer | None]) -> SelectedRun | None:
         """The run of the first layer that has a record; None if none has."""
         for layer in layers:
-            found = None if layer is None else recorded_run(layer.metadata)
+            dropped: list[str] = []
+            found = None if layer is None else recorded_run(layer.metadata, dropped.append)
             if layer is not None and found is not None:
-                return cls(*found, layer)
+                return cls(*found, layer, tuple(dropped))
         return None

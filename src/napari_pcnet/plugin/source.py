@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.planes import Planes
+from napari_pcnet.planes import Planes, record_axis
 from napari_pcnet.record import RunRecord
 from napari_pcnet.shapes import CHANNEL_NAMES, plane_axes
 
@@ -89,18 +89,7 @@ class Source:
     @property
     def record_axis(self) -> int | None:
         """The channel axis as a record names it, which holds for a file that drops axes of length 1, too."""
-        if self.channel_axis is None:
-            return None
-        ndim = len(self.shape)
-        axis: int
-        for axis in (*range(-1, -ndim - 1, -1), *range(ndim)):
-            try:
-                found = Planes.select(self.pixels, RunRecord(channel_axis=axis)).channel_axis
-            except ValueError:  # without axes of length 1 there are fewer
-                continue
-            if found == self.channel_axis:
-                return axis
-        raise ValueError(f"axis {self.channel_axis} of {self.shape} cannot hold channels")
+        return record_axis(self.shape, self.channel_axis)
 
     @property
     def all_channels(self) -> tuple[int, ...] | None:

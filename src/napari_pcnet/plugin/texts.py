@@ -1,12 +1,15 @@
 """Texts that repeat a run: a Python script, a command line.
 
 An image or a region that is in no file must be saved first. The texts begin with comments that say what to
-save, which Python and a shell pass over.
+save, which Python and a shell pass over. A comment of a command is quoted: zsh, which takes a typed comment
+for a command, then finds one word and runs nothing of it.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,39 +21,45 @@ MASK_IS_LAYER = "layer"
 
 def as_python(record: RunRecord, origin: Origin, layer_name: str) -> str:
     """Return a script that makes the labels of a layer again."""
-    lines, source, record = _saved_first(record, origin, layer_name)
-    return lines + record.python_script(source, planes=origin.has_planes)
+    steps, source, record = _saved_first(record, origin, layer_name)
+    comments = "".join(f"# {step}\n" for step in steps)
+    return comments + record.python_script(source, planes=origin.has_planes)
 
 
 def as_command(record: RunRecord, origin: Origin, layer_name: str) -> str:
-    """Return a command that makes the labels of a layer again, as a file."""
-    lines, source, record = _saved_first(record, origin, layer_name)
+    """Return a command that makes the labels of a layer again, as a file.
+
+    Raises
+    ------
+    ValueError
+        If the name of a file can't stand in a command.
+    """
+    steps, source, record = _saved_first(record, origin, layer_name)
+    comments = "".join(f"# {shlex.quote(step)}\n" for step in steps)
     output = f"{_file_name(origin.image)}-superpixels.tif"
-    return lines + record.command_line(source, output) + "\n"
+    return comments + record.command_line(source, output) + "\n"
 
 
-def _saved_first(record: RunRecord, origin: Origin, layer_name: str) -> tuple[str, str, RunRecord]:
-    """Comments that say what to save, the image's file, and the record with its mask's file."""
-    comments, source = [], origin.path
+def _saved_first(record: RunRecord, origin: Origin, layer_name: str) -> tuple[list[str], str, RunRecord]:
+    """What to save first, a line each; the image's file, and the record with its mask's file."""
+    steps, source = [], origin.path
     if source is None:
         source = f"{_file_name(origin.image)}.tif"
-        comments.append(_how_to_save(record, origin, source))
+        steps.append(_how_to_save(record, origin, source))
         record = replace(record, level=0)
     if record.mask == MASK_IS_LAYER:
         mask = f"{_file_name(layer_name)}-region.tif"
-        comments.append(
-            f"# First save the layer '{_line(layer_name)}' as {mask}: what is 0 there lies outside."
-        )
+        steps.append(f'First save the layer "{_line(layer_name)}" as {mask}: what is 0 there lies outside.')
         record = replace(record, mask=mask)
-    return "".join(f"{each}\n" for each in comments), source, record
+    return steps, source, record
 
 
 def _how_to_save(record: RunRecord, origin: Origin, file: str) -> str:
     name = _line(origin.image)
     if not origin.has_levels:
-        return f"# First save the layer '{name}' as {file} (File, Save Selected Layers)."
+        return f'First save the layer "{name}" as {file} (File, Save Selected Layers).'
     return (
-        f"# First save level {record.level} of the layer '{name}' as {file}; in napari's console: "
+        f'First save level {record.level} of the layer "{name}" as {file}; in the console of napari: '
         f"import numpy, tifffile; "
         f"tifffile.imwrite({file!r}, numpy.asarray(viewer.layers[{name!r}].data[{record.level}]))"
     )
@@ -58,7 +67,7 @@ def _how_to_save(record: RunRecord, origin: Origin, file: str) -> str:
 
 def _line(name: str) -> str:
     """A name on one line: after a line break, the rest of it would run as code."""
-    return " ".join(name.split())
+    return " ".join("".join(" " if unicodedata.category(each) == "Cc" else each for each in name).split())
 
 
 def _file_name(name: str) -> str:

@@ -133,7 +133,8 @@ class SuperpixelsWidget(QWidget):
         except ValueError as error:  # of another image's axes
             self.show_message(str(error))
             return
-        self.show_message(self.form.not_shown(found.record, found.origin))
+        not_shown = self.form.not_shown(found.record, found.origin)
+        self.show_message("; ".join(filter(None, (not_shown, *found.dropped))))
 
     # -- what others look at -----------------------------------------------------------------------
 
@@ -293,8 +294,12 @@ class SuperpixelsWidget(QWidget):
         if found is None:
             self.show_message("there is no run to copy yet")
             return None
-        text = text_of(found.record, found.origin, found.layer.name)
+        try:
+            text = text_of(found.record, found.origin, found.layer.name)
+        except ValueError as error:  # a file's name that no command can hold
+            self.show_message(str(error))
+            return None
         QApplication.clipboard().setText(text)
-        since = "; later painting is not included" if self.results.is_edited(found.layer) else ""
-        self.show_message(f"copied '{found.layer.name}' as {what}{since}")
+        since = ["later painting is not included"] if self.results.is_edited(found.layer) else []
+        self.show_message("; ".join((f"copied '{found.layer.name}' as {what}", *since, *found.dropped)))
         return text

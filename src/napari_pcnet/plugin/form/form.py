@@ -192,7 +192,7 @@ class Form(QWidget):
             return
         with signals_blocked(self):
             self.image.use(record)
-            self.size_fields.use(record.max_segments or record.n_segments)
+            self.size_fields.use(_most(record))
             self.options.use(record)
             self.intensities.use(record.intensity_range, source.layer)
             self.network.use(record.model, record.device)
@@ -211,6 +211,8 @@ class Form(QWidget):
         parts = []
         if origin.image != self.image.layer_box.currentText():
             parts.append(f"'{origin.image}' is not open")
+        if _most(record) != self.count:
+            parts.append(f"the count is {self.count:,}, was {_most(record):,}")
         if record.height is not None:
             parts.append(f"then slide the height to {record.height:,.6g}")
         elif record.max_segments is not None:
@@ -223,3 +225,8 @@ class Form(QWidget):
                 given = f"is {shown:g}, was {value:g}" if option.name in chosen else "is not set"
                 parts.append(f"{option.name} {given}")
         return "; ".join(parts)
+
+
+def _most(record: RunRecord) -> int:
+    """The count that a record's tree is made for."""
+    return record.n_segments if record.max_segments is None else record.max_segments

@@ -42,8 +42,8 @@ class SizeFields(QObject):
         self.size_units.valueChanged.connect(lambda: self._hold("units"))
 
     def use(self, count: int) -> None:
-        """Set the count, and hold it."""
-        self.count.setValue(count)
+        """Set the count, the largest possible if it is beyond the field, and hold it."""
+        self.count.setValue(min(count, LARGEST_COUNT))
         self._hold("count")
 
     def link(self, source: Source, region: RegionOfInterest) -> None:
