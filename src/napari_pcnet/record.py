@@ -39,7 +39,10 @@ from napari_pcnet.options import (
 
 VERSION_KEY = "napari-pcnet"
 
-OF_A_PART = ("max_segments", "height", "level", "plane", "crop", "channels")
+OF_A_FILE = ("level", "series", "nodata")
+"""Fields that are arguments of `pictures.read_image`."""
+
+OF_A_PART = ("max_segments", "height", *OF_A_FILE, "plane", "crop", "channels")
 """Fields that are no arguments of `pcnet_superpixels`."""
 
 MOST_LEADING_AXES = 62
@@ -96,10 +99,17 @@ def _mask(value: Any, name: str) -> str:
     return file
 
 
-def _level(value: Any, name: str) -> int:
+def _from_zero(value: Any, name: str) -> int:
     number = as_index(value)
     if number is None or not 0 <= number <= LARGEST_WHOLE:
         raise ValueError(f"{name} must be a whole number from 0 on, got {shown(value)}")
+    return number
+
+
+def _finite(value: Any, name: str) -> float:
+    number = as_number(value)
+    if number is None:
+        raise ValueError(f"{name} must be a finite number, got {shown(value)}")
     return number
 
 
@@ -140,7 +150,13 @@ class RunRecord(Options):
         "cut the tree at this cost of a merge, not at n; n then says how fine the tree is",
         or_none(_height),
     )
-    level: int = option(0, "level of a pyramid, 0 is full resolution", _level)
+    level: int = option(0, "level of a pyramid, 0 is full resolution", _from_zero)
+    series: int = option(
+        0, "which picture of a file that holds several of different size or kind", _from_zero
+    )
+    nodata: float | None = option(
+        None, "value of pixels to leave out, besides what the file declares", or_none(_finite)
+    )
     plane: tuple[int, ...] | None = option(
         None,
         "one plane of a stack, an index for each leading axis (default: all planes)",
@@ -161,6 +177,10 @@ class RunRecord(Options):
         """Arguments for `pcnet_superpixels`, without the mask, which is a file here and an array there."""
         return {name: value for name, value in self._items().items() if name not in ("mask", *OF_A_PART)}
 
+    def reading(self) -> dict[str, Any]:
+        """Arguments for `pictures.read_image`: which part of a file it is of, and what is outside there."""
+        return {name: getattr(self, name) for name in OF_A_FILE} | {"alpha_apart": self.alpha_apart}
+
     @property
     def cut(self) -> dict[str, Any]:
         """The arguments of `PCNetHierarchy.labels` that give the run's cut: ``n`` or ``height``."""
@@ -169,7 +189,7 @@ class RunRecord(Options):
     @property
     def is_plain(self) -> bool:
         """Whether `pcnet_superpixels` alone can do it: the whole of a plane, cut at its count."""
-        return not any(name in OF_A_PART and name != "level" for name in self._chosen())
+        return not any(name in OF_A_PART and name not in OF_A_FILE for name in self._chosen())
 
     @property
     def alpha_apart(self) -> bool:
@@ -235,10 +255,12 @@ class RunRecord(Options):
                 f"labels = run_file({source!r}, record)\n"
             )
         files = repr(source) if self.mask is None else f"{source!r}, mask_path={self.mask!r}"
-        with_mask = replace(self, mask="picture.mask", level=0)
+        with_mask = replace(self, mask="picture.mask")
+        chosen = self._chosen()
+        of_the_file = "".join(f", {name}={chosen[name]!r}" for name in OF_A_FILE if name in chosen)
         return (
             "from napari_pcnet import pcnet_superpixels, read_image\n\n"
-            f"picture = read_image({files}{f', level={self.level}' if self.level else ''})\n"
+            f"picture = read_image({files}{of_the_file})\n"
             f"labels = {with_mask.python_call('picture.pixels', 'picture.mask')}\n"
         )
 

@@ -82,8 +82,8 @@ def run_record(
 def run_file(
     path: str | os.PathLike[str], record: RunRecord, *, progress: Progress | None = None
 ) -> NDArray[np.integer]:
-    """Repeat a run on the picture file at `path`, with the level and the mask file that the record names."""
-    image = pictures.read_image(path, level=record.level, alpha_apart=record.alpha_apart)
+    """Repeat a run on the picture file at `path`, of which the record names a part and a mask file."""
+    image = pictures.read_image(path, **record.reading())
     return run_image(image, record, progress=progress)
 
 
@@ -100,9 +100,16 @@ def run_image(image: Image, record: RunRecord, *, progress: Progress | None = No
                 f"{' and its crop '.join(map(size_text, sorted(allowed, reverse=True)))}; it must be the same"
             )
         mask = given if mask is None else given & part_of(mask, given.shape[-2:], planes.crop)
-    if _has_four_channels_last(image.pixels, record):
-        record = replace(record, channels=(0, 1, 2, 3))
-    return run_record(image.pixels, record, mask=mask, progress=progress)
+    return run_record(image.pixels, naming_channels(image, record), mask=mask, progress=progress)
+
+
+def naming_channels(image: Image, record: RunRecord) -> RunRecord:
+    """Name four channels that would be taken for RGBA, which `pictures.read_image` never gives."""
+    axis = record.channel_axis
+    last = axis is not None and axis in (-1, image.pixels.ndim - 1) and image.pixels.ndim > 2
+    if not last or image.pixels.shape[-1] != 4 or record.channels is not None:
+        return record
+    return replace(record, channels=(0, 1, 2, 3))
 
 
 def build_hierarchy(
@@ -238,10 +245,3 @@ def _array(image: Any, record: RunRecord) -> Any:
     pixels = arguments.array(image)
     arguments.warn_of_channels_first(pixels.shape, record.channel_axis)
     return pixels
-
-
-def _has_four_channels_last(pixels: Any, record: RunRecord) -> bool:
-    """Whether pixels of a file might be taken for RGBA, which `pictures.read_image` never gives."""
-    axis = record.channel_axis
-    last = axis is not None and axis in (-1, len(pixels.shape) - 1) and len(pixels.shape) > 2
-    return last and pixels.shape[-1] == 4 and record.channels is None

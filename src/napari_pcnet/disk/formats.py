@@ -8,7 +8,8 @@ Format: TypeAlias = Literal["picture", "tif", "zarr"]
 """A picture is what Pillow reads: png or jpg."""
 
 LABEL_SUFFIXES = (".tif", ".tiff", ".png", ".zarr")
-OVERLAY_SUFFIXES = (".png", ".jpg", ".jpeg")
+TIF_SUFFIXES = (".tif", ".tiff")
+OVERLAY_SUFFIXES = (".png", ".jpg", ".jpeg", *TIF_SUFFIXES)
 LARGEST_PNG_LABEL = 65_535
 """A png has 16 bits at most."""
 

@@ -1,10 +1,11 @@
 """Pictures from files of any format we know: tif, ome-tif, png, jpg, zarr, OME-Zarr.
 
 An image is given as people mean it: turned as EXIF says; palettes, CMYK, YCbCr and Lab as RGB;
-transparency apart as a mask. Values, type and byte order stay the file's own. A zarr is opened, and read
-only where it is sliced.
+transparency, and what has no data, apart as a mask. Values, type and byte order stay the file's own. A zarr
+or a large tif is opened, and read only where it is sliced.
 """
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from napari_pcnet.disk import pillow_files, tiff, zarr_store
 from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.formats import Format, format_of
-from napari_pcnet.disk.image import Image
+from napari_pcnet.disk.image import Image, without
 from napari_pcnet.shapes import size_text
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
@@ -32,6 +33,8 @@ def read_image(
     mask_path: str | os.PathLike[str] | None = None,
     *,
     level: int = 0,
+    series: int = 0,
+    nodata: float | None = None,
     alpha_apart: bool = True,
 ) -> Image:
     """Read a picture, and the region to look at from a second file if there is one.
@@ -46,9 +49,14 @@ def read_image(
     level : int
         Which size of a pyramid, from 0, the full one, to ``count_levels(path) - 1``. The arrays of a
         zarr group that is no OME-Zarr are taken in the order of their names, as napari does.
+    series : int
+        Which of the pictures in a tif, from 0, if it holds several that differ in size or kind.
+    nodata : float, optional
+        A value of pixels that are outside, besides those that the file itself declares so: a pixel is if all
+        its channels have it.
     alpha_apart : bool
-        Whether what a tif calls transparency becomes the mask. Some programs call the fourth of four
-        measured channels so.
+        Whether what a tif calls transparency becomes the mask, unless it looks like a measured channel.
+        Some programs call the fourth of four such channels so.
 
     Raises
     ------
@@ -57,12 +65,25 @@ def read_image(
     IsADirectoryError
         If a path is a folder and no zarr.
     ValueError
-        If a file is not a picture, is damaged, has no such level, or the two differ in size.
+        If a file is not a picture, is damaged, has no such level or series, or the two differ in size; or
+        if `nodata` is no number.
+
+    Warns
+    -----
+    UserWarning
+        If a tif holds several pictures and none was chosen, or if its fourth band is declared transparency
+        and looks measured.
     """
     path = Path(path)
+    if series != 0:
+        _check_series(path, series)
     if level != 0:
-        _check_level(path, level)
-    image = _read(path, level=level, alpha_apart=alpha_apart)
+        _check_level(path, level, series)
+    if nodata is not None and not math.isfinite(nodata):
+        raise ValueError(f"nodata must be a finite number, got {nodata!r}; NaN is outside without it")
+    image = _read(path, level=level, series=series, alpha_apart=alpha_apart)
+    if nodata is not None:
+        image = without(image, nodata)
     if mask_path is None:
         return image
     mask = read_mask(mask_path)
@@ -73,11 +94,25 @@ def read_image(
             f"mask {mask_path} is {size_text(mask.shape)} pixels, but image {path} is {size_text(shape)}; "
             f"they must be the same"
         )
-    return Image(image.pixels, image.channel_axis, mask if image.mask is None else mask & image.mask)
+    return replace(image, mask=mask if image.mask is None else mask & np.asarray(image.mask))
 
 
-def count_levels(path: str | os.PathLike[str]) -> int:
-    """Count the sizes in which a file holds its picture: 1 unless it is a pyramid.
+def count_series(path: str | os.PathLike[str]) -> int:
+    """Count the pictures in a file that differ in size or kind: 1 unless it is such a tif.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, ValueError
+        As `count_levels`.
+    """
+    path = Path(path)
+    kind = format_of(path)
+    with naming_damage(path, _IN_WORDS[kind]):
+        return tiff.count_series(path) if kind == "tif" else 1
+
+
+def count_levels(path: str | os.PathLike[str], series: int = 0) -> int:
+    """Count the sizes in which a file holds a picture: 1 unless it is a pyramid.
 
     Raises
     ------
@@ -93,7 +128,7 @@ def count_levels(path: str | os.PathLike[str]) -> int:
     with naming_damage(path, _IN_WORDS[kind]):
         if kind == "zarr":
             return zarr_store.count_levels(path)
-        return tiff.count_levels(path) if kind == "tif" else 1
+        return tiff.count_levels(path, series) if kind == "tif" else 1
 
 
 def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
@@ -108,24 +143,44 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
 def read_into_memory(path: Path, colours_of_palette: bool = True) -> Image:
     """Read a picture, a zarr included, into arrays; of a palette the colours or the indices."""
     image = _read(path, colours_of_palette)
-    with naming_damage(path, _IN_WORDS["zarr"]):  # the others are read by now
-        return replace(image, pixels=np.asarray(image.pixels))
+    with naming_damage(path, _IN_WORDS["zarr"]):  # the others name their damage themselves
+        mask = None if image.mask is None else np.asarray(image.mask)
+        return replace(image, pixels=np.asarray(image.pixels), mask=mask)
 
 
-def _read(path: Path, colours_of_palette: bool = True, level: int = 0, alpha_apart: bool = True) -> Image:
+def _read(
+    path: Path,
+    colours_of_palette: bool = True,
+    level: int = 0,
+    series: int = 0,
+    alpha_apart: bool = True,
+) -> Image:
     kind = format_of(path)
     with naming_damage(path, _IN_WORDS[kind]):
         if kind == "zarr":
             return zarr_store.read(path, level)
         if kind == "tif":
             return tiff.read(
-                path, level=level, colours_of_palette=colours_of_palette, alpha_apart=alpha_apart
+                path,
+                level=level,
+                series=series,
+                colours_of_palette=colours_of_palette,
+                alpha_apart=alpha_apart,
             )
         return pillow_files.read(path, colours_of_palette)
 
 
-def _check_level(path: Path, level: int) -> None:
-    levels = count_levels(path)
+def _check_series(path: Path, series: int) -> None:
+    number = count_series(path)
+    if series in range(number):
+        return
+    if number == 1:
+        raise ValueError(f"series must be 0, as {path} holds 1 picture, got {series}")
+    raise ValueError(f"series must be 0 to {number - 1}, as {path} holds {number} pictures, got {series}")
+
+
+def _check_level(path: Path, level: int, series: int) -> None:
+    levels = count_levels(path, series)
     if level in range(levels):
         return
     if levels == 1:

@@ -1,5 +1,7 @@
 """Png and jpg: what Pillow reads, and png of 16 bits a colour, which it doesn't."""
 
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,10 @@ from numpy.typing import NDArray
 
 from napari_pcnet.disk.image import ORIENTATION_TAG, Image, split_alpha, upright
 from napari_pcnet.disk.output import write_whole
+from napari_pcnet.disk.placement import INCH_M, Placement
+
+_MOST = {"JPEG": 2**16 - 1, "PNG": 2**31 - 1}
+"""Largest resolution by format."""
 
 _DEEP_MODES = ("RGB;16B", "RGBA;16B", "LA;16B")
 """Pillow's names for 16 bits a colour in a png."""
@@ -22,6 +28,7 @@ def read(path: Path, colours_of_palette: bool) -> Image:
     try:
         with PIL.Image.open(path) as file:
             has_deep_colours = file.format == "PNG" and any(tile.args in _DEEP_MODES for tile in file.tile)
+            placement = _placement_of(file)
             orientation = int(file.getexif().get(ORIENTATION_TAG, 1))
             if file.mode == "P" and not colours_of_palette:
                 image = Image(np.asarray(file), None)
@@ -31,16 +38,52 @@ def read(path: Path, colours_of_palette: bool) -> Image:
                 image = _decoded_by_pillow(file)
     finally:
         PIL.Image.MAX_IMAGE_PIXELS = limit
-    return upright(image, orientation)
+    return upright(replace(image, placement=placement), orientation)
 
 
-def write(path: Path, pixels: NDArray[Any]) -> None:
-    """Write a png or jpg, by the ending of its name."""
+def read_tif_page(path: Path, page: int) -> NDArray[np.uint8]:
+    """Read a page of a tif in a form that libtiff alone decodes, as ``(H, W, 3)``."""
+    from PIL.TiffImagePlugin import TiffImageFile  # this format and no other, and no limit of its size
+
+    with TiffImageFile(path) as file:
+        file.seek(page)
+        return np.asarray(file.convert("RGB"))
+
+
+def write(path: Path, pixels: NDArray[Any], placement: Placement | None = None) -> None:
+    """Write a png or jpg, by the ending of its name, with the size of a pixel."""
     import PIL.Image
 
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
+    if placement is not None and placement.geo is not None:
+        warnings.warn(
+            f"{path} has no place on the map, which a {kind.lower()} cannot hold; "
+            f"write {path.with_suffix('.tif')} to keep it",
+            UserWarning,
+            stacklevel=3,
+        )
+    options = _resolution(placement, kind)
+    write_whole(path, lambda file: PIL.Image.fromarray(pixels).save(file, format=kind, **options))
 
-    write_whole(path, lambda file: PIL.Image.fromarray(pixels).save(file, format=kind))
+
+def _resolution(placement: Placement | None, kind: str) -> dict[str, Any]:
+    """Return Pillow's argument for pixels in an inch, along columns and rows, if the format can hold them."""
+    metres = None if placement is None else placement.pixel_metres
+    if metres is None:
+        return {}
+    height, width = (INCH_M / side for side in metres)
+    # A jpg has whole numbers of 16 bits; a png 31 bits of pixels in a metre.
+    fits = all(1 <= each * (1 if kind == "JPEG" else 1 / INCH_M) <= _MOST[kind] for each in (height, width))
+    return {"dpi": (width, height)} if fits else {}
+
+
+def _placement_of(file: Any) -> Placement | None:  # Any: as above
+    """Return the size of a pixel, if the file says so."""
+    try:
+        width, height = (float(each) for each in file.info["dpi"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Placement((1 / height, 1 / width), "inch") if min(width, height) > 0 else None
 
 
 def _read_deep_png(path: Path) -> Image:

@@ -11,6 +11,7 @@ from napari_pcnet.disk.files import write_folder_atomically
 from napari_pcnet.disk.formats import NOTES_KEY, is_zarr
 from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.output import naming_failure
+from napari_pcnet.disk.placement import Placement
 from napari_pcnet.shapes import CHANNEL_NAMES
 
 CHUNK_SIDE_PX = 1024
@@ -43,8 +44,13 @@ def read_attributes(path: Path) -> dict[str, Any]:
     return dict(zarr.open(path, mode="r").attrs)
 
 
-def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, Any] | None) -> None:
-    """Write labels in the type they have as one array of format 3, with their notes as an attribute."""
+def write_labels(
+    path: Path,
+    labels: NDArray[np.integer[Any]],
+    notes: dict[str, Any] | None,
+    placement: Placement | None = None,
+) -> None:
+    """Write labels in the type they have as one array of format 3; notes and pixel size are attributes."""
     import zarr
 
     leading = labels.ndim - 2
@@ -56,7 +62,7 @@ def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, 
             chunks=(1,) * leading + tuple(min(max(side, 1), CHUNK_SIDE_PX) for side in labels.shape[-2:]),
             dtype=labels.dtype,
             zarr_format=3,
-            attributes={} if notes is None else {NOTES_KEY: notes},
+            attributes=({} if notes is None else {NOTES_KEY: notes}) | _size_attributes(placement),
             dimension_names=(None,) * leading + ("y", "x"),  # or a width of 3 would be taken for colours
         )
         array[...] = labels
@@ -65,6 +71,13 @@ def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, 
 
     with naming_failure(path):
         write_folder_atomically(path, write)
+
+
+def _size_attributes(placement: Placement | None) -> dict[str, Any]:
+    """Height and width of a pixel, and their unit."""
+    if placement is None or placement.pixel_size is None:
+        return {}
+    return {"pixel_size": list(placement.pixel_size), "unit": placement.unit}
 
 
 class _Levels(NamedTuple):
