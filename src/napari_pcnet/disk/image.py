@@ -24,14 +24,14 @@ class Image:
     ----------
     pixels : (H, W[, C]) array
         The file's values, never its transparency; a stack of planes has more axes. May be read-only;
-        of a zarr it is the zarr array itself, of which nothing has been read.
+        of a zarr, of which nothing has been read, it has shape, dtype and slicing.
     channel_axis : int or None
         Which axis of `pixels` holds the channels; None for grey.
     mask : (H, W) array of bool, or None
         True where the picture is not fully transparent; None if that is everywhere.
     """
 
-    pixels: Any  # numpy or zarr: no common type
+    pixels: Any  # numpy or what is read where it is sliced: no common type
     channel_axis: int | None
     mask: NDArray[np.bool_] | None = None
 

@@ -21,7 +21,8 @@ from napari_pcnet.shapes import size_text
 SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
 
 _IN_WORDS: dict[Format, str] = {
-    "picture": "a tif, png or jpg picture",
+    "jpg": "a tif, png or jpg picture",
+    "png": "a tif, png or jpg picture",
     "tif": "a tif, png or jpg picture",
     "zarr": "a zarr",
 }
@@ -32,6 +33,7 @@ def read_image(
     mask_path: str | os.PathLike[str] | None = None,
     *,
     level: int = 0,
+    series: int = 0,
     alpha_apart: bool = True,
 ) -> Image:
     """Read a picture, and the region to look at from a second file if there is one.
@@ -44,8 +46,12 @@ def read_image(
     mask_path : path, optional
         A picture of the same height and width, zero outside the region.
     level : int
-        Which size of a pyramid, from 0, the full one, to ``count_levels(path) - 1``. The arrays of a
-        zarr group that is no OME-Zarr are taken in the order of their names, as napari does.
+        Which size of a pyramid, from 0, the full one, to ``count_levels(path, series) - 1``. The arrays
+        of a zarr group that is no OME-Zarr are taken in the order of their names, as napari does.
+    series : int
+        Which picture of a zarr that holds several, from 0: those that bioformats2raw numbered, the
+        fields of a plate well after well, or groups by number and name. A warning says so if there are
+        others and the first is read.
     alpha_apart : bool
         Whether what a tif calls transparency becomes the mask. Some programs call the fourth of four
         measured channels so.
@@ -57,12 +63,15 @@ def read_image(
     IsADirectoryError
         If a path is a folder and no zarr.
     ValueError
-        If a file is not a picture, is damaged, has no such level, or the two differ in size.
+        If a file is not a picture, is damaged, needs more memory than is free, has no such level or
+        series, or the two differ in size.
     """
     path = Path(path)
+    if series != 0:
+        _check_series(path, series)
     if level != 0:
-        _check_level(path, level)
-    image = _read(path, level=level, alpha_apart=alpha_apart)
+        _check_level(path, level, series)
+    image = _read(path, level=level, series=series, alpha_apart=alpha_apart)
     if mask_path is None:
         return image
     mask = read_mask(mask_path)
@@ -76,8 +85,22 @@ def read_image(
     return Image(image.pixels, image.channel_axis, mask if image.mask is None else mask & image.mask)
 
 
-def count_levels(path: str | os.PathLike[str]) -> int:
-    """Count the sizes in which a file holds its picture: 1 unless it is a pyramid.
+def count_series(path: str | os.PathLike[str]) -> int:
+    """Count the pictures in a file: 1 unless it is a zarr of several.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, ValueError
+        As `count_levels`.
+    """
+    path = Path(path)
+    kind = format_of(path)
+    with naming_damage(path, _IN_WORDS[kind]):
+        return zarr_store.count_series(path) if kind == "zarr" else 1
+
+
+def count_levels(path: str | os.PathLike[str], series: int = 0) -> int:
+    """Count the sizes in which a file holds a picture: 1 unless it is a pyramid.
 
     Raises
     ------
@@ -92,7 +115,7 @@ def count_levels(path: str | os.PathLike[str]) -> int:
     kind = format_of(path)
     with naming_damage(path, _IN_WORDS[kind]):
         if kind == "zarr":
-            return zarr_store.count_levels(path)
+            return zarr_store.count_levels(path, series)
         return tiff.count_levels(path) if kind == "tif" else 1
 
 
@@ -108,24 +131,34 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
 def read_into_memory(path: Path, colours_of_palette: bool = True) -> Image:
     """Read a picture, a zarr included, into arrays; of a palette the colours or the indices."""
     image = _read(path, colours_of_palette)
-    with naming_damage(path, _IN_WORDS["zarr"]):  # the others are read by now
-        return replace(image, pixels=np.asarray(image.pixels))
+    return replace(image, pixels=np.asarray(image.pixels))
 
 
-def _read(path: Path, colours_of_palette: bool = True, level: int = 0, alpha_apart: bool = True) -> Image:
+def _read(
+    path: Path, colours_of_palette: bool = True, level: int = 0, series: int = 0, alpha_apart: bool = True
+) -> Image:
     kind = format_of(path)
     with naming_damage(path, _IN_WORDS[kind]):
         if kind == "zarr":
-            return zarr_store.read(path, level)
+            return zarr_store.read(path, level, series)
         if kind == "tif":
             return tiff.read(
                 path, level=level, colours_of_palette=colours_of_palette, alpha_apart=alpha_apart
             )
-        return pillow_files.read(path, colours_of_palette)
+        return pillow_files.read(path, kind, colours_of_palette)
 
 
-def _check_level(path: Path, level: int) -> None:
-    levels = count_levels(path)
+def _check_series(path: Path, series: int) -> None:
+    number = count_series(path)
+    if series in range(number):
+        return
+    if number == 1:
+        raise ValueError(f"series must be 0, as {path} holds 1 picture, got {series}")
+    raise ValueError(f"series must be 0 to {number - 1}, as {path} holds {number} pictures, got {series}")
+
+
+def _check_level(path: Path, level: int, series: int) -> None:
+    levels = count_levels(path, series)
     if level in range(levels):
         return
     if levels == 1:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_pcnet.disk import colour
 from napari_pcnet.disk.formats import NOTES_KEY
 from napari_pcnet.disk.image import ORIENTATION_TAG, Image, split_alpha, upright
+from napari_pcnet.disk.memory import check_fits
 from napari_pcnet.disk.output import write_whole
 
 _ALPHA_KINDS = (1, 2)
@@ -38,6 +39,8 @@ def read(path: Path, *, level: int, colours_of_palette: bool, alpha_apart: bool)
         page = series.keyframe
         # A plain file is mapped, not loaded, so that its windows are read as they are needed.
         is_plain = series.dataoffset is not None
+        if not is_plain:
+            check_fits(int(series.nbytes), "save it uncompressed, which is read in parts")
         pixels = tifffile.memmap(path, mode="r", level=level) if is_plain else series.asarray()
         has_palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
         palette = page.colormap if has_palette and colours_of_palette else None

@@ -1,16 +1,23 @@
 """Zarr: arrays, groups of arrays and OME-Zarr pyramids; labels with notes beside them."""
 
+import itertools
+import math
 import os
+import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.files import write_folder_atomically
-from napari_pcnet.disk.formats import NOTES_KEY, is_zarr
+from napari_pcnet.disk.formats import NOTES_KEY
 from napari_pcnet.disk.image import Image
+from napari_pcnet.disk.memory import check_fits
 from napari_pcnet.disk.output import naming_failure
+from napari_pcnet.disk.zarr_layout import OLD_AXES, picture_in, pictures_in
+from napari_pcnet.disk.zarr_node import read_node
 from napari_pcnet.shapes import CHANNEL_NAMES
 
 CHUNK_SIDE_PX = 1024
@@ -19,28 +26,84 @@ CHUNK_SIDE_PX = 1024
 _COLOUR_LENGTHS = (3, 4)
 """An unnamed last axis of this length is taken for RGB or RGBA, as napari does."""
 
-
-def count_levels(path: Path) -> int:
-    """Count the sizes of the picture: 1 unless it is a pyramid."""
-    return len(_levels(path).arrays)
+_SHOWN_NAMES = 4
+"""How many of the pictures in a zarr a warning lists."""
 
 
-def read(path: Path, level: int) -> Image:
-    """Open one level; its pixels are read where they are sliced."""
-    levels = _levels(path)
-    array = levels.arrays[level]
-    if array.ndim < 2:
-        raise ValueError(f"its shape is {tuple(array.shape)}, a picture has two axes or more")
-    if levels.axes and len(levels.axes) != array.ndim:
-        raise ValueError(f"it names {len(levels.axes)} axes, its array has {array.ndim}")
-    return Image(array, _channel_axis(array, levels.axes))
+class StoredPixels:
+    """The pixels of a zarr array: read where they are sliced, whatever is damaged there in a sentence.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    ndim : int
+    chunks : tuple of int
+        What is read at once.
+    """
+
+    def __init__(self, folder: Path, array: Any) -> None:  # Any: zarr's array stays in here
+        self.shape: tuple[int, ...] = tuple(array.shape)
+        self.dtype: np.dtype[Any] = array.dtype
+        self.ndim: int = array.ndim
+        self.chunks: tuple[int, ...] = tuple(array.chunks)
+        self._folder = folder
+        self._array = array
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        spans = _spans(key, self.shape)
+        with naming_damage(self._folder, "a zarr"):
+            pixels_and_chunk = math.prod(map(len, spans)) + math.prod(self.chunks)
+            check_fits(pixels_and_chunk * self.dtype.itemsize, "read a part of it, or a coarser level")
+            pixels = np.asarray(self._array[key])
+            self._warn_of_missing(spans)
+        return pixels
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[...], dtype)
+
+    def _warn_of_missing(self, spans: list[range]) -> None:
+        files = self._array.shards or self.chunks
+        places = itertools.product(
+            *(sorted({at // side for at in span}) for span, side in zip(spans, files, strict=True))
+        )
+        keys = [self._array.metadata.encode_chunk_key(place) for place in places]
+        missing = sum(not (self._folder / key).is_file() for key in keys)
+        if missing:
+            warnings.warn(
+                f"{missing} of {len(keys)} chunks are missing in {self._folder}, and are read as its "
+                f"fill value, {self._array.fill_value or 0}",
+                stacklevel=3,
+            )
+
+
+def count_levels(path: Path, series: int = 0) -> int:
+    """Count the sizes of a picture: 1 unless it is a pyramid."""
+    return len(picture_in(pictures_in(path)[series]).levels)
+
+
+def count_series(path: Path) -> int:
+    """Count the pictures: 1 unless it is a plate, several that were converted, or a group of groups."""
+    return len(pictures_in(path))
+
+
+def read(path: Path, level: int, series: int = 0) -> Image:
+    """Open one level of one picture; its pixels are read where they are sliced."""
+    pictures = pictures_in(path)
+    if len(pictures) > 1 and series == 0:
+        warnings.warn(_several(path, pictures), stacklevel=4)
+    levels, axes = picture_in(pictures[series])
+    pixels, names = _opened(levels[level])
+    if axes is None:
+        axes = OLD_AXES if pixels.ndim == len(OLD_AXES) else []
+    if axes and len(axes) != pixels.ndim:
+        raise ValueError(f"it names {len(axes)} axes, its array has {pixels.ndim}")
+    return Image(pixels, _channel_axis(pixels.shape, axes, names))
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
     """Read the attributes of an array or group."""
-    import zarr
-
-    return dict(zarr.open(path, mode="r").attrs)
+    return read_node(path).attributes
 
 
 def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, Any] | None) -> None:
@@ -57,6 +120,7 @@ def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, 
             dtype=labels.dtype,
             zarr_format=3,
             attributes={} if notes is None else {NOTES_KEY: notes},
+            config={"write_empty_chunks": True},  # one that is missing is damage, not background
             dimension_names=(None,) * leading + ("y", "x"),  # or a width of 3 would be taken for colours
         )
         array[...] = labels
@@ -67,61 +131,45 @@ def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, 
         write_folder_atomically(path, write)
 
 
-class _Levels(NamedTuple):
-    arrays: list[Any]  # Any: zarr's arrays, whose type has changed its parameters between versions
-    axes: list[str]
-    """Names of an OME-Zarr in lower case; empty if there are none."""
-
-
-def _levels(path: Path) -> _Levels:
-    """Open the arrays that a zarr shows as one picture, without reading from them."""
+def _opened(folder: Path) -> tuple[StoredPixels, list[str]]:
+    """Open the array in a folder, without reading from it; also give the names of its dimensions, if any."""
     import zarr
 
-    node = zarr.open(path, mode="r")
-    if isinstance(node, zarr.Array):
-        return _Levels([node], [])
-    if not _multiscales(node):  # the first of its groups, as napari does and bioformats2raw lays them out
-        groups = [(folder, child) for folder, child in _children(path) if isinstance(child, zarr.Group)]
-        path, node = groups[0] if groups else (path, node)
-    scales = _multiscales(node)
-    if scales:
-        arrays = [node[each["path"]] for each in scales[0]["datasets"]]
-        return _Levels(arrays, [_axis_name(each) for each in scales[0].get("axes", ())])
-    arrays = [child for _, child in _children(path) if isinstance(child, zarr.Array)]
-    if not arrays:
-        raise ValueError("it is a group without arrays")
-    return _Levels(arrays, [])
+    node = read_node(folder)
+    if not node.is_array:
+        raise ValueError(f"it is a group where an array is named, {folder.name}")
+    array = zarr.open_array(folder, mode="r", zarr_format=node.zarr_format)
+    if array.ndim < 2:
+        raise ValueError(f"its shape is {tuple(array.shape)}, a picture has two axes or more")
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"its values are of type {array.dtype}, those of a picture are numbers")
+    names = getattr(array.metadata, "dimension_names", None) or ()  # format 2 has none
+    return StoredPixels(folder, array), [str(name).lower() for name in names]
 
 
-def _children(group: Path) -> list[tuple[Path, Any]]:
-    """Open what is in a group, by name; zarr itself would warn of every other file there."""
-    import zarr
-
-    inside = sorted(group.iterdir(), key=lambda child: child.name)
-    return [(child, zarr.open(child, mode="r")) for child in inside if is_zarr(child)]
+def _several(path: Path, pictures: list[Path]) -> str:
+    names = [f"{at}: {each.relative_to(path).as_posix()}" for at, each in enumerate(pictures[:_SHOWN_NAMES])]
+    shown = ", ".join(names) + (", ..." if len(pictures) > _SHOWN_NAMES else "")
+    return f"{path} holds {len(pictures)} pictures ({shown}); 0 is taken, series (--series) names another"
 
 
-def _multiscales(group: Any) -> list[dict[str, Any]]:
-    """Return what OME-Zarr 0.5, or else 0.4 and before, records of a group; empty for another group."""
-    attributes = group.attrs
-    scales: list[dict[str, Any]] = attributes.get("ome", attributes).get("multiscales", [])
-    return scales
-
-
-def _axis_name(axis: Any) -> str:
-    """Return the name of an OME-Zarr axis; before 0.4 it was the name itself."""
-    if isinstance(axis, str):
-        return axis.lower()
-    return "channel" if axis.get("type") == "channel" else str(axis["name"]).lower()
-
-
-def _channel_axis(array: Any, axes: list[str]) -> int | None:
+def _channel_axis(shape: tuple[int, ...], axes: list[str], dimensions: list[str]) -> int | None:
     """Return the axis that is named as channels, or the last one if it is unnamed and as long as a colour."""
-    names = axes or [str(name).lower() for name in getattr(array.metadata, "dimension_names", None) or ()]
+    names = axes or dimensions
     named = next((at for at, name in enumerate(names) if name in CHANNEL_NAMES), None)
     if named is not None or axes or names[-1:] == ["x"]:
         return named
-    return -1 if array.ndim >= 3 and array.shape[-1] in _COLOUR_LENGTHS else None
+    return -1 if len(shape) >= 3 and shape[-1] in _COLOUR_LENGTHS else None
+
+
+def _spans(key: Any, shape: tuple[int, ...]) -> list[range]:
+    """Return which places along each axis an index of whole numbers and slices selects."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    whole = [slice(None)] * (len(shape) + 1 - len(keys))
+    at = next((at for at, each in enumerate(keys) if each is Ellipsis), None)
+    keys = keys + whole[1:] if at is None else keys[:at] + whole + keys[at + 1 :]
+    found = [range(side)[each] for each, side in zip(keys, shape, strict=True)]
+    return [each if isinstance(each, range) else range(each, each + 1) for each in found]
 
 
 def _sync(path: Path) -> None:
