@@ -1,10 +1,14 @@
 """Damaged files: whatever a reader raises, as one sentence that names the file."""
 
+import lzma
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LONGEST_REASON = 240
+"""Characters of a library's reason that are shown; some repeat all that they were given."""
 
 # A reader's answer to a damaged file may be any of these; none of them is a bug of ours.
 READER_ERRORS = (
@@ -18,6 +22,7 @@ READER_ERRORS = (
     SyntaxError,  # a broken png
     TypeError,
     ValueError,
+    lzma.LZMAError,
     struct.error,
     zlib.error,
 )
@@ -36,4 +41,6 @@ def naming_damage(path: Path, what: str) -> Iterator[None]:
         yield
     except READER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        if len(reason) > LONGEST_REASON:
+            reason = f"{reason[:LONGEST_REASON]} ..."
         raise ValueError(f"{path} cannot be read as {what}: {reason}") from error

@@ -20,6 +20,10 @@ _DATA_CODECS = _COMPRESSORS | _CHECKSUMS | _FORMS | _ROUNDED
 """Codecs of formats 2 and 3 that give numbers and can give nothing else."""
 
 
+_SHOWN = 60
+"""Characters of a value that are shown."""
+
+
 class Node(NamedTuple):
     """An array or a group."""
 
@@ -100,4 +104,4 @@ def _object_in(file: Path) -> dict[str, Any]:
 
 def _shown(value: object) -> str:
     """Return a value from a file as it is shown in a message, which has room for a line."""
-    return reprlib.repr(value)
+    return reprlib.repr(value)[:_SHOWN]
