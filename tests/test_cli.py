@@ -163,7 +163,7 @@ def test_an_existing_output_needs_overwrite(
         ("none.png out.tif", "image none.png does not exist"),
         ("in.png none/out.tif", "output folder none does not exist; make it first"),
         ("in.png out.jpg", "output out.jpg must end in .tif, .tiff, .png or .zarr"),
-        ("in.png out.tif --overlay o.gif", "output o.gif must end in .png, .jpg or .jpeg"),
+        ("in.png out.tif --overlay o.gif", "output o.gif must end in .png, .jpg, .jpeg, .tif or .tiff"),
         (
             "in.png out.tif -n ten",
             "argument -n/--n-segments: must be a whole number, got 'ten' (see napari-pcnet segment --help)",

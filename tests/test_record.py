@@ -58,12 +58,14 @@ def test_what_it_says_of_the_part_is_by_default_the_whole() -> None:
         "max_segments": None,
         "height": None,
         "level": 0,
+        "series": 0,
+        "nodata": None,
         "plane": None,
         "crop": None,
         "channels": None,
     }
     assert PLAIN.is_plain and FULL.is_plain and not PART.is_plain
-    assert RunRecord(level=3).is_plain
+    assert RunRecord(level=3, series=1, nodata=-9999.0).is_plain
 
 
 def test_every_option_has_a_help_text() -> None:
@@ -159,12 +161,12 @@ def test_the_script_of_a_part_runs_the_file(monkeypatch: pytest.MonkeyPatch) -> 
     assert names["labels"] == ("stack.tif", PLAIN)
 
 
-def test_the_script_reads_the_level_of_a_plain_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_script_reads_what_a_plain_run_took_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
     monkeypatch.setattr(pictures, "read_image", lambda path, **more: asked.append((path, more)))
     with pytest.raises(AttributeError):  # nothing was read
-        exec(RunRecord(9, level=2).python_script("slide.zarr"), {})
-    assert asked == [("slide.zarr", {"level": 2})]
+        exec(RunRecord(9, level=2, series=1, nodata=-1.5).python_script("slide.tif"), {})
+    assert asked == [("slide.tif", {"level": 2, "series": 1, "nodata": -1.5})]
 
 
 def test_notes_tell_record_and_origin() -> None:

@@ -457,7 +457,8 @@ def is_sentence(error: Exception, path: Path) -> bool:
     """Whether an error is one line that names the file, and not much longer than a screen's width twice."""
     text = str(error)
     rest = text.replace(str(path), "")
-    return rest != text and "\n" not in text and len(rest) < 400 and type(error).__module__ == "builtins"
+    foreign = type(error).__module__.partition(".")[0] not in ("builtins", "napari_pcnet")
+    return rest != text and "\n" not in text and len(rest) < 400 and not foreign
 
 
 def described(reader: str, error: Exception) -> str:

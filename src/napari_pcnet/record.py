@@ -17,7 +17,10 @@ from napari_pcnet.options import Options, option
 
 VERSION_KEY = "napari-pcnet"
 
-OF_A_PART = ("max_segments", "height", "level", "plane", "crop", "channels")
+OF_A_FILE = ("level", "series", "nodata")
+"""Fields that are arguments of `pictures.read_image`."""
+
+OF_A_PART = ("max_segments", "height", *OF_A_FILE, "plane", "crop", "channels")
 """Fields that are no arguments of `pcnet_superpixels`."""
 
 
@@ -34,6 +37,8 @@ class RunRecord(Options):
     )
     height: float | None = option(None, "cut the tree at this cost of a merge, not at a count")
     level: int = option(0, "level of a pyramid, 0 is full resolution")
+    series: int = option(0, "which picture of a tif that holds several of different size or kind")
+    nodata: float | None = option(None, "value of pixels to leave out, besides what the file declares")
     plane: tuple[int, ...] | None = option(
         None, "one plane of a stack, an index for each leading axis (default: all planes)", metavar="INDEX"
     )
@@ -48,6 +53,10 @@ class RunRecord(Options):
         """Arguments for `pcnet_superpixels`, without the mask, which is a file here and an array there."""
         return {name: value for name, value in self._items().items() if name not in ("mask", *OF_A_PART)}
 
+    def reading(self) -> dict[str, Any]:
+        """Arguments for `pictures.read_image`: which part of a file it is of, and what is outside there."""
+        return {name: getattr(self, name) for name in OF_A_FILE} | {"alpha_apart": needs_no_fourth(self)}
+
     @property
     def cut(self) -> dict[str, Any]:
         """The arguments of `PCNetHierarchy.labels` that give the run's cut: ``n`` or ``height``."""
@@ -56,7 +65,7 @@ class RunRecord(Options):
     @property
     def is_plain(self) -> bool:
         """Whether `pcnet_superpixels` alone can do it: the whole of a plane, cut at its count."""
-        return not any(name in OF_A_PART and name != "level" for name in self._chosen())
+        return not any(name in OF_A_PART and name not in OF_A_FILE for name in self._chosen())
 
     def as_dict(self) -> dict[str, Any]:
         """Every option and the version, in types that JSON knows."""
@@ -109,10 +118,12 @@ class RunRecord(Options):
                 f"labels = run_file({source!r}, record)\n"
             )
         files = repr(source) if self.mask is None else f"{source!r}, mask_path={self.mask!r}"
-        with_mask = replace(self, mask="picture.mask", level=0)
+        with_mask = replace(self, mask="picture.mask")
+        chosen = self._chosen()
+        of_the_file = "".join(f", {name}={chosen[name]!r}" for name in OF_A_FILE if name in chosen)
         return (
             "from napari_pcnet import pcnet_superpixels, read_image\n\n"
-            f"picture = read_image({files}{f', level={self.level}' if self.level else ''})\n"
+            f"picture = read_image({files}{of_the_file})\n"
             f"labels = {with_mask.python_call('picture.pixels', 'picture.mask')}\n"
         )
 

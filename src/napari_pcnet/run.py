@@ -27,7 +27,7 @@ from napari_pcnet.merging.tree import Tree
 from napari_pcnet.options import Options, whole_number
 from napari_pcnet.planes import Planes, part_of
 from napari_pcnet.progress import Progress
-from napari_pcnet.record import RunRecord, needs_no_fourth
+from napari_pcnet.record import RunRecord
 from napari_pcnet.shapes import size_text
 
 PlaneWindowDone = Callable[[int, Window, NDArray[np.int32]], None]
@@ -81,8 +81,8 @@ def run_record(
 def run_file(
     path: str | os.PathLike[str], record: RunRecord, *, progress: Progress | None = None
 ) -> NDArray[np.integer]:
-    """Repeat a run on the picture file at `path`, with the level and the mask file that the record names."""
-    image = pictures.read_image(path, level=record.level, alpha_apart=needs_no_fourth(record))
+    """Repeat a run on the picture file at `path`, of which the record names a part and a mask file."""
+    image = pictures.read_image(path, **record.reading())
     return run_image(image, record, progress=progress)
 
 

@@ -4,6 +4,7 @@ import re
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -76,16 +77,32 @@ def test_a_jpg_of_4000_megapixels_is_refused(tmp_path: Path) -> None:
         read_image(path)
 
 
-@pytest.mark.usefixtures("half_a_gigabyte")
-def test_a_compressed_tif_of_400_megapixels_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, np.zeros((20, 20), np.uint16), compression="zlib")
+def _tif_that_says(path: Path, side: int, **options: Any) -> Path:
+    """Write a tif of one small strip whose tags say how large it is."""
+    tifffile.imwrite(path, np.zeros((20, 20), np.uint16), compression="zlib", metadata=None, **options)
     with tifffile.TiffFile(path, mode="r+") as file:
-        for name in ("ImageWidth", "ImageLength"):
-            file.pages[0].tags[name].overwrite(20_000)
-    with pytest.raises(
-        ValueError, match=_refusal(path, "800 MB", "save it uncompressed, which is read in parts")
-    ):
+        for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+            file.pages.first.tags[name].overwrite(side)
+    return path
+
+
+@pytest.mark.usefixtures("half_a_gigabyte")
+def test_a_compressed_tif_is_refused_where_too_much_is_sliced(tmp_path: Path) -> None:
+    path = _tif_that_says(tmp_path / "a.tif", 20_000)
+    pixels = read_image(path).pixels
+    whole = _refusal(path, "1.6 GB", "read a part of it, or a coarser level")
+    with pytest.raises(ValueError, match=whole):
+        np.asarray(pixels)
+    with pytest.raises(ValueError, match=whole):
+        read_mask(path)
+    with pytest.raises(ValueError, match=_refusal(path, "800 MB", "read a part of it, or a coarser level")):
+        pixels[:2, :2]  # of the one strip
+
+
+@pytest.mark.usefixtures("half_a_gigabyte")
+def test_a_compressed_tif_that_is_turned_is_refused_at_once(tmp_path: Path) -> None:
+    path = _tif_that_says(tmp_path / "a.tif", 20_000, extratags=[(274, "H", 1, 6, True)])
+    with pytest.raises(ValueError, match=_refusal(path, "1.6 GB", "read a part of it, or a coarser level")):
         read_image(path)
 
 

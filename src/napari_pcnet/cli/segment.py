@@ -12,7 +12,8 @@ from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.labels import write_labels
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.overlay import write_overlay
-from napari_pcnet.record import Origin, RunRecord, needs_no_fourth, notes_of
+from napari_pcnet.disk.placement import Placement
+from napari_pcnet.record import Origin, RunRecord, notes_of
 
 HELP = "make superpixels of a picture"
 
@@ -21,7 +22,9 @@ def fill(parser: argparse.ArgumentParser) -> None:
     """Add the files, and a flag for each option of a run."""
     parser.add_argument("image", type=Path, metavar="IN", help="tif, zarr, png or jpg")
     parser.add_argument("output", type=Path, metavar="OUT", help="labels: tif, zarr or png")
-    parser.add_argument("--overlay", type=Path, metavar="PNG", help="write the picture with borders")
+    parser.add_argument(
+        "--overlay", type=Path, metavar="FILE", help="write the picture with borders: png, jpg or tif"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     add_flags(parser, RunRecord, short={"n_segments": "-n"})
     parser.set_defaults(run=segment)
@@ -31,7 +34,7 @@ def segment(namespace: argparse.Namespace) -> int:
     """Read the picture, make its labels, write them and the overlay."""
     record = options_from(namespace, RunRecord)
     _check_files(namespace, record)
-    image = pictures.read_image(namespace.image, level=record.level, alpha_apart=needs_no_fourth(record))
+    image = pictures.read_image(namespace.image, **record.reading())
     if "channel_axis" not in namespace:
         record = replace(record, channel_axis=image.channel_axis)
     labels, seconds = label(image, record)
@@ -42,10 +45,12 @@ def segment(namespace: argparse.Namespace) -> int:
     planes = image.pixels.ndim > (2 if record.channel_axis is None else 3)
     notes = notes_of(record, Origin(namespace.image.stem, str(namespace.image.resolve()), planes))
     can_note = namespace.output.suffix.lower() != ".png"
-    write_labels(namespace.output, labels, namespace.overwrite, notes if can_note else None)
+    placement = _placement_of_part(image, record)
+    write_labels(namespace.output, labels, namespace.overwrite, notes if can_note else None, placement)
     print(f"{namespace.output}: {summary(labels, record, seconds)}")
     if namespace.overlay is not None:
-        write_overlay(namespace.overlay, _segmented_part(image, record), labels, namespace.overwrite)
+        shown = replace(_segmented_part(image, record), placement=placement)
+        write_overlay(namespace.overlay, shown, labels, namespace.overwrite)
         print(f"{namespace.overlay}: the picture with their borders")
     return 0
 
@@ -76,3 +81,11 @@ def _segmented_part(image: Image, record: RunRecord) -> Image:
 
     planes = Planes.select(image.pixels, record)
     return Image(*planes.read(planes.indices[0]))
+
+
+def _placement_of_part(image: Image, record: RunRecord) -> Placement | None:
+    """Return where the labels lie: the image's place, or that of its crop."""
+    if image.placement is None or record.crop is None:
+        return image.placement
+    top, left, *_ = record.crop
+    return image.placement.part(top, left)

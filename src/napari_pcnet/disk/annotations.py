@@ -99,14 +99,14 @@ def _decode_picture(path: Path, _index: int) -> Labels:
 
 def _decode_blue(path: Path, _index: int) -> Labels:
     """Read class ids as the authors of Face-Human do, from the first channel in OpenCV's order."""
-    image = pictures.read_image(path)
+    image = pictures.read_into_memory(path)
     ids: Labels = image.pixels if image.channel_axis is None else image.pixels[..., 2]
     return ids
 
 
 def _decode_mask(path: Path, _index: int) -> Labels:
     """Read a mask as 0 and 1, divided at half the range of its type, for its edges may be soft."""
-    image = pictures.read_image(path)
+    image = pictures.read_into_memory(path)
     grey = image.pixels if image.channel_axis is None else image.pixels.max(axis=image.channel_axis)
     largest = 1 if grey.dtype == bool else np.iinfo(grey.dtype).max
     inside: Labels = (grey > largest // 2).astype(np.uint8)

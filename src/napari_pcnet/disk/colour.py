@@ -1,4 +1,4 @@
-"""Colour models of tif pages: CMYK, YCbCr and Lab samples, and palettes, become RGB."""
+"""Colour models of tif pages: CMYK, YCbCr and Lab samples, and palettes, become RGB; white is the largest."""
 
 import warnings
 from collections.abc import Callable
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from napari_pcnet.disk.image import Image
 
-RGB, _CMYK, _YCBCR, _CIELAB, _ICCLAB = 2, 5, 6, 8, 9
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, _CMYK, _YCBCR, _CIELAB, _ICCLAB = 0, 1, 2, 3, 5, 6, 8, 9
 """Colour models by their number in TIFF."""
 
 _INK_SET_TAG, _CMYK_INKS = 332, 1
-_JPEG_COMPRESSIONS = (6, 7, 33007, 34892)
+_OLD_JPEG = 6
+_JPEG_COMPRESSIONS = (_OLD_JPEG, 7, 33007, 34892)
 """Of these, tifffile gives YCbCr as RGB; of all others as it is stored."""
 
 
@@ -25,6 +26,23 @@ def model_of(page: Any) -> int:  # Any: tifffile's page stays in here
     other_inks = model == _CMYK and inks is not None and inks.value != _CMYK_INKS
     decoded = model == _YCBCR and page.compression in _JPEG_COMPRESSIONS
     return RGB if other_inks or decoded else model
+
+
+def may_need_pillow(page: Any) -> bool:  # Any: as above
+    """Whether a page is in a form that tifffile may fail to decode: JPEG of TIFF 6.0, or thinned chroma."""
+    thinned = model_of(page) == _YCBCR and bool(page.is_subsampled)
+    return thinned or page.compression == _OLD_JPEG
+
+
+def white_as_largest(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Turn whole numbers around whose zero is white; floats have no white, and stay.
+
+    >>> white_as_largest(np.array([0, 15], np.uint8), 4)
+    array([15,  0], dtype=uint8)
+    """
+    if pixels.dtype.kind in "bi":
+        return ~pixels
+    return pixels if pixels.dtype.kind != "u" else pixels.dtype.type(2**bits - 1) - pixels
 
 
 def in_rgb(image: Image, model: int) -> Image:
@@ -46,11 +64,12 @@ def look_up_palette(indices: NDArray[Any], colours: NDArray[np.uint16]) -> NDArr
 
     Parameters
     ----------
-    indices : (...) array of int
+    indices : (...) array of int or bool
     colours : (3, N) array of uint16
-        Red, green and blue of each entry, as TIFF has them.
+        Red, green and blue of each entry: the upper 8 bits, or, as some programs write them, the lower ones.
     """
-    return np.moveaxis(colours[:, indices] >> 8, 0, -1).astype(np.uint8)
+    shift = 0 if colours.max(initial=0) < 256 else 8
+    return np.moveaxis((colours >> shift)[:, indices.astype(np.intp)], 0, -1).astype(np.uint8)
 
 
 def _rgb_of_cmyk(samples: NDArray[Any], largest: int) -> NDArray[Any]:
@@ -97,3 +116,6 @@ _RGB_OF: dict[int, Callable[[NDArray[Any], int], NDArray[Any]]] = {
     _ICCLAB: _rgb_of_icclab,
 }
 """By colour model what makes RGB in 0..1 of samples and the largest value of their type."""
+
+CONVERTED = (WHITE_IS_ZERO, *_RGB_OF)
+"""Colour models whose samples become others."""

@@ -28,19 +28,25 @@ READER_ERRORS = (
 )
 
 
+class DamageError(ValueError):
+    """A file cannot be read; why, in a sentence that names it."""
+
+
 @contextmanager
 def naming_damage(path: Path, what: str) -> Iterator[None]:
     """Name the file, what it should be, and the reason in the error of a reader.
 
     Raises
     ------
-    ValueError
-        In the place of any of `READER_ERRORS`.
+    DamageError
+        In the place of any of `READER_ERRORS`; one that comes from further inside stays.
     """
     try:
         yield
+    except DamageError:
+        raise
     except READER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if len(reason) > LONGEST_REASON:
             reason = f"{reason[:LONGEST_REASON]} ..."
-        raise ValueError(f"{path} cannot be read as {what}: {reason}") from error
+        raise DamageError(f"{path} cannot be read as {what}: {reason}") from error

@@ -7,7 +7,8 @@ from typing import Literal, TypeAlias
 Format: TypeAlias = Literal["jpg", "png", "tif", "zarr"]
 
 LABEL_SUFFIXES = (".tif", ".tiff", ".png", ".zarr")
-OVERLAY_SUFFIXES = (".png", ".jpg", ".jpeg")
+TIF_SUFFIXES = (".tif", ".tiff")
+OVERLAY_SUFFIXES = (".png", ".jpg", ".jpeg", *TIF_SUFFIXES)
 LARGEST_PNG_LABEL = 65_535
 """A png has 16 bits at most."""
 

@@ -4,16 +4,22 @@ Pixels are turned upright as EXIF says, transparency becomes a mask, intensities
 Everything is in the image frame, ``(H, W)`` or ``(H, W, C)`` unless the file says otherwise.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.disk.deferred import Deferred, Slices
+from napari_pcnet.disk.placement import Placement
 from napari_pcnet.shapes import plane_axes
 
 ORIENTATION_TAG = 274
 """The number of the tag in EXIF and in TIFF; its values are 1 to 8."""
+
+FLOAT_TEXT_PRECISION = 2e-6
+"""Relative: -3.40282e+38, six digits, is meant to be the lowest number of float32."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +29,27 @@ class Image:
     Attributes
     ----------
     pixels : (H, W[, C]) array
-        The file's values, never its transparency; a stack of planes has more axes. May be read-only;
-        of a zarr, of which nothing has been read, it has shape, dtype and slicing.
+        The file's values, never its transparency; a stack of planes has more axes. May be read-only.
+        Of a zarr or a large tif a `Deferred`: nothing of it has been read.
     channel_axis : int or None
         Which axis of `pixels` holds the channels; None for grey.
     mask : (H, W) array of bool, or None
-        True where the picture is not fully transparent; None if that is everywhere.
+        False where the picture is fully transparent or has no data; None if that is nowhere. With the
+        leading axes of a stack if planes differ. Of pixels that have not been read, a `Deferred`.
+    placement : Placement or None
+        Where the picture lies and how large its pixels are, if the file says so.
     """
 
-    pixels: Any  # numpy or what is read where it is sliced: no common type
+    pixels: Any  # numpy or deferred: no common type
     channel_axis: int | None
-    mask: NDArray[np.bool_] | None = None
+    mask: Any = None  # numpy or deferred
+    placement: Placement | None = None
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = plane_axes(len(self.pixels.shape), self.channel_axis)
+        return int(self.pixels.shape[rows]), int(self.pixels.shape[columns])
 
 
 def upright(image: Image, orientation: int) -> Image:
@@ -58,8 +74,12 @@ def upright(image: Image, orientation: int) -> Image:
             array = np.flip(array, columns)
         return array
 
-    mask = None if image.mask is None else turn(image.mask, 0, 1)
-    return Image(turn(image.pixels, rows, columns), image.channel_axis, mask)
+    mask, placement = image.mask, image.placement
+    if mask is not None:
+        mask = turn(mask, mask.ndim - 2, mask.ndim - 1)
+    if placement is not None:
+        placement = placement.upright(orientation, image.plane_shape)
+    return replace(image, pixels=turn(image.pixels, rows, columns), mask=mask, placement=placement)
 
 
 def split_alpha(pixels: NDArray[Any], axis: int, alphas: list[int]) -> Image:
@@ -77,6 +97,54 @@ def split_alpha(pixels: NDArray[Any], axis: int, alphas: list[int]) -> Image:
     )
 
 
+def has_data(pixels: NDArray[Any], channel_axis: int | None, nodata: float) -> NDArray[np.bool_]:
+    """Say of each pixel whether it is anything but the value that stands for no data.
+
+    A pixel is without data if all its channels have the value, as GDAL has it, or if one of them is NaN
+    where that is the value. Floats are compared to the precision of float32: the value is kept as a text,
+    often a short one.
+
+    >>> has_data(np.array([[7, -9999]]), None, -9999.0)
+    array([[ True, False]])
+    """
+    is_nan = bool(np.isnan(nodata))
+    empty = np.isnan(pixels) if is_nan else _equals(pixels, nodata)
+    if channel_axis is not None:
+        empty = (np.logical_or if is_nan else np.logical_and).reduce(empty, axis=channel_axis)
+    return np.asarray(~empty, np.bool_)
+
+
+def without(image: Image, nodata: float) -> Image:
+    """Put the pixels of a value outside, as transparent ones are; what is on the disk stays there."""
+    pixels, axis = image.pixels, image.channel_axis
+
+    def inside(slices: Slices) -> NDArray[np.bool_]:
+        key = list(slices)
+        if axis is not None:
+            key.insert(axis % len(pixels.shape), slice(None))
+        seen = has_data(np.asarray(pixels[tuple(key)]), axis, nodata)
+        if image.mask is None:
+            return seen
+        mask: NDArray[np.bool_] = image.mask[slices[-np.ndim(image.mask) :]]
+        return seen & mask
+
+    shape = tuple(int(side) for side in pixels.shape)
+    if axis is not None:
+        shape = tuple(np.delete(shape, axis).tolist())
+    return replace(image, mask=mask_of(inside, shape, at_once=type(pixels) is np.ndarray))
+
+
+def mask_of(
+    inside: Callable[[Slices], NDArray[np.bool_]], shape: tuple[int, ...], at_once: bool
+) -> NDArray[np.bool_] | Deferred | None:
+    """Make the mask of an image from what reads a part of it; None if it is True everywhere."""
+    mask = Deferred(inside, shape, np.bool_)
+    if not at_once:
+        return mask
+    read: NDArray[np.bool_] = mask[...]
+    return None if read.all() else read
+
+
 def stretched(pixels: NDArray[Any]) -> NDArray[np.float64]:
     """Stretch intensities of any type to whole numbers 0..255; what is not finite becomes 0."""
     values = pixels.astype(np.float64)
@@ -84,3 +152,10 @@ def stretched(pixels: NDArray[Any]) -> NDArray[np.float64]:
     low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
     scale = 255.0 / (high - low) if high > low else 0.0
     return np.where(finite, (values - low) * scale, 0.0).round()
+
+
+def _equals(pixels: NDArray[Any], value: float) -> NDArray[np.bool_]:
+    if pixels.dtype.kind == "f":
+        close = np.isclose(pixels, np.float64(value), rtol=FLOAT_TEXT_PRECISION, atol=0)
+        return np.asarray(close, np.bool_)
+    return np.asarray(pixels == value, np.bool_)

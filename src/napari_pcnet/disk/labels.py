@@ -14,6 +14,7 @@ from napari_pcnet.disk.damage import READER_ERRORS
 from napari_pcnet.disk.formats import LABEL_SUFFIXES, LARGEST_PNG_LABEL, NOTES_KEY, Format, format_of
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.pictures import read_into_memory
+from napari_pcnet.disk.placement import Placement
 from napari_pcnet.shapes import size_text
 
 
@@ -66,6 +67,7 @@ def write_labels(
     labels: NDArray[np.integer[Any]],
     overwrite: bool = False,
     notes: Mapping[str, Any] | None = None,
+    placement: Placement | None = None,
 ) -> None:
     """Write labels as integers, whole or not at all.
 
@@ -83,6 +85,9 @@ def write_labels(
         Whether an existing file is replaced.
     notes : mapping, optional
         What JSON can say about the labels, for `read_notes`; a png cannot carry them.
+    placement : Placement, optional
+        Where the labels lie, as `pictures.read_image` gives it. A tif has all of it, a png and a zarr the
+        size of a pixel.
 
     Raises
     ------
@@ -100,12 +105,13 @@ def write_labels(
     kind = path.suffix.lower()
     if kind == ".png":
         _check_png(path, labels, notes)
-        pillow_files.write(path, labels.astype(np.uint16))
+        pillow_files.write(path, labels.astype(np.uint16), placement)
     elif kind == ".zarr":
-        zarr_store.write_labels(path, labels.astype(_wide_type(labels), copy=False), words)
+        zarr_store.write_labels(path, labels.astype(_wide_type(labels), copy=False), words, placement)
     else:
         is_short = _fits(labels, 0, LARGEST_PNG_LABEL)
-        tiff.write_labels(path, labels.astype(np.uint16 if is_short else _wide_type(labels)), words)
+        kind_of_number = np.uint16 if is_short else _wide_type(labels)
+        tiff.write_labels(path, labels.astype(kind_of_number), words, placement)
 
 
 def _words_beside_pixels(path: Path, kind: Format) -> dict[str, Any]:

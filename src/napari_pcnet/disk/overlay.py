@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.disk import pillow_files
-from napari_pcnet.disk.formats import OVERLAY_SUFFIXES
+from napari_pcnet.disk import pillow_files, tiff
+from napari_pcnet.disk.formats import OVERLAY_SUFFIXES, TIF_SUFFIXES
 from napari_pcnet.disk.image import Image, stretched
 from napari_pcnet.disk.output import check_output
 
@@ -27,9 +27,10 @@ def write_overlay(
     Parameters
     ----------
     path : path
-        Ends in .png, .jpg or .jpeg.
+        Ends in .png, .jpg, .jpeg, .tif or .tiff.
     image : Image
-        Its pixels are ``(H, W)`` or have one channel axis.
+        Its pixels are ``(H, W)`` or have one channel axis. A tif has all of its placement, a png or jpg the
+        size of a pixel.
     labels : (H, W) array of int
     overwrite : bool
         Whether an existing file is replaced.
@@ -38,7 +39,10 @@ def write_overlay(
     check_output(path, OVERLAY_SUFFIXES, overwrite)
     shown = _in_8_bits(image)
     shown[boundary_lines(labels)] = BOUNDARY_COLOUR
-    pillow_files.write(path, shown)
+    if path.suffix.lower() in TIF_SUFFIXES:
+        tiff.write_picture(path, shown, image.placement)
+    else:
+        pillow_files.write(path, shown, image.placement)
 
 
 def boundary_lines(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:

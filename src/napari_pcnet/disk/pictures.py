@@ -1,10 +1,11 @@
 """Pictures from files of any format we know: tif, ome-tif, png, jpg, zarr, OME-Zarr.
 
 An image is given as people mean it: turned as EXIF says; palettes, CMYK, YCbCr and Lab as RGB;
-transparency apart as a mask. Values, type and byte order stay the file's own. A zarr is opened, and read
-only where it is sliced.
+transparency, and what has no data, apart as a mask. Values, type and byte order stay the file's own. A zarr
+or a large tif is opened, and read only where it is sliced.
 """
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from napari_pcnet.disk import pillow_files, tiff, zarr_store
 from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.formats import Format, format_of
-from napari_pcnet.disk.image import Image
+from napari_pcnet.disk.image import Image, without
 from napari_pcnet.shapes import size_text
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
@@ -34,6 +35,7 @@ def read_image(
     *,
     level: int = 0,
     series: int = 0,
+    nodata: float | None = None,
     alpha_apart: bool = True,
 ) -> Image:
     """Read a picture, and the region to look at from a second file if there is one.
@@ -49,12 +51,14 @@ def read_image(
         Which size of a pyramid, from 0, the full one, to ``count_levels(path, series) - 1``. The arrays
         of a zarr group that is no OME-Zarr are taken in the order of their names, as napari does.
     series : int
-        Which picture of a zarr that holds several, from 0: those that bioformats2raw numbered, the
-        fields of a plate well after well, or groups by number and name. A warning says so if there are
-        others and the first is read.
+        Which of several pictures, from 0: those of a tif that differ in size or kind; those of a zarr that
+        bioformats2raw numbered, the fields of a plate well after well, or groups by number and name.
+    nodata : float, optional
+        A value of pixels that are outside, besides those that the file itself declares so: a pixel is if all
+        its channels have it.
     alpha_apart : bool
-        Whether what a tif calls transparency becomes the mask. Some programs call the fourth of four
-        measured channels so.
+        Whether what a tif calls transparency becomes the mask, unless it looks like a measured channel.
+        Some programs call the fourth of four such channels so.
 
     Raises
     ------
@@ -64,14 +68,24 @@ def read_image(
         If a path is a folder and no zarr.
     ValueError
         If a file is not a picture, is damaged, needs more memory than is free, has no such level or
-        series, or the two differ in size.
+        series, or the two differ in size; or if `nodata` is no number.
+
+    Warns
+    -----
+    UserWarning
+        If a file holds several pictures and none was chosen, or if the fourth band of a tif is declared
+        transparency and looks measured.
     """
     path = Path(path)
     if series != 0:
         _check_series(path, series)
     if level != 0:
         _check_level(path, level, series)
+    if nodata is not None and not math.isfinite(nodata):
+        raise ValueError(f"nodata must be a finite number, got {nodata!r}; NaN is outside without it")
     image = _read(path, level=level, series=series, alpha_apart=alpha_apart)
+    if nodata is not None:
+        image = without(image, nodata)
     if mask_path is None:
         return image
     mask = read_mask(mask_path)
@@ -82,11 +96,11 @@ def read_image(
             f"mask {mask_path} is {size_text(mask.shape)} pixels, but image {path} is {size_text(shape)}; "
             f"they must be the same"
         )
-    return Image(image.pixels, image.channel_axis, mask if image.mask is None else mask & image.mask)
+    return replace(image, mask=mask if image.mask is None else mask & np.asarray(image.mask))
 
 
 def count_series(path: str | os.PathLike[str]) -> int:
-    """Count the pictures in a file: 1 unless it is a zarr of several.
+    """Count the pictures in a file: 1 unless it is a tif or zarr of several.
 
     Raises
     ------
@@ -96,7 +110,9 @@ def count_series(path: str | os.PathLike[str]) -> int:
     path = Path(path)
     kind = format_of(path)
     with naming_damage(path, _IN_WORDS[kind]):
-        return zarr_store.count_series(path) if kind == "zarr" else 1
+        if kind == "zarr":
+            return zarr_store.count_series(path)
+        return tiff.count_series(path) if kind == "tif" else 1
 
 
 def count_levels(path: str | os.PathLike[str], series: int = 0) -> int:
@@ -116,7 +132,7 @@ def count_levels(path: str | os.PathLike[str], series: int = 0) -> int:
     with naming_damage(path, _IN_WORDS[kind]):
         if kind == "zarr":
             return zarr_store.count_levels(path, series)
-        return tiff.count_levels(path) if kind == "tif" else 1
+        return tiff.count_levels(path, series) if kind == "tif" else 1
 
 
 def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
@@ -131,11 +147,16 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
 def read_into_memory(path: Path, colours_of_palette: bool = True) -> Image:
     """Read a picture, a zarr included, into arrays; of a palette the colours or the indices."""
     image = _read(path, colours_of_palette)
-    return replace(image, pixels=np.asarray(image.pixels))
+    mask = None if image.mask is None else np.asarray(image.mask)
+    return replace(image, pixels=np.asarray(image.pixels), mask=mask)
 
 
 def _read(
-    path: Path, colours_of_palette: bool = True, level: int = 0, series: int = 0, alpha_apart: bool = True
+    path: Path,
+    colours_of_palette: bool = True,
+    level: int = 0,
+    series: int = 0,
+    alpha_apart: bool = True,
 ) -> Image:
     kind = format_of(path)
     with naming_damage(path, _IN_WORDS[kind]):
@@ -143,7 +164,11 @@ def _read(
             return zarr_store.read(path, level, series)
         if kind == "tif":
             return tiff.read(
-                path, level=level, colours_of_palette=colours_of_palette, alpha_apart=alpha_apart
+                path,
+                level=level,
+                series=series,
+                colours_of_palette=colours_of_palette,
+                alpha_apart=alpha_apart,
             )
         return pillow_files.read(path, kind, colours_of_palette)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +13,10 @@ from numpy.typing import NDArray
 from napari_pcnet.disk.image import ORIENTATION_TAG, Image, split_alpha, upright
 from napari_pcnet.disk.memory import check_fits
 from napari_pcnet.disk.output import write_whole
+from napari_pcnet.disk.placement import INCH_M, Placement
+
+_MOST = {"JPEG": 2**16 - 1, "PNG": 2**31 - 1}
+"""Largest resolution by format."""
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -24,12 +30,16 @@ _PEAK_BYTES_PER_PX = {"1": 3, "L": 3, "I;16": 6, "I": 12, "RGB": 10}
 _LARGEST_PEAK_BYTES_PER_PX = 20
 """The same where the mode changes (transparency, palettes, CMYK) and with 16 bits a colour: 9 to 19."""
 
+_REMEDY = "save it as a zarr, which is read in parts"
+"""What would do for a picture that does not fit into memory."""
+
 
 def read(path: Path, kind: Literal["png", "jpg"], colours_of_palette: bool) -> Image:
     """Read a picture; of a palette the colours or the indices."""
     with _opened(path, kind) as file:
         has_deep_colours = file.format == "PNG" and any(tile.args in _DEEP_MODES for tile in file.tile)
         _check_fits(file, has_deep_colours)
+        placement = _placement_of(file)
         orientation = int(file.getexif().get(ORIENTATION_TAG, 1))  # decodes a png
         if file.mode == "P" and not colours_of_palette:
             image = Image(np.asarray(file), None)
@@ -37,16 +47,53 @@ def read(path: Path, kind: Literal["png", "jpg"], colours_of_palette: bool) -> I
             image = _read_deep_png(path)
         else:
             image = _decoded_by_pillow(file)
-    return upright(image, orientation)
+    return upright(replace(image, placement=placement), orientation)
 
 
-def write(path: Path, pixels: NDArray[Any]) -> None:
-    """Write a png or jpg, by the ending of its name."""
+def read_tif_page(path: Path, page: int) -> NDArray[np.uint8]:
+    """Read a page of a tif in a form that libtiff alone decodes, as ``(H, W, 3)``."""
+    from PIL.TiffImagePlugin import TiffImageFile  # this format and no other, and no limit of its size
+
+    with TiffImageFile(path) as file:
+        file.seek(page)
+        check_fits(file.width * file.height * _LARGEST_PEAK_BYTES_PER_PX, _REMEDY)
+        return np.asarray(file.convert("RGB"))
+
+
+def write(path: Path, pixels: NDArray[Any], placement: Placement | None = None) -> None:
+    """Write a png or jpg, by the ending of its name, with the size of a pixel."""
     import PIL.Image
 
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
+    if placement is not None and placement.geo is not None:
+        warnings.warn(
+            f"{path} has no place on the map, which a {kind.lower()} cannot hold; "
+            f"write {path.with_suffix('.tif')} to keep it",
+            UserWarning,
+            stacklevel=3,
+        )
+    options = _resolution(placement, kind)
+    write_whole(path, lambda file: PIL.Image.fromarray(pixels).save(file, format=kind, **options))
 
-    write_whole(path, lambda file: PIL.Image.fromarray(pixels).save(file, format=kind))
+
+def _resolution(placement: Placement | None, kind: str) -> dict[str, Any]:
+    """Return Pillow's argument for pixels in an inch, along columns and rows, if the format can hold them."""
+    metres = None if placement is None else placement.pixel_metres
+    if metres is None:
+        return {}
+    height, width = (INCH_M / side for side in metres)
+    # A jpg has whole numbers of 16 bits; a png 31 bits of pixels in a metre.
+    fits = all(1 <= each * (1 if kind == "JPEG" else 1 / INCH_M) <= _MOST[kind] for each in (height, width))
+    return {"dpi": (width, height)} if fits else {}
+
+
+def _placement_of(file: Any) -> Placement | None:  # Any: as above
+    """Return the size of a pixel, if the file says so."""
+    try:
+        width, height = (float(each) for each in file.info["dpi"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Placement((1 / height, 1 / width), "inch") if min(width, height) > 0 else None
 
 
 def _opened(path: Path, kind: Literal["png", "jpg"]) -> ImageFile:
@@ -63,10 +110,7 @@ def _opened(path: Path, kind: Literal["png", "jpg"]) -> ImageFile:
 def _check_fits(file: ImageFile, has_deep_colours: bool) -> None:
     is_copied = not file.has_transparency_data and not has_deep_colours
     peak = _PEAK_BYTES_PER_PX.get(file.mode) if is_copied else None
-    width, height = file.size
-    check_fits(
-        width * height * (peak or _LARGEST_PEAK_BYTES_PER_PX), "save it as a zarr, which is read in parts"
-    )
+    check_fits(file.width * file.height * (peak or _LARGEST_PEAK_BYTES_PER_PX), _REMEDY)
 
 
 def _read_deep_png(path: Path) -> Image:

@@ -1,114 +1,215 @@
-"""Tif and ome-tif: pictures with their levels and axes; labels with notes beside them."""
+"""Tif and ome-tif: pictures with their levels and axes; labels with notes beside them.
+
+Large pictures stay on the disk: a plain file is mapped, of any other the strips or tiles are decoded that a
+slice touches. A part and the whole go through the same steps, so that they agree.
+"""
 
 import io
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.disk import colour
+from napari_pcnet.disk import tags
+from napari_pcnet.disk.deferred import Deferred, Slices
 from napari_pcnet.disk.formats import NOTES_KEY
-from napari_pcnet.disk.image import ORIENTATION_TAG, Image, split_alpha, upright
-from napari_pcnet.disk.memory import check_fits
+from napari_pcnet.disk.image import ORIENTATION_TAG, Image, mask_of, upright
 from napari_pcnet.disk.output import write_whole
+from napari_pcnet.disk.placement import Placement
+from napari_pcnet.disk.samples import Samples
+from napari_pcnet.disk.stored import Stored, notes_in, opened
+from napari_pcnet.shapes import size_text
 
-_ALPHA_KINDS = (1, 2)
-"""Kinds of extra samples that are alpha, associated or not; another kind, such as infrared, is a channel."""
+WHOLE_BYTES = 2**24
+"""Pictures of fewer bytes are decoded at once, whatever will be asked of them."""
+
+_SHOWN_SIZES = 4
+"""How many of the pictures in a file a warning lists."""
+
+_PROBES, _PROBE_PX = 4, 32
+"""Along each axis: how many parts of a band are looked at, and how large they are."""
+_MEASURED_VALUES = 16
+"""A band with more values between transparent and opaque than these, in most pixels, is measured."""
 
 
-def count_levels(path: Path) -> int:
-    """Count the sizes of the picture: 1 unless it is a pyramid."""
-    with _opened(path) as file:
-        return len(file.series[0].levels)
+def count_series(path: Path) -> int:
+    """Count the pictures in a file that differ in size or kind; pages of one kind are one stack."""
+    with opened(path) as file:
+        return len(_pictures(file))
 
 
-def read(path: Path, *, level: int, colours_of_palette: bool, alpha_apart: bool) -> Image:
-    """Read one level; arguments as those of `pictures.read_image`."""
-    import tifffile
+def count_levels(path: Path, series: int) -> int:
+    """Count the sizes of a picture: 1 unless it is a pyramid."""
+    with opened(path) as file:
+        return len(_pictures(file)[series].levels)
 
-    with _opened(path) as file:
-        whole = file.series[0]
+
+def read(path: Path, *, level: int, series: int, colours_of_palette: bool, alpha_apart: bool) -> Image:
+    """Read one level of one picture; arguments as those of `pictures.read_image`."""
+    with opened(path) as file:
+        pictures = _pictures(file)
+        if series == 0 and len(pictures) > 1:
+            warnings.warn(_several(path, pictures), UserWarning, stacklevel=4)
+        whole = pictures[series]
+        page = whole.keyframe
+        stored = Stored.of(path, file, whole, level)
+        if 0 in stored.shape:
+            raise ValueError(f"its shape is {stored.shape}, a picture has pixels")
+        samples = Samples.of(page, whole.levels[level].keyframe, stored.axes, colours_of_palette)
+        if stored.is_decoded_rgb:
+            samples = samples.of_rgb()
+        inside = _mask_page(path, file, whole, stored.plane_shape)
+        placement = tags.placement_of(file, page, series)
         # Only the full size is certain to carry the orientation.
-        orientation = whole.keyframe.tags.get(ORIENTATION_TAG)
-        is_ours = NOTES_KEY in _json_of(whole.keyframe)
-        series = whole.levels[level]
-        page = series.keyframe
-        # A plain file is mapped, not loaded, so that its windows are read as they are needed.
-        is_plain = series.dataoffset is not None
-        if not is_plain:
-            check_fits(int(series.nbytes), "save it uncompressed, which is read in parts")
-        pixels = tifffile.memmap(path, mode="r", level=level) if is_plain else series.asarray()
-        has_palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
-        palette = page.colormap if has_palette and colours_of_palette else None
-        extra = tuple(page.extrasamples) if "S" in series.axes else ()
-        model = colour.model_of(page) if colours_of_palette else colour.RGB
-        axes: str = series.axes
-    if pixels.shape != series.shape:  # a file's own shape may leave out axes of length one
-        pixels = pixels.reshape(series.shape)
-    if not is_ours:  # ours has the shape that it was given
-        pixels, axes = _without_single_axes(pixels, axes)
-    if palette is not None:
-        pixels, axes = colour.look_up_palette(pixels, palette), axes + "S"
-    alphas = [at for at, kind in enumerate(extra, -len(extra)) if kind in _ALPHA_KINDS]
-    if "S" in axes and alphas and alpha_apart:
-        image = split_alpha(pixels, axes.index("S"), alphas)
-    else:
-        image = Image(pixels, next((axes.index(each) for each in "SC" if each in axes), None))
-    image = colour.in_rgb(image, model)
-    return image if orientation is None else upright(image, int(orientation.value))
+        orientation = page.tags.valueof(ORIENTATION_TAG)
+        full_size = Stored.of(path, file, whole, 0).plane_shape
+    if alpha_apart:
+        samples = samples.with_alpha_apart(stored, path)
+    if placement is not None:
+        rows, columns = (many / few for many, few in zip(full_size, stored.plane_shape, strict=True))
+        placement = placement.shrunk(rows, columns)
+    turned = orientation in range(2, 9)
+    picture = _Picture(stored, samples, inside)
+    image = replace(picture.image(turned or stored.nbytes < WHOLE_BYTES), placement=placement)
+    return upright(image, int(orientation)) if turned else image
 
 
 def read_description(path: Path) -> dict[str, Any]:
     """Read the JSON object in the description of the first page; empty if there is none."""
-    with _opened(path) as file:
-        return _json_of(file.pages[0])
+    with opened(path) as file:
+        return notes_in(file.pages[0])
 
 
-def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, Any] | None) -> None:
+def write_labels(
+    path: Path,
+    labels: NDArray[np.integer[Any]],
+    notes: dict[str, Any] | None,
+    placement: Placement | None = None,
+) -> None:
     """Write labels in the type they have, compressed, with their notes in the description."""
-    import tifffile
-
-    content = io.BytesIO()  # tifffile asks a file for its name, and a temporary file's is a number
-    tifffile.imwrite(
-        content,
+    _write(
+        path,
         labels,
-        compression="zlib",
         predictor=labels.dtype.itemsize <= 4,  # the format has none for 64 bits
         photometric="minisblack",
         metadata={NOTES_KEY: notes},  # the key, even without notes, marks the file's shape as ours
+        **tags.tags_of(placement),
     )
+
+
+def write_picture(path: Path, pixels: NDArray[np.uint8], placement: Placement | None = None) -> None:
+    """Write a picture of ``(H, W, 3)``, compressed."""
+    _write(path, pixels, predictor=True, photometric="rgb", metadata=None, **tags.tags_of(placement))
+
+
+def _write(path: Path, pixels: NDArray[Any], **options: Any) -> None:
+    import tifffile
+
+    content = io.BytesIO()  # tifffile asks a file for its name, and a temporary file's is a number
+    tifffile.imwrite(content, pixels, compression="zlib", **options)
     write_whole(path, lambda file: file.write(content.getbuffer()))
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:  # Any: tifffile's file stays in here
-    import tifffile
+@dataclass
+class _Picture:
+    """Stored pixels, what they mean, and where they are inside.
 
-    try:
-        with tifffile.TiffFile(path) as file:
-            yield file
-    except tifffile.TiffFileError as error:  # in older versions no ValueError
-        raise ValueError(str(error)) from error
+    Attributes
+    ----------
+    stored : Stored
+    samples : Samples
+    inside : Stored, array or None
+        The page that is zero outside the picture, ``(..., H, W)``.
+    """
+
+    stored: Stored
+    samples: Samples
+    inside: Any
+
+    def __post_init__(self) -> None:
+        self._latest: tuple[Slices, Image] | None = None
+
+    @property
+    def plane_axes(self) -> list[int]:
+        """Axes of what is stored that are none of channels."""
+        return [at for at in range(len(self.stored.shape)) if at != self.samples.channel_axis]
+
+    def image(self, at_once: bool) -> Image:
+        """Return the picture; what isn't read at once is read where it is sliced."""
+        stored, samples = self.stored, self.samples
+        first = samples.image_of(
+            np.zeros(
+                [n if at not in self.plane_axes else 1 for at, n in enumerate(stored.shape)], stored.dtype
+            )
+        )
+        planes = tuple(stored.shape[at] for at in self.plane_axes)
+        axis = None if first.channel_axis is None else first.channel_axis % first.pixels.ndim
+        pixels: Any
+        if not samples.change_pixels:
+            pixels = (
+                stored.mapped()
+                if stored.is_plain
+                else Deferred(stored.__getitem__, stored.shape, stored.dtype)
+            )
+        else:
+            shape = planes if axis is None else (*planes[:axis], first.pixels.shape[axis], *planes[axis:])
+            pixels = Deferred(lambda slices: self._pixels(slices, axis), shape, first.pixels.dtype)
+        if at_once and isinstance(pixels, Deferred):
+            pixels = pixels[...]
+        mask = mask_of(self._mask, planes, at_once) if samples.may_hide or self.inside is not None else None
+        return Image(pixels, first.channel_axis, mask)
+
+    def _pixels(self, slices: Slices, axis: int | None) -> NDArray[Any]:
+        planes = [each for at, each in enumerate(slices) if at != axis]
+        pixels: NDArray[Any] = self._part(tuple(planes)).pixels
+        return pixels if axis is None else pixels[(slice(None),) * axis + (slices[axis],)]
+
+    def _mask(self, slices: Slices) -> NDArray[np.bool_]:
+        mask = self._part(slices).mask if self.samples.may_hide else None
+        if mask is None:
+            mask = np.ones([len(range(each.start, each.stop, each.step)) for each in slices], bool)
+        if self.inside is not None:
+            mask = mask & (self.inside[slices[-len(self.inside.shape) :]] != 0)
+        return mask
+
+    def _part(self, slices: Slices) -> Image:
+        """Read a part of all channels; the latest is kept, as mask and channels are asked for one by one."""
+        latest = self._latest
+        if latest is None or latest[0] != slices:
+            key = list(slices)
+            if self.samples.channel_axis is not None:
+                key.insert(
+                    self.samples.channel_axis, slice(0, self.stored.shape[self.samples.channel_axis], 1)
+                )
+            latest = self._latest = slices, self.samples.image_of(self.stored[tuple(key)])
+        return latest[1]
 
 
-def _json_of(page: Any) -> dict[str, Any]:  # Any: tifffile's page stays in here
-    """Return the JSON object in a page's description; empty if there is other text or none."""
-    try:
-        words = json.loads(page.description)
-    except (ValueError, RecursionError):  # other text, brackets without end
-        return {}
-    return words if isinstance(words, dict) else {}
+def _pictures(file: Any) -> list[Any]:
+    """Return the series of a file that are no masks of others; tifffile's levels stay inside theirs."""
+    return [each for each in file.series if not each.keyframe.is_mask] or list(file.series)
 
 
-def _without_single_axes(pixels: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
-    """Drop axes of length one, but for rows and columns."""
-    single = tuple(
-        at
-        for at, (letter, length) in enumerate(zip(axes, pixels.shape, strict=True))
-        if length == 1 and letter not in "YX"
-    )
-    return pixels.squeeze(single), "".join(each for at, each in enumerate(axes) if at not in single)
+def _several(path: Path, pictures: Iterable[Any]) -> str:
+    sizes = [f"{at}: {size_text(each.shape)} of {each.dtype}" for at, each in enumerate(pictures)]
+    shown = ", ".join(sizes[:_SHOWN_SIZES]) + (", ..." if len(sizes) > _SHOWN_SIZES else "")
+    return f"{path} holds {len(sizes)} pictures ({shown}); 0 is taken, series (--series) names another"
+
+
+def _mask_page(path: Path, file: Any, whole: Any, shape: tuple[int, int]) -> Any:
+    """Return what is zero outside a picture, in its shape, from the mask page of its size, if any."""
+    full_size = Stored.of(path, file, whole, 0).plane_shape
+    for series in file.series:
+        levels = [Stored.of(path, file, series, level) for level in range(len(series.levels))]
+        if series is whole or not series.keyframe.is_mask or levels[0].plane_shape != full_size:
+            continue
+        same = next((each for each in levels if each.plane_shape == shape), None)
+        if same is not None:
+            return same
+        rows, columns = (np.arange(few) * many // few for many, few in zip(full_size, shape, strict=True))
+        return levels[0][...][..., rows[:, None], columns]
+    return None

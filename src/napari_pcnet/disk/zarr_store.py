@@ -4,6 +4,7 @@ import itertools
 import math
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.disk.damage import naming_damage
+from napari_pcnet.disk.deferred import Deferred, Slices
 from napari_pcnet.disk.files import write_folder_atomically
 from napari_pcnet.disk.formats import NOTES_KEY
 from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.memory import check_fits
 from napari_pcnet.disk.output import naming_failure
+from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.zarr_layout import OLD_AXES, picture_in, pictures_in
 from napari_pcnet.disk.zarr_node import read_node
 from napari_pcnet.shapes import CHANNEL_NAMES
@@ -30,50 +33,35 @@ _SHOWN_NAMES = 4
 """How many of the pictures in a zarr a warning lists."""
 
 
-class StoredPixels:
-    """The pixels of a zarr array: read where they are sliced, whatever is damaged there in a sentence.
+@dataclass(frozen=True)
+class _Chunks:
+    """The chunks of an array, which give parts of it."""
 
-    Attributes
-    ----------
-    shape : tuple of int
-    dtype : numpy.dtype
-    ndim : int
-    chunks : tuple of int
-        What is read at once.
-    """
+    folder: Path
+    array: Any  # zarr's array stays in here
 
-    def __init__(self, folder: Path, array: Any) -> None:  # Any: zarr's array stays in here
-        self.shape: tuple[int, ...] = tuple(array.shape)
-        self.dtype: np.dtype[Any] = array.dtype
-        self.ndim: int = array.ndim
-        self.chunks: tuple[int, ...] = tuple(array.chunks)
-        self._folder = folder
-        self._array = array
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        spans = _spans(key, self.shape)
-        with naming_damage(self._folder, "a zarr"):
-            pixels_and_chunk = math.prod(map(len, spans)) + math.prod(self.chunks)
-            check_fits(pixels_and_chunk * self.dtype.itemsize, "read a part of it, or a coarser level")
-            pixels = np.asarray(self._array[key])
+    def read(self, slices: Slices) -> NDArray[Any]:
+        """Decode a part; its damage is a sentence, missing chunks are a warning."""
+        spans = [range(side)[each] for each, side in zip(slices, self.array.shape, strict=True)]
+        with naming_damage(self.folder, "a zarr"):
+            values = math.prod(map(len, spans)) + math.prod(self.array.chunks)
+            check_fits(values * self.array.dtype.itemsize, "read a part of it, or a coarser level")
+            pixels = np.asarray(self.array[slices])
             self._warn_of_missing(spans)
         return pixels
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[...], dtype)
-
     def _warn_of_missing(self, spans: list[range]) -> None:
-        files = self._array.shards or self.chunks
+        sides = self.array.shards or self.array.chunks
         places = itertools.product(
-            *(sorted({at // side for at in span}) for span, side in zip(spans, files, strict=True))
+            *(sorted({at // side for at in span}) for span, side in zip(spans, sides, strict=True))
         )
-        keys = [self._array.metadata.encode_chunk_key(place) for place in places]
-        missing = sum(not (self._folder / key).is_file() for key in keys)
+        keys = [self.array.metadata.encode_chunk_key(place) for place in places]
+        missing = sum(not (self.folder / key).is_file() for key in keys)
         if missing:
             warnings.warn(
-                f"{missing} of {len(keys)} chunks are missing in {self._folder}, and are read as its "
-                f"fill value, {self._array.fill_value or 0}",
-                stacklevel=3,
+                f"{missing} of {len(keys)} chunks are missing in {self.folder}, and are read as its "
+                f"fill value, {self.array.fill_value or 0}",
+                stacklevel=4,
             )
 
 
@@ -106,8 +94,13 @@ def read_attributes(path: Path) -> dict[str, Any]:
     return read_node(path).attributes
 
 
-def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, Any] | None) -> None:
-    """Write labels in the type they have as one array of format 3, with their notes as an attribute."""
+def write_labels(
+    path: Path,
+    labels: NDArray[np.integer[Any]],
+    notes: dict[str, Any] | None,
+    placement: Placement | None = None,
+) -> None:
+    """Write labels in the type they have as one array of format 3; notes and pixel size are attributes."""
     import zarr
 
     leading = labels.ndim - 2
@@ -119,7 +112,7 @@ def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, 
             chunks=(1,) * leading + tuple(min(max(side, 1), CHUNK_SIDE_PX) for side in labels.shape[-2:]),
             dtype=labels.dtype,
             zarr_format=3,
-            attributes={} if notes is None else {NOTES_KEY: notes},
+            attributes=({} if notes is None else {NOTES_KEY: notes}) | _size_attributes(placement),
             config={"write_empty_chunks": True},  # one that is missing is damage, not background
             dimension_names=(None,) * leading + ("y", "x"),  # or a width of 3 would be taken for colours
         )
@@ -131,7 +124,14 @@ def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, 
         write_folder_atomically(path, write)
 
 
-def _opened(folder: Path) -> tuple[StoredPixels, list[str]]:
+def _size_attributes(placement: Placement | None) -> dict[str, Any]:
+    """Height and width of a pixel, and their unit."""
+    if placement is None or placement.pixel_size is None:
+        return {}
+    return {"pixel_size": list(placement.pixel_size), "unit": placement.unit}
+
+
+def _opened(folder: Path) -> tuple[Deferred, list[str]]:
     """Open the array in a folder, without reading from it; also give the names of its dimensions, if any."""
     import zarr
 
@@ -146,7 +146,8 @@ def _opened(folder: Path) -> tuple[StoredPixels, list[str]]:
     if array.dtype.kind not in "buif":
         raise ValueError(f"its values are of type {array.dtype}, those of a picture are numbers")
     names = getattr(array.metadata, "dimension_names", None) or ()  # format 2 has none
-    return StoredPixels(folder, array), [str(name).lower() for name in names]
+    pixels = Deferred(_Chunks(folder, array).read, array.shape, array.dtype)
+    return pixels, [str(name).lower() for name in names]
 
 
 def _several(path: Path, pictures: list[Path]) -> str:
@@ -162,16 +163,6 @@ def _channel_axis(shape: tuple[int, ...], axes: list[str], dimensions: list[str]
     if named is not None or axes or names[-1:] == ["x"]:
         return named
     return -1 if len(shape) >= 3 and shape[-1] in _COLOUR_LENGTHS else None
-
-
-def _spans(key: Any, shape: tuple[int, ...]) -> list[range]:
-    """Return which places along each axis an index of whole numbers and slices selects."""
-    keys = list(key) if isinstance(key, tuple) else [key]
-    whole = [slice(None)] * (len(shape) + 1 - len(keys))
-    at = next((at for at, each in enumerate(keys) if each is Ellipsis), None)
-    keys = keys + whole[1:] if at is None else keys[:at] + whole + keys[at + 1 :]
-    found = [range(side)[each] for each, side in zip(keys, shape, strict=True)]
-    return [each if isinstance(each, range) else range(each, each + 1) for each in found]
 
 
 def _sync(path: Path) -> None:

@@ -16,7 +16,7 @@ from napari_pcnet.plugin.layer_cut import LayerCut
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.roi import RegionOfInterest
 from napari_pcnet.plugin.source import Source
-from napari_pcnet.record import Origin, RunRecord, needs_no_fourth
+from napari_pcnet.record import Origin, RunRecord
 
 if TYPE_CHECKING:
     from napari_pcnet.hierarchy import PCNetHierarchy
@@ -77,7 +77,7 @@ def _file_holds(path: str, source: Source, record: RunRecord) -> bool:
     if not isinstance(source.pixels, np.ndarray) and not Path(path).is_dir():
         return False  # the layer reads it lazily; our reader might have to load it all
     try:
-        image = pictures.read_image(path, level=record.level, alpha_apart=needs_no_fourth(record))
+        image = pictures.read_image(path, **record.reading())
         here, there = source.planes(plain), source.planes(plain).select(image.pixels, plain)
     except (ValueError, OSError, MemoryError):
         return False

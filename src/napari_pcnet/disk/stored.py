@@ -1,0 +1,180 @@
+"""A picture in a tif as it is stored: one level of one series, decoded where it is sliced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pcnet.disk import colour, pillow_files
+from napari_pcnet.disk.damage import naming_damage
+from napari_pcnet.disk.formats import NOTES_KEY
+from napari_pcnet.disk.memory import check_fits
+from napari_pcnet.disk.tif_chain import check_chain
+
+_REMEDY = "read a part of it, or a coarser level"
+"""What would do for a picture that does not fit into memory."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One level of one series of pages, read where it is sliced; the file is open only meanwhile.
+
+    Attributes
+    ----------
+    path : Path
+    series, level : int
+        By tifffile's count.
+    axes : str
+        A letter of tifffile for each axis of `shape`; ``Y`` are rows, ``X`` columns, ``S`` samples.
+    shape : tuple of int
+        Without axes of length one, but for rows and columns.
+    dropped : tuple of int
+        Axes of length one in the file's own shape.
+    dtype : numpy.dtype
+    is_plain : bool
+        Whether the file holds the array byte by byte.
+    pillow_page : int or None
+        The page, if Pillow has to decode it.
+    """
+
+    path: Path
+    series: int
+    level: int
+    axes: str
+    shape: tuple[int, ...]
+    dropped: tuple[int, ...]
+    dtype: np.dtype[Any]
+    is_plain: bool
+    pillow_page: int | None = None
+
+    @classmethod
+    def of(cls, path: Path, file: Any, whole: Any, level: int) -> Stored:  # Any: tifffile's
+        """Describe a level of a series, without reading it unless tifffile may fail to."""
+        series = whole.levels[level]
+        is_ours = NOTES_KEY in notes_in(whole.keyframe)  # ours has the shape that it was given
+        lengths = list(zip(series.shape, series.axes, strict=True))
+        dropped = [
+            at
+            for at, (side, letter) in enumerate(lengths)
+            if side == 1 and letter not in "YX" and not is_ours
+        ]
+        kept = [at for at in range(len(lengths)) if at not in dropped]
+        stored = cls(
+            path,
+            next(at for at, each in enumerate(file.series) if each is whole),
+            level,
+            "".join(series.axes[at] for at in kept),
+            tuple(int(series.shape[at]) for at in kept),
+            tuple(dropped),
+            np.dtype(series.dtype),
+            series.dataoffset is not None,
+        )
+        return stored._decodable(series) if colour.may_need_pillow(series.keyframe) else stored
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all values take in memory."""
+        return prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Rows and columns; tifffile names them in every series of pictures."""
+        return self.shape[self.axes.index("Y")], self.shape[self.axes.index("X")]
+
+    @property
+    def is_decoded_rgb(self) -> bool:
+        """Whether values are red, green and blue, whatever the file's own model of colours."""
+        return self.pillow_page is not None
+
+    def mapped(self) -> NDArray[Any]:
+        """Map a plain file."""
+        import tifffile
+
+        pixels: NDArray[Any] = tifffile.memmap(self.path, mode="r", series=self.series, level=self.level)
+        return pixels.reshape(self.shape)  # the file's own shape may have axes of length one
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Read a part: of a slice with a positive step for each axis, or of ``...`` the whole."""
+        with naming_damage(self.path, "a tif, png or jpg picture"):
+            if self.pillow_page is not None:
+                page: NDArray[Any] = pillow_files.read_tif_page(self.path, self.pillow_page)[key]
+                return page
+            if self.is_plain:
+                return np.array(self.mapped()[key])
+            with opened(self.path) as file:
+                return self._decoded(file.series[self.series], key)
+
+    def _decoded(self, series: Any, key: Any) -> NDArray[Any]:
+        """Decode the strips or tiles of a part."""
+        part = (
+            self.shape
+            if key is ...
+            else [len(range(n)[each]) for each, n in zip(key, self.shape, strict=True)]
+        )
+        strip = series.levels[self.level].keyframe.chunks
+        check_fits((prod(part) + prod(strip)) * self.dtype.itemsize, _REMEDY)
+        if tuple(part) == self.shape:
+            whole: NDArray[Any] = series.levels[self.level].asarray()  # in several threads
+            return whole.reshape(self.shape)
+        import zarr
+
+        with_single = list(key)
+        for at in self.dropped:
+            with_single.insert(at, slice(0, 1))
+        store = series.aszarr(level=self.level)
+        try:
+            pixels: NDArray[Any] = np.asarray(zarr.open_array(store, mode="r")[tuple(with_single)])
+        finally:
+            store.close()
+        return pixels.squeeze(self.dropped)
+
+    def _decodable(self, series: Any) -> Stored:
+        """Leave a page to Pillow, which makes it RGB, if tifffile can't decode it."""
+        check_fits(self.nbytes, _REMEDY)
+        try:
+            series.asarray()
+        except (ValueError, NotImplementedError, RuntimeError) as error:
+            page = int(series.keyframe.index)
+            try:
+                shape = pillow_files.read_tif_page(self.path, page).shape
+            except OSError as another:
+                raise ValueError(f"tifffile says {error}, Pillow says {another}") from another
+            rgb = replace(self, axes="YXS", shape=shape, dropped=(), dtype=np.dtype(np.uint8))
+            return replace(rgb, is_plain=False, pillow_page=page)
+        return self
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:  # Any: tifffile's file stays in the disk
+    """Open a tif by tifffile.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            check_chain(file)
+            yield file
+    except tifffile.TiffFileError as error:  # in older versions no ValueError
+        raise ValueError(str(error)) from error
+
+
+def notes_in(page: Any) -> dict[str, Any]:  # Any: as above
+    """Return the JSON object in a page's description; empty if there is other text or none."""
+    try:
+        words = json.loads(page.description)
+    except (ValueError, RecursionError):  # other text, brackets without end
+        return {}
+    return words if isinstance(words, dict) else {}
