@@ -335,7 +335,9 @@ def test_another_ending_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "out.bmp"
     with pytest.raises(ValueError, match=_refusal(f"output {path} must end in .tif, .tiff, .png or .zarr")):
         write_labels(path, LABELS)
-    with pytest.raises(ValueError, match=_refusal(f"output {path} must end in .png, .jpg, .jpeg, .tif or .tiff")):
+    with pytest.raises(
+        ValueError, match=_refusal(f"output {path} must end in .png, .jpg, .jpeg, .tif or .tiff")
+    ):
         write_overlay(path, Image(RGB, -1), LABELS)
 
 

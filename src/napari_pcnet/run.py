@@ -99,9 +99,16 @@ def run_image(image: Image, record: RunRecord, *, progress: Progress | None = No
                 f"{' and its crop '.join(map(size_text, sorted(allowed, reverse=True)))}; it must be the same"
             )
         mask = given if mask is None else given & part_of(mask, given.shape[-2:], planes.crop)
-    if _has_four_channels_last(image.pixels, record):
-        record = replace(record, channels=(0, 1, 2, 3))
-    return run_record(image.pixels, record, mask=mask, progress=progress)
+    return run_record(image.pixels, naming_channels(image, record), mask=mask, progress=progress)
+
+
+def naming_channels(image: Image, record: RunRecord) -> RunRecord:
+    """Name four channels that would be taken for RGBA, which `pictures.read_image` never gives."""
+    axis = record.channel_axis
+    last = axis is not None and axis in (-1, len(image.pixels.shape) - 1)
+    if not last or image.pixels.shape[-1] != 4 or record.channels is not None:
+        return record
+    return replace(record, channels=(0, 1, 2, 3))
 
 
 def build_hierarchy(
@@ -212,10 +219,3 @@ def _of(window_done: PlaneWindowDone | None, k: int) -> Callable[[Window, NDArra
 
 def _array(image: Any) -> Any:
     return image if hasattr(image, "shape") else np.asarray(image)
-
-
-def _has_four_channels_last(pixels: Any, record: RunRecord) -> bool:
-    """Whether pixels of a file might be taken for RGBA, which `pictures.read_image` never gives."""
-    axis = record.channel_axis
-    last = axis is not None and axis in (-1, len(pixels.shape) - 1)
-    return last and pixels.shape[-1] == 4 and record.channels is None

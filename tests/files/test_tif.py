@@ -16,9 +16,10 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
+from napari_pcnet.cli import main
 from napari_pcnet.disk import tiff
 from napari_pcnet.disk.deferred import Deferred
-from napari_pcnet.disk.labels import read_labels
+from napari_pcnet.disk.labels import read_labels, read_notes
 from napari_pcnet.disk.pictures import count_series, read_image, read_mask
 from napari_pcnet.record import RunRecord
 from napari_pcnet.run import run_file
@@ -410,3 +411,41 @@ def test_a_run_on_a_crop_of_a_large_tif_is_the_run_on_the_crop(
     labels = run_file(tmp_path / "a.tif", record)
     monkeypatch.setattr(tiff, "WHOLE_BYTES", 0)
     assert_array_equal(run_file(tmp_path / "a.tif", record), labels)
+
+
+def test_a_mask_file_and_what_is_read_lazily_are_both_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = _noise(24, 32)
+    scan[:, :8] = 0
+    left = np.zeros((24, 32), np.uint8)
+    left[:, :20] = 1
+    tifffile.imwrite(tmp_path / "a.tif", scan, compression="zlib")
+    tifffile.imwrite(tmp_path / "mask.tif", left)
+    monkeypatch.setattr(tiff, "WHOLE_BYTES", 0)
+    record = RunRecord(3, channel_axis=None, nodata=0.0, mask=str(tmp_path / "mask.tif"))
+    assert_array_equal(run_file(tmp_path / "a.tif", record) > 0, (scan > 0) & (left > 0))
+    image = read_image(tmp_path / "a.tif", tmp_path / "mask.tif", nodata=0)
+    assert_array_equal(image.mask, (scan > 0) & (left > 0))
+
+
+def test_small_copies_are_no_other_pictures(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(GREY[:1, :2], subfiletype=1, photometric="minisblack", metadata=None)
+        file.write(GREY, photometric="minisblack", metadata=None)
+    assert_array_equal(read_image(tmp_path / "a.tif").pixels, GREY)
+
+
+def test_the_record_of_four_measured_channels_names_them(tmp_path: Path) -> None:
+    path = _by_gdal(tmp_path / "a.tif", _infrared(), photometric="minisblack")
+    assert main(["segment", str(path), str(tmp_path / "labels.tif"), "-n", "4"]) == 0
+    notes = read_notes(tmp_path / "labels.tif")
+    assert notes is not None and notes["record"]["channels"] == [0, 1, 2, 3]
+    labels = read_labels(tmp_path / "labels.tif")
+    assert_array_equal(run_file(path, RunRecord.from_dict(notes["record"])), labels)
+    assert labels.min() == 1
+
+
+def test_a_series_without_names_for_rows_and_columns_is_read(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", GREY, metadata={"axes": "QR"})
+    assert_array_equal(read_image(tmp_path / "a.tif").pixels, GREY)

@@ -160,20 +160,16 @@ class Samples:
 
 def _probed(stored: Stored) -> list[NDArray[Any]]:
     """Read parts of the last sample, spread over the first plane."""
-    starts = {
-        axis: sorted({at * max(side - _PROBE_PX, 0) // (_PROBES - 1) for at in range(_PROBES)})
-        for axis, side in (
-            (stored.axes.index(letter), stored.shape[stored.axes.index(letter)]) for letter in "YX"
-        )
-    }
-    rows, columns = starts
-    samples = stored.axes.index("S")
+    key = [slice(0, 1, 1)] * len(stored.shape)
+    key[stored.axes.index("S")] = slice(stored.shape[stored.axes.index("S")] - 1, None, 1)
+    rows, columns = stored.plane_axes
     parts = []
-    for top in starts[rows]:
-        for left in starts[columns]:
-            key = [slice(0, 1, 1)] * len(stored.shape)
+    for top in _starts(stored.shape[rows]):
+        for left in _starts(stored.shape[columns]):
             key[rows], key[columns] = slice(top, top + _PROBE_PX, 1), slice(left, left + _PROBE_PX, 1)
-            last = stored.shape[samples] - 1
-            key[samples] = slice(last, last + 1, 1)
             parts.append(stored[tuple(key)])
     return parts
+
+
+def _starts(side: int) -> list[int]:
+    return sorted({at * max(side - _PROBE_PX, 0) // (_PROBES - 1) for at in range(_PROBES)})

@@ -86,8 +86,14 @@ class Stored:
 
     @property
     def plane_shape(self) -> tuple[int, int]:
-        """Rows and columns; tifffile names them in every series of pictures."""
-        return self.shape[self.axes.index("Y")], self.shape[self.axes.index("X")]
+        """Rows and columns."""
+        rows, columns = self.plane_axes
+        return self.shape[rows], self.shape[columns]
+
+    @property
+    def plane_axes(self) -> tuple[int, int]:
+        """Axes of rows and columns."""
+        return _plane_axes(self.axes)
 
     @property
     def is_decoded_rgb(self) -> bool:
@@ -171,6 +177,12 @@ def opened(path: Path) -> Iterator[Any]:  # Any: tifffile's file stays in the di
         raise ValueError(str(error)) from error
 
 
+def plane_shape(series: Any) -> tuple[int, int]:  # Any: as above
+    """Return rows and columns of a series."""
+    rows, columns = _plane_axes(series.axes)
+    return int(series.shape[rows]), int(series.shape[columns])
+
+
 def notes_in(page: Any) -> dict[str, Any]:  # Any: as above
     """Return the JSON object in a page's description; empty if there is other text or none."""
     try:
@@ -178,3 +190,11 @@ def notes_in(page: Any) -> dict[str, Any]:  # Any: as above
     except (ValueError, RecursionError):  # other text, brackets without end
         return {}
     return words if isinstance(words, dict) else {}
+
+
+def _plane_axes(axes: str) -> tuple[int, int]:
+    """Return the axes of rows and columns: those of that name, or the last two that hold no channels."""
+    if "Y" in axes and "X" in axes:
+        return axes.index("Y"), axes.index("X")
+    rows, columns = [at for at, letter in enumerate(axes) if letter not in "SC"][-2:]
+    return rows, columns

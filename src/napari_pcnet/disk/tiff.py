@@ -21,7 +21,7 @@ from napari_pcnet.disk.image import ORIENTATION_TAG, Image, mask_of, upright
 from napari_pcnet.disk.output import write_whole
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.samples import Samples
-from napari_pcnet.disk.stored import Stored, notes_in, opened
+from napari_pcnet.disk.stored import Stored, notes_in, opened, plane_shape
 from napari_pcnet.shapes import size_text
 
 WHOLE_BYTES = 2**24
@@ -29,11 +29,6 @@ WHOLE_BYTES = 2**24
 
 _SHOWN_SIZES = 4
 """How many of the pictures in a file a warning lists."""
-
-_PROBES, _PROBE_PX = 4, 32
-"""Along each axis: how many parts of a band are looked at, and how large they are."""
-_MEASURED_VALUES = 16
-"""A band with more values between transparent and opaque than these, in most pixels, is measured."""
 
 
 def count_series(path: Path) -> int:
@@ -62,11 +57,11 @@ def read(path: Path, *, level: int, series: int, colours_of_palette: bool, alpha
         samples = Samples.of(page, whole.levels[level].keyframe, stored.axes, colours_of_palette)
         if stored.is_decoded_rgb:
             samples = samples.of_rgb()
-        inside = _mask_page(path, file, whole, stored.plane_shape)
+        inside = _mask_page(path, file, whole, stored)
         placement = tags.placement_of(file, page, series)
         # Only the full size is certain to carry the orientation.
         orientation = page.tags.valueof(ORIENTATION_TAG)
-        full_size = Stored.of(path, file, whole, 0).plane_shape
+        full_size = plane_shape(whole)
     if alpha_apart:
         samples = samples.with_alpha_apart(stored, path)
     if placement is not None:
@@ -141,23 +136,18 @@ class _Picture:
     def image(self, at_once: bool) -> Image:
         """Return the picture; what isn't read at once is read where it is sliced."""
         stored, samples = self.stored, self.samples
-        first = samples.image_of(
-            np.zeros(
-                [n if at not in self.plane_axes else 1 for at, n in enumerate(stored.shape)], stored.dtype
-            )
-        )
+        one = [1 if at in self.plane_axes else side for at, side in enumerate(stored.shape)]
+        first = samples.image_of(np.zeros(one, stored.dtype))
         planes = tuple(stored.shape[at] for at in self.plane_axes)
-        axis = None if first.channel_axis is None else first.channel_axis % first.pixels.ndim
         pixels: Any
-        if not samples.change_pixels:
-            pixels = (
-                stored.mapped()
-                if stored.is_plain
-                else Deferred(stored.__getitem__, stored.shape, stored.dtype)
-            )
-        else:
+        if samples.change_pixels:
+            axis = None if first.channel_axis is None else first.channel_axis % first.pixels.ndim
             shape = planes if axis is None else (*planes[:axis], first.pixels.shape[axis], *planes[axis:])
             pixels = Deferred(lambda slices: self._pixels(slices, axis), shape, first.pixels.dtype)
+        elif stored.is_plain:
+            pixels = stored.mapped()
+        else:
+            pixels = Deferred(stored.__getitem__, stored.shape, stored.dtype)
         if at_once and isinstance(pixels, Deferred):
             pixels = pixels[...]
         mask = mask_of(self._mask, planes, at_once) if samples.may_hide or self.inside is not None else None
@@ -180,18 +170,17 @@ class _Picture:
         """Read a part of all channels; the latest is kept, as mask and channels are asked for one by one."""
         latest = self._latest
         if latest is None or latest[0] != slices:
-            key = list(slices)
-            if self.samples.channel_axis is not None:
-                key.insert(
-                    self.samples.channel_axis, slice(0, self.stored.shape[self.samples.channel_axis], 1)
-                )
+            key, axis = list(slices), self.samples.channel_axis
+            if axis is not None:
+                key.insert(axis, slice(0, self.stored.shape[axis], 1))
             latest = self._latest = slices, self.samples.image_of(self.stored[tuple(key)])
         return latest[1]
 
 
 def _pictures(file: Any) -> list[Any]:
-    """Return the series of a file that are no masks of others; tifffile's levels stay inside theirs."""
-    return [each for each in file.series if not each.keyframe.is_mask] or list(file.series)
+    """Return the series of a file that are no masks or small copies of others."""
+    own = [each for each in file.series if not each.keyframe.is_mask and not each.keyframe.is_reduced]
+    return own or list(file.series)
 
 
 def _several(path: Path, pictures: Iterable[Any]) -> str:
@@ -200,16 +189,21 @@ def _several(path: Path, pictures: Iterable[Any]) -> str:
     return f"{path} holds {len(sizes)} pictures ({shown}); 0 is taken, series (--series) names another"
 
 
-def _mask_page(path: Path, file: Any, whole: Any, shape: tuple[int, int]) -> Any:
+def _mask_page(path: Path, file: Any, whole: Any, stored: Stored) -> Any:
     """Return what is zero outside a picture, in its shape, from the mask page of its size, if any."""
-    full_size = Stored.of(path, file, whole, 0).plane_shape
     for series in file.series:
-        levels = [Stored.of(path, file, series, level) for level in range(len(series.levels))]
-        if series is whole or not series.keyframe.is_mask or levels[0].plane_shape != full_size:
+        if series is whole or not series.keyframe.is_mask or plane_shape(series) != plane_shape(whole):
             continue
-        same = next((each for each in levels if each.plane_shape == shape), None)
-        if same is not None:
-            return same
-        rows, columns = (np.arange(few) * many // few for many, few in zip(full_size, shape, strict=True))
-        return levels[0][...][..., rows[:, None], columns]
+        levels = [Stored.of(path, file, series, level) for level in range(len(series.levels))]
+        if levels[0].axes not in ("YX", stored.axes.replace("S", "")):
+            continue
+        same = next((each for each in levels if each.plane_shape == stored.plane_shape), None)
+        return same or _shrunk(levels[0][...], stored.plane_shape)
     return None
+
+
+def _shrunk(mask: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """Take the nearest pixels of a mask of the full size."""
+    rows, columns = (np.arange(few) * many // few for many, few in zip(mask.shape[-2:], shape, strict=True))
+    small: NDArray[Any] = mask[..., rows[:, None], columns]
+    return small
