@@ -2,6 +2,8 @@
 
 import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +50,15 @@ def test_a_tif_without_a_page_is_refused(tmp_path: Path) -> None:
     message = f"{path} cannot be read as a tif, png or jpg picture: it has no page"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_image(path)
+
+
+def test_what_tifffile_logs_is_not_printed(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", GREY, metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        offset = file.pages.first.tags["ResolutionUnit"].offset
+    with (tmp_path / "a.tif").open("r+b") as raw:
+        raw.seek(offset + 2)
+        raw.write(b"\xff\xff")
+    code = f"from napari_pcnet import read_image; print(read_image({str(tmp_path / 'a.tif')!r}).pixels.shape)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("(3, 4)\n", "")

@@ -1,11 +1,13 @@
 """Chunks of a zarr that are damaged are a sentence, those that are missing the fill value and a warning."""
 
+import json
 import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 import dask.array as da
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -51,6 +53,39 @@ def test_a_damaged_chunk_is_refused_in_a_sentence_where_it_is_read(tmp_path: Pat
         with pytest.raises(ValueError, match=message) as refusal:
             use()
         assert str(refusal.value).count(str(path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("codec", "chunk"),
+    [
+        (numcodecs.LZMA(), b"damage"),  # an error of no built-in kind
+        (numcodecs.Blosc(), bytes([2, 1, 1, 1, 0, 0, 0, 0x80]) + bytes(8)),  # of -2 ** 31 bytes
+        (numcodecs.BZ2(), b"damage"),
+        (numcodecs.Zlib(), b"damage"),
+        (None, b"damage"),
+    ],
+    ids=str,
+)
+def test_damage_is_a_sentence_whatever_the_codec(tmp_path: Path, codec: Any, chunk: bytes) -> None:
+    path = _chunked(tmp_path / "a.zarr", 2, chunks=(2, 4), compressors=codec)
+    _file_of_chunk(path, 0, 0).write_bytes(chunk)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))} cannot be read as a zarr: [^\n]+$"):
+        read_image(path).pixels[0]
+
+
+def test_a_reason_that_repeats_all_it_was_given_is_shortened(tmp_path: Path) -> None:
+    path = _chunked(tmp_path / "a.zarr", chunks=(2, 4))
+    words = json.loads((path / "zarr.json").read_text())
+    (path / "zarr.json").write_text(json.dumps(words | {"shape": ["x" * 1000]}))
+    with pytest.raises(ValueError, match=r"cannot be read as a zarr: .{240} \.\.\.$"):
+        read_image(path)
+
+
+def test_an_array_without_pixels_is_refused(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "a.zarr", shape=(0, 4), chunks=(1, 4), dtype="u1")
+    message = f"{tmp_path / 'a.zarr'} cannot be read as a zarr: its shape is (0, 4), a picture has pixels"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        read_image(tmp_path / "a.zarr")
 
 
 def test_the_command_line_refuses_a_damaged_chunk_in_one_line(

@@ -20,6 +20,7 @@ READER_ERRORS = (
     OSError,
     RuntimeError,  # imagecodecs' own errors
     SyntaxError,  # a broken png
+    SystemError,  # a chunk of blosc that says it has fewer than no bytes
     TypeError,
     ValueError,
     lzma.LZMAError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +19,9 @@ from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.formats import NOTES_KEY
 from napari_pcnet.disk.memory import check_fits
 from napari_pcnet.disk.tif_chain import check_chain
+
+_NO_PRINTING = logging.NullHandler()
+"""A log that nobody has set up is printed, here a line for each damaged tag; one that is set up stays so."""
 
 _REMEDY = "read a part of it, or a coarser level"
 """What would do for a picture that does not fit into memory."""
@@ -169,6 +173,7 @@ def opened(path: Path) -> Iterator[Any]:  # Any: tifffile's file stays in the di
     """
     import tifffile
 
+    logging.getLogger("tifffile").addHandler(_NO_PRINTING)
     try:
         with tifffile.TiffFile(path) as file:
             check_chain(file)
