@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from napari_pcnet.cli import main
+from napari_pcnet.disk.labels import write_labels
 from napari_pcnet.disk.pictures import read_image
 from napari_pcnet.disk.placement import Placement
 
@@ -201,3 +202,10 @@ def test_a_picture_that_says_nothing_has_no_placement(tmp_path: Path) -> None:
 def test_a_broken_tag_is_no_placement(tmp_path: Path, tag: tuple[Any, ...]) -> None:
     tifffile.imwrite(tmp_path / "a.tif", PIXELS, photometric="rgb", extratags=[tag])
     assert read_image(tmp_path / "a.tif").placement is None
+
+
+def test_a_size_beyond_the_tags_is_left_out(tmp_path: Path) -> None:
+    for size, expected in [(1e-13, 1.0), (1e5, 1e5)]:
+        path = tmp_path / f"{size}.tif"
+        write_labels(path, PIXELS[..., 0].astype(np.int32), placement=Placement((size, size), "m"))
+        assert_allclose(_pixel_cm(path), expected if size < 1 else 100 * expected)

@@ -45,15 +45,22 @@ def _by_gdal(path: Path, bands: NDArray[Any], **options: Any) -> Path:
     return path
 
 
+_OFFSETS = (273, 519, 520, 521)
+"""Tags that point into the file: the strip, and the tables of an old JPEG."""
+
+
 def _by_hand(path: Path, tags: dict[int, tuple[str, tuple[int, ...]]], pixels: bytes) -> Path:
-    """Write a tif of one strip, in a form that no library here writes; its offsets are filled in."""
-    tags = dict(sorted((tags | {273: ("I", (0,)), 279: ("I", (len(pixels),))}).items()))
+    """Write a tif of one strip, in a form that no library here writes.
+
+    Offsets in tags count from the first byte of the pixels.
+    """
+    tags = dict(sorted(({273: ("I", (0,)), 279: ("I", (len(pixels),))} | tags).items()))
     at = 8 + 2 + 12 * len(tags) + 4
     longer = b""
     entries = b""
     start = at + sum(struct.calcsize(f"<{len(v)}{k}") for k, v in tags.values() if len(v) * 2 > 4)
     for tag, (kind, values) in tags.items():
-        values = (start,) if tag in (273, 513) else values
+        values = tuple(start + value for value in values) if tag in _OFFSETS else values
         packed = struct.pack(f"<{len(values)}{kind}", *values)
         if len(packed) > 4:
             longer, packed = longer + packed, struct.pack("<I", at + len(longer))
@@ -127,8 +134,12 @@ def test_a_run_leaves_no_data_out(tmp_path: Path) -> None:
     assert_array_equal(run_file(unnamed, named), labels)
 
 
+@pytest.mark.parametrize("whole_bytes", [0, tiff.WHOLE_BYTES], ids=["sliced", "whole"])
 @pytest.mark.parametrize("level", [0, 1])
-def test_a_mask_page_is_outside_at_each_level(tmp_path: Path, level: int) -> None:
+def test_a_mask_page_is_outside_at_each_level(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: int, whole_bytes: int
+) -> None:
+    monkeypatch.setattr(tiff, "WHOLE_BYTES", whole_bytes)
     pixels = np.random.default_rng(0).integers(0, 255, (3, 64, 96), np.uint8)
     inside = np.zeros((64, 96), np.uint8)
     inside[:32] = 255
@@ -140,7 +151,9 @@ def test_a_mask_page_is_outside_at_each_level(tmp_path: Path, level: int) -> Non
             file.build_overviews([2])
     image = read_image(path, level=level)
     assert image.pixels.shape == (64 >> level, 96 >> level, 3)
-    assert_array_equal(image.mask, inside[:: 1 << level, :: 1 << level] > 0)
+    expected = inside[:: 1 << level, :: 1 << level] > 0
+    assert_array_equal(image.mask, expected)
+    assert_array_equal(image.mask[10:20, 30:], expected[10:20, 30:])
 
 
 def test_a_mask_page_without_levels_is_shrunk(tmp_path: Path) -> None:
@@ -258,20 +271,35 @@ def test_a_record_names_the_picture(tmp_path: Path) -> None:
     assert run_file(path, RunRecord(4, channel_axis=None, series=1)).shape == small.shape
 
 
-def _red_jpeg() -> bytes:
+def _with_old_jpeg(path: Path) -> Path:
+    """Write red as TIFF 6.0 had it: the scan in the strip, its tables where tags point to."""
     content = io.BytesIO()
     PIL.Image.new("RGB", (32, 32), (200, 30, 60)).save(content, "JPEG", quality=95, subsampling=2)
-    return content.getvalue()
+    jpeg, at, tables = content.getvalue(), 2, dict[int, list[bytes]]()
+    while jpeg[at + 1] != 0xDA:  # start of the scan
+        (length,) = struct.unpack(">H", jpeg[at + 2 : at + 4])
+        segment = jpeg[at + 4 : at + 2 + length]
+        tag = {0xDB: 519, 0xC4: 520 + (segment[0] >> 4)}.get(jpeg[at + 1])  # of DC, and of AC coefficients
+        if tag is not None:
+            tables.setdefault(tag, []).append(segment[1:])  # one in a segment, as libjpeg writes them
+        at += 2 + length
+    (length,) = struct.unpack(">H", jpeg[at + 2 : at + 4])
+    blob, tags = jpeg[at + 2 + length : -2], _tags_of_ycbcr(6) | {512: ("H", (1,))}
+    tags[279] = ("I", (len(blob),))
+    for tag, (of_luma, of_chroma) in tables.items():
+        first, second = len(blob), len(blob) + len(of_luma)
+        tags[tag] = ("I", (first, second, second))
+        blob += of_luma + of_chroma
+    return _by_hand(path, tags, blob)
 
 
 @pytest.mark.parametrize("compression", ["old jpeg", "deflate"])
 def test_thinned_chroma_becomes_rgb(tmp_path: Path, compression: str) -> None:
-    path, tags = tmp_path / "a.tif", _tags_of_ycbcr(6 if compression == "old jpeg" else 8)
+    path = tmp_path / "a.tif"
     if compression == "old jpeg":
-        jpeg = _red_jpeg()
-        _by_hand(path, tags | {513: ("I", (0,)), 514: ("I", (len(jpeg),))}, jpeg)
+        _with_old_jpeg(path)
     else:
-        _by_hand(path, tags, zlib.compress(_RED_UNIT * 256))
+        _by_hand(path, _tags_of_ycbcr(8), zlib.compress(_RED_UNIT * 256))
     pixels = read_image(path).pixels
     assert pixels.shape == (32, 32, 3)
     assert np.abs(pixels.astype(int) - (200, 30, 60)).max() <= 2

@@ -7,6 +7,7 @@ something else than it should counts as missing.
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Any, TypeAlias
 from xml.etree import ElementTree as ET
 
@@ -24,6 +25,9 @@ _GDAL_METADATA, _GDAL_NODATA = 42112, 42113
 _UNITS = {2: "inch", 3: "cm"}
 """By the value of ResolutionUnit; 1 is none."""
 _UNIT_IF_MISSING = 2
+
+_LARGEST_PART = 2**32 - 1
+"""Of a rational."""
 
 _ALPHA_WORDS = re.compile("alpha|mask|transparen|opacity", re.IGNORECASE)
 _MPP = re.compile(r"\bMPP\s*=\s*([0-9.]+)")
@@ -145,7 +149,16 @@ def _resolution_arguments(placement: Placement) -> dict[str, Any]:
     elif placement.pixel_metres is not None:
         (height, width), code = placement.pixel_metres, 3
         height, width = height * 100, width * 100
-    return {"resolution": (1 / width, 1 / height), "resolutionunit": code}
+    pixels = _rational(1 / width), _rational(1 / height)
+    return {"resolution": pixels, "resolutionunit": code} if all(map(all, pixels)) else {}
+
+
+def _rational(number: float) -> tuple[int, int]:
+    """Return the nearest ratio of two numbers of 32 bits; (0, 0) if none is near."""
+    if not 1 / _LARGEST_PART < number < _LARGEST_PART:
+        return 0, 0
+    ratio = Fraction(number).limit_denominator(int(_LARGEST_PART / max(number, 1)))
+    return ratio.numerator, ratio.denominator
 
 
 def _resolution(file: Any, page: Page) -> tuple[tuple[float, float], str] | None:
