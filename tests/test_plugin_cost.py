@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import dask.array as da
 import numpy as np
+import psutil
 import pytest
 from napari.layers import Image
 
 from napari_pcnet.geometry.estimate import Estimate, estimate
 from napari_pcnet.geometry.tiling import Halo
-from napari_pcnet.plugin import cost
 from napari_pcnet.plugin.cost import Cost, cost_of, finest_that_fits, outlook, why_this_level
 from napari_pcnet.plugin.roi import RegionOfInterest
 from napari_pcnet.plugin.source import Source
@@ -53,7 +53,7 @@ def test_the_finest_level_within_the_allowed_memory_is_taken_and_else_the_last()
 def test_an_outlook_names_count_size_time_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = Cost(Estimate(work_px=4_000_000, memory_bytes=250_000_000), 50_000_000)
     free = SimpleNamespace(available=300_000_000)
-    monkeypatch.setattr(cost.psutil, "virtual_memory", lambda: free)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     assert outlook(1200, 1, (200, 300), expected, 2e6) == (
         "1,200 superpixels of 200 x 300 pixels, about 2 s and 300 MB of memory."
     )

@@ -16,6 +16,7 @@ from typing import Any
 import dask.array as da
 import napari
 import numpy as np
+import psutil
 import pytest
 import tifffile
 import zarr
@@ -1222,7 +1223,7 @@ def test_the_info_line_says_what_a_run_makes_takes_and_needs(
 
 
 def _memory(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
-    monkeypatch.setattr(cost.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
 
 
 def test_the_finest_level_that_fits_is_taken_and_the_reason_given(

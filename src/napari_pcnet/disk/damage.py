@@ -1,10 +1,14 @@
 """Damaged files: whatever a reader raises, as one sentence that names the file."""
 
+import lzma
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LONGEST_REASON = 240
+"""Characters of a library's reason that are shown; some repeat all that they were given."""
 
 # A reader's answer to a damaged file may be any of these; none of them is a bug of ours.
 READER_ERRORS = (
@@ -16,11 +20,17 @@ READER_ERRORS = (
     OSError,
     RuntimeError,  # imagecodecs' own errors
     SyntaxError,  # a broken png
+    SystemError,  # a chunk of blosc that says it has fewer than no bytes
     TypeError,
     ValueError,
+    lzma.LZMAError,
     struct.error,
     zlib.error,
 )
+
+
+class DamageError(ValueError):
+    """A file cannot be read; why, in a sentence that names it."""
 
 
 @contextmanager
@@ -29,11 +39,15 @@ def naming_damage(path: Path, what: str) -> Iterator[None]:
 
     Raises
     ------
-    ValueError
-        In the place of any of `READER_ERRORS`.
+    DamageError
+        In the place of any of `READER_ERRORS`; one that comes from further inside stays.
     """
     try:
         yield
+    except DamageError:
+        raise
     except READER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path} cannot be read as {what}: {reason}") from error
+        if len(reason) > LONGEST_REASON:
+            reason = f"{reason[:LONGEST_REASON]} ..."
+        raise DamageError(f"{path} cannot be read as {what}: {reason}") from error

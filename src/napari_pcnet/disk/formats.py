@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-Format: TypeAlias = Literal["picture", "tif", "zarr"]
-"""A picture is what Pillow reads: png or jpg."""
+Format: TypeAlias = Literal["jpg", "png", "tif", "zarr"]
 
 LABEL_SUFFIXES = (".tif", ".tiff", ".png", ".zarr")
 TIF_SUFFIXES = (".tif", ".tiff")
@@ -16,7 +15,16 @@ LARGEST_PNG_LABEL = 65_535
 NOTES_KEY = "napari-pcnet"
 """Where a label file has its notes: in the JSON of a tif's description, in the attributes of a zarr array."""
 
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_STARTS: dict[bytes, Format] = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpg",
+    b"II*\0": "tif",
+    b"MM\0*": "tif",
+    b"II+\0": "tif",
+    b"MM\0+": "tif",
+}
+"""The first bytes of a file, by which its format is known, whatever its name."""
+
 _ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
 """What makes a folder an array or a group: of format 3, an array of format 2, a group of format 2."""
 
@@ -30,6 +38,8 @@ def format_of(path: Path) -> Format:
         If nothing is there.
     IsADirectoryError
         If it is a folder and no zarr.
+    ValueError
+        If it is a file of another format, or no file: a pipe may never begin.
     """
     if not path.exists():
         raise FileNotFoundError(f"image {path} does not exist")
@@ -37,8 +47,15 @@ def format_of(path: Path) -> Format:
         if not is_zarr(path):
             raise IsADirectoryError(f"image {path} is a folder; name a file")
         return "zarr"
+    if not path.is_file():
+        raise ValueError(f"image {path} is a pipe or a device; name a file")
     with path.open("rb") as file:
-        return "tif" if file.read(4) in _TIFF_STARTS else "picture"
+        head = file.read(8)
+    for start, kind in _STARTS.items():
+        if head.startswith(start):
+            return kind
+    found = f"it begins with {head!r}, as none of these does" if head else "it is empty"
+    raise ValueError(f"{path} cannot be read as a tif, png or jpg picture: {found}")
 
 
 def is_zarr(folder: Path) -> bool:
@@ -52,6 +69,6 @@ def is_zarr_array(folder: Path) -> bool:
         return True
     try:
         metadata = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(metadata, dict) and metadata.get("node_type") == "array"

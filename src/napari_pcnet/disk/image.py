@@ -30,7 +30,7 @@ class Image:
     ----------
     pixels : (H, W[, C]) array
         The file's values, never its transparency; a stack of planes has more axes. May be read-only.
-        Of a zarr it is the zarr array itself, of a large tif a `Deferred`: nothing of it has been read.
+        Of a zarr or a large tif a `Deferred`: nothing of it has been read.
     channel_axis : int or None
         Which axis of `pixels` holds the channels; None for grey.
     mask : (H, W) array of bool, or None
@@ -40,7 +40,7 @@ class Image:
         Where the picture lies and how large its pixels are, if the file says so.
     """
 
-    pixels: Any  # numpy, zarr or deferred: no common type
+    pixels: Any  # numpy or deferred: no common type
     channel_axis: int | None
     mask: Any = None  # numpy or deferred
     placement: Placement | None = None

@@ -52,7 +52,7 @@ def read_notes(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     path = Path(path)
     try:
         kind = format_of(path)
-    except IsADirectoryError:
+    except (IsADirectoryError, ValueError):
         return None
     try:
         words = _words_beside_pixels(path, kind)

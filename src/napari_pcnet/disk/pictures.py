@@ -22,7 +22,8 @@ from napari_pcnet.shapes import size_text
 SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
 
 _IN_WORDS: dict[Format, str] = {
-    "picture": "a tif, png or jpg picture",
+    "jpg": "a tif, png or jpg picture",
+    "png": "a tif, png or jpg picture",
     "tif": "a tif, png or jpg picture",
     "zarr": "a zarr",
 }
@@ -47,10 +48,11 @@ def read_image(
     mask_path : path, optional
         A picture of the same height and width, zero outside the region.
     level : int
-        Which size of a pyramid, from 0, the full one, to ``count_levels(path) - 1``. The arrays of a
-        zarr group that is no OME-Zarr are taken in the order of their names, as napari does.
+        Which size of a pyramid, from 0, the full one, to ``count_levels(path, series) - 1``. The arrays
+        of a zarr group that is no OME-Zarr are taken in the order of their names, as napari does.
     series : int
-        Which of the pictures in a tif, from 0, if it holds several that differ in size or kind.
+        Which of several pictures, from 0: those of a tif that differ in size or kind; those of a zarr that
+        bioformats2raw numbered, the fields of a plate well after well, or groups by number and name.
     nodata : float, optional
         A value of pixels that are outside, besides those that the file itself declares so: a pixel is if all
         its channels have it.
@@ -65,14 +67,14 @@ def read_image(
     IsADirectoryError
         If a path is a folder and no zarr.
     ValueError
-        If a file is not a picture, is damaged, has no such level or series, or the two differ in size; or
-        if `nodata` is no number.
+        If a file is not a picture, is damaged, needs more memory than is free, has no such level or
+        series, or the two differ in size; or if `nodata` is no number.
 
     Warns
     -----
     UserWarning
-        If a tif holds several pictures and none was chosen, or if its fourth band is declared transparency
-        and looks measured.
+        If a file holds several pictures and none was chosen, or if the fourth band of a tif is declared
+        transparency and looks measured.
     """
     path = Path(path)
     if series != 0:
@@ -98,7 +100,7 @@ def read_image(
 
 
 def count_series(path: str | os.PathLike[str]) -> int:
-    """Count the pictures in a file that differ in size or kind: 1 unless it is such a tif.
+    """Count the pictures in a file: 1 unless it is a tif or zarr of several.
 
     Raises
     ------
@@ -108,6 +110,8 @@ def count_series(path: str | os.PathLike[str]) -> int:
     path = Path(path)
     kind = format_of(path)
     with naming_damage(path, _IN_WORDS[kind]):
+        if kind == "zarr":
+            return zarr_store.count_series(path)
         return tiff.count_series(path) if kind == "tif" else 1
 
 
@@ -127,7 +131,7 @@ def count_levels(path: str | os.PathLike[str], series: int = 0) -> int:
     kind = format_of(path)
     with naming_damage(path, _IN_WORDS[kind]):
         if kind == "zarr":
-            return zarr_store.count_levels(path)
+            return zarr_store.count_levels(path, series)
         return tiff.count_levels(path, series) if kind == "tif" else 1
 
 
@@ -143,9 +147,8 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
 def read_into_memory(path: Path, colours_of_palette: bool = True) -> Image:
     """Read a picture, a zarr included, into arrays; of a palette the colours or the indices."""
     image = _read(path, colours_of_palette)
-    with naming_damage(path, _IN_WORDS["zarr"]):  # the others name their damage themselves
-        mask = None if image.mask is None else np.asarray(image.mask)
-        return replace(image, pixels=np.asarray(image.pixels), mask=mask)
+    mask = None if image.mask is None else np.asarray(image.mask)
+    return replace(image, pixels=np.asarray(image.pixels), mask=mask)
 
 
 def _read(
@@ -158,7 +161,7 @@ def _read(
     kind = format_of(path)
     with naming_damage(path, _IN_WORDS[kind]):
         if kind == "zarr":
-            return zarr_store.read(path, level)
+            return zarr_store.read(path, level, series)
         if kind == "tif":
             return tiff.read(
                 path,
@@ -167,7 +170,7 @@ def _read(
                 colours_of_palette=colours_of_palette,
                 alpha_apart=alpha_apart,
             )
-        return pillow_files.read(path, colours_of_palette)
+        return pillow_files.read(path, kind, colours_of_palette)
 
 
 def _check_series(path: Path, series: int) -> None:

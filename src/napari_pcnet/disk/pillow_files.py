@@ -1,43 +1,52 @@
 """Png and jpg: what Pillow reads, and png of 16 bits a colour, which it doesn't."""
 
+from __future__ import annotations
+
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.disk.image import ORIENTATION_TAG, Image, split_alpha, upright
+from napari_pcnet.disk.memory import check_fits
 from napari_pcnet.disk.output import write_whole
 from napari_pcnet.disk.placement import INCH_M, Placement
 
 _MOST = {"JPEG": 2**16 - 1, "PNG": 2**31 - 1}
 """Largest resolution by format."""
 
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
 _DEEP_MODES = ("RGB;16B", "RGBA;16B", "LA;16B")
 """Pillow's names for 16 bits a colour in a png."""
 
+_PEAK_BYTES_PER_PX = {"1": 3, "L": 3, "I;16": 6, "I": 12, "RGB": 10}
+"""Memory for a pixel in the modes that are decoded and copied once, as measured."""
 
-def read(path: Path, colours_of_palette: bool) -> Image:
+_LARGEST_PEAK_BYTES_PER_PX = 20
+"""The same where the mode changes (transparency, palettes, CMYK) and with 16 bits a colour: 9 to 19."""
+
+_REMEDY = "save it as a zarr, which is read in parts"
+"""What would do for a picture that does not fit into memory."""
+
+
+def read(path: Path, kind: Literal["png", "jpg"], colours_of_palette: bool) -> Image:
     """Read a picture; of a palette the colours or the indices."""
-    import PIL.Image
-
-    # The limit protects servers that take files from strangers; our pictures are large.
-    limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
-    try:
-        with PIL.Image.open(path) as file:
-            has_deep_colours = file.format == "PNG" and any(tile.args in _DEEP_MODES for tile in file.tile)
-            placement = _placement_of(file)
-            orientation = int(file.getexif().get(ORIENTATION_TAG, 1))
-            if file.mode == "P" and not colours_of_palette:
-                image = Image(np.asarray(file), None)
-            elif has_deep_colours:
-                image = _read_deep_png(path)
-            else:
-                image = _decoded_by_pillow(file)
-    finally:
-        PIL.Image.MAX_IMAGE_PIXELS = limit
+    with _opened(path, kind) as file:
+        has_deep_colours = file.format == "PNG" and any(tile.args in _DEEP_MODES for tile in file.tile)
+        _check_fits(file, has_deep_colours)
+        placement = _placement_of(file)
+        orientation = int(file.getexif().get(ORIENTATION_TAG, 1))  # decodes a png
+        if file.mode == "P" and not colours_of_palette:
+            image = Image(np.asarray(file), None)
+        elif has_deep_colours:
+            image = _read_deep_png(path)
+        else:
+            image = _decoded_by_pillow(file)
     return upright(replace(image, placement=placement), orientation)
 
 
@@ -47,6 +56,7 @@ def read_tif_page(path: Path, page: int) -> NDArray[np.uint8]:
 
     with TiffImageFile(path) as file:
         file.seek(page)
+        check_fits(file.width * file.height * _LARGEST_PEAK_BYTES_PER_PX, _REMEDY)
         return np.asarray(file.convert("RGB"))
 
 
@@ -84,6 +94,23 @@ def _placement_of(file: Any) -> Placement | None:  # Any: as above
     except (KeyError, TypeError, ValueError):
         return None
     return Placement((1 / height, 1 / width), "inch") if min(width, height) > 0 else None
+
+
+def _opened(path: Path, kind: Literal["png", "jpg"]) -> ImageFile:
+    """Open a file as this one format.
+
+    `PIL.Image.open` would try every format it knows, of which one starts Ghostscript, and refuses pictures
+    above a size that only the whole process can change.
+    """
+    from PIL import JpegImagePlugin, PngImagePlugin
+
+    return PngImagePlugin.PngImageFile(path) if kind == "png" else JpegImagePlugin.JpegImageFile(path)
+
+
+def _check_fits(file: ImageFile, has_deep_colours: bool) -> None:
+    is_copied = not file.has_transparency_data and not has_deep_colours
+    peak = _PEAK_BYTES_PER_PX.get(file.mode) if is_copied else None
+    check_fits(file.width * file.height * (peak or _LARGEST_PEAK_BYTES_PER_PX), _REMEDY)
 
 
 def _read_deep_png(path: Path) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +17,14 @@ from numpy.typing import NDArray
 from napari_pcnet.disk import colour, pillow_files
 from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.formats import NOTES_KEY
+from napari_pcnet.disk.memory import check_fits
+from napari_pcnet.disk.tif_chain import check_chain
+
+_NO_PRINTING = logging.NullHandler()
+"""A log that nobody has set up is printed, here a line for each damaged tag; one that is set up stays so."""
+
+_REMEDY = "read a part of it, or a coarser level"
+"""What would do for a picture that does not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,14 @@ class Stored:
 
     def _decoded(self, series: Any, key: Any) -> NDArray[Any]:
         """Decode the strips or tiles of a part."""
-        if key is ... or all(len(range(n)[each]) == n for each, n in zip(key, self.shape, strict=True)):
+        part = (
+            self.shape
+            if key is ...
+            else [len(range(n)[each]) for each, n in zip(key, self.shape, strict=True)]
+        )
+        strip = series.levels[self.level].keyframe.chunks
+        check_fits((prod(part) + prod(strip)) * self.dtype.itemsize, _REMEDY)
+        if tuple(part) == self.shape:
             whole: NDArray[Any] = series.levels[self.level].asarray()  # in several threads
             return whole.reshape(self.shape)
         import zarr
@@ -125,13 +141,14 @@ class Stored:
             with_single.insert(at, slice(0, 1))
         store = series.aszarr(level=self.level)
         try:
-            part: NDArray[Any] = np.asarray(zarr.open_array(store, mode="r")[tuple(with_single)])
+            pixels: NDArray[Any] = np.asarray(zarr.open_array(store, mode="r")[tuple(with_single)])
         finally:
             store.close()
-        return part.squeeze(self.dropped)
+        return pixels.squeeze(self.dropped)
 
     def _decodable(self, series: Any) -> Stored:
         """Leave a page to Pillow, which makes it RGB, if tifffile can't decode it."""
+        check_fits(self.nbytes, _REMEDY)
         try:
             series.asarray()
         except (ValueError, NotImplementedError, RuntimeError) as error:
@@ -156,8 +173,10 @@ def opened(path: Path) -> Iterator[Any]:  # Any: tifffile's file stays in the di
     """
     import tifffile
 
+    logging.getLogger("tifffile").addHandler(_NO_PRINTING)
     try:
         with tifffile.TiffFile(path) as file:
+            check_chain(file)
             yield file
     except tifffile.TiffFileError as error:  # in older versions no ValueError
         raise ValueError(str(error)) from error

@@ -1,17 +1,26 @@
 """Zarr: arrays, groups of arrays and OME-Zarr pyramids; labels with notes beside them."""
 
+import itertools
+import math
 import os
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.disk.damage import naming_damage
+from napari_pcnet.disk.deferred import Deferred, Slices
 from napari_pcnet.disk.files import write_folder_atomically
-from napari_pcnet.disk.formats import NOTES_KEY, is_zarr
+from napari_pcnet.disk.formats import NOTES_KEY
 from napari_pcnet.disk.image import Image
+from napari_pcnet.disk.memory import check_fits
 from napari_pcnet.disk.output import naming_failure
 from napari_pcnet.disk.placement import Placement
+from napari_pcnet.disk.zarr_layout import OLD_AXES, picture_in, pictures_in
+from napari_pcnet.disk.zarr_node import read_node
 from napari_pcnet.shapes import CHANNEL_NAMES
 
 CHUNK_SIDE_PX = 1024
@@ -20,28 +29,69 @@ CHUNK_SIDE_PX = 1024
 _COLOUR_LENGTHS = (3, 4)
 """An unnamed last axis of this length is taken for RGB or RGBA, as napari does."""
 
-
-def count_levels(path: Path) -> int:
-    """Count the sizes of the picture: 1 unless it is a pyramid."""
-    return len(_levels(path).arrays)
+_SHOWN_NAMES = 4
+"""How many of the pictures in a zarr a warning lists."""
 
 
-def read(path: Path, level: int) -> Image:
-    """Open one level; its pixels are read where they are sliced."""
-    levels = _levels(path)
-    array = levels.arrays[level]
-    if array.ndim < 2:
-        raise ValueError(f"its shape is {tuple(array.shape)}, a picture has two axes or more")
-    if levels.axes and len(levels.axes) != array.ndim:
-        raise ValueError(f"it names {len(levels.axes)} axes, its array has {array.ndim}")
-    return Image(array, _channel_axis(array, levels.axes))
+@dataclass(frozen=True)
+class _Chunks:
+    """The chunks of an array, which give parts of it."""
+
+    folder: Path
+    array: Any  # zarr's array stays in here
+
+    def read(self, slices: Slices) -> NDArray[Any]:
+        """Decode a part; its damage is a sentence, missing chunks are a warning."""
+        spans = [range(side)[each] for each, side in zip(slices, self.array.shape, strict=True)]
+        with naming_damage(self.folder, "a zarr"):
+            values = math.prod(map(len, spans)) + math.prod(self.array.chunks)
+            check_fits(values * self.array.dtype.itemsize, "read a part of it, or a coarser level")
+            pixels = np.asarray(self.array[slices])
+            self._warn_of_missing(spans)
+        return pixels
+
+    def _warn_of_missing(self, spans: list[range]) -> None:
+        sides = self.array.shards or self.array.chunks
+        places = itertools.product(
+            *(sorted({at // side for at in span}) for span, side in zip(spans, sides, strict=True))
+        )
+        keys = [self.array.metadata.encode_chunk_key(place) for place in places]
+        missing = sum(not (self.folder / key).is_file() for key in keys)
+        if missing:
+            warnings.warn(
+                f"{missing} of {len(keys)} chunks are missing in {self.folder}, and are read as its "
+                f"fill value, {self.array.fill_value or 0}",
+                stacklevel=4,
+            )
+
+
+def count_levels(path: Path, series: int = 0) -> int:
+    """Count the sizes of a picture: 1 unless it is a pyramid."""
+    return len(picture_in(pictures_in(path)[series]).levels)
+
+
+def count_series(path: Path) -> int:
+    """Count the pictures: 1 unless it is a plate, several that were converted, or a group of groups."""
+    return len(pictures_in(path))
+
+
+def read(path: Path, level: int, series: int = 0) -> Image:
+    """Open one level of one picture; its pixels are read where they are sliced."""
+    pictures = pictures_in(path)
+    if len(pictures) > 1 and series == 0:
+        warnings.warn(_several(path, pictures), stacklevel=4)
+    levels, axes = picture_in(pictures[series])
+    pixels, names = _opened(levels[level])
+    if axes is None:
+        axes = OLD_AXES if pixels.ndim == len(OLD_AXES) else []
+    if axes and len(axes) != pixels.ndim:
+        raise ValueError(f"it names {len(axes)} axes, its array has {pixels.ndim}")
+    return Image(pixels, _channel_axis(pixels.shape, axes, names))
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
     """Read the attributes of an array or group."""
-    import zarr
-
-    return dict(zarr.open(path, mode="r").attrs)
+    return read_node(path).attributes
 
 
 def write_labels(
@@ -63,6 +113,7 @@ def write_labels(
             dtype=labels.dtype,
             zarr_format=3,
             attributes=({} if notes is None else {NOTES_KEY: notes}) | _size_attributes(placement),
+            config={"write_empty_chunks": True},  # one that is missing is damage, not background
             dimension_names=(None,) * leading + ("y", "x"),  # or a width of 3 would be taken for colours
         )
         array[...] = labels
@@ -80,61 +131,38 @@ def _size_attributes(placement: Placement | None) -> dict[str, Any]:
     return {"pixel_size": list(placement.pixel_size), "unit": placement.unit}
 
 
-class _Levels(NamedTuple):
-    arrays: list[Any]  # Any: zarr's arrays, whose type has changed its parameters between versions
-    axes: list[str]
-    """Names of an OME-Zarr in lower case; empty if there are none."""
-
-
-def _levels(path: Path) -> _Levels:
-    """Open the arrays that a zarr shows as one picture, without reading from them."""
+def _opened(folder: Path) -> tuple[Deferred, list[str]]:
+    """Open the array in a folder, without reading from it; also give the names of its dimensions, if any."""
     import zarr
 
-    node = zarr.open(path, mode="r")
-    if isinstance(node, zarr.Array):
-        return _Levels([node], [])
-    if not _multiscales(node):  # the first of its groups, as napari does and bioformats2raw lays them out
-        groups = [(folder, child) for folder, child in _children(path) if isinstance(child, zarr.Group)]
-        path, node = groups[0] if groups else (path, node)
-    scales = _multiscales(node)
-    if scales:
-        arrays = [node[each["path"]] for each in scales[0]["datasets"]]
-        return _Levels(arrays, [_axis_name(each) for each in scales[0].get("axes", ())])
-    arrays = [child for _, child in _children(path) if isinstance(child, zarr.Array)]
-    if not arrays:
-        raise ValueError("it is a group without arrays")
-    return _Levels(arrays, [])
+    node = read_node(folder)
+    if not node.is_array:
+        raise ValueError(f"it is a group where an array is named, {folder.name}")
+    array = zarr.open_array(folder, mode="r", zarr_format=node.zarr_format)
+    if array.ndim < 2:
+        raise ValueError(f"its shape is {tuple(array.shape)}, a picture has two axes or more")
+    if 0 in array.shape:
+        raise ValueError(f"its shape is {tuple(array.shape)}, a picture has pixels")
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"its values are of type {array.dtype}, those of a picture are numbers")
+    names = getattr(array.metadata, "dimension_names", None) or ()  # format 2 has none
+    pixels = Deferred(_Chunks(folder, array).read, array.shape, array.dtype)
+    return pixels, [str(name).lower() for name in names]
 
 
-def _children(group: Path) -> list[tuple[Path, Any]]:
-    """Open what is in a group, by name; zarr itself would warn of every other file there."""
-    import zarr
-
-    inside = sorted(group.iterdir(), key=lambda child: child.name)
-    return [(child, zarr.open(child, mode="r")) for child in inside if is_zarr(child)]
+def _several(path: Path, pictures: list[Path]) -> str:
+    names = [f"{at}: {each.relative_to(path).as_posix()}" for at, each in enumerate(pictures[:_SHOWN_NAMES])]
+    shown = ", ".join(names) + (", ..." if len(pictures) > _SHOWN_NAMES else "")
+    return f"{path} holds {len(pictures)} pictures ({shown}); 0 is taken, series (--series) names another"
 
 
-def _multiscales(group: Any) -> list[dict[str, Any]]:
-    """Return what OME-Zarr 0.5, or else 0.4 and before, records of a group; empty for another group."""
-    attributes = group.attrs
-    scales: list[dict[str, Any]] = attributes.get("ome", attributes).get("multiscales", [])
-    return scales
-
-
-def _axis_name(axis: Any) -> str:
-    """Return the name of an OME-Zarr axis; before 0.4 it was the name itself."""
-    if isinstance(axis, str):
-        return axis.lower()
-    return "channel" if axis.get("type") == "channel" else str(axis["name"]).lower()
-
-
-def _channel_axis(array: Any, axes: list[str]) -> int | None:
+def _channel_axis(shape: tuple[int, ...], axes: list[str], dimensions: list[str]) -> int | None:
     """Return the axis that is named as channels, or the last one if it is unnamed and as long as a colour."""
-    names = axes or [str(name).lower() for name in getattr(array.metadata, "dimension_names", None) or ()]
+    names = axes or dimensions
     named = next((at for at, name in enumerate(names) if name in CHANNEL_NAMES), None)
     if named is not None or axes or names[-1:] == ["x"]:
         return named
-    return -1 if array.ndim >= 3 and array.shape[-1] in _COLOUR_LENGTHS else None
+    return -1 if len(shape) >= 3 and shape[-1] in _COLOUR_LENGTHS else None
 
 
 def _sync(path: Path) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 
+from napari_pcnet.disk.memory import free_bytes, memory_text
 from napari_pcnet.geometry.estimate import NO_HALO, Estimate, estimate
 from napari_pcnet.geometry.tiling import Halo
-from napari_pcnet.plugin.messages import duration, memory
+from napari_pcnet.plugin.messages import duration
 from napari_pcnet.plugin.roi import RegionOfInterest
 from napari_pcnet.plugin.source import Source
 from napari_pcnet.shapes import size_text
@@ -46,11 +46,6 @@ def cost_of(source: Source, region: RegionOfInterest, count: int, halo: Halo = N
     return Cost(expected, 0 if in_memory else int(read))
 
 
-def free_bytes() -> int:
-    """Memory that is free now."""
-    return int(psutil.virtual_memory().available)
-
-
 def finest_that_fits(
     levels: Sequence[Source], cost: Callable[[Source], Cost | None], allowed_bytes: float
 ) -> Source:
@@ -83,11 +78,12 @@ def outlook(count: int, n_planes: int, shape: tuple[int, int], cost: Cost, px_pe
     planes = f" in each of {n_planes} planes" if n_planes > 1 else ""
     text = (
         f"{count:,} superpixels{planes} of {size_text(shape)} pixels, about "
-        f"{duration(n_planes * cost.expected.seconds(px_per_s))} and {memory(cost.total_bytes)} of memory."
+        f"{duration(n_planes * cost.expected.seconds(px_per_s))} and "
+        f"{memory_text(cost.total_bytes)} of memory."
     )
     free = free_bytes()
     if cost.total_bytes > free:
-        text += f" Only {memory(free)} are free: choose a smaller region or a coarser level."
+        text += f" Only {memory_text(free)} are free: choose a smaller region or a coarser level."
     return text
 
 
@@ -96,6 +92,6 @@ def why_this_level(level: int, finer: Cost | None, allowed_bytes: float) -> str:
     if finer is None:
         return "Full resolution."
     return (
-        f"Level {level}, because level {level - 1} would need {memory(finer.total_bytes)} and "
-        f"{memory(allowed_bytes)} may be taken; for full resolution choose the current view."
+        f"Level {level}, because level {level - 1} would need {memory_text(finer.total_bytes)} and "
+        f"{memory_text(allowed_bytes)} may be taken; for full resolution choose the current view."
     )

@@ -54,12 +54,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60} s"
-
-
-def memory(size_bytes: float) -> str:
-    """A size of memory in words.
-
-    >>> memory(250e6), memory(2.5e9)
-    ('250 MB', '2.5 GB')
-    """
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{max(1, round(size_bytes / 1e6))} MB"

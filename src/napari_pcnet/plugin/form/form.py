@@ -9,10 +9,11 @@ from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_pcnet.disk.memory import free_bytes
 from napari_pcnet.geometry.estimate import NO_HALO
 from napari_pcnet.options import Options
 from napari_pcnet.plugin.boxes import FormRows, signals_blocked
-from napari_pcnet.plugin.cost import Cost, cost_of, finest_that_fits, free_bytes, outlook, why_this_level
+from napari_pcnet.plugin.cost import Cost, cost_of, finest_that_fits, outlook, why_this_level
 from napari_pcnet.plugin.form.image import ImageFields
 from napari_pcnet.plugin.form.intensities import IntensitiesField
 from napari_pcnet.plugin.form.network import NetworkFields

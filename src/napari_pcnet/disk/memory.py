@@ -1,0 +1,42 @@
+"""Free memory, and the refusal of a picture that does not fit into it, before it is decoded.
+
+A few kilobytes of a file may say that they are a picture of gigabytes.
+"""
+
+
+def free_bytes() -> int:
+    """Memory that is free now."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def memory_text(size_bytes: float) -> str:
+    """Return a size of memory in words.
+
+    >>> memory_text(250e6), memory_text(2.5e9)
+    ('250 MB', '2.5 GB')
+    """
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{max(1, round(size_bytes / 1e6))} MB"
+
+
+def check_fits(needed_bytes: int, remedy: str) -> None:
+    """Refuse a picture that needs more memory than is free.
+
+    Parameters
+    ----------
+    needed_bytes : int
+        Memory at the peak of its decoding, its pixels included.
+    remedy : str
+        What would do, as the end of a sentence.
+
+    Raises
+    ------
+    MemoryError
+        Beginning with "it", for `damage.naming_damage` to name the file.
+    """
+    free = free_bytes()
+    if needed_bytes > free:
+        raise MemoryError(
+            f"it needs {memory_text(needed_bytes)} of memory, and {memory_text(free)} are free; {remedy}"
+        )
