@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -172,6 +172,15 @@ def record_axis(shape: tuple[int, ...], channel_axis: int | None) -> int | None:
 def part_of(mask: Any, shape: tuple[int, int], crop: Window) -> Any:
     """The crop of a mask of whole planes; one that has the shape already stays."""
     return mask if tuple(mask.shape[-2:]) == shape else mask[(..., *crop.slices)]
+
+
+def naming_channels(pixels: Any, record: RunRecord) -> RunRecord:
+    """Name four channels that would be taken for RGBA, which `pictures.read_image` never gives."""
+    axis = record.channel_axis
+    last = axis is not None and axis in (-1, len(pixels.shape) - 1) and len(pixels.shape) > 2
+    if not last or pixels.shape[-1] != 4 or record.channels is not None:
+        return record
+    return replace(record, channels=(0, 1, 2, 3))
 
 
 def _shape_of(pixels: Any) -> tuple[int, ...]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from napari_pcnet.merging.connectivity import OUTSIDE
 from napari_pcnet.merging.tree import Tree
 from napari_pcnet.network.inference import WindowDone
 from napari_pcnet.options import Options
-from napari_pcnet.planes import Planes, part_of
+from napari_pcnet.planes import Planes, naming_channels, part_of
 from napari_pcnet.progress import Progress
 from napari_pcnet.record import RunRecord
 from napari_pcnet.shapes import size_text
@@ -100,16 +99,7 @@ def run_image(image: Image, record: RunRecord, *, progress: Progress | None = No
                 f"{' and its crop '.join(map(size_text, sorted(allowed, reverse=True)))}; it must be the same"
             )
         mask = given if mask is None else given & part_of(mask, given.shape[-2:], planes.crop)
-    return run_record(image.pixels, naming_channels(image, record), mask=mask, progress=progress)
-
-
-def naming_channels(image: Image, record: RunRecord) -> RunRecord:
-    """Name four channels that would be taken for RGBA, which `pictures.read_image` never gives."""
-    axis = record.channel_axis
-    last = axis is not None and axis in (-1, image.pixels.ndim - 1) and image.pixels.ndim > 2
-    if not last or image.pixels.shape[-1] != 4 or record.channels is not None:
-        return record
-    return replace(record, channels=(0, 1, 2, 3))
+    return run_record(image.pixels, naming_channels(image.pixels, record), mask=mask, progress=progress)
 
 
 def build_hierarchy(

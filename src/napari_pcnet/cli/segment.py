@@ -32,15 +32,14 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def segment(namespace: argparse.Namespace) -> int:
     """Read the picture, make its labels, write them and the overlay."""
-    from napari_pcnet.planes import record_axis
-    from napari_pcnet.run import naming_channels
+    from napari_pcnet.planes import naming_channels, record_axis
 
     record = options_from(namespace, RunRecord)
     _check_files(namespace, record)
     image = pictures.read_image(namespace.image, **record.reading())
     if "channel_axis" not in namespace:
         record = replace(record, channel_axis=record_axis(image.pixels.shape, image.channel_axis))
-    record = naming_channels(image, record)  # so that whoever repeats the run has them, too
+    record = naming_channels(image.pixels, record)  # so that whoever repeats the run has them, too
     labels, seconds = label(image, record)
     if namespace.overlay is not None and labels.ndim > 2:
         raise ValueError(
