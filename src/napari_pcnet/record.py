@@ -30,7 +30,8 @@ class RunRecord(Options):
 
     mask: str | None = option(None, "picture file that is zero outside the region to segment")
     max_segments: int | None = option(
-        None, "cut n from the tree that was made for so many, 8 regions each (default: n)"
+        None,
+        "make the tree for so many and cut it at n, so that cuts of one tree nest (default: n)",
     )
     height: float | None = option(None, "cut the tree at this cost of a merge, not at a count")
     level: int = option(0, "level of a pyramid, 0 is full resolution")

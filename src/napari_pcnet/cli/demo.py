@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from napari_pcnet.cli.labelling import label, summary
+from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.labels import write_labels
 from napari_pcnet.disk.overlay import write_overlay
@@ -26,7 +27,8 @@ def demo(namespace: argparse.Namespace) -> int:
     namespace.output.mkdir(parents=True, exist_ok=True)
     image = pictures.read_image(pictures.SAMPLE)
     record = RunRecord(N_SEGMENTS)
-    labels, seconds = label(image, record)
+    with ProgressDisplay(" strips") as progress:
+        labels, seconds = label(image, record, progress)
     labels_path, overlay_path = namespace.output / "labels.tif", namespace.output / "overlay.png"
     write_labels(labels_path, labels, overwrite=True)
     write_overlay(overlay_path, image, labels, overwrite=True)

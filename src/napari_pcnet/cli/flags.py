@@ -19,7 +19,26 @@ _OTHER_WORDS = {"start": "from"}
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses in one sentence."""
+    """Refuses in one sentence.
+
+    Attributes
+    ----------
+    takes_words_anywhere : bool
+        Whether words without a flag may stand before, between and after flags where their number is open;
+        argparse itself ends a list of words at the first flag.
+    """
+
+    takes_words_anywhere = False
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]  # overloads
+        """Parse what a parser knows, and return the rest."""
+        if not self.takes_words_anywhere:
+            return super().parse_known_args(args, namespace)
+        self.takes_words_anywhere = False  # for the passes that follow
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.takes_words_anywhere = True
 
     def error(self, message: str) -> NoReturn:
         """Print the sentence and exit."""

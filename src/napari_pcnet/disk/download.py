@@ -95,7 +95,6 @@ def fetch(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path):
-            _remove_remains(path)
             if not (path.is_file() and sha256_of(path) == sha256):
                 _try_each(urls, path, lambda file: _Published(file, sha256, size_bytes, progress))
     except DownloadError:
@@ -156,12 +155,6 @@ def _alone(path: Path) -> Iterator[None]:
             # While it is held: a process that waits for it notices that it is gone, and makes a new one.
             with suppress(OSError):  # an open file can't be removed on Windows; filelock does it there
                 lock.unlink()
-
-
-def _remove_remains(path: Path) -> None:
-    """Remove what a killed process left; no other is at work, for this one holds the lock."""
-    for part in path.parent.glob(f".{path.name}.*.part"):
-        part.unlink()
 
 
 def _try_each(urls: Sequence[str], path: Path, published: Callable[[BinaryIO], _Published]) -> None:

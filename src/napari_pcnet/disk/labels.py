@@ -100,12 +100,14 @@ def write_labels(
     kind = path.suffix.lower()
     if kind == ".png":
         _check_png(path, labels, notes)
-        pillow_files.write(path, labels.astype(np.uint16))
+        pillow_files.write(path, labels.astype(np.uint16), overwrite)
     elif kind == ".zarr":
-        zarr_store.write_labels(path, labels.astype(_wide_type(labels), copy=False), words)
+        zarr_store.write_labels(path, labels.astype(_wide_type(labels), copy=False), words, overwrite)
     else:
         is_short = _fits(labels, 0, LARGEST_PNG_LABEL)
-        tiff.write_labels(path, labels.astype(np.uint16 if is_short else _wide_type(labels)), words)
+        tiff.write_labels(
+            path, labels.astype(np.uint16 if is_short else _wide_type(labels)), words, overwrite
+        )
 
 
 def _words_beside_pixels(path: Path, kind: Format) -> dict[str, Any]:

@@ -34,13 +34,13 @@ def read(path: Path, colours_of_palette: bool) -> Image:
     return upright(image, orientation)
 
 
-def write(path: Path, pixels: NDArray[Any]) -> None:
+def write(path: Path, pixels: NDArray[Any], overwrite: bool) -> None:
     """Write a png or jpg, by the ending of its name."""
     import PIL.Image
 
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
 
-    write_whole(path, lambda file: PIL.Image.fromarray(pixels).save(file, format=kind))
+    write_whole(path, lambda file: PIL.Image.fromarray(pixels).save(file, format=kind), overwrite)
 
 
 def _read_deep_png(path: Path) -> Image:

@@ -65,7 +65,9 @@ def read_description(path: Path) -> dict[str, Any]:
         return _json_of(file.pages[0])
 
 
-def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, Any] | None) -> None:
+def write_labels(
+    path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, Any] | None, overwrite: bool
+) -> None:
     """Write labels in the type they have, compressed, with their notes in the description."""
     import tifffile
 
@@ -78,7 +80,7 @@ def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, 
         photometric="minisblack",
         metadata={NOTES_KEY: notes},  # the key, even without notes, marks the file's shape as ours
     )
-    write_whole(path, lambda file: file.write(content.getbuffer()))
+    write_whole(path, lambda file: file.write(content.getbuffer()), overwrite)
 
 
 @contextmanager

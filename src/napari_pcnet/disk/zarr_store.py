@@ -43,7 +43,9 @@ def read_attributes(path: Path) -> dict[str, Any]:
     return dict(zarr.open(path, mode="r").attrs)
 
 
-def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, Any] | None) -> None:
+def write_labels(
+    path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, Any] | None, overwrite: bool
+) -> None:
     """Write labels in the type they have as one array of format 3, with their notes as an attribute."""
     import zarr
 
@@ -64,7 +66,7 @@ def write_labels(path: Path, labels: NDArray[np.integer[Any]], notes: dict[str, 
             _sync(file)
 
     with naming_failure(path):
-        write_folder_atomically(path, write)
+        write_folder_atomically(path, write, replace=overwrite)
 
 
 class _Levels(NamedTuple):

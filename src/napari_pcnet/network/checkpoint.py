@@ -22,7 +22,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from napari_pcnet.disk.files import write_atomically
-from napari_pcnet.network.model import BSDS500_MEAN, PCNet, PCNetConfig
+from napari_pcnet.network.model import BSDS500_MEAN, PCNet, PCNetConfig, survive_forks, weights_drawn_by
 
 FORMAT = "napari-pcnet-1"
 """In the header of every file that this module writes; a file with another one is refused."""
@@ -99,6 +99,7 @@ def load_model(path: Path) -> PCNet:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no weights file {path}")
+    survive_forks()
     if path.suffix == ".tar":
         return _filled(_empty(PCNetConfig(stem="nearest")), _read_authors(path), path)
     model = _model_of(_open_header(path), path)
@@ -170,11 +171,11 @@ def _parse_config(text: str) -> PCNetConfig:
 
 
 def _empty(config: PCNetConfig) -> PCNet:
-    """A model whose weights a file will give it; the caller's random state stays as it is.
+    """A model whose weights a file will give it.
 
     Torch's meta device would save the memory, but loads a computer algebra system for it.
     """
-    with torch.random.fork_rng(devices=[]):
+    with weights_drawn_by(None):
         return PCNet(config)
 
 

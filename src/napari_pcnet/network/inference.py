@@ -8,6 +8,8 @@ itself as the network's layers reach (`reach.halo_of`), so the result does not d
 from __future__ import annotations
 
 import copy
+import math
+import re
 import time
 import warnings
 from collections import defaultdict
@@ -27,10 +29,18 @@ from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import Tile, default_core, plan
 from napari_pcnet.merging import connectivity, regions
 from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
-from napari_pcnet.network.model import ConvBlock, PCNet, Trunk, channels_last
+from napari_pcnet.network.model import (
+    ConvBlock,
+    PCNet,
+    Trunk,
+    channels_last,
+    survive_forks,
+    weights_drawn_by,
+)
 from napari_pcnet.network.reach import halo_of, needed
 from napari_pcnet.options import Options, Precision
 from napari_pcnet.progress import Progress
+from napari_pcnet.shapes import size_text
 
 WindowDone = Callable[[Window, NDArray[np.int32]], None]
 """``window_done(window, ids)``: the regions of a window of the image, ``(h, w)``, -1 outside the mask."""
@@ -44,6 +54,16 @@ DTYPES: dict[str, torch.dtype] = {
 
 STRIP_PX = 1 << 17
 """Work pixels in a strip; the tail holds 57 numbers for each, 16 + 16 + 16 + 9."""
+
+
+_NO_MEMORY = re.compile(
+    r"out of memory"  # CUDA, MPS
+    r"|(can't|cannot) allocate memory|not enough memory"  # torch's allocator on the CPU; mmap
+    r"|could not (create|execute) a primitive(?! descriptor)|could not create a memory"  # oneDNN
+    r"|bad_alloc|bad allocation",  # C++
+    re.IGNORECASE,
+)
+"""What torch and its libraries say in a RuntimeError where memory runs out."""
 
 
 class Device(NamedTuple):
@@ -154,6 +174,7 @@ class Predictor:
     """
 
     def __init__(self, model: PCNet, options: InferenceOptions) -> None:
+        survive_forks()
         self.device = choose_device(options.device).device
         name = "float32" if options.precision == "auto" else options.precision
         self.dtype = DTYPES[name]
@@ -295,7 +316,7 @@ def segment_base(
 ) -> Base:
     """Label a picture with the pieces of its lattice, and gather their table.
 
-    If the device runs out of memory, windows are halved and the work begins again, with a
+    If the device, a CPU included, runs out of memory, windows are halved and the work begins again, with a
     `SmallerWindowsWarning`; labels stay the same.
 
     Parameters
@@ -316,14 +337,18 @@ def segment_base(
     Raises
     ------
     MemoryError
-        If not even the smallest window fits.
+        If not even the smallest window fits, or the labels themselves do not.
     """
     predictor = Predictor(model, options)
     side = options.window_px
     core_shape = (side, side) if side else default_core(grid)
+    ids: NDArray[np.int32] | None = None
     while True:
+        tiles = list(plan(grid, core_shape, connectivity.REACH_PX, predictor.halo))
+        if len(tiles) > 1 and ids is None:
+            ids = _room_for_labels(picture.shape)
         try:
-            return _segment(predictor, picture, grid, core_shape, progress, window_done)
+            return _segment(predictor, picture, grid, tiles, ids, progress, window_done)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -341,11 +366,12 @@ def _segment(
     predictor: Predictor,
     picture: Picture,
     grid: Grid,
-    core_shape: tuple[int, int],
+    tiles: list[Tile],
+    ids: NDArray[np.int32] | None,
     progress: Progress | None,
     window_done: WindowDone | None,
 ) -> Base:
-    tiles = list(plan(grid, core_shape, connectivity.REACH_PX, predictor.halo))
+    """Label window by window into `ids`; a single window needs none."""
     total = sum(len(list(_strips(tile.tail))) for tile in tiles)
     done = 0
 
@@ -357,7 +383,6 @@ def _segment(
 
     predictor.timings.clear()
     parts, offset = [], 0
-    ids = np.empty(picture.shape, np.int32) if len(tiles) > 1 else None
     for tile in tiles:
         labelled = predictor.raw_labels(picture, grid, tile, strip_done)
         started = time.perf_counter()
@@ -385,6 +410,17 @@ def _segment(
     regions.look_up(rows, ids, out=ids)
     predictor.timings["table"] += time.perf_counter() - started
     return _base(ids, table, grid, predictor)
+
+
+def _room_for_labels(shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Allocate the labels of a picture, which smaller windows would not make smaller."""
+    try:
+        return np.empty(shape, np.int32)
+    except MemoryError:
+        size = math.prod(shape) * np.dtype(np.int32).itemsize
+        raise MemoryError(
+            f"the labels of {size_text(shape)} pixels take {size / 1e9:.3g} GB; segment a part of the picture"
+        ) from None
 
 
 def _base(
@@ -455,7 +491,7 @@ def _strided(fused: PCNet) -> nn.Conv2d:
     small, f = fused.get_submodule("encoder.0.0.0"), fused.stem.factor
     assert isinstance(small, nn.Conv2d)
     outputs = small.out_channels
-    with torch.random.fork_rng(devices=[]):  # its weights are drawn, then replaced
+    with weights_drawn_by(None):  # they are replaced
         large = nn.Conv2d(3, outputs, 3 * f, stride=f, padding=f)
     weight = small.weight.detach().reshape(outputs, 3, f, f, 3, 3).permute(0, 1, 4, 2, 5, 3)
     large.weight = nn.Parameter(weight.reshape(outputs, 3, 3 * f, 3 * f))
@@ -514,6 +550,5 @@ def _own_arithmetic(device: torch.device) -> Iterator[None]:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
     known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "out of memory" in text or "can't allocate memory" in text
+    return known or _NO_MEMORY.search(str(error)) is not None

@@ -13,13 +13,17 @@ convolutions with a bias and no normalisation), not of the paper's drawing where
 from __future__ import annotations
 
 import copy
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from napari_pcnet.geometry.grid import CELL, STRIDE
 from napari_pcnet.merging.tree import EDGE_FEATURES, MergeClassifier
@@ -29,6 +33,9 @@ Stem = Literal["nearest", "area", "unshuffle"]
 
 LEAK = 0.1
 """Slope of LeakyReLU below zero, and the ``a`` of the Kaiming initialisation."""
+
+_DRAWING = ("uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_")
+"""What the layers draw their first weights by."""
 
 BSDS500_MEAN = (0.411, 0.432, 0.45)
 """Mean RGB of the BSDS500 training images as the authors give it."""
@@ -264,7 +271,9 @@ class PCNet(nn.Module):
     def add_merge_classifier(self, units: int) -> None:
         """Add a merge classifier with random weights, in place of the one that may be there."""
         self.config = replace(self.config, merge_classifier=units)
-        with torch.random.fork_rng(devices=[]):
+        random = torch.Generator()
+        random.set_state(torch.get_rng_state())
+        with weights_drawn_by(random):
             self.merge_classifier = MergeClassifierNetwork(units)
 
     def drop_merge_classifier(self) -> None:
@@ -345,6 +354,51 @@ def multiply_adds_per_px(model: PCNet) -> float:
         copy.deepcopy(model).eval().cpu().float()(frame)
     flops: int = counter.get_total_flops()
     return flops / 2 / side**2
+
+
+class _WeightsDrawnBy(TorchFunctionMode):
+    """Has `torch.nn.init` draw from a generator, or, without one, leave the weights as they lie in memory."""
+
+    def __init__(self, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self._generator = generator
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        arguments: tuple[Any, ...] = (),
+        keywords: dict[str, Any] | None = None,
+    ) -> Any:
+        given = keywords or {}
+        if getattr(function, "__name__", "") not in _DRAWING:
+            return function(*arguments, **given)
+        if self._generator is None:
+            return arguments[0] if arguments else given["tensor"]
+        return function(*arguments, **{**given, "generator": self._generator})
+
+
+def weights_drawn_by(generator: torch.Generator | None) -> TorchFunctionMode:
+    """Make networks in a ``with`` statement without touching torch's random state, not even for a moment.
+
+    Parameters
+    ----------
+    generator : torch.Generator or None
+        Draws the weights, as torch's own generator with the same seed would; None if they will be replaced
+        and nothing need be drawn.
+    """
+    return _WeightsDrawnBy(generator)
+
+
+@cache
+def survive_forks() -> None:
+    """Have processes that fork from this one compute with one thread.
+
+    The threads of OpenMP do not come along, and a forked process that counts on them waits for ever. To be
+    called before the first computation, not when a module is loaded.
+    """
+    if hasattr(os, "register_at_fork"):  # Windows has no forks
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def _initialise(module: nn.Module) -> None:
