@@ -337,7 +337,8 @@ def test_a_stack_is_refused_before_any_work_where_one_plane_is_shown(
     tifffile.imwrite("stack.tif", np.zeros((2, 48, 64), np.uint8), photometric="minisblack")
     message = "an overlay shows one plane of stack.tif, which has several; choose one by --plane"
     assert _refused(["segment", "stack.tif", "out.tif", "--overlay", "o.png"], capsys) == message
-    message = "a png holds one plane of stack.tif, which has several; choose one by --plane, or write out.tif instead"
+    message = "a png holds one plane of stack.tif, which has several; choose one by --plane, or write "
+    message += "out.tif instead"
     assert _refused(["segment", "stack.tif", "out.png"], capsys) == message
     assert calls == []
     assert main(["segment", "stack.tif", "out.png", "--plane", "1", "--overlay", "o.png"]) == 0

@@ -31,6 +31,8 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         reason = f" ({error})" if str(error) else ""
         return f"memory ran out{reason}; close other programs or ask for less"
+    if isinstance(error, OSError) and error.strerror:  # the system's own, which Python gives a number
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return str(error)
 
 

@@ -22,7 +22,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from napari_pcnet.disk.files import write_atomically
-from napari_pcnet.network.model import BSDS500_MEAN, PCNet, PCNetConfig, survive_forks, weights_drawn_by
+from napari_pcnet.network.machine import is_out_of_memory, survive_forks
+from napari_pcnet.network.model import BSDS500_MEAN, PCNet, PCNetConfig, weights_drawn_by
 
 FORMAT = "napari-pcnet-1"
 """In the header of every file that this module writes; a file with another one is refused."""
@@ -95,6 +96,8 @@ def load_model(path: Path) -> PCNet:
         If there is no such file.
     ValueError
         If the file is damaged, of another kind, or holds code.
+    MemoryError
+        If there is no room for it.
     """
     path = Path(path)
     if not path.is_file():
@@ -103,9 +106,7 @@ def load_model(path: Path) -> PCNet:
     if path.suffix == ".tar":
         return _filled(_empty(PCNetConfig(stem="nearest")), _read_authors(path), path)
     model = _model_of(_open_header(path), path)
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    return _filled(model, tensors, path)
+    return _filled(model, _read_tensors(path), path)
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -129,11 +130,23 @@ def read_config(path: Path) -> PCNetConfig:
     return _model_of(_open_header(path), path).config
 
 
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryError(f"there is no room for the weights in {path}") from error
+
+
 def _open_header(path: Path) -> dict[str, str]:
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
     except (SafetensorError, OSError) as error:
+        if is_out_of_memory(error):
+            raise MemoryError(f"there is no room for the weights in {path}") from error
         raise ValueError(
             f"{path} cannot be read as a weights file of napari-pcnet ({error}): it must be a "
             "safetensors file of ours or the authors' .tar; restore it or pass another model"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-import re
 import time
 import warnings
 from collections import defaultdict
@@ -24,19 +23,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_pcnet.geometry.grid import CELL, STRIDE, Grid, Window, raw_ids
+from napari_pcnet.geometry.grid import CELL, STRIDE, Grid, Window, raw_ids, whole_strides
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import Tile, default_core, plan
 from napari_pcnet.merging import connectivity, regions
 from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
-from napari_pcnet.network.model import (
-    ConvBlock,
-    PCNet,
-    Trunk,
-    channels_last,
-    survive_forks,
-    weights_drawn_by,
-)
+from napari_pcnet.network.machine import is_out_of_memory, survive_forks
+from napari_pcnet.network.model import ConvBlock, PCNet, Trunk, channels_last, weights_drawn_by
 from napari_pcnet.network.reach import halo_of, needed
 from napari_pcnet.options import Options, Precision
 from napari_pcnet.progress import Progress
@@ -54,16 +47,6 @@ DTYPES: dict[str, torch.dtype] = {
 
 STRIP_PX = 1 << 17
 """Work pixels in a strip; the tail holds 57 numbers for each, 16 + 16 + 16 + 9."""
-
-
-_NO_MEMORY = re.compile(
-    r"out of memory"  # CUDA, MPS
-    r"|(can't|cannot) allocate memory|not enough memory"  # torch's allocator on the CPU; mmap
-    r"|could not (create|execute) a primitive(?! descriptor)|could not create a memory"  # oneDNN
-    r"|bad_alloc|bad allocation",  # C++
-    re.IGNORECASE,
-)
-"""What torch and its libraries say in a RuntimeError where memory runs out."""
 
 
 class Device(NamedTuple):
@@ -350,7 +333,7 @@ def segment_base(
         try:
             return _segment(predictor, picture, grid, tiles, ids, progress, window_done)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         core_shape = _halved(core_shape, grid, predictor.device)
         warnings.warn(
@@ -531,11 +514,13 @@ def _mask_rim(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int])
 
 
 def _halved(core_shape: tuple[int, int], grid: Grid, device: torch.device) -> tuple[int, int]:
-    """Halve the longer side of a core that was too large."""
+    """Halve the longer side of a core that was too large, in whole strides, as `plan` has them."""
     rows, columns = (min(pair) for pair in zip(core_shape, grid.padded_shape, strict=True))
     if max(rows, columns) <= STRIDE:
         raise MemoryError(f"{device} has no room for a window of {STRIDE} x {STRIDE} work pixels")
-    return (rows // 2, columns) if rows >= columns else (rows, columns // 2)
+    if rows >= columns:
+        return whole_strides(rows // 2), columns
+    return rows, whole_strides(columns // 2)
 
 
 @contextmanager
@@ -547,8 +532,3 @@ def _own_arithmetic(device: torch.device) -> Iterator[None]:
             return
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             yield
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or _NO_MEMORY.search(str(error)) is not None

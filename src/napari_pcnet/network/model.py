@@ -13,10 +13,8 @@ convolutions with a bias and no normalisation), not of the paper's drawing where
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -388,17 +386,6 @@ def weights_drawn_by(generator: torch.Generator | None) -> TorchFunctionMode:
         and nothing need be drawn.
     """
     return _WeightsDrawnBy(generator)
-
-
-@cache
-def survive_forks() -> None:
-    """Have processes that fork from this one compute with one thread.
-
-    The threads of OpenMP do not come along, and a forked process that counts on them waits for ever. To be
-    called before the first computation, not when a module is loaded.
-    """
-    if hasattr(os, "register_at_fork"):  # Windows has no forks
-        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def _initialise(module: nn.Module) -> None:
