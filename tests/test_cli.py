@@ -403,6 +403,27 @@ def test_no_output_takes_an_input_with_it(
     assert_array_equal(read_labels("a.zarr/b.zarr"), np.ones((4, 4)))
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "in.png out.tif -n 3",
+        "in.png -n 3 out.tif",
+        "-n 3 in.png out.tif",
+        "--overwrite in.png -n 3 -- out.tif",
+    ],
+)
+def test_files_stand_before_between_and_after_flags(folder: Path, calls: Calls, words: str) -> None:
+    assert main(["segment", *words.split()]) == 0
+    assert calls[0][1].n_segments == 3
+    assert sorted(os.listdir(folder)) == ["in.png", "out.tif"]
+
+
+def test_files_behind_two_dashes_are_no_flags(folder: Path, calls: Calls) -> None:
+    Path("-odd.png").write_bytes(Path("in.png").read_bytes())
+    assert main(["segment", "-n", "3", "--", "-odd.png", "-n.tif"]) == 0
+    assert sorted(os.listdir(folder)) == ["-n.tif", "-odd.png", "in.png"]
+
+
 # -- segment, many pictures ------------------------------------------------------------------------
 
 
@@ -856,3 +877,92 @@ def test_a_reader_that_has_read_enough_is_no_error() -> None:
     done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=buffered)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_standard_output_is_one_sentence(unbuffered: str) -> None:
+    words = [sys.executable, "-m", "napari_pcnet.cli", "weights", "list"]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            words, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("napari-pcnet: ")
+    assert done.stderr.endswith("No space left on device\n")
+    assert done.stderr.count("\n") == 1
+
+
+# -- a process without what processes have ---------------------------------------------------------
+
+
+def test_a_closed_standard_output_is_refused(
+    folder: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    status = main(["segment", "in.png", "out.tif"])
+    message = "napari-pcnet: standard output is closed; send it to a file or to /dev/null\n"
+    assert (status, calls, capsys.readouterr().err) == (2, [], message)
+
+
+def test_without_standard_error_all_else_is_as_ever(
+    folder: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["segment", "in.png", "out.tif"]) == 0
+    assert capsys.readouterr().out.count("\n") == 1
+    assert main(["segment", "none.png", "out.tif", "--overwrite"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_is_asked_of_standard_input(folder: Path) -> None:
+    words = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "napari_pcnet.cli", "segment"]
+    done = subprocess.run([*words, "in.png", "out.tif"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("cache", ["~nobody-has-this-name/cache", ""])
+def test_without_a_home_only_what_keeps_files_there_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cache: str
+) -> None:
+    from napari_pcnet.network import checkpoint
+    from napari_pcnet.network.model import PCNet, PCNetConfig
+
+    checkpoint.save_model(folder / "own.safetensors", PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))), {})
+    monkeypatch.setenv("NAPARI_PCNET_CACHE", cache)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as it does where there is no home
+    assert main(["weights", "list"]) == 0
+    assert main(["segment", "in.png", "out.tif", "-n", "5"]) == 0
+    capsys.readouterr()
+    message = "there is no home folder to keep files in; name a folder by NAPARI_PCNET_CACHE"
+    assert _refused(["weights", "import", "own.safetensors", "--name", "mine"], capsys) == message
+    assert not list(folder.glob("~*"))
+
+
+def test_a_cache_folder_that_takes_no_files_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_pcnet.network import checkpoint
+    from napari_pcnet.network.model import PCNet, PCNetConfig
+
+    checkpoint.save_model(folder / "own.safetensors", PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))), {})
+    monkeypatch.setenv("NAPARI_PCNET_CACHE", str(folder / "in.png"))
+    message = (
+        f"{folder / 'in.png' / 'imported' / 'mine.safetensors'} cannot be written (Not a directory); "
+        "name another folder by NAPARI_PCNET_CACHE or make room there"
+    )
+    assert _refused(["weights", "import", "own.safetensors", "--name", "mine"], capsys) == message
+
+
+@pytest.mark.parametrize("when", ["parser_for", "exits.refuse"])
+def test_an_interruption_at_any_time_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], when: str
+) -> None:
+    def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"napari_pcnet.cli.{when}", interrupted)
+    assert main(["segment", "none.png", "out.tif"]) == 130
+    assert capsys.readouterr().err == "napari-pcnet: stopped\n"

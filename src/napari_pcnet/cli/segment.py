@@ -60,7 +60,7 @@ class Task:
 def fill(parser: Parser) -> None:
     """Add the files, and a flag for each option of a run."""
     parser.description = ABOUT
-    parser.takes_words_anywhere = True
+    parser.takes_files_anywhere = True
     parser.add_argument(
         "files", type=Path, nargs="+", metavar="FILE", help="IN: tif, zarr, png or jpg; OUT: tif, zarr or png"
     )

@@ -70,9 +70,9 @@ def cache_folder() -> Path:
     import platformdirs
 
     given = os.environ.get(CACHE_VARIABLE)
-    folder = Path(given) if given else platformdirs.user_cache_path("napari-pcnet")
     try:
-        return folder.expanduser()  # without a home both may begin with a "~"
+        folder = Path(given) if given else platformdirs.user_cache_path("napari-pcnet")
+        return folder.expanduser()  # older versions of platformdirs leave the "~" where there is no home
     except RuntimeError as error:
         raise NoCacheFolderError from error
 

@@ -343,15 +343,25 @@ def parameter_count(model: PCNet) -> int:
 
 
 def multiply_adds_per_px(model: PCNet) -> float:
-    """Multiply-adds of all convolutions per work pixel."""
-    from torch.utils.flop_counter import FlopCounterMode  # loads a computer algebra system
+    """Multiply-adds of all convolutions per work pixel.
 
-    side = 16 * STRIDE
-    frame = torch.zeros(1, 3, side, side)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        copy.deepcopy(model).eval().cpu().float()(frame)
-    flops: int = counter.get_total_flops()
-    return flops / 2 / side**2
+    Torch's own counter gives the same, but loads a compiler, which sets an environment variable.
+    """
+    side, total = 2 * STRIDE, 0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        # a convolution applies its weights at each pixel that it makes, a transposed one at each it reads
+        at = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
+        total += layer.get_parameter("weight").numel() * at.shape[-2] * at.shape[-1]
+
+    counted = copy.deepcopy(model).eval().cpu().float()
+    for layer in counted.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        counted(torch.zeros(1, 3, side, side))
+    return total / side**2
 
 
 class _WeightsDrawnBy(TorchFunctionMode):
