@@ -48,7 +48,8 @@ def test_a_saved_model_comes_back_with_its_configuration_and_record(
     ("failing", "error"),
     [
         ("pt", RuntimeError("unable to mmap 9437184 bytes: Cannot allocate memory (12)")),
-        ("numpy", OSError("Cannot allocate memory (os error 12)")),
+        ("pt", MemoryError("Cannot allocate memory (os error 12)")),
+        ("numpy", MemoryError("Cannot allocate memory (os error 12)")),
     ],
 )
 def test_weights_without_room_are_one_sentence(

@@ -433,6 +433,7 @@ def pictures_there(folder: Path) -> Path:
     PIL.Image.fromarray(PICTURE).save("a.jpg")
     tifffile.imwrite("b.ome.tif", PICTURE, photometric="rgb")
     Path("c.png").write_text("notes")
+    Path("file").touch()
     return folder
 
 
@@ -492,7 +493,15 @@ def test_patterns_that_a_shell_has_left_are_filled(pictures_there: Path, calls: 
             "in.png and sub/in.png would both become out/in-superpixels.tif; segment them",
         ),
         ("*.zarr -o out", "no file fits the pattern *.zarr"),
-        ("in.png a.jpg -o in.png", "output in.png is a file; name a folder"),
+        (
+            "in.png -o out.tif",
+            "-o names a folder, got out.tif; for one picture: segment IN OUT --overlay PNG",
+        ),
+        (
+            "in.png -o out --overlay o.png",
+            "--overlay names a folder, got o.png; for one picture: segment IN OUT",
+        ),
+        ("in.png a.jpg -o file", "output file is a file; name a folder"),
         ("in.png a.jpg -o none/out", "output folder none does not exist; make it first"),
         ("in.png a.jpg -o out -n 0", "n_segments must be a whole number of at least 1, got 0"),
         ("in.png a.jpg -o out --model pcnet", "no weights are called 'pcnet'; "),
@@ -573,6 +582,17 @@ def test_demo_says_where_its_files_are(
     assert pictures.read_image(third.split()[1]).pixels.shape == (300, 451, 3)
     assert main(["demo", "--output", "elsewhere"]) == 0
     assert sorted(os.listdir("elsewhere")) == ["labels.tif", "overlay.png"]
+    assert main(["demo"]) == 0  # this folder is the demo's own
+
+
+def test_demo_replaces_no_file_in_a_folder_of_the_users(
+    folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("overlay.png").write_bytes(b"mine")
+    message = "output overlay.png exists; add --overwrite (overwrite=True) to replace it"
+    assert _refused(["demo", "--output", "."], capsys) == message
+    assert (calls, sorted(os.listdir(folder))) == ([], ["in.png", "overlay.png"])
+    assert main(["demo", "--output", ".", "--overwrite"]) == 0
 
 
 def test_the_list_of_weights_has_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,10 @@ def _refusal(message: str) -> str:
     return f"^{re.escape(message)}$"
 
 
+def _owner(path: Path) -> tuple[int, int]:
+    return path.stat().st_uid, path.stat().st_gid
+
+
 def _no_link(*_paths: object) -> None:
     raise PermissionError(1, "Operation not permitted")  # as on a memory card
 
@@ -76,8 +80,12 @@ def test_links_that_lead_nowhere_are_refused(tmp_path: Path) -> None:
 def test_what_is_replaced_leaves_its_rights_to_what_comes(tmp_path: Path, name: str, mode: int) -> None:
     write_labels(tmp_path / name, LABELS)
     (tmp_path / name).chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(tmp_path / name, 1234, 1235)
+    owner = _owner(tmp_path / name)
     write_labels(tmp_path / name, LABELS + 1, overwrite=True)
     assert (tmp_path / name).stat().st_mode & 0o777 == mode
+    assert _owner(tmp_path / name) == owner
     assert_array_equal(read_labels(tmp_path / name), LABELS + 1)
 
 

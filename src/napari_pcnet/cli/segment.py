@@ -148,6 +148,15 @@ def _expanded(words: Sequence[Path]) -> list[Path]:
 
 def _files_in(folder: Path, images: Sequence[Path], overlays: Path | None) -> list[Files]:
     """Name the files to be made of each picture; no two may have one name."""
+    for flag, path in {"-o": folder, "--overlay": overlays}.items():
+        if (
+            path is not None
+            and path.suffix.lower() in LABEL_SUFFIXES + OVERLAY_SUFFIXES
+            and not path.is_dir()
+        ):
+            raise ValueError(
+                f"{flag} names a folder, got {path}; for one picture: segment IN OUT --overlay PNG"
+            )
     made: dict[Path, Path] = {}
     every = []
     for image in images:

@@ -58,8 +58,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, replace
         with new.open("x+b") as file:
             write(file)
         if replace:
-            with suppress(FileNotFoundError):
-                shutil.copymode(target, new)
+            if target.is_file():
+                _take_rights(new, target)
             new.replace(target)
         else:
             _put_where_nothing_is(new, target)
@@ -197,6 +197,15 @@ def _delete(path: Path) -> None:
 # -- names -----------------------------------------------------------------------------------------
 
 
+def _take_rights(new: Path, old: Path) -> None:
+    """Give a file or folder the mode of the one that it replaces, and the owner as far as that is allowed."""
+    status = old.stat()
+    if hasattr(os, "chown"):
+        with suppress(PermissionError):
+            os.chown(new, status.st_uid, status.st_gid)
+    new.chmod(stat.S_IMODE(status.st_mode))
+
+
 def _put_where_nothing_is(new: Path, target: Path) -> None:
     """Give a file its name, which must be free: no system renames so, but a link is made only once."""
     try:
@@ -221,7 +230,7 @@ def _put_in_place(new: Path, target: Path) -> None:
     """Rename a folder to `target`; no system renames one over another that holds something."""
     old = new.with_name(_OLD)
     if target.is_dir():
-        shutil.copymode(target, new)
+        _take_rights(new, target)
     try:
         if os.path.lexists(target):
             target.rename(old)

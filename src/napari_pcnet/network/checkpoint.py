@@ -134,7 +134,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise MemoryError(f"there is no room for the weights in {path}") from error
@@ -144,7 +144,7 @@ def _open_header(path: Path) -> dict[str, str]:
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, MemoryError) as error:
         if is_out_of_memory(error):
             raise MemoryError(f"there is no room for the weights in {path}") from error
         raise ValueError(
