@@ -194,6 +194,10 @@ def test_an_existing_output_needs_overwrite(
             "3 files are named; name IN and OUT, or any number of pictures and a folder by -o FOLDER",
         ),
         ("in.png .", "output . is a folder; name a file, or the folder by -o ."),
+        (
+            f"in.png {'a' * 300}.tif",
+            f"output {'a' * 57}... cannot be a file: File name too long; name another",
+        ),
     ],
 )
 def test_what_a_user_got_wrong_is_one_sentence(

@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
     takes_files_anywhere = False
 
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]  # overloads
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # overloads
         """Parse what a parser knows, and return the rest."""
         if not self.takes_files_anywhere:
             return super().parse_known_args(args, namespace)

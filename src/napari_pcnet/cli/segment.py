@@ -104,7 +104,7 @@ def _pair(files: Sequence[Path]) -> tuple[Path, Path]:
             f"{count} named; name IN and OUT, or any number of pictures and a folder by -o FOLDER"
         )
     image, labels = files
-    if labels.is_dir() and labels.suffix.lower() not in LABEL_SUFFIXES:
+    if os.path.isdir(labels) and labels.suffix.lower() not in LABEL_SUFFIXES:
         raise IsADirectoryError(f"output {labels} is a folder; name a file, or the folder by -o {labels}")
     return image, labels
 
