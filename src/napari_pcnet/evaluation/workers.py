@@ -38,14 +38,11 @@ def results_of(
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _prepare, (threads,))
     with _interrupts_ignored():  # as the processes that start here then do from their first moment
         waiting = {pool.submit(_listed, function, task) for task in tasks}
-    rest: Iterator[Result] = iter(())
     try:
         for done in as_completed(waiting.copy()):
             waiting.remove(done)
-            rest = iter(done.result())
-            yield from rest
+            yield from done.result()
     except KeyboardInterrupt:
-        yield from rest  # of the task whose results were being taken
         pool.shutdown(cancel_futures=True)
         for finished in waiting:  # their results are there, and would be worked out again
             if not finished.cancelled():
