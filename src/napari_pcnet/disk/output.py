@@ -54,7 +54,7 @@ def check_output(path: str | os.PathLike[str], suffixes: tuple[str, ...], overwr
         ) from error
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool = False) -> None:
+def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool) -> None:
     """Write all of a file or nothing of it.
 
     Parameters
