@@ -31,6 +31,7 @@ SLOW = (
     "test_contract",
     "test_golden_labels",
     "test_plots",
+    "test_process_settings",
     "test_quality",
     "test_speed",
     "test_tiled_equals_whole",

@@ -45,9 +45,35 @@ def test_a_saved_model_comes_back_with_its_configuration_and_record(
     assert checkpoint.read_record(path) == {"seed": 7, "commit": "abc"}
 
 
-def test_loading_leaves_the_random_state_as_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("failing", "error"),
+    [
+        ("pt", RuntimeError("unable to mmap 9437184 bytes: Cannot allocate memory (12)")),
+        ("pt", MemoryError("Cannot allocate memory (os error 12)")),
+        ("numpy", MemoryError("Cannot allocate memory (os error 12)")),
+    ],
+)
+def test_weights_without_room_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, error: Exception
+) -> None:
+    path = tmp_path / "model.safetensors"
+    checkpoint.save_model(path, PCNet(SMALL), {})
+    opened = checkpoint.safe_open
+
+    def full(path: Path, framework: str) -> object:
+        if framework == failing:
+            raise error
+        return opened(path, framework=framework)
+
+    monkeypatch.setattr(checkpoint, "safe_open", full)
+    with pytest.raises(MemoryError, match=f"^there is no room for the weights in {path}$"):
+        checkpoint.load_model(path)
+
+
+def test_loading_leaves_the_random_state_as_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint.save_model(tmp_path / "m.safetensors", PCNet(), {})
     before = torch.random.get_rng_state()
+    monkeypatch.setattr(torch.random, "fork_rng", None)  # which would set it, and set it back
     checkpoint.load_model(tmp_path / "m.safetensors")
     assert torch.equal(torch.random.get_rng_state(), before)
 

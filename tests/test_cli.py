@@ -20,9 +20,10 @@ from napari_pcnet.cli import main
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.files import sha256_of
 from napari_pcnet.disk.image import Image
-from napari_pcnet.disk.labels import read_labels, read_notes
+from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
 from napari_pcnet.disk.overlay import BOUNDARY_COLOUR
 from napari_pcnet.record import Origin, RunRecord, from_notes
+from napari_pcnet.shapes import plane_axes
 
 Progress = Callable[[int, int], None]
 Calls = list[tuple[Image, RunRecord]]
@@ -48,7 +49,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     def halves(image: Image, record: RunRecord, *, progress: Progress) -> np.ndarray[Any, Any]:
         made.append((image, record))
         progress(1, 1)
-        labels = np.full(image.pixels.shape[:2], record.start_label, np.int32)
+        height, width = plane_axes(image.pixels.ndim, image.channel_axis)
+        shape = image.pixels.shape[height], image.pixels.shape[width]
+        labels = np.full(shape, record.start_label, np.int32)
         labels[:, labels.shape[1] // 2 :] += 1
         return labels
 
@@ -89,8 +92,9 @@ def test_segment_writes_labels_and_says_how_many(
 
 
 def test_every_argument_has_its_flag(folder: Path, calls: Calls) -> None:
+    tifffile.imwrite("stack.tif", np.zeros((2, 4, 48, 64, 3), np.uint8), photometric="rgb")
     words = (
-        "segment in.png out.tif --n-segments 7 --model own.safetensors --method lattice --compactness 2.5 "
+        "segment stack.tif out.tif --n-segments 7 --model own.safetensors --method lattice --compactness 2.5 "
         "--smoothing 1.5 --start-label 0 --mask mask.png --channel-axis -1 --intensity-range -5 300 "
         "--min-size 9 --spacing 2 0.5 --device cpu --precision float64 --window 512 --max-segments 20 "
         "--height 1.5 --plane 0 3 --crop 0 1 40 50 --channels 2 0"
@@ -194,7 +198,16 @@ def test_an_existing_output_needs_overwrite(
         ("in.png out.tif --sigma 1", "unrecognized arguments: --sigma 1 (see napari-pcnet --help)"),
         (
             "in.png",
-            "the following arguments are required: OUT (see napari-pcnet segment --help)",
+            "1 file is named; name IN and OUT, or any number of pictures and a folder by -o FOLDER",
+        ),
+        (
+            "in.png in.png out.tif",
+            "3 files are named; name IN and OUT, or any number of pictures and a folder by -o FOLDER",
+        ),
+        ("in.png .", "output . is a folder; name a file, or the folder by -o ."),
+        (
+            f"in.png {'a' * 300}.tif",
+            f"output {'a' * 57}... cannot be a file: File name too long; name another",
         ),
     ],
 )
@@ -223,12 +236,15 @@ def test_a_picture_that_is_none_is_one_sentence(folder: Path, capsys: pytest.Cap
     )
 
 
-def test_an_interruption_ends_with_status_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_is_one_line_and_status_130(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(*_arguments: object, **_keywords: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pictures, "read_image", interrupted)
     assert main(["segment", "in.png", "out.tif"]) == 130
+    assert capsys.readouterr().err == "napari-pcnet: stopped\n"
 
 
 def test_a_missing_extra_is_named(
@@ -330,12 +346,17 @@ def test_the_overlay_shows_the_part_that_was_segmented(folder: Path, monkeypatch
     assert_array_equal(pictures.read_image("o.png").pixels, PICTURE[10:40, 20:60])
 
 
-def test_an_overlay_of_several_planes_is_refused(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_stack_is_refused_before_any_work_where_one_plane_is_shown(
+    folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _stand_in(monkeypatch, lambda image, record, progress: np.ones((2, 48, 64), np.int32))
-    message = "an overlay shows one plane of in.png, which has several; choose one by --plane"
-    assert _refused(["segment", "in.png", "out.tif", "--overlay", "o.png"], capsys) == message
+    tifffile.imwrite("stack.tif", np.zeros((2, 48, 64), np.uint8), photometric="minisblack")
+    message = "an overlay shows one plane of stack.tif, which has several; choose one by --plane"
+    assert _refused(["segment", "stack.tif", "out.tif", "--overlay", "o.png"], capsys) == message
+    message = "a png holds one plane of stack.tif, which has several; choose one by --plane, or write "
+    message += "out.tif instead"
+    assert _refused(["segment", "stack.tif", "out.png"], capsys) == message
+    assert calls == []
+    assert main(["segment", "stack.tif", "out.png", "--plane", "1", "--overlay", "o.png"]) == 0
 
 
 @pytest.mark.parametrize("output", ["out.tif", "out.zarr"])
@@ -356,6 +377,211 @@ def test_the_notes_tell_a_stack_from_a_plane(folder: Path, monkeypatch: pytest.M
         assert found[1].has_planes == (name == "stack")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "a.zarr/b.zarr a.zarr",
+            "IN a.zarr/b.zarr lies in OUT a.zarr, which would be replaced; name another OUT",
+        ),
+        (
+            "in.png a.zarr --mask a.zarr/b.zarr",
+            "--mask a.zarr/b.zarr lies in OUT a.zarr, which would be replaced; ",
+        ),
+        (
+            "in.png a.zarr --model a.zarr/own.tar",
+            "--model a.zarr/own.tar lies in OUT a.zarr, which would be ",
+        ),
+        (
+            "a.zarr a.zarr/b.zarr",
+            "OUT a.zarr/b.zarr lies in IN a.zarr, which it would change; name another OUT",
+        ),
+        ("in.png twin.tif", "IN and OUT are the same file twin.tif; name another one for OUT"),
+    ],
+)
+def test_no_output_takes_an_input_with_it(
+    folder: Path,
+    calls: Calls,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    message: str,
+) -> None:
+    from napari_pcnet.disk import output
+
+    for name in ("a.zarr", "a.zarr/b.zarr"):
+        write_labels(name, np.ones((4, 4), int))
+    os.link("in.png", "twin.tif")
+    monkeypatch.setattr(output, "_foreign_file", lambda array: None)  # which would refuse most of them, too
+    assert message in _refused(["segment", *words.split(), "--overwrite"], capsys)
+    assert calls == []
+    assert_array_equal(read_labels("a.zarr/b.zarr"), np.ones((4, 4)))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "in.png out.tif -n 3",
+        "in.png -n 3 out.tif",
+        "-n 3 in.png out.tif",
+        "--overwrite in.png -n 3 -- out.tif",
+    ],
+)
+def test_files_stand_before_between_and_after_flags(folder: Path, calls: Calls, words: str) -> None:
+    assert main(["segment", *words.split()]) == 0
+    assert calls[0][1].n_segments == 3
+    assert sorted(os.listdir(folder)) == ["in.png", "out.tif"]
+
+
+def test_files_behind_two_dashes_are_no_flags(folder: Path, calls: Calls) -> None:
+    Path("-odd.png").write_bytes(Path("in.png").read_bytes())
+    assert main(["segment", "-n", "3", "--", "-odd.png", "-n.tif"]) == 0
+    assert sorted(os.listdir(folder)) == ["-n.tif", "-odd.png", "in.png"]
+
+
+# -- segment, many pictures ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pictures_there(folder: Path) -> Path:
+    """Pictures of three kinds, and a file that is none."""
+    PIL.Image.fromarray(PICTURE).save("a.jpg")
+    tifffile.imwrite("b.ome.tif", PICTURE, photometric="rgb")
+    Path("c.png").write_text("notes")
+    Path("file").touch()
+    return folder
+
+
+def test_many_pictures_become_labels_in_a_folder(
+    pictures_there: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["segment", "in.png", "-n", "2", "a.jpg", "b.ome.tif", "-o", "out", "--overlay", "out"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in printed[:-1:2]] == [
+        f"out/{name}-superpixels.tif" for name in ("in", "a", "b")
+    ]
+    assert printed[-1].startswith("3 of 3 pictures segmented, ")
+    assert sorted(os.listdir("out")) == sorted(
+        f"{name}-{kind}" for name in ("in", "a", "b") for kind in ("borders.png", "superpixels.tif")
+    )
+    assert [record.n_segments for _, record in calls] == [2, 2, 2]
+    found = from_notes(read_notes("out/b-superpixels.tif"))
+    assert found is not None
+    assert found[1].path == str(pictures_there / "b.ome.tif")
+
+
+def test_one_picture_that_fails_does_not_stop_the_rest(
+    pictures_there: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["segment", "c.png", "none.tif", "in.png", "a.jpg", "-o", "out"]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [
+        "napari-pcnet: c.png: c.png cannot be read as a tif, png or jpg picture: "
+        "cannot identify image file 'c.png'",
+        "napari-pcnet: none.tif: image none.tif does not exist",
+    ]
+    assert printed.out.splitlines()[-1].startswith("2 of 4 pictures segmented, ")
+    assert sorted(os.listdir("out")) == ["a-superpixels.tif", "in-superpixels.tif"]
+
+
+def test_what_is_there_stays_and_the_rest_is_made(
+    pictures_there: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["segment", "in.png", "-o", "out"]) == 0
+    assert main(["segment", "in.png", "a.jpg", "-o", "out"]) == 1
+    assert "output out/in-superpixels.tif exists; add --overwrite" in capsys.readouterr().err
+    assert len(calls) == 2
+    assert main(["segment", "in.png", "a.jpg", "-o", "out", "--overwrite"]) == 0
+
+
+def test_patterns_that_a_shell_has_left_are_filled(pictures_there: Path, calls: Calls) -> None:
+    Path("[1].png").write_bytes(Path("in.png").read_bytes())  # a name may look like a pattern
+    assert main(["segment", "*.jpg", "i*.png", "in.png", "[1].png", "-o", "out"]) == 0
+    assert sorted(os.listdir("out")) == ["[1]-superpixels.tif", "a-superpixels.tif", "in-superpixels.tif"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "in.png sub/in.png -o out",
+            "in.png and sub/in.png would both become out/in-superpixels.tif; segment them",
+        ),
+        ("*.zarr -o out", "no file fits the pattern *.zarr"),
+        (
+            "in.png -o out.tif",
+            "-o names a folder, got out.tif; for one picture: segment IN OUT --overlay PNG",
+        ),
+        (
+            "in.png -o out --overlay o.png",
+            "--overlay names a folder, got o.png; for one picture: segment IN OUT",
+        ),
+        ("in.png a.jpg -o file", "output file is a file; name a folder"),
+        ("in.png a.jpg -o none/out", "output folder none does not exist; make it first"),
+        ("in.png a.jpg -o out -n 0", "n_segments must be a whole number of at least 1, got 0"),
+        ("in.png a.jpg -o out --model pcnet", "no weights are called 'pcnet'; "),
+        (
+            "in.png a.jpg -o out --device tpu",
+            "device must be 'auto', 'cpu' or a device that torch finds here",
+        ),
+        ("-o out", "the following arguments are required: FILE (see napari-pcnet segment --help)"),
+    ],
+)
+def test_what_is_wrong_for_all_is_said_once(
+    pictures_there: Path, calls: Calls, capsys: pytest.CaptureFixture[str], words: str, message: str
+) -> None:
+    assert _refused(["segment", *words.split()], capsys).startswith(message)
+    assert calls == []
+    assert not Path("out").exists()
+
+
+def test_an_interruption_says_how_many_are_done(
+    pictures_there: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(image: Image, record: RunRecord, progress: Progress) -> np.ndarray[Any, Any]:
+        if Path("out/in-superpixels.tif").exists():
+            raise KeyboardInterrupt
+        return np.ones((48, 64), np.int32)
+
+    _stand_in(monkeypatch, interrupted)
+    assert main(["segment", "in.png", "a.jpg", "-o", "out"]) == 130
+    assert capsys.readouterr().err == "napari-pcnet: stopped; 1 of 2 pictures are segmented\n"
+
+
+def test_the_weights_are_loaded_once(pictures_there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_pcnet import pipeline
+    from napari_pcnet.network import checkpoint
+
+    loaded: list[Path] = []
+    load = checkpoint.load_model
+    monkeypatch.setattr(checkpoint, "load_model", lambda path: loaded.append(path) or load(path))
+    pipeline._load_version.cache_clear()
+    assert main(["segment", "in.png", "a.jpg", "b.ome.tif", "-o", "out", "-n", "5"]) == 0
+    assert len(loaded) == 1
+
+
+def test_the_progress_is_that_of_all_pictures(
+    pictures_there: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+
+    def slow(image: Image, record: RunRecord, progress: Progress) -> np.ndarray[Any, Any]:
+        for done in (1, 2):
+            now[0] += 60
+            progress(done, 2)
+        return np.ones((48, 64), np.int32)
+
+    _stand_in(monkeypatch, slow)
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    assert main(["segment", "in.png", "a.jpg", "-o", "out"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "0.5 of 2 pictures, 03:00 left",
+        "1.0 of 2 pictures, 02:00 left",
+        "1.5 of 2 pictures, 01:00 left",
+        "2.0 of 2 pictures, 00:00 left",
+    ]
+
+
 # -- the other commands ----------------------------------------------------------------------------
 
 
@@ -371,6 +597,17 @@ def test_demo_says_where_its_files_are(
     assert pictures.read_image(third.split()[1]).pixels.shape == (300, 451, 3)
     assert main(["demo", "--output", "elsewhere"]) == 0
     assert sorted(os.listdir("elsewhere")) == ["labels.tif", "overlay.png"]
+    assert main(["demo"]) == 0  # this folder is the demo's own
+
+
+def test_demo_replaces_no_file_in_a_folder_of_the_users(
+    folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("overlay.png").write_bytes(b"mine")
+    message = "output overlay.png exists; add --overwrite (overwrite=True) to replace it"
+    assert _refused(["demo", "--output", "."], capsys) == message
+    assert (calls, sorted(os.listdir(folder))) == ([], ["in.png", "overlay.png"])
+    assert main(["demo", "--output", ".", "--overwrite"]) == 0
 
 
 def test_the_list_of_weights_has_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
@@ -675,3 +912,92 @@ def test_a_reader_that_has_read_enough_is_no_error() -> None:
     done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=buffered)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_standard_output_is_one_sentence(unbuffered: str) -> None:
+    words = [sys.executable, "-m", "napari_pcnet.cli", "weights", "list"]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            words, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("napari-pcnet: ")
+    assert done.stderr.endswith("No space left on device\n")
+    assert done.stderr.count("\n") == 1
+
+
+# -- a process without what processes have ---------------------------------------------------------
+
+
+def test_a_closed_standard_output_is_refused(
+    folder: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    status = main(["segment", "in.png", "out.tif"])
+    message = "napari-pcnet: standard output is closed; send it to a file or to /dev/null\n"
+    assert (status, calls, capsys.readouterr().err) == (2, [], message)
+
+
+def test_without_standard_error_all_else_is_as_ever(
+    folder: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["segment", "in.png", "out.tif"]) == 0
+    assert capsys.readouterr().out.count("\n") == 1
+    assert main(["segment", "none.png", "out.tif", "--overwrite"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_is_asked_of_standard_input(folder: Path) -> None:
+    words = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "napari_pcnet.cli", "segment"]
+    done = subprocess.run([*words, "in.png", "out.tif"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("cache", ["~nobody-has-this-name/cache", ""])
+def test_without_a_home_only_what_keeps_files_there_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cache: str
+) -> None:
+    from napari_pcnet.network import checkpoint
+    from napari_pcnet.network.model import PCNet, PCNetConfig
+
+    checkpoint.save_model(folder / "own.safetensors", PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))), {})
+    monkeypatch.setenv("NAPARI_PCNET_CACHE", cache)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as it does where there is no home
+    assert main(["weights", "list"]) == 0
+    assert main(["segment", "in.png", "out.tif", "-n", "5"]) == 0
+    capsys.readouterr()
+    message = "there is no home folder to keep files in; name a folder by NAPARI_PCNET_CACHE"
+    assert _refused(["weights", "import", "own.safetensors", "--name", "mine"], capsys) == message
+    assert not list(folder.glob("~*"))
+
+
+def test_a_cache_folder_that_takes_no_files_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_pcnet.network import checkpoint
+    from napari_pcnet.network.model import PCNet, PCNetConfig
+
+    checkpoint.save_model(folder / "own.safetensors", PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))), {})
+    monkeypatch.setenv("NAPARI_PCNET_CACHE", str(folder / "in.png"))
+    message = (
+        f"{folder / 'in.png' / 'imported' / 'mine.safetensors'} cannot be written (Not a directory); "
+        "name another folder by NAPARI_PCNET_CACHE or make room there"
+    )
+    assert _refused(["weights", "import", "own.safetensors", "--name", "mine"], capsys) == message
+
+
+@pytest.mark.parametrize("when", ["parser_for", "exits.refuse"])
+def test_an_interruption_at_any_time_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], when: str
+) -> None:
+    def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"napari_pcnet.cli.{when}", interrupted)
+    assert main(["segment", "none.png", "out.tif"]) == 130
+    assert capsys.readouterr().err == "napari-pcnet: stopped\n"

@@ -79,8 +79,11 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         choose_device("warp")
 
 
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("no room"), RuntimeError("could not create a primitive"), MemoryError()]
+)
 def test_windows_are_halved_when_the_device_is_out_of_memory(
-    model: PCNet, monkeypatch: pytest.MonkeyPatch
+    model: PCNet, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     picture = noise(300, 300)
     grid = Grid.enlarged(picture.shape, 1)
@@ -92,11 +95,11 @@ def test_windows_are_halved_when_the_device_is_out_of_memory(
     def once(self: Predictor, picture: Picture, grid: Grid, read: Window) -> torch.Tensor:
         calls.append(1)
         if len(calls) == 1:
-            raise torch.OutOfMemoryError("no room")
+            raise error
         return trunk(self, picture, grid, read)
 
     monkeypatch.setattr(Predictor, "_trunk", once)
-    with pytest.warns(SmallerWindowsWarning, match="beginning again in windows of 160 x 320 work pixels"):
+    with pytest.warns(SmallerWindowsWarning, match="beginning again in windows of 192 x 320 work pixels"):
         base = segment_base(picture, grid, model, options)
     np.testing.assert_array_equal(base.ids, expected.ids)
 
@@ -110,6 +113,26 @@ def test_a_device_with_no_room_at_all_is_named(model: PCNet, monkeypatch: pytest
     picture = noise(300, 300)
     with pytest.raises(MemoryError, match="cpu has no room for a window of 64 x 64 work pixels"):
         segment_base(picture, Grid.enlarged(picture.shape, 1), model, InferenceOptions("cpu"))
+
+
+def test_labels_that_find_no_room_are_one_sentence_without_another_try(
+    model: PCNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[object] = []
+    monkeypatch.setattr(Predictor, "_trunk", lambda *arguments: tried.append(arguments))
+    empty = np.empty
+
+    def full(shape: Any, *arguments: Any, **options: Any) -> np.ndarray[Any, Any]:
+        if shape == (300, 300):
+            raise MemoryError
+        return empty(shape, *arguments, **options)
+
+    monkeypatch.setattr(np, "empty", full)
+    picture = noise(300, 300)
+    message = "the labels of 300 x 300 pixels take 0.00036 GB; segment a part of the picture"
+    with pytest.raises(MemoryError, match=f"^{message}$"):
+        segment_base(picture, Grid.enlarged(picture.shape, 1), model, InferenceOptions("cpu", window_px=64))
+    assert tried == []
 
 
 def test_another_error_of_torch_is_not_taken_for_want_of_memory(

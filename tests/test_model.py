@@ -12,6 +12,7 @@ from napari_pcnet.network.model import (
     PCNetConfig,
     multiply_adds_per_px,
     parameter_count,
+    weights_drawn_by,
 )
 
 LAYERS = {
@@ -75,6 +76,20 @@ def test_the_gradient_of_boundaries_stays_in_their_decoder() -> None:
     model(torch.rand(2, 3, 64, 64)).boundary.sum().backward()
     learns = {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None}
     assert learns == {"boundary"}
+
+
+@pytest.mark.parametrize("config", [PCNetConfig(), PCNetConfig(guide=4, boundary=4, merge_classifier=3)])
+def test_weights_may_be_drawn_apart_from_the_random_state_that_all_share(config: PCNetConfig) -> None:
+    torch.manual_seed(7)
+    shared = PCNet(config).state_dict()
+    before = torch.get_rng_state()
+    with weights_drawn_by(torch.Generator().manual_seed(7)):
+        drawn = PCNet(config).state_dict()
+    with weights_drawn_by(None):
+        assert PCNet(config).state_dict().keys() == drawn.keys()
+    assert torch.equal(torch.get_rng_state(), before)
+    for name, value in shared.items():
+        torch.testing.assert_close(drawn[name], value, rtol=0, atol=0)
 
 
 def test_a_merge_classifier_changes_no_other_random_weights() -> None:

@@ -1,5 +1,6 @@
 """Overlays show a picture of any kind with lines between its labels."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,25 @@ def test_what_is_not_finite_is_shown_black(tmp_path: Path) -> None:
     write_overlay(tmp_path / "o.png", Image(pixels, None), np.ones(pixels.shape, int))
     shown = read_image(tmp_path / "o.png").pixels
     assert_array_equal(shown[..., 0], [[0, 0, 255, 0], [0, 128, 128, 0]])
+
+
+@pytest.mark.parametrize("pixels", [GREY, RGB, np.dstack([RGB, GREY]), RGB.tolist()])
+def test_the_picture_may_be_an_array(tmp_path: Path, pixels: Any) -> None:
+    write_overlay(tmp_path / "o.png", pixels, np.ones_like(LABELS))
+    shown = read_image(tmp_path / "o.png").pixels
+    assert_array_equal(shown, np.dstack([GREY] * 3) if pixels is GREY else RGB)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels", "message"),
+    [
+        (RGB[:, :3], LABELS, "an overlay needs picture and labels of one size, got 3 x 3 and 3 x 4"),
+        (RGB, LABELS[None], "an overlay needs picture and labels of one size, got 3 x 4 and 1 x 3 x 4"),
+        (RGB[None], LABELS, "an overlay shows one plane, (H, W) or (H, W, C), got shape (1, 3, 4, 3)"),
+    ],
+)
+def test_pictures_and_labels_that_do_not_fit_are_refused(
+    tmp_path: Path, pixels: Any, labels: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        write_overlay(tmp_path / "o.png", pixels, labels)

@@ -106,7 +106,7 @@ def test_a_record_comes_back_from_its_command_line(record: RunRecord) -> None:
     words = shlex.split(record.command_line("my scan.tif", "out.tif"))
     assert words[0] == "napari-pcnet"
     namespace = parser_for(words[1:]).parse_args(words[1:])
-    assert (str(namespace.image), str(namespace.output)) == ("my scan.tif", "out.tif")
+    assert [str(file) for file in namespace.files] == ["my scan.tif", "out.tif"]
     assert options_from(namespace, RunRecord) == record
 
 

@@ -142,7 +142,7 @@ class RunRecord(Options):
     mask: str | None = option(None, "picture file that is zero outside the region to segment", or_none(_mask))
     max_segments: int | None = option(
         None,
-        "cut n from the tree that was made for so many, 8 regions each (default: n)",
+        "make the tree for so many and cut it at n, so that cuts of one tree nest (default: n)",
         or_none(whole_number),
     )
     height: float | None = option(

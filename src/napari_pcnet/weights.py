@@ -97,7 +97,11 @@ def records() -> tuple[WeightsRecord, ...]:
 
 def imported() -> dict[str, Path]:
     """Return the files that a user imported, by name."""
-    return {path.name.removesuffix(_OURS): path for path in sorted(_import_folder().glob(f"*{_OURS}"))}
+    try:
+        folder = _import_folder()
+    except download.NoCacheFolderError:  # without a home there are none
+        return {}
+    return {path.name.removesuffix(_OURS): path for path in sorted(folder.glob(f"*{_OURS}"))}
 
 
 def is_imported(name: str) -> bool:

@@ -6,10 +6,11 @@ it. Modules load what needs torch inside their functions, so that ``--help`` is 
 user ends with one sentence on stderr and exit status 2.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from napari_pcnet.cli import exits
 
 if TYPE_CHECKING:
     from napari_pcnet.cli.flags import Parser
@@ -17,25 +18,25 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    from napari_pcnet.cli import exits
+    try:
+        if sys.stdout is None:  # what is opened next would get its number, and what is printed
+            return exits.refuse("standard output is closed; send it to a file or to /dev/null")
+        status = _status_of(sys.argv[1:] if arguments is None else list(arguments))
+        return exits.end_output() or status
+    except KeyboardInterrupt:  # at any time, also while modules are loaded
+        return exits.stopped()
 
-    words = sys.argv[1:] if arguments is None else list(arguments)
+
+def _status_of(words: Sequence[str]) -> int:
     try:
         namespace = parser_for(words).parse_args(words)
         status: int = namespace.run(namespace)
-        sys.stdout.flush()  # a reader that is gone is noticed here, not when Python ends
-    except BrokenPipeError:  # the reader, such as head, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
         return exits.CLOSED_PIPE
     except ModuleNotFoundError as error:
         return exits.refuse_without(error)
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
-        return exits.refuse(str(error))
-    except MemoryError as error:
-        reason = f" ({error})" if str(error) else ""
-        return exits.refuse(f"memory ran out{reason}; close other programs or ask for less")
-    except KeyboardInterrupt:
-        return exits.INTERRUPTED
+    except exits.REFUSALS as error:
+        return exits.refuse(exits.sentence_of(error))
     return status
 
 

@@ -8,6 +8,7 @@ from importlib import metadata
 from napari_pcnet import __version__, weights
 from napari_pcnet.cli.exits import FAILED
 from napari_pcnet.cli.labelling import label
+from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.cli.weights import damage_here
 from napari_pcnet.disk import pictures
 from napari_pcnet.metrics import achievable_segmentation_accuracy
@@ -86,6 +87,7 @@ def _self_test() -> float:
     """
     image = pictures.read_image(pictures.SAMPLE)
     record = RunRecord(N_SEGMENTS, method="lattice")
-    reference, _ = label(image, replace(record, device="cpu", precision="float64"))
-    labels, _ = label(image, record)
+    with ProgressDisplay(" strips") as progress:
+        reference, _ = label(image, replace(record, device="cpu", precision="float64"), progress)
+        labels, _ = label(image, record, progress)
     return 1 - achievable_segmentation_accuracy(labels, reference)

@@ -1,11 +1,15 @@
 """Exit statuses of commands, as shells have them, and errors as one sentence on stderr."""
 
+import os
 import sys
 
 FAILED = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141
+
+REFUSALS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError)
+"""What a user, a file or the machine can be the cause of: a sentence each."""
 
 EXTRAS = {
     "cv2": "benchmark",
@@ -16,9 +20,25 @@ EXTRAS = {
 """Modules that only some commands need, and the extra that installs each."""
 
 
+def say(message: str) -> None:
+    """Print a sentence on stderr, in one line."""
+    if sys.stderr is not None:  # print would take stdout for one that is closed
+        print(f"napari-pcnet: {' '.join(message.split())}", file=sys.stderr)
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return one of `REFUSALS` as a sentence."""
+    if isinstance(error, MemoryError):
+        reason = f" ({error})" if str(error) else ""
+        return f"memory ran out{reason}; close other programs or ask for less"
+    if isinstance(error, OSError) and error.strerror:  # the system's own, which Python gives a number
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 def refuse(message: str) -> int:
-    """Print what a user got wrong, in one line; return the exit status for it."""
-    print(f"napari-pcnet: {' '.join(message.split())}", file=sys.stderr)
+    """Print what a user got wrong; return the exit status for it."""
+    say(message)
     return USER_ERROR
 
 
@@ -28,3 +48,21 @@ def refuse_without(module: ModuleNotFoundError) -> int:
     if name not in EXTRAS:
         raise module
     return refuse(f"{module.name} is not installed; pip install 'napari-pcnet[{EXTRAS[name]}]'")
+
+
+def stopped(what: str = "stopped") -> int:
+    """Say that Ctrl-C was heard; return the exit status for it."""
+    say(what)
+    return INTERRUPTED
+
+
+def end_output() -> int:
+    """Write what is left of stdout, before Python does it when it ends; return the exit status for it."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # the reader, such as head, has read enough
+            return CLOSED_PIPE
+        return refuse(f"standard output cannot be written: {error.strerror}")
+    return 0

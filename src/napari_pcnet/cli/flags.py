@@ -6,7 +6,7 @@ reads there; ``flag=False`` for a field without a flag; ``positional=True`` for 
 
 import argparse
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, replace
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -26,11 +26,41 @@ _OTHER_WORDS = {"start": "from"}
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses in one sentence."""
+    """Refuses in one sentence.
+
+    Attributes
+    ----------
+    takes_files_anywhere : bool
+        Whether files, any number of them, may stand before, between and after flags; argparse itself ends a
+        list at the first flag.
+    """
+
+    takes_files_anywhere = False
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # overloads
+        """Parse what a parser knows, and return the rest."""
+        if not self.takes_files_anywhere:
+            return super().parse_known_args(args, namespace)
+        self.takes_files_anywhere = False  # for the two passes that follow, one for flags and one for files
+        try:
+            return self.parse_known_intermixed_args(_without_dashes(args), namespace)
+        finally:
+            self.takes_files_anywhere = True
 
     def error(self, message: str) -> NoReturn:
         """Print the sentence and exit."""
         self.exit(refuse(f"{message} (see {self.prog} --help)"))
+
+
+def _without_dashes(words: Sequence[str]) -> list[str]:
+    """Write files behind ``--`` so that none looks like a flag: of two passes, only the first heeds it.
+
+    >>> _without_dashes(["-n", "5", "--", "-o.png", "a.tif"])
+    ['-n', '5', './-o.png', 'a.tif']
+    """
+    end = words.index("--") if "--" in words else len(words)
+    behind = (f"./{word}" if word.startswith("-") else word for word in words[end + 1 :])
+    return [*words[:end], *behind]
 
 
 def flag_of(field_name: str) -> str:

@@ -1,4 +1,4 @@
-"""Labels as the commands make them: with progress, the time taken, and a line about the result."""
+"""Labels as the commands make them: with the time taken, and a line about the result."""
 
 import time
 from typing import Any
@@ -6,19 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.disk.image import Image
+from napari_pcnet.progress import Progress
 from napari_pcnet.record import RunRecord
 from napari_pcnet.shapes import size_text
 
 
-def label(image: Image, record: RunRecord) -> tuple[NDArray[np.integer[Any]], float]:
+def label(image: Image, record: RunRecord, progress: Progress) -> tuple[NDArray[np.integer[Any]], float]:
     """Return the labels of a run, ``(..., H, W)``, and the seconds it took."""
     from napari_pcnet.run import run_image
 
     start = time.perf_counter()
-    with ProgressDisplay(" strips") as progress:
-        labels = run_image(image, record, progress=progress)
+    labels = run_image(image, record, progress=progress)
     return labels, time.perf_counter() - start
 
 

@@ -2,6 +2,8 @@
 
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,13 +31,19 @@ class ProgressDisplay:
         self._unit, self._about = unit, about
         self._bar: Any = None  # tqdm's, which has no types
 
-    def __call__(self, done: int, total: int, note: str = "") -> None:
+    def __call__(self, done: float, total: int, note: str = "") -> None:
         """Show that `done` of `total` is done; `note` stands at the end of the line."""
+        if sys.stderr is None:
+            return
         if self._bar is None:
             self._bar = self._started_at(done, total)
         self._bar.total = total
         self._bar.set_postfix_str(note, refresh=False)
-        self._bar.update(done - self._bar.n)
+        self._bar.n = round(done, 1)
+        self._bar.last_print_n = min(
+            self._bar.last_print_n, self._bar.n
+        )  # work that begins anew is drawn, too
+        self._bar.update(0)
         if done == total:
             self.close()
 
@@ -53,7 +61,16 @@ class ProgressDisplay:
             self._bar.close()
             self._bar = None
 
-    def _started_at(self, done: int, total: int) -> Any:
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the line away while something else is printed, if there is one."""
+        if self._bar is None:
+            yield
+            return
+        with self._bar.external_write_mode(sys.stderr):
+            yield
+
+    def _started_at(self, done: float, total: int) -> Any:
         from tqdm import tqdm
 
         bar_options: dict[str, Any] = {"dynamic_ncols": True}
@@ -66,7 +83,7 @@ class ProgressDisplay:
             total=total,
             unit=self._unit,
             unit_scale=self._unit == "B",
-            miniters=1,  # the clock alone says when to draw
+            miniters=0,  # the clock alone says when to draw
             smoothing=0,  # the mean speed of all the work, which is uneven
             **bar_options,
         )

@@ -1,11 +1,19 @@
-"""``napari-pcnet segment IN OUT``: superpixels of a picture file."""
+"""``napari-pcnet segment IN OUT`` and ``segment IN... -o FOLDER``: superpixels of picture files."""
 
 import argparse
-from dataclasses import replace
+import glob
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from napari_pcnet.cli.flags import add_flags, options_from
+from napari_pcnet import weights
+from napari_pcnet.cli import exits
+from napari_pcnet.cli.flags import Parser, add_flags, options_from
 from napari_pcnet.cli.labelling import label, summary
+from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.formats import LABEL_SUFFIXES, LARGEST_PNG_LABEL, OVERLAY_SUFFIXES
 from napari_pcnet.disk.image import Image
@@ -13,17 +21,62 @@ from napari_pcnet.disk.labels import write_labels
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.overlay import write_overlay
 from napari_pcnet.disk.placement import Placement
+from napari_pcnet.options import Options
+from napari_pcnet.planes import Planes, naming_channels, record_axis
+from napari_pcnet.progress import Progress
 from napari_pcnet.record import Origin, RunRecord, notes_of
 
-HELP = "make superpixels of a picture"
+HELP = "make superpixels of pictures"
+
+ABOUT = """Make superpixels of a picture, or of many: segment IN OUT, or segment IN... -o FOLDER, which writes
+FOLDER/NAME-superpixels.tif for each."""
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
+class Files(NamedTuple):
+    """A picture, and what is made of it."""
+
+    image: Path
+    labels: Path
+    overlay: Path | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done with each picture.
+
+    Attributes
+    ----------
+    record : RunRecord
+    names_channels : bool
+        Whether the record's channel axis was asked for; else it is the file's.
+    overwrite : bool
+        Whether files that exist are replaced.
+    """
+
+    record: RunRecord
+    names_channels: bool
+    overwrite: bool
+
+
+def fill(parser: Parser) -> None:
     """Add the files, and a flag for each option of a run."""
-    parser.add_argument("image", type=Path, metavar="IN", help="tif, zarr, png or jpg")
-    parser.add_argument("output", type=Path, metavar="OUT", help="labels: tif, zarr or png")
+    parser.description = ABOUT
+    parser.takes_files_anywhere = True
     parser.add_argument(
-        "--overlay", type=Path, metavar="FILE", help="write the picture with borders: png, jpg or tif"
+        "files", type=Path, nargs="+", metavar="FILE", help="IN: tif, zarr, png or jpg; OUT: tif, zarr or png"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="segment every FILE; patterns such as '*.tif' may be quoted",
+    )
+    parser.add_argument(
+        "--overlay",
+        type=Path,
+        metavar="FILE",
+        help="write the picture with borders: png, jpg or tif; with -o, a folder of png",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     add_flags(parser, RunRecord, short={"n_segments": "-n"})
@@ -31,59 +84,182 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 
 def segment(namespace: argparse.Namespace) -> int:
-    """Read the picture, make its labels, write them and the overlay."""
-    from napari_pcnet.planes import naming_channels, record_axis
-
+    """Make the labels of one picture or many, write them and the overlays."""
     record = options_from(namespace, RunRecord)
-    _check_files(namespace, record)
-    image = pictures.read_image(namespace.image, **record.reading())
-    if "channel_axis" not in namespace:
-        record = replace(record, channel_axis=record_axis(image.pixels.shape, image.channel_axis))
-    record = naming_channels(image.pixels, record)  # so that whoever repeats the run has them, too
-    labels, seconds = label(image, record)
-    if namespace.overlay is not None and labels.ndim > 2:
-        raise ValueError(
-            f"an overlay shows one plane of {namespace.image}, which has several; choose one by --plane"
-        )
-    planes = image.pixels.ndim > (2 if record.channel_axis is None else 3)
-    notes = notes_of(record, Origin(namespace.image.stem, str(namespace.image.resolve()), planes))
-    can_note = namespace.output.suffix.lower() != ".png"
-    placement = _placement_of_part(image, record)
-    write_labels(namespace.output, labels, namespace.overwrite, notes if can_note else None, placement)
-    print(f"{namespace.output}: {summary(labels, record, seconds)}")
-    if namespace.overlay is not None:
-        shown = replace(_segmented_part(image, record), placement=placement)
-        write_overlay(namespace.overlay, shown, labels, namespace.overwrite)
-        print(f"{namespace.overlay}: the picture with their borders")
+    task = Task(record, "channel_axis" in namespace, namespace.overwrite)
+    if namespace.output is not None:
+        images = _expanded(namespace.files)
+        return _segment_many(_files_in(namespace.output, images, namespace.overlay), task)
+    files = Files(*_pair(namespace.files), namespace.overlay)
+    with ProgressDisplay(" strips") as progress:
+        lines = _segment_one(files, task, progress)
+    print(*lines, sep="\n")
     return 0
 
 
-def _check_files(namespace: argparse.Namespace, record: RunRecord) -> None:
-    """Refuse, before any work, files that could not be written or would overwrite each other."""
-    check_output(namespace.output, LABEL_SUFFIXES, namespace.overwrite)
-    if namespace.overlay is not None:
-        check_output(namespace.overlay, OVERLAY_SUFFIXES, namespace.overwrite)
-    named = {"IN": namespace.image, "--mask": record.mask, "OUT": namespace.output}
-    role_of: dict[Path, str] = {}
-    for role, path in (named | {"--overlay": namespace.overlay}).items():
-        if path is None:
-            continue
-        other = role_of.setdefault(Path(path).resolve(), role)
-        if other != role and role != "--mask":  # a picture may well be its own mask
-            raise ValueError(f"{other} and {role} are the same file {path}; name another one for {role}")
-    if namespace.output.suffix.lower() == ".png" and record.n_segments > LARGEST_PNG_LABEL:
+# -- one picture -----------------------------------------------------------------------------------
+
+
+def _pair(files: Sequence[Path]) -> tuple[Path, Path]:
+    """IN and OUT."""
+    if len(files) != 2:
+        count = "1 file is" if len(files) == 1 else f"{len(files)} files are"
+        raise ValueError(
+            f"{count} named; name IN and OUT, or any number of pictures and a folder by -o FOLDER"
+        )
+    image, labels = files
+    if os.path.isdir(labels) and labels.suffix.lower() not in LABEL_SUFFIXES:
+        raise IsADirectoryError(f"output {labels} is a folder; name a file, or the folder by -o {labels}")
+    return image, labels
+
+
+def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
+    """Read the picture, make its labels, write them and the overlay; return a line about each file."""
+    record = task.record
+    _check_files(files, record, task.overwrite)
+    image = pictures.read_image(files.image, **record.reading())
+    if not task.names_channels:
+        record = replace(record, channel_axis=record_axis(image.pixels.shape, image.channel_axis))
+    record = naming_channels(image.pixels, record)  # so that whoever repeats the run has them, too
+    planes = Planes.select(image.pixels, record)
+    _check_planes(files, planes)
+    labels, seconds = label(image, record, progress)
+    has_planes = image.pixels.ndim > (2 if record.channel_axis is None else 3)
+    notes = notes_of(record, Origin(files.image.stem, str(files.image.resolve()), has_planes))
+    can_note = files.labels.suffix.lower() != ".png"
+    placement = _placement_of_part(image, record)
+    write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement)
+    lines = [f"{files.labels}: {summary(labels, record, seconds)}"]
+    if files.overlay is not None:
+        # the plane, part and channels that were segmented
+        shown = Image(*planes.read(planes.indices[0]), placement=placement)
+        write_overlay(files.overlay, shown, labels, task.overwrite)
+        lines.append(f"{files.overlay}: the picture with their borders")
+    return lines
+
+
+# -- many ------------------------------------------------------------------------------------------
+
+
+def _expanded(words: Sequence[Path]) -> list[Path]:
+    """Return the pictures that are named, each once; a pattern that a shell has left stands for its files."""
+    images: list[Path] = []
+    for word in words:
+        is_pattern = not word.exists() and glob.has_magic(str(word))
+        found = sorted(map(Path, glob.glob(str(word), recursive=True))) if is_pattern else [word]
+        if not found:
+            raise FileNotFoundError(f"no file fits the pattern {word}")
+        images += found
+    return list(dict.fromkeys(images))
+
+
+def _files_in(folder: Path, images: Sequence[Path], overlays: Path | None) -> list[Files]:
+    """Name the files to be made of each picture; no two may have one name."""
+    for flag, path in {"-o": folder, "--overlay": overlays}.items():
+        if (
+            path is not None
+            and path.suffix.lower() in LABEL_SUFFIXES + OVERLAY_SUFFIXES
+            and not path.is_dir()
+        ):
+            raise ValueError(
+                f"{flag} names a folder, got {path}; for one picture: segment IN OUT --overlay PNG"
+            )
+    made: dict[Path, Path] = {}
+    every = []
+    for image in images:
+        name = image.stem.removesuffix(".ome")
+        labels = folder / f"{name}-superpixels.tif"
+        other = made.setdefault(labels, image)
+        if other != image:
+            raise ValueError(f"{other} and {image} would both become {labels}; segment them one by one")
+        every.append(Files(image, labels, overlays and overlays / f"{name}-borders.png"))
+    return every
+
+
+def _segment_many(every: Sequence[Files], task: Task) -> int:
+    """Segment each picture; one that fails is named, and does not stop the rest."""
+    _check_task(task)
+    for folder in {path.parent for files in every for path in files[1:] if path is not None}:
+        _make(folder)
+    started, done = time.perf_counter(), 0
+    with ProgressDisplay(" pictures") as display:
+        try:
+            display(0, len(every))
+            for number, files in enumerate(every):
+                done += _succeeds(files, task, display, _share(display, number, len(every)))
+                display(number + 1, len(every))
+        except KeyboardInterrupt:
+            display.close()
+            return exits.stopped(f"stopped; {done} of {len(every)} pictures are segmented")
+    print(f"{done} of {len(every)} pictures segmented, {time.perf_counter() - started:.1f} s")
+    return 0 if done == len(every) else exits.FAILED
+
+
+def _succeeds(files: Files, task: Task, display: ProgressDisplay, progress: Progress) -> bool:
+    try:
+        lines = _segment_one(files, task, progress)
+    except exits.REFUSALS as error:
+        with display.aside():
+            exits.say(f"{files.image}: {exits.sentence_of(error)}")
+        return False
+    with display.aside():
+        print(*lines, sep="\n", flush=True)
+    return True
+
+
+def _check_task(task: Task) -> None:
+    """Refuse once what would be refused for every picture."""
+    from napari_pcnet.network.inference import choose_device
+
+    options = Options.checked(vars(task.record))
+    weights.locate(options.model)
+    choose_device(options.device)
+
+
+def _make(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"output {folder} is a file; name a folder")
+    if not folder.parent.is_dir():
+        raise FileNotFoundError(f"output folder {folder.parent} does not exist; make it first")
+    folder.mkdir(exist_ok=True)
+
+
+def _share(display: ProgressDisplay, number: int, total: int) -> Progress:
+    """Progress of one of so many pictures, as progress of all of them."""
+    return lambda done, of: display(number + min(done / of, 0.99), total)
+
+
+# -- checks before the work ------------------------------------------------------------------------
+
+
+def _check_files(files: Files, record: RunRecord, overwrite: bool) -> None:
+    """Refuse files that could not be written or would overwrite each other or what is read."""
+    check_output(files.labels, LABEL_SUFFIXES, overwrite)
+    if files.overlay is not None:
+        check_output(files.overlay, OVERLAY_SUFFIXES, overwrite)
+    own_model = record.model if record.model.endswith(weights.SUFFIXES) else None
+    named = {"IN": files.image, "--mask": record.mask, "--model": own_model}
+    for role, path in {"OUT": files.labels, "--overlay": files.overlay}.items():
+        for other, its in named.items():
+            if path is not None and its is not None:
+                _check_apart(role, path, other, Path(its))
+        named[role] = path
+    if files.labels.suffix.lower() == ".png" and record.n_segments > LARGEST_PNG_LABEL:
         raise ValueError(
             f"{record.n_segments} superpixels do not fit into the 16 bits of a png; "
-            f"write {namespace.output.with_suffix('.tif')} instead"
+            f"write {files.labels.with_suffix('.tif')} instead"
         )
 
 
-def _segmented_part(image: Image, record: RunRecord) -> Image:
-    """Return the plane, part and channels that were segmented, for an overlay."""
-    from napari_pcnet.planes import Planes
-
-    planes = Planes.select(image.pixels, record)
-    return Image(*planes.read(planes.indices[0]))
+def _check_apart(role: str, path: Path, other: str, its: Path) -> None:
+    """Refuse an output that is another file of the command, holds it, or lies in it."""
+    place, taken = Path(os.path.realpath(path)), Path(os.path.realpath(its))
+    if place == taken or (path.exists() and its.exists() and path.samefile(its)):
+        raise ValueError(f"{other} and {role} are the same file {path}; name another one for {role}")
+    if place in taken.parents:
+        raise ValueError(f"{other} {its} lies in {role} {path}, which would be replaced; name another {role}")
+    if taken in place.parents:
+        raise ValueError(f"{role} {path} lies in {other} {its}, which it would change; name another {role}")
 
 
 def _placement_of_part(image: Image, record: RunRecord) -> Placement | None:
@@ -92,3 +268,18 @@ def _placement_of_part(image: Image, record: RunRecord) -> Placement | None:
         return image.placement
     top, left, *_ = record.crop
     return image.placement.part(top, left)
+
+
+def _check_planes(files: Files, planes: Planes) -> None:
+    """Refuse files that hold one plane for a stack."""
+    if not planes.stack_shape:
+        return
+    if files.overlay is not None:
+        raise ValueError(
+            f"an overlay shows one plane of {files.image}, which has several; choose one by --plane"
+        )
+    if files.labels.suffix.lower() == ".png":
+        raise ValueError(
+            f"a png holds one plane of {files.image}, which has several; choose one by --plane, or write "
+            f"{files.labels.with_suffix('.tif')} instead"
+        )

@@ -8,6 +8,7 @@ from typing import Any
 from napari_pcnet import weights
 from napari_pcnet.cli.exits import FAILED
 from napari_pcnet.cli.progress import ProgressDisplay
+from napari_pcnet.disk.download import naming_cache_failure
 from napari_pcnet.disk.files import sha256_of
 
 HELP = "networks by name: bundled, downloaded, imported"
@@ -98,8 +99,9 @@ def import_file(namespace: argparse.Namespace) -> int:
     model = checkpoint.load_model(namespace.file)
     record = checkpoint.read_record(namespace.file)
     origin = {"file": namespace.file.name, "sha256": sha256_of(namespace.file)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.save_model(path, model, {**record, "imported": origin})
+    with naming_cache_failure(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.save_model(path, model, {**record, "imported": origin})
     print(f"{name}: {path}")
     return 0
 

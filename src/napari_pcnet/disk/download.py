@@ -44,6 +44,13 @@ class DownloadError(OSError):
     """No address gave the file; the message gives the reason for each, and what to do by hand."""
 
 
+class NoCacheFolderError(OSError):
+    """There is no home, where the cache folder would be."""
+
+    def __init__(self) -> None:
+        super().__init__(f"there is no home folder to keep files in; name a folder by {CACHE_VARIABLE}")
+
+
 class _NotServed(Exception):  # noqa: N818  # its message is the end of a sentence about an address
     """An address does not have the file."""
 
@@ -53,13 +60,35 @@ class _Dropped(_NotServed):
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloads: what `CACHE_VARIABLE` names, or the system's place for caches."""
-    given = os.environ.get(CACHE_VARIABLE)
-    if given:
-        return Path(given).expanduser()
+    """Return the folder of downloads: what `CACHE_VARIABLE` names, or the system's place for caches.
+
+    Raises
+    ------
+    NoCacheFolderError
+        If it would be in the home folder, and there is none, as in a container without an account.
+    """
     import platformdirs
 
-    return platformdirs.user_cache_path("napari-pcnet")
+    given = os.environ.get(CACHE_VARIABLE)
+    try:
+        folder = Path(given) if given else platformdirs.user_cache_path("napari-pcnet")
+        return folder.expanduser()  # older versions of platformdirs leave the "~" where there is no home
+    except RuntimeError as error:
+        raise NoCacheFolderError from error
+
+
+@contextmanager
+def naming_cache_failure(path: Path) -> Iterator[None]:
+    """Name a file of the cache folder, the reason and the way out in the error of a write that failed."""
+    try:
+        yield
+    except (DownloadError, NoCacheFolderError):
+        raise
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be written ({error.strerror or error}); "
+            f"name another folder by {CACHE_VARIABLE} or make room there"
+        ) from error
 
 
 def fetch(
@@ -92,19 +121,11 @@ def fetch(
     OSError
         If it can't be written.
     """
-    try:
+    with naming_cache_failure(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path):
-            _remove_remains(path)
             if not (path.is_file() and sha256_of(path) == sha256):
                 _try_each(urls, path, lambda file: _Published(file, sha256, size_bytes, progress))
-    except DownloadError:
-        raise
-    except OSError as error:
-        raise OSError(
-            f"{path} cannot be written ({error.strerror or error}); "
-            f"name another folder by {CACHE_VARIABLE} or make room there"
-        ) from error
     return path
 
 
@@ -156,12 +177,6 @@ def _alone(path: Path) -> Iterator[None]:
             # While it is held: a process that waits for it notices that it is gone, and makes a new one.
             with suppress(OSError):  # an open file can't be removed on Windows; filelock does it there
                 lock.unlink()
-
-
-def _remove_remains(path: Path) -> None:
-    """Remove what a killed process left; no other is at work, for this one holds the lock."""
-    for part in path.parent.glob(f".{path.name}.*.part"):
-        part.unlink()
 
 
 def _try_each(urls: Sequence[str], path: Path, published: Callable[[BinaryIO], _Published]) -> None:

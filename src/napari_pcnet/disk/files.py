@@ -1,75 +1,116 @@
-"""Files and folders that appear under their name only when they are complete; and a file's hash."""
+"""Files and folders that appear under their name only when they are complete; and a file's hash.
+
+What is not complete lies beside its place in a folder ``.napari-pcnet-*.part``, and its writer holds the lock
+in there. The system takes the lock from a process that ends, however it ends, and the next writer removes
+what nobody holds. A symbolic link is followed. New files get their rights from the system: reading the umask
+would change it for a moment, in all threads.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+_PREFIX, _SUFFIX = ".napari-pcnet-", ".part"
+_NEW, _OLD, _LOCK = "new", "old", "lock"
+"""What may be in a part: the file or folder being written, the folder that it replaces, and the lock."""
+
+_SETTLING_S = 1.0
+"""How long a part is left alone: its writer makes it first, and then takes the lock."""
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file under a temporary name beside its own, then rename it.
+def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, replace: bool = True) -> None:
+    """Write a file beside its place, then give it its name.
 
     Parameters
     ----------
     path : Path
-        Replaced if it exists. Its folder must exist.
+        Its folder must exist. A file that is replaced leaves its rights to the new one.
     write : callable
         ``write(file)`` with a binary file open for writing.
+    replace : bool, optional
+        Whether a file that is there is replaced.
 
     Raises
     ------
     FileNotFoundError
         If the folder does not exist.
+    FileExistsError
+        If there is a file by the time that this one is complete, and it is not to be replaced: of several
+        processes that write one file, one succeeds.
     OSError
         If it can't be written, a full disk included. Nothing is left behind, and what was under
         `path` stays.
     """
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w+b") as file:
+    with _part_for(path) as (new, target):
+        with new.open("x+b") as file:
             write(file)
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp's files are for their owner alone
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        if replace:
+            if target.is_file():
+                _take_rights(new, target)
+            new.replace(target)
+        else:
+            _put_where_nothing_is(new, target)
 
 
-def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Fill a folder under a temporary name beside its own, then rename it.
+def write_folder_atomically(path: Path, write: Callable[[Path], object], *, replace: bool = True) -> None:
+    """Fill a folder beside its place, then give it its name.
 
     Parameters
     ----------
     path : Path
-        Replaced with all its content if it exists. Its own folder must exist.
+        Its own folder must exist. A folder that is replaced goes with all its content, and leaves its rights.
     write : callable
         ``write(folder)`` with an empty folder.
+    replace : bool, optional
+        Whether what is there is replaced.
 
     Raises
     ------
     FileNotFoundError
         If the folder that `path` is in does not exist.
+    FileExistsError
+        If something is there by the time that the folder is complete, and it is not to be replaced.
     OSError
         If it can't be written, a full disk included. Nothing is left behind, and what was under
         `path` stays.
     """
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
-    made = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
-    try:
-        write(made)
-        made.chmod(0o777 & ~_umask())  # mkdtemp's folders are for their owner alone
-        _put_in_place(made, path)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
+    with _part_for(path) as (new, target):
+        new.mkdir()
+        write(new)
+        if replace:
+            _put_in_place(new, target)
+        else:
+            _put_where_no_folder_is(new, target)
+
+
+def followed(path: Path) -> Path:
+    """Return where a symbolic link leads, which may not be there yet; of any other path itself."""
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return target
+
+
+def try_folder(folder: Path) -> None:
+    """Raise the OSError that writing into a folder would end with: rights alone do not tell."""
+    made = tempfile.mkdtemp(dir=folder, prefix=_PREFIX, suffix=_SUFFIX)
+    with suppress(OSError):  # another process may just take it for remains, and remove it
+        os.rmdir(made)
 
 
 def sha256_of(path: Path) -> str:
@@ -78,18 +119,72 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _put_in_place(made: Path, path: Path) -> None:
-    """Rename a folder to `path`; no system renames one over another that holds something."""
-    old = made.with_suffix(".old")
+# -- parts -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _part_for(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Give the path of a file or folder to be made, which goes if it is left, and of its place."""
+    target = followed(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {target.parent} to write {target.name} to")
+    _remove_remains(target.parent)
+    part, lock = _new_part(target.parent)
     try:
-        if os.path.lexists(path):
-            path.rename(old)
-        made.rename(path)
-    except BaseException:
-        if os.path.lexists(old):
-            old.rename(path)
-        raise
-    _delete(old)
+        yield part / _NEW, target
+    finally:
+        _remove(part, lock)
+
+
+def _new_part(folder: Path) -> tuple[Path, BaseFileLock]:
+    from filelock import FileLock
+
+    while True:
+        part = Path(tempfile.mkdtemp(dir=folder, prefix=_PREFIX, suffix=_SUFFIX))
+        lock = FileLock(part / _LOCK)
+        try:
+            lock.acquire()
+        except OSError:  # a file system without locks, where remains stay, too
+            if not part.is_dir():  # or another process came first, and took the part for remains
+                continue
+        return part, lock
+
+
+def _remove_remains(folder: Path) -> None:
+    """Remove the parts of processes that were killed."""
+    from filelock import FileLock
+
+    for part in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        if not _is_settled(part):
+            continue
+        if (part / _OLD).exists() and (part / _NEW).exists():
+            continue  # killed between two renames: the only copy of what was to be replaced
+        lock = FileLock(part / _LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except OSError:  # its writer is at work, or it is another user's
+            continue
+        _remove(part, lock)
+
+
+def _is_settled(part: Path) -> bool:
+    """Whether something is the folder of a writer that must have its lock by now, if it lives."""
+    try:
+        status = part.lstat()
+    except FileNotFoundError:  # its writer is done
+        return False
+    return stat.S_ISDIR(status.st_mode) and time.time() - status.st_mtime > _SETTLING_S
+
+
+def _remove(part: Path, lock: BaseFileLock) -> None:
+    """Remove a part whose lock is held, if there are locks."""
+    _delete(part / _NEW)
+    _delete(part / _OLD)
+    with suppress(OSError):  # an open file can't be removed on Windows; filelock does it there
+        (part / _LOCK).unlink()
+    lock.release()
+    with suppress(OSError):  # not empty: another process waits for the lock, and removes the part then
+        part.rmdir()
 
 
 def _delete(path: Path) -> None:
@@ -99,7 +194,48 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+# -- names -----------------------------------------------------------------------------------------
+
+
+def _take_rights(new: Path, old: Path) -> None:
+    """Give a file or folder the mode of the one that it replaces, and the owner as far as that is allowed."""
+    status = old.stat()
+    if hasattr(os, "chown"):
+        with suppress(PermissionError):
+            os.chown(new, status.st_uid, status.st_gid)
+    new.chmod(stat.S_IMODE(status.st_mode))
+
+
+def _put_where_nothing_is(new: Path, target: Path) -> None:
+    """Give a file its name, which must be free: no system renames so, but a link is made only once."""
+    try:
+        os.link(new, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, as on memory cards
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        new.replace(target)
+
+
+def _put_where_no_folder_is(new: Path, target: Path) -> None:
+    try:
+        new.rename(target)
+    except OSError as error:
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+        raise
+
+
+def _put_in_place(new: Path, target: Path) -> None:
+    """Rename a folder to `target`; no system renames one over another that holds something."""
+    old = new.with_name(_OLD)
+    if target.is_dir():
+        _take_rights(new, target)
+    try:
+        if os.path.lexists(target):
+            target.rename(old)
+        new.rename(target)
+    except BaseException:
+        if os.path.lexists(old) and not os.path.lexists(target):
+            old.rename(target)
+        raise

@@ -105,13 +105,15 @@ def write_labels(
     kind = path.suffix.lower()
     if kind == ".png":
         _check_png(path, labels, notes)
-        pillow_files.write(path, labels.astype(np.uint16), placement)
+        pillow_files.write(path, labels.astype(np.uint16), overwrite, placement)
     elif kind == ".zarr":
-        zarr_store.write_labels(path, labels.astype(_wide_type(labels), copy=False), words, placement)
+        zarr_store.write_labels(
+            path, labels.astype(_wide_type(labels), copy=False), words, overwrite, placement
+        )
     else:
         is_short = _fits(labels, 0, LARGEST_PNG_LABEL)
         kind_of_number = np.uint16 if is_short else _wide_type(labels)
-        tiff.write_labels(path, labels.astype(kind_of_number), words, placement)
+        tiff.write_labels(path, labels.astype(kind_of_number), words, overwrite, placement)
 
 
 def _words_beside_pixels(path: Path, kind: Format) -> dict[str, Any]:

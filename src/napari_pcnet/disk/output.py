@@ -1,17 +1,29 @@
 """Output files: refused before the work begins, and written whole or not at all."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.files import followed, try_folder, write_atomically
 from napari_pcnet.disk.formats import is_zarr_array
+
+_LONGEST_SHOWN = 60
+"""Characters of a name in a message: a name may be refused for its length."""
+
+_ARRAY_FILES = ("zarr.json", ".zarray", ".zattrs", ".zmetadata")
+_CHUNK = re.compile(r"c|(c[./])?\d+([./]\d+)*")
+"""Path of a chunk in the folder of its array, in any of zarr's ways to name one."""
+
+_DESKTOP_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def check_output(path: str | os.PathLike[str], suffixes: tuple[str, ...], overwrite: bool = False) -> None:
     """Refuse a file that could not be written at the end, before the work begins.
+
+    A symbolic link is followed: what it leads to is written.
 
     Raises
     ------
@@ -22,31 +34,36 @@ def check_output(path: str | os.PathLike[str], suffixes: tuple[str, ...], overwr
     FileExistsError
         If the file, or the folder of a zarr, exists and `overwrite` is False.
     IsADirectoryError
-        If a file would replace a folder, or a zarr a folder that is no zarr array.
+        If a file would replace a folder, or a zarr a folder that is no zarr array, or holds more than one.
+    OSError
+        If the name is too long, the folder or the file can't be written, or it is a device.
     """
     path = Path(path)
     if path.suffix.lower() not in suffixes:
-        raise ValueError(f"output {path} must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"output folder {path.parent} does not exist; make it first")
-    to_be_zarr = path.suffix.lower() == ".zarr"
-    if path.is_dir() and not to_be_zarr:
-        raise IsADirectoryError(f"output {path} is a folder; name a file")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"output {path} exists; add --overwrite (overwrite=True) to replace it")
-    if path.is_dir() and not is_zarr_array(path):
-        raise IsADirectoryError(f"output {path} is a folder, but no zarr array; name another")
+        raise ValueError(f"output {_short(path)} must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
+    target = _place_of(path)
+    if not target.parent.is_dir():
+        leads = "" if target == path else f" that {path} leads to"
+        raise FileNotFoundError(f"output folder {target.parent}{leads} does not exist; make it first")
+    _check_existing(path, target, overwrite)
+    try:
+        try_folder(target.parent)
+    except OSError as error:
+        raise OSError(
+            f"output folder {target.parent} cannot be written ({error.strerror}); name another"
+        ) from error
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool) -> None:
     """Write all of a file or nothing of it.
 
     Parameters
     ----------
     path : Path
-        Replaced if it exists.
     write : callable
         ``write(file)`` with a binary file open for writing.
+    overwrite : bool
+        Whether a file that is there by then is replaced.
 
     Raises
     ------
@@ -60,7 +77,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.fsync(file.fileno())  # a full disk may only show here
 
     with naming_failure(path):
-        write_atomically(path, write_through)
+        write_atomically(path, write_through, replace=overwrite)
 
 
 @contextmanager
@@ -68,6 +85,59 @@ def naming_failure(path: Path) -> Iterator[None]:
     """Name the file and the reason in the error of a write that failed."""
     try:
         yield
+    except FileExistsError as error:
+        raise FileExistsError(
+            f"output {path} was made by another program in the meantime and stays; "
+            "add --overwrite (overwrite=True) to replace it"
+        ) from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(f"{path} could not be written: {reason}; nothing of it was left") from error
+
+
+def _place_of(path: Path) -> Path:
+    """Follow a link, and let the system say whether there can be such a name."""
+    try:
+        target = followed(path)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            target.lstat()
+    except OSError as error:
+        raise OSError(f"output {_short(path)} cannot be a file: {error.strerror}; name another") from error
+    return target
+
+
+def _check_existing(path: Path, target: Path, overwrite: bool) -> None:
+    """Refuse to replace what is there: without `overwrite` anything, with it what is no file or array."""
+    to_be_zarr = path.suffix.lower() == ".zarr"
+    if target.is_dir() and not to_be_zarr:
+        raise IsADirectoryError(f"output {path} is a folder; name a file")
+    if not target.exists():
+        return
+    if not overwrite:
+        raise FileExistsError(f"output {path} exists; add --overwrite (overwrite=True) to replace it")
+    if not target.is_dir():
+        if not target.is_file():
+            raise OSError(f"output {path} is no regular file; name another")
+    elif not is_zarr_array(target):
+        raise IsADirectoryError(f"output {path} is a folder, but no zarr array; name another")
+    elif (foreign := _foreign_file(target)) is not None:
+        raise IsADirectoryError(
+            f"output {path} is a zarr array, but its folder holds {foreign}, too; name another"
+        )
+    if not os.access(target, os.W_OK):
+        raise PermissionError(f"output {path} is write-protected; name another or change its rights")
+
+
+def _foreign_file(array: Path) -> str | None:
+    """Name a file in the folder of a zarr array that is none of its own, and would go with it."""
+    for folder, _, names in os.walk(array):
+        for name in names:
+            inside = Path(folder, name).relative_to(array).as_posix()
+            if not (inside in _ARRAY_FILES or _CHUNK.fullmatch(inside) or name in _DESKTOP_FILES):
+                return inside
+    return None
+
+
+def _short(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."

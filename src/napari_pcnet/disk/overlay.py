@@ -11,6 +11,7 @@ from napari_pcnet.disk import pillow_files, tiff
 from napari_pcnet.disk.formats import OVERLAY_SUFFIXES, TIF_SUFFIXES
 from napari_pcnet.disk.image import Image, stretched
 from napari_pcnet.disk.output import check_output
+from napari_pcnet.shapes import size_text
 
 BOUNDARY_COLOUR = (255, 230, 0)
 """Red, green, blue of the lines: yellow is rare in photographs and in stains."""
@@ -18,7 +19,7 @@ BOUNDARY_COLOUR = (255, 230, 0)
 
 def write_overlay(
     path: str | os.PathLike[str],
-    image: Image,
+    image: Any,
     labels: NDArray[np.integer[Any]],
     overwrite: bool = False,
 ) -> None:
@@ -28,21 +29,35 @@ def write_overlay(
     ----------
     path : path
         Ends in .png, .jpg, .jpeg, .tif or .tiff.
-    image : Image
-        Its pixels are ``(H, W)`` or have one channel axis. A tif has all of its placement, a png or jpg the
-        size of a pixel.
+    image : Image, or (H, W[, C]) array_like
+        The picture, whose pixels have at most one channel axis; that of an array is the last, and the
+        fourth channel of an array is its transparency, which is not shown. A tif has all of its placement,
+        a png or jpg the size of a pixel.
     labels : (H, W) array of int
     overwrite : bool
         Whether an existing file is replaced.
+
+    Raises
+    ------
+    ValueError
+        If picture and labels are not one plane of one size.
+    OSError
+        If the file exists, its folder does not, or the disk is full.
     """
     path = Path(path)
     check_output(path, OVERLAY_SUFFIXES, overwrite)
-    shown = _in_8_bits(image)
+    picture = image if isinstance(image, Image) else _of_array(np.asarray(image))
+    shown = _in_8_bits(picture)
+    if shown.shape[:2] != labels.shape:
+        raise ValueError(
+            f"an overlay needs picture and labels of one size, got {size_text(shown.shape[:2])} and "
+            f"{size_text(labels.shape)}"
+        )
     shown[boundary_lines(labels)] = BOUNDARY_COLOUR
     if path.suffix.lower() in TIF_SUFFIXES:
-        tiff.write_picture(path, shown, image.placement)
+        tiff.write_picture(path, shown, overwrite, picture.placement)
     else:
-        pillow_files.write(path, shown, image.placement)
+        pillow_files.write(path, shown, overwrite, picture.placement)
 
 
 def boundary_lines(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
@@ -58,6 +73,15 @@ def boundary_lines(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
     lines[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     lines[:-1] |= labels[:-1] != labels[1:]
     return lines
+
+
+def _of_array(pixels: NDArray[Any]) -> Image:
+    """Take an array as a picture; one of a stack is refused."""
+    if pixels.ndim not in (2, 3):
+        raise ValueError(f"an overlay shows one plane, (H, W) or (H, W, C), got shape {pixels.shape}")
+    if pixels.ndim == 2:
+        return Image(pixels, None)
+    return Image(pixels[..., :3] if pixels.shape[-1] == 4 else pixels, -1)
 
 
 def _in_8_bits(image: Image) -> NDArray[np.uint8]:

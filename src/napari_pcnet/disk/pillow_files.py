@@ -60,7 +60,7 @@ def read_tif_page(path: Path, page: int) -> NDArray[np.uint8]:
         return np.asarray(file.convert("RGB"))
 
 
-def write(path: Path, pixels: NDArray[Any], placement: Placement | None = None) -> None:
+def write(path: Path, pixels: NDArray[Any], overwrite: bool, placement: Placement | None = None) -> None:
     """Write a png or jpg, by the ending of its name, with the size of a pixel."""
     import PIL.Image
 
@@ -73,7 +73,7 @@ def write(path: Path, pixels: NDArray[Any], placement: Placement | None = None) 
             stacklevel=3,
         )
     options = _resolution(placement, kind)
-    write_whole(path, lambda file: PIL.Image.fromarray(pixels).save(file, format=kind, **options))
+    write_whole(path, lambda file: PIL.Image.fromarray(pixels).save(file, format=kind, **options), overwrite)
 
 
 def _resolution(placement: Placement | None, kind: str) -> dict[str, Any]:

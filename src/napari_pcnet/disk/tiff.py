@@ -83,12 +83,14 @@ def write_labels(
     path: Path,
     labels: NDArray[np.integer[Any]],
     notes: dict[str, Any] | None,
+    overwrite: bool,
     placement: Placement | None = None,
 ) -> None:
     """Write labels in the type they have, compressed, with their notes in the description."""
     _write(
         path,
         labels,
+        overwrite,
         predictor=labels.dtype.itemsize <= 4,  # the format has none for 64 bits
         photometric="minisblack",
         metadata={NOTES_KEY: notes},  # the key, even without notes, marks the file's shape as ours
@@ -96,17 +98,20 @@ def write_labels(
     )
 
 
-def write_picture(path: Path, pixels: NDArray[np.uint8], placement: Placement | None = None) -> None:
+def write_picture(
+    path: Path, pixels: NDArray[np.uint8], overwrite: bool, placement: Placement | None = None
+) -> None:
     """Write a picture of ``(H, W, 3)``, compressed."""
-    _write(path, pixels, predictor=True, photometric="rgb", metadata=None, **tags.tags_of(placement))
+    options = {"photometric": "rgb", "metadata": None} | tags.tags_of(placement)
+    _write(path, pixels, overwrite, predictor=True, **options)
 
 
-def _write(path: Path, pixels: NDArray[Any], **options: Any) -> None:
+def _write(path: Path, pixels: NDArray[Any], overwrite: bool, **options: Any) -> None:
     import tifffile
 
     content = io.BytesIO()  # tifffile asks a file for its name, and a temporary file's is a number
     tifffile.imwrite(content, pixels, compression="zlib", **options)
-    write_whole(path, lambda file: file.write(content.getbuffer()))
+    write_whole(path, lambda file: file.write(content.getbuffer()), overwrite)
 
 
 @dataclass

@@ -98,6 +98,7 @@ def write_labels(
     path: Path,
     labels: NDArray[np.integer[Any]],
     notes: dict[str, Any] | None,
+    overwrite: bool,
     placement: Placement | None = None,
 ) -> None:
     """Write labels in the type they have as one array of format 3; notes and pixel size are attributes."""
@@ -121,7 +122,7 @@ def write_labels(
             _sync(file)
 
     with naming_failure(path):
-        write_folder_atomically(path, write)
+        write_folder_atomically(path, write, replace=overwrite)
 
 
 def _size_attributes(placement: Placement | None) -> dict[str, Any]:

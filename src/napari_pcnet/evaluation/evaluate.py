@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.annotations import TRUTH_ENDINGS, Annotation, annotation_files, annotations_of
 from napari_pcnet.disk.datasets import IMAGE_ENDINGS, by_stem
-from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.disk.formats import LABEL_SUFFIXES
 from napari_pcnet.disk.labels import read_labels, read_notes
-from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.output import check_output, write_whole
 from napari_pcnet.evaluation.journal import DIGITS
 from napari_pcnet.metrics import SCORES, TOLERANCE_OF_DIAGONAL, Scores, score_annotations
 from napari_pcnet.progress import Progress
@@ -120,7 +119,7 @@ def main_evaluate(options: EvaluateOptions, progress: Progress) -> str:
         progress(done, len(cases))
     if options.output is not None:
         content = _as_csv(scored).encode()
-        write_atomically(options.output, lambda file: file.write(content))
+        write_whole(options.output, lambda file: file.write(content), options.overwrite)
     return _table(scored)
 
 

@@ -22,7 +22,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from napari_pcnet.disk.files import write_atomically
-from napari_pcnet.network.model import BSDS500_MEAN, PCNet, PCNetConfig
+from napari_pcnet.network.machine import is_out_of_memory, survive_forks
+from napari_pcnet.network.model import BSDS500_MEAN, PCNet, PCNetConfig, weights_drawn_by
 from napari_pcnet.options import as_number, shown
 
 FORMAT = "napari-pcnet-1"
@@ -104,16 +105,17 @@ def load_model(path: Path) -> PCNet:
         If there is no such file.
     ValueError
         If the file is damaged, of another kind, or holds code.
+    MemoryError
+        If there is no room for it.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no weights file {path}")
+    survive_forks()
     if path.suffix == ".tar":
         return _filled(_empty(PCNetConfig(stem="nearest")), _read_authors(path), path)
     model = _model_of(_open_header(path), path)
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    return _filled(model, tensors, path)
+    return _filled(model, _read_tensors(path), path)
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -137,11 +139,23 @@ def read_config(path: Path) -> PCNetConfig:
     return _model_of(_open_header(path), path).config
 
 
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryError(f"there is no room for the weights in {path}") from error
+
+
 def _open_header(path: Path) -> dict[str, str]:
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise MemoryError(f"there is no room for the weights in {path}") from error
         raise ValueError(
             f"{path} cannot be read as a weights file of napari-pcnet ({error}): it must be a "
             "safetensors file of ours or the authors' .tar; restore it or pass another model"
@@ -198,11 +212,11 @@ def _check_size(config: PCNetConfig, path: Path) -> None:
 
 
 def _empty(config: PCNetConfig) -> PCNet:
-    """A model whose weights a file will give it; the caller's random state stays as it is.
+    """A model whose weights a file will give it.
 
     Torch's meta device would save the memory, but loads a computer algebra system for it.
     """
-    with torch.random.fork_rng(devices=[]):
+    with weights_drawn_by(None):
         return PCNet(config)
 
 

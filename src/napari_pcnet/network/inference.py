@@ -8,6 +8,7 @@ itself as the network's layers reach (`reach.halo_of`), so the result does not d
 from __future__ import annotations
 
 import copy
+import math
 import time
 import warnings
 from collections import defaultdict
@@ -22,15 +23,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_pcnet.geometry.grid import CELL, STRIDE, Grid, Window, raw_ids
+from napari_pcnet.geometry.grid import CELL, STRIDE, Grid, Window, raw_ids, whole_strides
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import Halo, Tile, default_core, plan
 from napari_pcnet.merging import connectivity, regions
 from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
-from napari_pcnet.network.model import ConvBlock, PCNet, Trunk, channels_last
+from napari_pcnet.network.machine import is_out_of_memory, survive_forks
+from napari_pcnet.network.model import ConvBlock, PCNet, Trunk, channels_last, weights_drawn_by
 from napari_pcnet.network.reach import halo_of, needed
 from napari_pcnet.options import Options, Precision
 from napari_pcnet.progress import Progress
+from napari_pcnet.shapes import size_text
 
 WindowDone = Callable[[Window, NDArray[np.int32]], None]
 """``window_done(window, ids)``: the regions of a window of the image, ``(h, w)``, -1 outside the mask."""
@@ -154,6 +157,7 @@ class Predictor:
     """
 
     def __init__(self, model: PCNet, options: InferenceOptions) -> None:
+        survive_forks()
         self.device = choose_device(options.device).device
         name = "float32" if options.precision == "auto" else options.precision
         self.dtype = DTYPES[name]
@@ -297,7 +301,7 @@ def segment_base(
 ) -> Base:
     """Label a picture with the pieces of its lattice, and gather their table.
 
-    If the device runs out of memory, windows are halved and the work begins again, with a
+    If the device, a CPU included, runs out of memory, windows are halved and the work begins again, with a
     `SmallerWindowsWarning`; labels stay the same.
 
     Parameters
@@ -321,16 +325,20 @@ def segment_base(
     Raises
     ------
     MemoryError
-        If not even the smallest window fits.
+        If not even the smallest window fits, or the labels themselves do not.
     """
     predictor = Predictor(model, options)
     side = options.window_px
     core_shape = (side, side) if side else default_core(grid)
+    ids: NDArray[np.int32] | None = None
     while True:
+        tiles = _tiles_inside(picture, grid, core_shape, predictor.halo)
+        if tiles[0].core.shape != picture.shape and ids is None:
+            ids = _room_for_labels(picture.shape)
         try:
-            return _segment(predictor, picture, grid, core_shape, progress, window_done, single_pixels)
+            return _segment(predictor, picture, grid, tiles, ids, progress, window_done, single_pixels)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         core_shape = _halved(core_shape, grid, predictor.device)
         warnings.warn(
@@ -346,12 +354,13 @@ def _segment(
     predictor: Predictor,
     picture: Picture,
     grid: Grid,
-    core_shape: tuple[int, int],
+    tiles: list[Tile],
+    ids: NDArray[np.int32] | None,
     progress: Progress | None,
     window_done: WindowDone | None,
     single_pixels: bool,
 ) -> Base:
-    tiles = _tiles_inside(picture, grid, core_shape, predictor.halo)
+    """Label window by window into `ids`, which is empty; a window of the whole picture needs none."""
     total = sum(len(list(_strips(tile.tail))) for tile in tiles)
     done = 0
 
@@ -363,8 +372,6 @@ def _segment(
 
     predictor.timings.clear()
     parts, offset = [], 0
-    is_whole = tiles[0].core.shape == picture.shape
-    ids = None if is_whole else np.full(picture.shape, connectivity.OUTSIDE, np.int32)
     for tile in tiles:
         labelled = predictor.raw_labels(picture, grid, tile, strip_done)
         started = time.perf_counter()
@@ -405,6 +412,17 @@ def _tiles_inside(picture: Picture, grid: Grid, core_shape: tuple[int, int], hal
     tiles = plan(grid, core_shape, connectivity.REACH_PX, halo, picture.surroundings)
     masks = ((tile, picture.read_mask(tile.labelled)) for tile in tiles)
     return [tile for tile, mask in masks if mask is None or mask.any()]
+
+
+def _room_for_labels(shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Allocate the labels of a picture, which smaller windows would not make smaller."""
+    try:
+        return np.full(shape, connectivity.OUTSIDE, np.int32)
+    except MemoryError:
+        size = math.prod(shape) * np.dtype(np.int32).itemsize
+        raise MemoryError(
+            f"the labels of {size_text(shape)} pixels take {size / 1e9:.3g} GB; segment a part of the picture"
+        ) from None
 
 
 def _base(
@@ -475,7 +493,7 @@ def _strided(fused: PCNet) -> nn.Conv2d:
     small, f = fused.get_submodule("encoder.0.0.0"), fused.stem.factor
     assert isinstance(small, nn.Conv2d)
     outputs = small.out_channels
-    with torch.random.fork_rng(devices=[]):  # its weights are drawn, then replaced
+    with weights_drawn_by(None):  # they are replaced
         large = nn.Conv2d(3, outputs, 3 * f, stride=f, padding=f)
     weight = small.weight.detach().reshape(outputs, 3, f, f, 3, 3).permute(0, 1, 4, 2, 5, 3)
     large.weight = nn.Parameter(weight.reshape(outputs, 3, 3 * f, 3 * f))
@@ -515,11 +533,13 @@ def _mask_rim(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int])
 
 
 def _halved(core_shape: tuple[int, int], grid: Grid, device: torch.device) -> tuple[int, int]:
-    """Halve the longer side of a core that was too large."""
+    """Halve the longer side of a core that was too large, in whole strides, as `plan` has them."""
     rows, columns = (min(pair) for pair in zip(core_shape, grid.padded_shape, strict=True))
     if max(rows, columns) <= STRIDE:
         raise MemoryError(f"{device} has no room for a window of {STRIDE} x {STRIDE} work pixels")
-    return (rows // 2, columns) if rows >= columns else (rows, columns // 2)
+    if rows >= columns:
+        return whole_strides(rows // 2), columns
+    return rows, whole_strides(columns // 2)
 
 
 @contextmanager
@@ -531,9 +551,3 @@ def _own_arithmetic(device: torch.device) -> Iterator[None]:
             return
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             yield
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "out of memory" in text or "can't allocate memory" in text

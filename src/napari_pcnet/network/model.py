@@ -13,13 +13,15 @@ convolutions with a bias and no normalisation), not of the paper's drawing where
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from napari_pcnet.geometry.grid import CELL, STRIDE
 from napari_pcnet.merging.tree import EDGE_FEATURES, MergeClassifier
@@ -30,6 +32,9 @@ Stem = Literal["nearest", "area", "unshuffle"]
 
 LEAK = 0.1
 """Slope of LeakyReLU below zero, and the ``a`` of the Kaiming initialisation."""
+
+_DRAWING = ("uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_")
+"""What the layers draw their first weights by."""
 
 BSDS500_MEAN = (0.411, 0.432, 0.45)
 """Mean RGB of the BSDS500 training images as the authors give it."""
@@ -265,7 +270,9 @@ class PCNet(nn.Module):
     def add_merge_classifier(self, units: int) -> None:
         """Add a merge classifier with random weights, in place of the one that may be there."""
         self.config = replace(self.config, merge_classifier=units)
-        with torch.random.fork_rng(devices=[]):
+        random = torch.Generator()
+        random.set_state(torch.get_rng_state())
+        with weights_drawn_by(random):
             self.merge_classifier = MergeClassifierNetwork(units)
 
     def drop_merge_classifier(self) -> None:
@@ -337,15 +344,59 @@ def parameter_count(model: PCNet) -> int:
 
 
 def multiply_adds_per_px(model: PCNet) -> float:
-    """Multiply-adds of all convolutions per work pixel."""
-    from torch.utils.flop_counter import FlopCounterMode  # loads a computer algebra system
+    """Multiply-adds of all convolutions per work pixel.
 
-    side = 16 * STRIDE
-    frame = torch.zeros(1, 3, side, side)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        copy.deepcopy(model).eval().cpu().float()(frame)
-    flops: int = counter.get_total_flops()
-    return flops / 2 / side**2
+    Torch's own counter gives the same, but loads a compiler, which sets an environment variable.
+    """
+    side, total = 2 * STRIDE, 0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        # a convolution applies its weights at each pixel that it makes, a transposed one at each it reads
+        at = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
+        total += layer.get_parameter("weight").numel() * at.shape[-2] * at.shape[-1]
+
+    counted = copy.deepcopy(model).eval().cpu().float()
+    for layer in counted.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        counted(torch.zeros(1, 3, side, side))
+    return total / side**2
+
+
+class _WeightsDrawnBy(TorchFunctionMode):
+    """Has `torch.nn.init` draw from a generator, or, without one, leave the weights as they lie in memory."""
+
+    def __init__(self, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self._generator = generator
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        arguments: tuple[Any, ...] = (),
+        keywords: dict[str, Any] | None = None,
+    ) -> Any:
+        given = keywords or {}
+        if getattr(function, "__name__", "") not in _DRAWING:
+            return function(*arguments, **given)
+        if self._generator is None:
+            return arguments[0] if arguments else given["tensor"]
+        return function(*arguments, **{**given, "generator": self._generator})
+
+
+def weights_drawn_by(generator: torch.Generator | None) -> TorchFunctionMode:
+    """Make networks in a ``with`` statement without touching torch's random state, not even for a moment.
+
+    Parameters
+    ----------
+    generator : torch.Generator or None
+        Draws the weights, as torch's own generator with the same seed would; None if they will be replaced
+        and nothing need be drawn.
+    """
+    return _WeightsDrawnBy(generator)
 
 
 def _initialise(module: nn.Module) -> None:

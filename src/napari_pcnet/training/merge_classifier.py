@@ -27,7 +27,7 @@ from napari_pcnet.disk.datasets import Pair
 from napari_pcnet.geometry.grid import Grid
 from napari_pcnet.merging.tree import Round
 from napari_pcnet.network.inference import Base, InferenceOptions
-from napari_pcnet.network.model import MergeClassifierNetwork, PCNet
+from napari_pcnet.network.model import MergeClassifierNetwork, PCNet, weights_drawn_by
 from napari_pcnet.options import Options
 from napari_pcnet.pipeline import fine_base, merge_base
 from napari_pcnet.progress import Progress
@@ -220,20 +220,20 @@ def _fitted(
 ) -> MergeClassifierNetwork:
     """Fit a new classifier to the samples."""
     features, lost_share, weight = _tensors(samples)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    random = torch.Generator().manual_seed(seed)
+    with weights_drawn_by(random):
         classifier = MergeClassifierNetwork(units)
-        classifier.mean.copy_(features.mean(0))
-        classifier.deviation.copy_(features.std(0).clamp_min(MIN_DEVIATION))
-        adam = torch.optim.Adam(classifier.parameters(), config.learning_rate)
-        for step in range(config.steps):
-            for group in adam.param_groups:
-                group["lr"] = config.learning_rate * cosine(step, config.steps)
-            drawn = torch.randint(len(lost_share), (config.batch,))
-            loss = _mean_loss(classifier, features[drawn], lost_share[drawn], weight[drawn])
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
+    classifier.mean.copy_(features.mean(0))
+    classifier.deviation.copy_(features.std(0).clamp_min(MIN_DEVIATION))
+    adam = torch.optim.Adam(classifier.parameters(), config.learning_rate)
+    for step in range(config.steps):
+        for group in adam.param_groups:
+            group["lr"] = config.learning_rate * cosine(step, config.steps)
+        drawn = torch.randint(len(lost_share), (config.batch,), generator=random)
+        loss = _mean_loss(classifier, features[drawn], lost_share[drawn], weight[drawn])
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
     return classifier
 
 

@@ -22,7 +22,7 @@ from napari_pcnet import weights
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.disk.provenance import source_commit
 from napari_pcnet.network import checkpoint
-from napari_pcnet.network.model import PCNet, channels_last
+from napari_pcnet.network.model import PCNet, channels_last, weights_drawn_by
 from napari_pcnet.training.config import TrainingConfig
 from napari_pcnet.training.losses import ModelLosses
 from napari_pcnet.training.merge_classifier import MergeClassifierConfig
@@ -78,7 +78,7 @@ class TrainingState:
 
     def result(self, config: TrainingConfig) -> PCNet:
         """The model to save: the average if there is one, without a merge classifier yet to be fitted."""
-        with torch.random.fork_rng(devices=[]):
+        with weights_drawn_by(None):
             model = PCNet(config.model)
         model.load_state_dict(self.average or self.model.state_dict())
         if config.merge_classifier.steps:
@@ -100,8 +100,7 @@ def initial_state(
     processes : Processes, optional
         Those that train together.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.run.seed)
+    with weights_drawn_by(torch.Generator().manual_seed(config.run.seed)):
         model = PCNet(config.model)
     record = _start(model, _start_file(config.run.start_from, runs)) if config.run.start_from else {}
     model = channels_last(model).to(device)
