@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from napari_pcnet.geometry.grid import MAX_SCALE, Grid
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, network_channels
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy, smooth_plane
 from napari_pcnet.merging.connectivity import number_by_first, owners
-from napari_pcnet.merging.regions import look_up
 from napari_pcnet.merging.exact import lab_of_rgb
-from napari_pcnet.merging.tree import LAB_STEPS, Features, Observer, Tree, build
+from napari_pcnet.merging.regions import look_up
+from napari_pcnet.merging.tree import Features, Observer, Tree, build
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.inference import Base, InferenceOptions, WindowDone, segment_base
 from napari_pcnet.network.model import PCNet
@@ -121,28 +122,24 @@ def fine_base(
 def merge_base(base: Base, model: PCNet, options: Options, observer: Observer | None = None) -> Tree:
     """Merge regions by mean colour, outline and what the network says, in the units that merging compares."""
     table, spacing = base.regions, options.pixel_sides
+    channels = table.colour.shape[1]
     rgb = [
         np.rint(table.colour[:, run].sum(axis=1) / (table.area * len(run)))
-        for run in network_channels(table.colour.shape[1])
+        for run in network_channels(channels)
     ]
-    lab = np.rint(lab_of_rgb(np.stack(rgb, axis=1).astype(np.int64)) * LAB_STEPS).astype(np.int64)
-    lab *= table.area[:, None]
     perimeter = table.rim.copy()
     for end in table.edges.T:
         np.add.at(perimeter, end, table.border)
-    channels = table.colour.shape[1]
-    in_lab = channels in (1, 3)
-    # channels that are neither grey nor RGB weigh together as much as the three of a colour picture
-    unit = 1 / LAB_STEPS if in_lab else CHANNEL_SPAN * math.sqrt(3 / channels) / COLOUR_STEPS
-    features = Features(
+    features = Features.of_lab(
         table.area,
-        lab if in_lab else table.colour,
-        lab,
+        lab_of_rgb(np.stack(rgb, axis=1).astype(np.int64)),
         perimeter,
         base.grid.cell_area,
-        unit,
         (spacing[1], spacing[0]),  # horizontal sides are as long as a pixel is wide
     )
+    if channels not in (1, 3):  # they weigh together as much as the three of a colour picture
+        unit = CHANNEL_SPAN * math.sqrt(3 / channels) / COLOUR_STEPS
+        features = replace(features, colour=table.colour, colour_unit=unit)
     strength = table.strength if table.strength.shape[1] else np.zeros_like(table.border)
     lines = np.concatenate([table.border, strength], axis=1)
     network = model.merge_classifier

@@ -34,7 +34,7 @@ SCATTER = np.uint64(0x9E3779B97F4A7C15)
 def number_pieces(raw: NDArray[np.int32], outside: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Number 4-connected pieces of equal values in raster order of their first pixel.
 
-    Two passes with a union-find (Rosenfeld and Pfaltz, 1966), in which the smaller of two numbers stays on top.
+    Two passes with a union-find (Rosenfeld and Pfaltz, 1966) in which the smaller of two numbers is on top.
 
     Parameters
     ----------
@@ -381,14 +381,14 @@ def merge_rounds(
         for k in range(left):
             u, v = edges[k]
             if stale[k]:
-                cost[k] = _cost(u, v, lines[k], area, colour, lab, perimeter, sizes, layers, inputs, sums, rules)
+                cost[k] = _cost(
+                    u, v, lines[k], area, colour, lab, perimeter, sizes, layers, inputs, sums, rules
+                )
                 step[k] = _step(cost[k], rules.steps_per_octave)
                 scatter[k] = _scattered(u, v)
                 stale[k] = False
             for end in edges[k]:
-                if step[k] < best_step[end] or (
-                    step[k] == best_step[end] and scatter[k] < best_scatter[end]
-                ):
+                if step[k] < best_step[end] or (step[k] == best_step[end] and scatter[k] < best_scatter[end]):
                     best_step[end], best_scatter[end] = step[k], scatter[k]
         chosen = _mutual(edges, step, scatter, best_step, best_scatter, left)
         ends = edges[chosen].ravel()

@@ -1,9 +1,9 @@
 """Logarithm, logistic function and CIELAB from sums, products, quotients and roots alone.
 
 IEEE 754 rounds ``+ - * /`` and square roots in one way only, so what is computed here is the same on every
-processor. The functions of numpy, which choose code by processor, differ in their last bits, and a merge that
-was decided by one of these would differ with them. Where a function is a series, its error is far below the steps
-in which merging compares.
+processor. The functions of numpy, which choose code by processor, differ in their last bits, and a merge
+that was decided by one of these would differ with them. Where a function is a series, its error is far below
+the steps in which merging compares.
 """
 
 from __future__ import annotations
@@ -36,10 +36,7 @@ def log2_series(t: float) -> float:
     s = t * t
     return (
         t
-        * (
-            (((((s / 13 + 1.0 / 11) * s + 1.0 / 9) * s + 1.0 / 7) * s + 0.2) * s + 1.0 / 3) * s
-            + 1.0
-        )
+        * ((((((s / 13 + 1.0 / 11) * s + 1.0 / 9) * s + 1.0 / 7) * s + 0.2) * s + 1.0 / 3) * s + 1.0)
         * 2.8853900817779268
     )
 

@@ -22,8 +22,8 @@ in one step of an eighth of an octave count as equal, and among equals a hash of
 numbers decides: in exact order a smooth gradient or a uniform picture would merge one pair a round.
 Heights are the exact costs, made monotone.
 
-The same base gives the same tree on every processor, for any number of threads, compiled or not: what is summed
-up over regions and borders are whole numbers, and what is computed of them goes through `exact`.
+The same base gives the same tree on every processor, for any number of threads, compiled or not: what is
+summed up over regions and borders are whole numbers, and what is computed of them goes through `exact`.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ LAB_STEPS = 1024
 
 INPUT_STEPS = 1 << 10
 WEIGHT_STEPS = 1 << 12
-"""Steps in a unit of what goes into a layer of the merge classifier, and of its weights. Sums of their products
-are whole numbers below 2**53, exact in float64 in any order."""
+"""Steps in a unit of what goes into a layer of the merge classifier, and of its weights. Sums of their
+products are whole numbers below 2**53, exact in float64 in any order."""
 
 LARGEST_INPUT = 1 << 20
 """Features are clipped here, in `INPUT_STEPS`, so that sums stay exact."""
@@ -113,6 +113,19 @@ class Features:
     cell_area: float = 1.0
     colour_unit: float = 1 / LAB_STEPS
     sides: tuple[float, float] = (1.0, 1.0)
+
+    @classmethod
+    def of_lab(
+        cls,
+        area: NDArray[np.int64],
+        lab: NDArray[np.float64],
+        perimeter: NDArray[np.int64],
+        cell_area: float = 1.0,
+        sides: tuple[float, float] = (1.0, 1.0),
+    ) -> Features:
+        """Features of grey and RGB, from means of CIELAB, ``(n, 3)``."""
+        sums = np.rint(lab * LAB_STEPS).astype(np.int64) * area[:, None]
+        return cls(area, sums, sums, perimeter, cell_area, sides=sides)
 
     def length(self, sides: NDArray[np.int64]) -> NDArray[np.float64]:
         """Length of horizontal and vertical sides, ``(n, 2)`` to ``(n,)``."""
