@@ -230,7 +230,7 @@ def outlines(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _place_of(keys: NDArray[np.int64], key: int) -> int:
+def _place_of(keys: NDArray[np.int64], key: int) -> np.int64:
     """Where a key stands in a hash table of a power of two places, or would."""
     mask = len(keys) - 1
     place = np.int64((np.uint64(key) * SCATTER) >> np.uint64(32)) & mask
@@ -496,7 +496,7 @@ def _step(cost: float, steps_per_octave: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _scattered(u: int, v: int) -> int:
+def _scattered(u: int, v: int) -> np.uint64:
     """`tree._hash` of one pair."""
     x = np.uint64(u) * SCATTER + np.uint64(v)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.picture import COLOUR_STEPS
+
+Number = TypeVar("Number", float, NDArray[np.float64])
 
 LN_2 = math.log(2)
 LOG2_E = 1.4426950408889634
@@ -31,7 +34,7 @@ _WHITE = (0.95047, 1.0, 1.08883)
 """XYZ of the illuminant D65 for 2 degrees; CIE 15."""
 
 
-def log2_series(t: float) -> float:
+def log2_series(t: Number) -> Number:
     """log2((1 + t) / (1 - t)) for ``|t| < 0.172``, to 1e-10: twice the series of atanh over ln 2."""
     s = t * t
     return (
@@ -41,7 +44,7 @@ def log2_series(t: float) -> float:
     )
 
 
-def exp2_series(f: float) -> float:
+def exp2_series(f: Number) -> Number:
     """2**f for ``|f| <= 0.5``, to 1e-10: the series of the exponential function."""
     x = f * 0.6931471805599453
     return (

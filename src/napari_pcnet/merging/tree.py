@@ -448,8 +448,16 @@ class _State:
     @classmethod
     def start(cls, features: Features) -> _State:
         number = np.arange(len(features.area))
-        sums = (features.area, features.colour, features.lab, features.perimeter)
-        return cls(features, *(each.copy() for each in sums), number, number.copy(), np.zeros(len(number)))
+        return cls(
+            features,
+            features.area.copy(),
+            features.colour.copy(),
+            features.lab.copy(),
+            features.perimeter.copy(),
+            first=number,
+            node=number.copy(),
+            height=np.zeros(len(number)),
+        )
 
     def compare(self, edges: NDArray[np.int64], lines: NDArray[np.int64]) -> Round:
         """Compare regions that touch."""
