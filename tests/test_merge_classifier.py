@@ -97,8 +97,8 @@ def test_what_a_merge_would_lose_is_counted_by_hand() -> None:
     oracle = Oracle([overlap(base, each) for each in annotations], min_regions=1)
     edges = np.array([[0, 1], [1, 2], [2, 3]])
     colour = np.array([[0.0, 0, 0], [0, 0, 0], [30, 0, 0], [90, 0, 0]])
-    features = Features(np.full(4, 10.0), colour, colour, np.full(4, 22.0))
-    build(features, edges, np.ones(3), Options(compactness=1.0), observer=oracle)
+    features = Features.of_lab(np.full(4, 10), colour, np.tile([20, 2], (4, 1)))
+    build(features, edges, np.tile([0, 1, 0, 0], (3, 1)), Options(compactness=1.0), observer=oracle)
     samples = oracle.samples(100, np.random.default_rng(0))
     by_size = {}
     for features, lost in zip(samples.features, samples.lost_share, strict=True):
@@ -111,8 +111,9 @@ def test_what_a_merge_would_lose_is_counted_by_hand() -> None:
 
 def test_the_oracle_stops_when_few_regions_are_left() -> None:
     oracle = Oracle([sparse.csr_array(np.ones((3, 1), np.int32))], min_regions=2)
-    features = Features(np.ones(3), np.zeros((3, 3)), np.zeros((3, 3)), np.full(3, 4.0))
-    build(features, np.array([[0, 1], [1, 2]]), np.ones(2), Options(compactness=1.0), observer=oracle)
+    features = Features.of_lab(np.ones(3, int), np.zeros((3, 3)), np.full((3, 2), 2))
+    lines = np.tile([0, 1, 0, 0], (2, 1))
+    build(features, np.array([[0, 1], [1, 2]]), lines, Options(compactness=1.0), observer=oracle)
     assert len(oracle.samples(100, np.random.default_rng(0)).lost_share) == 2
 
 

@@ -113,14 +113,14 @@ def test_the_cost_is_that_of_the_convolutions(config: PCNetConfig) -> None:
     assert multiply_adds_per_px(model) == multiply_adds(model, 128) / 128**2
 
 
-def test_a_merge_classifier_gives_the_same_in_numpy() -> None:
+def test_a_merge_classifier_in_whole_numbers_gives_nearly_the_same() -> None:
     torch.manual_seed(0)
     classifier = MergeClassifierNetwork(8)
     classifier.mean.uniform_(-2, 2)
     classifier.deviation.uniform_(0.5, 3)
     edge_features = torch.randn(300, EDGE_FEATURES) * 3
     expected = classifier(edge_features).sigmoid().detach().numpy()
-    np.testing.assert_allclose(classifier.as_numpy()(edge_features.numpy()), expected, atol=1e-5)
+    np.testing.assert_allclose(classifier.as_numpy()(edge_features.numpy()), expected, atol=1e-3)
 
 
 def test_the_guide_sees_the_pixels_that_the_stem_leaves_out() -> None:

@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_pcnet.geometry.picture import COLOUR_STEPS
+from napari_pcnet.merging import passes
 from napari_pcnet.merging import tree as tree_module
 from napari_pcnet.merging.tree import (
     BOUNDARY_WEIGHT,
     CLASSIFIER_WEIGHT,
     COLOUR_SHARE,
     EVENNESS,
+    LAB_STEPS,
     Features,
     MergeClassifier,
     Round,
@@ -27,10 +30,17 @@ def lattice(colour: np.ndarray) -> tuple[Features, np.ndarray, np.ndarray]:
     across = np.stack([index[:, :-1].ravel(), index[:, 1:].ravel()], axis=1)
     down = np.stack([index[:-1].ravel(), index[1:].ravel()], axis=1)
     edges = np.concatenate([across, down])
-    area, perimeter = np.full(colour.size, 256.0), np.full(colour.size, 64.0)
     lab = np.pad(colour.reshape(-1, 1), [(0, 0), (0, 2)])
-    features = Features(area, lab, lab, perimeter)
-    return features, edges, np.full(len(edges), 16.0)
+    features = Features.of_lab(np.full(colour.size, 256), lab, np.full((colour.size, 2), 32))
+    lines = np.zeros((len(edges), 4), np.int64)
+    lines[: len(across), 1] = lines[len(across) :, 0] = 16
+    return features, edges, lines
+
+
+def with_boundary(lines: np.ndarray, share: float | np.ndarray) -> np.ndarray:
+    """Borders of which this share is certain to be a boundary."""
+    strength = lines[:, :2] * np.reshape(share, (-1, 1)) * 2 * COLOUR_STEPS
+    return np.column_stack([lines[:, :2], strength.astype(np.int64)])
 
 
 def test_the_cost_of_two_cells_is_the_formula() -> None:
@@ -39,25 +49,25 @@ def test_the_cost_of_two_cells_is_the_formula() -> None:
 
 
 def test_a_boundary_costs_its_mean_along_the_border() -> None:
-    features, edges, border = lattice(np.zeros((1, 2)))
-    without = build(features, edges, border, options=Options(compactness=2.0))
-    half = build(features, edges, border, options=Options(compactness=2.0), strength=border / 2)
+    features, edges, lines = lattice(np.zeros((1, 2)))
+    without = build(features, edges, lines, options=Options(compactness=2.0))
+    half = build(features, edges, with_boundary(lines, 0.5), options=Options(compactness=2.0))
     assert half.height - without.height == pytest.approx([128 * BOUNDARY_WEIGHT / 2])
 
 
 def test_the_boundary_of_two_borders_joined_is_their_mean() -> None:
     # a square of four cells: once both pairs are merged, a quarter of the border between them is certain
-    features, edges, border = lattice(np.array([[0.0, 0.0], [9.0, 9.0]]))
-    strength = np.where((edges == (0, 2)).all(axis=1), border / 2, 0.0)
-    tree = build(features, edges, border, Options(compactness=1.0), strength)
+    features, edges, lines = lattice(np.array([[0.0, 0.0], [9.0, 9.0]]))
+    share = np.where((edges == (0, 2)).all(axis=1), 0.5, 0.0)
+    tree = build(features, edges, with_boundary(lines, share), Options(compactness=1.0))
     assert tree.cut(2).tolist() == [0, 0, 1, 1]
     assert tree.height[-1] == pytest.approx(256 * (81 + BOUNDARY_WEIGHT / 4 + 1 + EVENNESS))
 
 
 def test_regions_with_a_boundary_between_them_merge_last() -> None:
-    features, edges, border = lattice(np.zeros((1, 6)))
-    strength = np.where((edges == (3, 4)).all(axis=1), border, 0.0)
-    assert build(features, edges, border, Options(compactness=5.0), strength).cut(2).tolist() == [
+    features, edges, lines = lattice(np.zeros((1, 6)))
+    lines = with_boundary(lines, np.where((edges == (3, 4)).all(axis=1), 1.0, 0.0))
+    assert build(features, edges, lines, Options(compactness=5.0)).cut(2).tolist() == [
         0,
         0,
         0,
@@ -84,9 +94,9 @@ def test_a_merge_classifier_looks_at_the_features_of_an_edge() -> None:
     weight = np.zeros((1, 7), np.float32)
     weight[0, 4] = 200
     classifier = MergeClassifier(((weight, np.array([-100], np.float32)),), 0.1)
-    features, edges, border = lattice(np.zeros((1, 6)))
-    strength = np.where((edges == (3, 4)).all(axis=1), border, 0.0)
-    assert build(features, edges, border, Options(compactness=5.0), strength, classifier).cut(2).tolist() == [
+    features, edges, lines = lattice(np.zeros((1, 6)))
+    lines = with_boundary(lines, np.where((edges == (3, 4)).all(axis=1), 1.0, 0.0))
+    assert build(features, edges, lines, Options(compactness=5.0), classifier).cut(2).tolist() == [
         0,
         0,
         0,
@@ -123,9 +133,9 @@ class Recorder:
 
 
 def test_an_observer_receives_each_round_and_the_new_index_of_each_region() -> None:
-    features, edges, border = lattice(np.array([[10.0, 10.0, 13.0, 40.0]]))
+    features, edges, lines = lattice(np.array([[10.0, 10.0, 13.0, 40.0]]))
     recorder = Recorder()
-    build(features, edges, border, Options(compactness=1.0), border / 4, observer=recorder)
+    build(features, edges, with_boundary(lines, 0.25), Options(compactness=1.0), observer=recorder)
     _, second, third = recorder.rounds
     assert recorder.targets == [[0, 0, 1, 2], [0, 0, 1], [0, 0]]
     assert second.edges.tolist() == [[0, 1], [1, 2]]
@@ -137,14 +147,13 @@ def test_an_observer_receives_each_round_and_the_new_index_of_each_region() -> N
 
 
 def test_the_features_of_an_edge_are_the_formula() -> None:
-    features, edges, border = lattice(np.array([[10.0, 13.0]]))
+    features, edges, lines = lattice(np.array([[10.0, 13.0]]))
     recorder = Recorder()
     build(
         replace(features, cell_area=128.0),
         edges,
-        border,
+        with_boundary(lines, 0.25),
         Options(compactness=1.0),
-        border / 4,
         observer=recorder,
     )
     shape = 96**2 / (16 * 512)
@@ -153,13 +162,13 @@ def test_the_features_of_an_edge_are_the_formula() -> None:
 
 
 def test_the_features_of_an_edge_are_of_the_colours_that_the_network_gets() -> None:
-    features, edges, border = lattice(np.zeros((1, 2)))
+    features, edges, lines = lattice(np.zeros((1, 2)))
     recorder = Recorder()
-    channels, lab = np.array([[10.0, 0], [40.0, 90]]), np.array([[10.0, 0, 1], [12.0, 5, 1]])
+    channels, lab = np.array([[10, 0], [40, 90]]) * 256, np.array([[10, 0, 1], [12, 5, 1]]) * 256 * LAB_STEPS
     build(
-        replace(features, colour=channels, lab=lab),
+        replace(features, colour=channels, colour_unit=1.0, lab=lab),
         edges,
-        border,
+        lines,
         Options(compactness=1.0),
         observer=recorder,
     )
@@ -204,8 +213,8 @@ def test_heights_do_not_fall() -> None:
 
 
 def test_parts_that_do_not_touch_stay_apart() -> None:
-    features, edges, border = lattice(np.zeros((1, 4)))
-    tree = build(features, edges[[0, 2]], border[[0, 2]], options=Options(compactness=1.0))  # 0-1 and 2-3
+    features, edges, lines = lattice(np.zeros((1, 4)))
+    tree = build(features, edges[[0, 2]], lines[[0, 2]], options=Options(compactness=1.0))  # 0-1 and 2-3
     assert tree.roots == 2
     assert tree.cut(2).tolist() == [0, 0, 1, 1]
 
@@ -225,6 +234,7 @@ def test_a_uniform_lattice_stays_even(count: int) -> None:
 
 def test_a_steep_smooth_gradient_does_not_merge_one_pair_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
 
+    monkeypatch.setattr(passes, "compiled", lambda: None)
     rounds = []
     original = tree_module._relabel
     monkeypatch.setattr(tree_module, "_relabel", lambda *a: rounds.append(1) or original(*a))

@@ -21,8 +21,8 @@ def _chains(*colours: float) -> tuple[Features, np.ndarray, np.ndarray]:
     lab[:, 0] = np.tile(colours, CHAINS)
     index = np.arange(number).reshape(CHAINS, length)
     edges = np.stack([index[:, :-1].ravel(), index[:, 1:].ravel()], axis=1)
-    features = Features(np.full(number, 256.0), lab, lab, np.full(number, 64.0))
-    return features, edges, np.full(len(edges), 16.0)
+    features = Features.of_lab(np.full(number, 256), lab, np.full((number, 2), 32))
+    return features, edges, np.tile([0, 16, 0, 0], (len(edges), 1))
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,6 @@ def test_the_colour_of_a_merged_region_is_its_mean_over_pixels() -> None:
     # 3 pixels of 0 and 1 of 40 are 10
     lab = np.zeros((3, 3))
     lab[:, 0] = 0.0, 40.0, 300.0
-    features = Features(np.array([3.0, 1.0, 4.0]), lab, lab, np.array([8.0, 4.0, 8.0]))
-    tree = build(features, np.array([[0, 1], [1, 2]]), np.ones(2), PLAIN)
+    features = Features.of_lab(np.array([3, 1, 4]), lab, np.array([[2, 6], [2, 2], [2, 6]]))
+    tree = build(features, np.array([[0, 1], [1, 2]]), np.tile([1, 0, 0, 0], (2, 1)), PLAIN)
     assert tree.height == pytest.approx([3 / 4 * 40**2, 4 * 4 / 8 * 290**2])

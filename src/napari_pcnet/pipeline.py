@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 import os
 import time
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from skimage.color import rgb2lab
 
 from napari_pcnet import weights
 from napari_pcnet.geometry.grid import MAX_SCALE, Grid
-from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, to_three
+from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, network_channels
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy, smooth_plane
 from napari_pcnet.merging.connectivity import number_by_first, owners
+from napari_pcnet.merging.exact import lab_of_rgb
 from napari_pcnet.merging.regions import look_up
 from napari_pcnet.merging.tree import Features, Observer, Tree, build
 from napari_pcnet.network import checkpoint
@@ -109,22 +110,29 @@ def fine_base(
 def merge_base(base: Base, model: PCNet, options: Options, observer: Observer | None = None) -> Tree:
     """Merge regions by mean colour, outline and what the network says, in the units that merging compares."""
     table, spacing = base.regions, options.pixel_sides
-    area = table.area.astype(np.float64)
-    mean = table.colour / (area[:, None] * COLOUR_STEPS)
-    channels = mean.shape[1]
-    lab = rgb2lab(to_three(mean[None]))[0]
-    # channels that are neither grey nor RGB weigh together as much as the three of a colour picture
-    colour = lab if channels in (1, 3) else mean * (CHANNEL_SPAN * math.sqrt(3 / channels))
-    side = np.array([spacing[1], spacing[0]])
-    border = table.border @ side  # horizontal sides are as long as a pixel is wide
-    perimeter = table.rim @ side
+    channels = table.colour.shape[1]
+    rgb = [
+        np.rint(table.colour[:, run].sum(axis=1) / (table.area * len(run)))
+        for run in network_channels(channels)
+    ]
+    perimeter = table.rim.copy()
     for end in table.edges.T:
-        perimeter += np.bincount(end, weights=border, minlength=len(area))
-    features = Features(area, colour, lab, perimeter, base.grid.cell_area)
-    strength = table.strength @ side / (2 * COLOUR_STEPS) if table.strength.shape[1] else None
+        np.add.at(perimeter, end, table.border)
+    features = Features.of_lab(
+        table.area,
+        lab_of_rgb(np.stack(rgb, axis=1).astype(np.int64)),
+        perimeter,
+        base.grid.cell_area,
+        (spacing[1], spacing[0]),  # horizontal sides are as long as a pixel is wide
+    )
+    if channels not in (1, 3):  # they weigh together as much as the three of a colour picture
+        unit = CHANNEL_SPAN * math.sqrt(3 / channels) / COLOUR_STEPS
+        features = replace(features, colour=table.colour, colour_unit=unit)
+    strength = table.strength if table.strength.shape[1] else np.zeros_like(table.border)
+    lines = np.concatenate([table.border, strength], axis=1)
     network = model.merge_classifier
     classifier = None if network is None else network.as_numpy()
-    return build(features, table.edges, border, options, strength, classifier, observer)
+    return build(features, table.edges, lines, options, classifier, observer)
 
 
 def load_model(name_or_path: str | os.PathLike[str]) -> PCNet:

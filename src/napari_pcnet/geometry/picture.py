@@ -198,10 +198,16 @@ def to_three(values: NDArray[Any]) -> NDArray[Any]:
         return values
     if channels == 1:
         return np.repeat(values, NETWORK_CHANNELS, axis=-1)
+    return np.stack([values[..., run].mean(-1) for run in network_channels(channels)], axis=-1)
+
+
+def network_channels(channels: int) -> list[NDArray[np.intp]]:
+    """Of which of this many channels each of the three that the network gets is the mean."""
+    if channels == 1:
+        return [np.array([0])] * NETWORK_CHANNELS
     if channels == 2:
-        return np.stack([values[..., 0], values.mean(-1), values[..., 1]], axis=-1)
-    runs = np.array_split(np.arange(channels), NETWORK_CHANNELS)
-    return np.stack([values[..., run].mean(-1) for run in runs], axis=-1)
+        return [np.array([0]), np.array([0, 1]), np.array([1])]
+    return np.array_split(np.arange(channels), NETWORK_CHANNELS)
 
 
 def _apply_rows(matrix: sparse.csr_array | None, values: NDArray[Any]) -> NDArray[Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
+from napari_pcnet.merging import passes
 
 STRIP_ROWS = 64
 """Rows summed at once, which bounds the memory of the conversion to float64."""
@@ -145,6 +146,11 @@ def _sums(
     ids: NDArray[np.int32], pixels: NDArray[np.floating], slots: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pixels and colour of each piece in a strip: ``(slots,)`` and ``(slots, C)``."""
+    fast = passes.compiled()
+    if fast is not None:
+        area, colour = np.zeros(slots, np.int64), np.zeros((slots, pixels.shape[-1]), np.int64)
+        fast.add_pixels(ids, pixels, area, colour)
+        return area, colour
     flat = ids.ravel().astype(np.intp)
     flat[flat < 0] = slots - 1
     sums = [  # of whole numbers below 2**53: exact in float64
@@ -161,6 +167,16 @@ def _outlines(
     boundary: NDArray[np.floating] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Sides on the rim of each piece, pairs that touch, the sides that these share, their strength."""
+    fast = passes.compiled()
+    if fast is not None:
+        (top, bottom), (left, right) = ((span.start, span.stop) for span in core)
+        none = np.empty((0, 0), np.float32)
+        rim, pairs, sums = fast.outlines(
+            ids, top, left, bottom, right, number, none if boundary is None else boundary
+        )
+        order = np.argsort(pairs[:, 0] * number + pairs[:, 1])
+        sums = sums[order]
+        return rim, pairs[order], sums[:, :2], sums[:, 2 : 2 if boundary is None else 4]
     rows, columns = (_with_frame(span) for span in core)
     slots, codes, strengths_of_sides = number + 1, [], []
     for top in range(rows.start, rows.stop, STRIP_ROWS):
@@ -244,6 +260,10 @@ def look_up(
     """Replace every id ``(H, W)`` by its entry in a table, and -1 by the last entry."""
     if out is None:
         out = np.empty(ids.shape, table.dtype)
+    fast = passes.compiled()
+    if fast is not None:
+        fast.look_up(table, ids, out)
+        return out
     for start in range(0, len(ids), STRIP_ROWS):
         rows = slice(start, start + STRIP_ROWS)
         np.take(table, ids[rows], out=out[rows], mode="wrap")

@@ -21,6 +21,9 @@ Merging goes in rounds. Each round merges every edge that is the cheapest of bot
 in one step of an eighth of an octave count as equal, and among equals a hash of the two regions'
 numbers decides: in exact order a smooth gradient or a uniform picture would merge one pair a round.
 Heights are the exact costs, made monotone.
+
+The same base gives the same tree on every processor, for any number of threads, compiled or not: what is
+summed up over regions and borders are whole numbers, and what is computed of them goes through `exact`.
 """
 
 from __future__ import annotations
@@ -31,13 +34,18 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
+from napari_pcnet.geometry.picture import COLOUR_STEPS
+from napari_pcnet.merging import exact, passes
 from napari_pcnet.merging.connectivity import number_by_first
+from napari_pcnet.merging.rules import Rules
 from napari_pcnet.options import Options
 
 STEPS_PER_OCTAVE = 8
 """Fineness in which costs are compared."""
+
+OCTAVE = np.array([0.5 * 2 ** (step / STEPS_PER_OCTAVE) for step in range(1, STEPS_PER_OCTAVE)])
+"""Where steps begin in the octave from 0.5 to 1."""
 
 BOUNDARY_WEIGHT = 1500.0
 """Weight of a boundary that is certain along the whole border, as a squared difference of colour."""
@@ -49,8 +57,8 @@ on BSDS500 val, where accuracy hardly depends on it within a factor of 2."""
 COLOUR_SHARE = 0.5
 """Factor on the weight of colour where a merge classifier is used."""
 
-CLASSIFIER_ROWS = 1 << 16
-"""Edges that are classified at once, which bounds memory."""
+CLASSIFIER_ROWS = 1 << 11
+"""Edges that are classified at once: their numbers stay in the cache of a core."""
 
 EDGE_FEATURES = 7
 """Numbers that describe two touching regions to a merge classifier: `Round.edge_features`."""
@@ -63,57 +71,113 @@ the smallest (``napari-pcnet benchmark contract``)."""
 SQUARE = 16
 """Squared perimeter over area of a square."""
 
+LAB_STEPS = 1024
+"""Steps in a unit of CIELAB, in which colours are summed up: a thousandth of what is just visible."""
+
+INPUT_STEPS = 1 << 10
+WEIGHT_STEPS = 1 << 12
+"""Steps in a unit of what goes into a layer of the merge classifier, and of its weights. Sums of their
+products are whole numbers below 2**53, exact in float64 in any order."""
+
+LARGEST_INPUT = 1 << 20
+"""Features are clipped here, in `INPUT_STEPS`, so that sums stay exact."""
+
 
 @dataclass(frozen=True)
 class Features:
-    """Features of the regions that are merged.
+    """Features of the regions that are merged: sums over their pixels, all of whole numbers.
 
     Attributes
     ----------
-    area : (n,) float64 array
+    area : (n,) int64 array
         Pixels.
-    colour : (n, C) float64 array
-        Mean colour, in units where a difference of 1 is just visible (CIELAB).
-    lab : (n, 3) float64 array
-        CIELAB of the three channels that the network gets: `colour` itself for grey and RGB.
-    perimeter : (n,) float64 array
-        Length of the outline, including the image's frame, in sides of a square pixel.
+    colour : (n, C) int64 array
+        What is compared: sums of CIELAB for grey and RGB, of the channels for others.
+    lab : (n, 3) int64 array
+        Sums of CIELAB, in `LAB_STEPS`, of the three channels that the network gets: `colour` itself for grey
+        and RGB.
+    perimeter : (n, 2) int64 array
+        Sides of pixels on the outline, including the image's frame: horizontal, vertical.
     cell_area : float
         Pixels of a cell of the lattice, the unit of area of a merge classifier.
+    colour_unit : float
+        Of a step of `colour`, where a difference of 1 is just visible.
+    sides : tuple of float
+        Length of a horizontal and of a vertical side, in sides of a square pixel of the same area.
     """
 
-    area: NDArray[np.float64]
-    colour: NDArray[np.float64]
-    lab: NDArray[np.float64]
-    perimeter: NDArray[np.float64]
+    area: NDArray[np.int64]
+    colour: NDArray[np.int64]
+    lab: NDArray[np.int64]
+    perimeter: NDArray[np.int64]
     cell_area: float = 1.0
+    colour_unit: float = 1 / LAB_STEPS
+    sides: tuple[float, float] = (1.0, 1.0)
+
+    @classmethod
+    def of_lab(
+        cls,
+        area: NDArray[np.int64],
+        lab: NDArray[np.float64],
+        perimeter: NDArray[np.int64],
+        cell_area: float = 1.0,
+        sides: tuple[float, float] = (1.0, 1.0),
+    ) -> Features:
+        """Features of grey and RGB, from means of CIELAB, ``(n, 3)``."""
+        sums = np.rint(lab * LAB_STEPS).astype(np.int64) * area[:, None]
+        return cls(area, sums, sums, perimeter, cell_area, sides=sides)
+
+    def length(self, sides: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Length of horizontal and vertical sides, ``(n, 2)`` to ``(n,)``."""
+        across, down = self.sides
+        result: NDArray[np.float64] = sides[:, 0] * across + sides[:, 1] * down
+        return result
 
 
 @dataclass(frozen=True)
 class MergeClassifier:
     """A small network that predicts what merging two regions loses: `model.MergeClassifierNetwork` in numpy.
 
+    It computes in whole numbers, so that every processor gives the same.
+
     Attributes
     ----------
-    layers : tuple of (weight (n_out, n_in), bias (n_out,)) float32 arrays
+    layers : tuple of (weight (n_out, n_in), bias (n_out,)) float arrays
         The first takes `Round.edge_features`, the last has one output.
     slope : float
         Of the LeakyReLU between two layers, below zero.
     """
 
-    layers: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
+    layers: tuple[tuple[NDArray[np.floating], NDArray[np.floating]], ...]
     slope: float
 
-    def __call__(self, edge_features: NDArray[np.float32]) -> NDArray[np.float64]:
+    @cached_property
+    def steps(self) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]:
+        """Weights ``(n_in, n_out)`` and biases, in whole steps."""
+        return tuple(
+            (
+                np.rint(weight.T.astype(np.float64) * WEIGHT_STEPS),
+                np.rint(bias.astype(np.float64) * (WEIGHT_STEPS * INPUT_STEPS)),
+            )
+            for weight, bias in self.layers
+        )
+
+    def __call__(self, edge_features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Expected share of the smaller region's pixels that is lost: ``(e, EDGE_FEATURES)`` to ``(e,)``."""
         shares = np.empty(len(edge_features))
         for start in range(0, len(edge_features), CLASSIFIER_ROWS):
-            values = edge_features[start : start + CLASSIFIER_ROWS]
-            for number, (weight, bias) in enumerate(self.layers):
+            values = edge_features[start : start + CLASSIFIER_ROWS] * INPUT_STEPS
+            np.clip(values, -LARGEST_INPUT, LARGEST_INPUT, out=values)
+            for number, (weight, bias) in enumerate(self.steps):
                 if number:
-                    values = np.maximum(values, self.slope * values)
-                values = values @ weight.T + bias
-            shares[start : start + CLASSIFIER_ROWS] = expit(values[:, 0].astype(np.float64))
+                    values *= 1 / WEIGHT_STEPS
+                    np.maximum(values, self.slope * values, out=values)
+                values += 0.5
+                values = np.floor(values, out=values) @ weight
+                values += bias
+            shares[start : start + CLASSIFIER_ROWS] = exact.logistic(
+                values[:, 0] / (WEIGHT_STEPS * INPUT_STEPS)
+            )
         return shares
 
 
@@ -150,21 +214,22 @@ class Round:
     cell_area: float
 
     @cached_property
-    def edge_features(self) -> NDArray[np.float32]:
+    def edge_features(self) -> NDArray[np.float64]:
         """Input of a merge classifier, ``(e, EDGE_FEATURES)``: sizes in cells, logarithms of long tails.
 
         Colours are those of the three channels that the network gets, however many the picture has.
         """
+        lightness, a, b = self.lab.T
         columns = (
-            np.log(self.smaller / self.cell_area + 0.1),
-            np.log(self.larger / self.cell_area + 0.1),
-            np.log1p(np.sqrt(np.einsum("ij,ij->i", self.lab, self.lab))),
-            np.log1p(np.abs(self.lab[:, 0])),
+            exact.log(self.smaller / self.cell_area + 0.1),
+            exact.log(self.larger / self.cell_area + 0.1),
+            exact.log(1 + np.sqrt(lightness * lightness + a * a + b * b)),
+            exact.log(1 + np.abs(lightness)),
             self.boundary,
-            np.log(self.border / np.sqrt(self.smaller) + 0.05),
+            exact.log(self.border / np.sqrt(self.smaller) + 0.05),
             self.shape,
         )
-        return np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")
+        return np.stack(columns, axis=1)
 
     def cost(self, options: Options, classifier: MergeClassifier | None) -> NDArray[np.float64]:
         """Cost of merging each pair."""
@@ -173,7 +238,8 @@ class Round:
             apart = self.colour + BOUNDARY_WEIGHT * self.boundary
         else:
             apart = COLOUR_SHARE * self.colour + CLASSIFIER_WEIGHT * classifier(self.edge_features)
-        result: NDArray[np.float64] = weight * (apart + options.compactness**2 * (self.shape + EVENNESS))
+        square = options.compactness * options.compactness
+        result: NDArray[np.float64] = weight * (apart + square * (self.shape + EVENNESS))
         return result
 
 
@@ -252,9 +318,8 @@ class Tree:
 def build(
     features: Features,
     edges: NDArray[np.int64],
-    border: NDArray[np.float64],
+    lines: NDArray[np.int64],
     options: Options,
-    strength: NDArray[np.float64] | None = None,
     classifier: MergeClassifier | None = None,
     observer: Observer | None = None,
 ) -> Tree:
@@ -265,14 +330,13 @@ def build(
     features : Features
     edges : (e, 2) int64 array
         Regions that touch, the smaller first, each pair once.
-    border : (e,) float64 array
-        Length of the border that they share, as `Features.perimeter`.
+    lines : (e, 4) int64 array
+        Of each border its horizontal and its vertical sides, and the boundary probability summed up over the
+        two pixels of each, in `COLOUR_STEPS`, likewise; 0 without a boundary map.
     options : Options
         `compactness` is the weight ``m`` of shape against colour.
-    strength : (e,) float64 array, optional
-        Integral of the boundary probability along each border, from 0 to its length.
     classifier : MergeClassifier, optional
-        Predicts what each merge loses; `strength` is then one of its inputs.
+        Predicts what each merge loses; the boundary is then one of its inputs.
     observer : Observer, optional
         Follows the rounds.
 
@@ -281,123 +345,185 @@ def build(
     Tree
     """
     leaves = len(features.area)
+    fast = passes.compiled()
+    if fast is not None and observer is None:
+        children, height = fast.merge_rounds(*_arguments(features, edges, lines, options, classifier))
+    else:
+        children, height = _merge_rounds(features, edges, lines, options, classifier, observer)
+    return _sorted_tree(leaves, children, height)
+
+
+def _merge_rounds(
+    features: Features,
+    edges: NDArray[np.int64],
+    lines: NDArray[np.int64],
+    options: Options,
+    classifier: MergeClassifier | None,
+    observer: Observer | None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Children and cost of each merge, in the order in which they are made."""
     state = _State.start(features)
-    merges: list[NDArray[np.int64]] = []
-    costs: list[NDArray[np.float64]] = []
-    made = leaves
-    # Two sums along the border between two regions: its length and its boundary probability.
-    lines = np.column_stack([border, np.zeros_like(border) if strength is None else strength])
+    merges, costs = [np.empty((0, 2), np.int64)], [np.empty(0)]
+    made = len(features.area)
+    cost = np.full(len(edges), np.nan)  # those that are not known, or no longer
     while len(edges):
-        border, strength = lines.T
-        here = state.compare(edges, border, strength)
         if observer is not None:
-            observer.before(here)
-        cost = here.cost(options, classifier)
-        chosen = _cheapest_of_both(edges, cost, len(state.area))
+            observer.before(state.compare(edges, lines))
+        new = np.isnan(cost)
+        cost[new] = state.compare(edges[new], lines[new]).cost(options, classifier)
+        chosen = _cheapest_of_both(edges, state.first[edges], cost, len(state.area))
         pairs = edges[chosen]
         merges.append(state.node[pairs])
         costs.append(np.maximum(cost[chosen], state.height[pairs].max(axis=1)))
-        target = state.merge(pairs, border[chosen], costs[-1], made)
+        changed = np.zeros(len(state.area), bool)
+        changed[pairs] = True
+        cost[changed[edges].any(axis=1)] = np.nan
+        target = state.merge(pairs, lines[chosen], costs[-1], made)
         made += len(pairs)
         if observer is not None:
             observer.after(target)
-        edges, lines = _relabel(edges, lines, target)
-    if not merges:
-        return Tree(leaves, np.empty((0, 2), np.int64), np.empty(0))
-    return _sorted_tree(leaves, np.concatenate(merges), np.concatenate(costs))
+        edges, lines, cost = _relabel(edges, lines, cost, target)
+    return np.concatenate(merges), np.concatenate(costs)
+
+
+def _arguments(
+    features: Features,
+    edges: NDArray[np.int64],
+    lines: NDArray[np.int64],
+    options: Options,
+    classifier: MergeClassifier | None,
+) -> tuple[object, ...]:
+    """What the compiled rounds get: arrays and numbers alone."""
+    layers = () if classifier is None else classifier.steps
+    sizes = [EDGE_FEATURES, *(len(bias) for _, bias in layers)]
+    flat = [
+        np.concatenate([np.pad(weight, [(0, -len(weight) % 4), (0, 0)]).ravel(), bias])
+        for weight, bias in layers
+    ]
+    rules = Rules(
+        cell_area=float(features.cell_area),
+        colour_unit=features.colour_unit,
+        across=float(features.sides[0]),
+        down=float(features.sides[1]),
+        shape_weight=float(options.compactness * options.compactness),
+        slope=0.0 if classifier is None else classifier.slope,
+        boundary_weight=BOUNDARY_WEIGHT,
+        classifier_weight=CLASSIFIER_WEIGHT,
+        colour_share=COLOUR_SHARE,
+        evenness=EVENNESS,
+        square=float(SQUARE),
+        colour_steps=float(COLOUR_STEPS),
+        lab_steps=float(LAB_STEPS),
+        input_steps=float(INPUT_STEPS),
+        weight_steps=float(WEIGHT_STEPS),
+        largest_input=float(LARGEST_INPUT),
+        steps_per_octave=STEPS_PER_OCTAVE,
+    )
+    return (
+        features.area,
+        features.colour,
+        features.lab,
+        features.perimeter,
+        edges,
+        lines,
+        np.array(sizes),
+        np.concatenate(flat) if flat else np.empty(0),
+        rules,
+    )
 
 
 @dataclass
 class _State:
     """Regions that are left, in the order of their smallest leaves."""
 
-    area: NDArray[np.float64]
-    colour: NDArray[np.float64]  # (n, C) means
-    lab: NDArray[np.float64]  # (n, 3) means
-    perimeter: NDArray[np.float64]
+    features: Features
+    area: NDArray[np.int64]
+    colour: NDArray[np.int64]
+    lab: NDArray[np.int64]
+    perimeter: NDArray[np.int64]
+    first: NDArray[np.int64]  # smallest leaf
     node: NDArray[np.int64]
     height: NDArray[np.float64]
-    cell_area: float
 
     @classmethod
     def start(cls, features: Features) -> _State:
-        number = len(features.area)
+        number = np.arange(len(features.area))
         return cls(
+            features,
             features.area.copy(),
             features.colour.copy(),
             features.lab.copy(),
             features.perimeter.copy(),
-            np.arange(number),
-            np.zeros(number),
-            features.cell_area,
+            first=number,
+            node=number.copy(),
+            height=np.zeros(len(number)),
         )
 
-    def compare(
-        self, edges: NDArray[np.int64], border: NDArray[np.float64], strength: NDArray[np.float64]
-    ) -> Round:
-        """Compare the regions that touch."""
+    def compare(self, edges: NDArray[np.int64], lines: NDArray[np.int64]) -> Round:
+        """Compare regions that touch."""
         u, v = edges.T
-        a, b = self.area[u], self.area[v]
-        outline = self.perimeter[u] + self.perimeter[v] - 2 * border
+        a, b = self.area[u].astype(np.float64), self.area[v].astype(np.float64)
+        border = self.features.length(lines[:, :2])
+        strength = self.features.length(lines[:, 2:])
+        outline = self.features.length(self.perimeter[u] + self.perimeter[v] - 2 * lines[:, :2])
+        colour = np.zeros(len(edges))
+        for column in self.colour.T:
+            difference = column[u] / a - column[v] / b
+            colour += difference * difference
+        unit = self.features.colour_unit
         return Round(
             edges,
             np.minimum(a, b),
             np.maximum(a, b),
-            _squared_distance(self.colour, u, v),
-            self.lab[u] - self.lab[v],
+            colour * (unit * unit),
+            (self.lab[u] / a[:, None] - self.lab[v] / b[:, None]) / LAB_STEPS,
             border,
-            strength / border,
+            strength / (2 * COLOUR_STEPS) / border,
             outline * outline / (SQUARE * (a + b)),
-            self.cell_area,
+            self.features.cell_area,
         )
 
     def merge(
         self,
         pairs: NDArray[np.int64],
-        border: NDArray[np.float64],
+        lines: NDArray[np.int64],
         height: NDArray[np.float64],
         first_node: int,
     ) -> NDArray[np.int64]:
         """Merge disjoint pairs, drop the second of each, and return the new index of every region."""
         keep, gone = pairs.T
-        together = self.area[keep] + self.area[gone]
-        share = (self.area[gone] / together)[:, None]
-        for mean in (self.colour, self.lab):
-            mean[keep] += share * (mean[gone] - mean[keep])
-        self.perimeter[keep] += self.perimeter[gone] - 2 * border
-        self.area[keep] = together
+        for sums in (self.area, self.colour, self.lab, self.perimeter):
+            sums[keep] += sums[gone]
+        self.perimeter[keep] -= 2 * lines[:, :2]
         self.node[keep] = first_node + np.arange(len(pairs))
         self.height[keep] = height
         stays = np.ones(len(self.area), bool)
         stays[gone] = False
         target = np.cumsum(stays) - 1
         target[gone] = target[keep]
-        for name in ("area", "colour", "lab", "perimeter", "node", "height"):
+        for name in ("area", "colour", "lab", "perimeter", "first", "node", "height"):
             setattr(self, name, getattr(self, name)[stays])
         return target
 
 
-def _squared_distance(
-    values: NDArray[np.float64], u: NDArray[np.int64], v: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    total = np.zeros(len(u))
-    for column in values.T:
-        difference = column[u] - column[v]
-        total += difference * difference
-    return total
-
-
-def _cheapest_of_both(edges: NDArray[np.int64], cost: NDArray[np.float64], number: int) -> NDArray[np.int64]:
-    """Edges that are the cheapest of both their ends, cheapest first."""
-    tiny = np.finfo(np.float64).tiny
-    step = np.floor(STEPS_PER_OCTAVE * np.log2(np.maximum(cost, tiny))).astype(np.int32)
-    order = np.lexsort((_hash(edges), step))
+def _cheapest_of_both(
+    edges: NDArray[np.int64], leaves: NDArray[np.int64], cost: NDArray[np.float64], number: int
+) -> NDArray[np.int64]:
+    """Edges that are the cheapest of both their ends, cheapest first; `leaves` are the ends' smallest."""
+    order = np.lexsort((_hash(leaves), _step(cost)))
     backwards = order[::-1]
     best = np.full(number, -1, np.int64)  # of fancy assignment to one place the last one stays
     best[edges[backwards].ravel()] = np.repeat(backwards, 2)
     mutual = (best[edges[order, 0]] == order) & (best[edges[order, 1]] == order)
     chosen: NDArray[np.int64] = order[mutual]
     return chosen
+
+
+def _step(cost: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Steps of an eighth of an octave that costs lie in."""
+    mantissa, exponent = np.frexp(np.maximum(cost, np.finfo(np.float64).tiny))
+    steps: NDArray[np.int64] = STEPS_PER_OCTAVE * exponent + np.searchsorted(OCTAVE, mantissa, side="right")
+    return steps
 
 
 def _hash(edges: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -411,19 +537,19 @@ def _hash(edges: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def _relabel(
-    edges: NDArray[np.int64], lines: NDArray[np.float64], target: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    edges: NDArray[np.int64], lines: NDArray[np.int64], cost: NDArray[np.float64], target: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Rename the ends of edges; drop those inside a region, sum up those between the same two."""
     moved = target[edges]
     low, high = moved.min(axis=1), moved.max(axis=1)
     apart = low != high
     number = int(target.max()) + 1
-    codes, lines = low[apart] * number + high[apart], lines[apart]
+    codes, lines, cost = low[apart] * number + high[apart], lines[apart], cost[apart]
     order = np.argsort(codes, kind="stable")
-    codes, lines = codes[order], lines[order]
+    codes, lines, cost = codes[order], lines[order], cost[order]
     first = np.flatnonzero(np.diff(codes, prepend=-1))
     pairs: NDArray[np.int64] = np.column_stack(np.divmod(codes[first], number))
-    return pairs, np.add.reduceat(lines, first) if len(first) else lines[:0]
+    return pairs, np.add.reduceat(lines, first) if len(first) else lines[:0], cost[first]
 
 
 def _sorted_tree(leaves: int, children: NDArray[np.int64], height: NDArray[np.float64]) -> Tree:

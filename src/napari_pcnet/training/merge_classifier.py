@@ -86,7 +86,7 @@ class MergeClassifierConfig:
 class EdgeSamples(NamedTuple):
     """Pairs of touching regions, and what merging them would lose."""
 
-    features: NDArray[np.float32]  # (n, EDGE_FEATURES), see `tree.Round.edge_features`
+    features: NDArray[np.float64]  # (n, EDGE_FEATURES), see `tree.Round.edge_features`
     lost_share: NDArray[np.float64]  # (n,) of the smaller region's pixels, mean over annotations
     weight: NDArray[np.float64]  # (n,) in the loss: Ward's factor in the cost of a merge, per cell
 

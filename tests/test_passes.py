@@ -1,0 +1,196 @@
+"""Compiled passes give the very answers of those in numpy."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from napari_pcnet.geometry.grid import Window
+from napari_pcnet.merging import connectivity, passes, regions
+from napari_pcnet.merging.tree import EDGE_FEATURES, LAB_STEPS, Features, MergeClassifier, build
+from napari_pcnet.options import Options
+
+SEEDS = range(40)
+
+
+@pytest.fixture(autouse=True)
+def asked_anew() -> Iterator[None]:
+    yield
+    passes.compiled.cache_clear()
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, call: Callable[[], Any]) -> tuple[Any, Any]:
+    """What a call gives in numpy, and compiled."""
+    monkeypatch.setenv(passes.SWITCH, "0")
+    passes.compiled.cache_clear()
+    plain = call()
+    monkeypatch.delenv(passes.SWITCH)
+    passes.compiled.cache_clear()
+    assert passes.compiled() is not None
+    return plain, call()
+
+
+def assert_same(plain: Any, fast: Any) -> None:
+    for one, other in zip(plain, fast, strict=True):
+        assert one.dtype == other.dtype
+        assert_array_equal(other, one)
+
+
+def drawn(random: np.random.Generator) -> np.ndarray:
+    """Blocks and noise of a few values, some of it outside."""
+    sides = random.integers(1, 40, 2)
+    raw = random.integers(-1, random.integers(1, 6), sides).astype(np.int32)
+    factor = int(random.integers(1, 4))
+    return np.repeat(np.repeat(raw, factor, 0), factor, 1)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_pieces_are_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = drawn(np.random.default_rng(seed))
+    window = Window(3, 5, 3 + raw.shape[0], 5 + raw.shape[1])
+    assert_same(*answers(monkeypatch, lambda: connectivity.find_pieces(raw.copy(), window, 200)))
+
+
+def test_a_piece_of_many_arms_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    comb = np.zeros((40, 2050), np.int32)
+    comb[:-1, 1::2] = 1  # more provisional numbers than the first table holds, all but one joined at the end
+    window = Window(0, 0, *comb.shape)
+    plain, fast = answers(monkeypatch, lambda: connectivity.find_pieces(comb.copy(), window, 2050))
+    assert_same(plain, fast)
+    assert len(fast.names) == 1026
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tables_of_a_window_are_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(seed)
+    raw = drawn(random)
+    pieces = connectivity.find_pieces(raw.copy(), Window(0, 0, *raw.shape), raw.shape[1])
+    top, left = (int(random.integers(0, side)) for side in raw.shape)
+    bottom, right = (
+        int(random.integers(first + 1, side + 1)) for first, side in zip((top, left), raw.shape, strict=True)
+    )
+    core = Window(top, left, bottom, right)
+    pixels = random.integers(0, 65536, (*raw.shape, int(random.integers(1, 5)))).astype(np.float64)
+    boundary = random.integers(0, 65536, raw.shape).astype(np.float32) if seed % 2 else None
+
+    def table() -> tuple[np.ndarray, ...]:
+        found = regions.gather(
+            pieces.ids, core.slices, core, lambda w: pixels[w.slices], pieces.names, pieces.cells, boundary
+        )
+        return tuple(vars(found).values())
+
+    assert_same(*answers(monkeypatch, table))
+
+
+def test_a_look_up_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = np.random.default_rng(0).integers(-1, 9, (70, 50)).astype(np.int32)
+    table = np.arange(100, 110, dtype=np.int64)
+    assert_same(*answers(monkeypatch, lambda: (regions.look_up(table, ids),)))
+    assert_same(*answers(monkeypatch, lambda: (regions.look_up(table[::2], ids.clip(-1, 3).T),)))
+
+
+def graph(random: np.random.Generator, side: int, channels: int) -> tuple[Features, np.ndarray, np.ndarray]:
+    """A lattice of regions of chance sizes and colours, some of them alike."""
+    index = np.arange(side * side).reshape(side, side)
+    pairs = [(index[:, :-1], index[:, 1:]), (index[:-1], index[1:]), (index[:-1, :-1], index[1:, 1:])]
+    edges = np.concatenate([np.stack([u.ravel(), v.ravel()], axis=1) for u, v in pairs])
+    edges = edges[random.random(len(edges)) < 0.9]  # parts that do not touch, too
+    lines = random.integers(1, 20, (len(edges), 4))
+    lines[:, 2:] *= 3000
+    number = side * side
+    area = random.integers(1, 900, number)
+    lab = random.integers(0, 4, (number, 3)) * (20 * LAB_STEPS) * area[:, None]
+    colour = lab if channels == 3 else random.integers(0, 65536, (number, channels)) * area[:, None]
+    unit = 1 / LAB_STEPS if channels == 3 else 1e-3
+    perimeter = random.integers(40, 90, (number, 2)) * 10
+    return Features(area, colour, lab, perimeter, 200.0, unit, (1.25, 0.8)), edges, lines
+
+
+def classifier(random: np.random.Generator) -> MergeClassifier:
+    sizes = (EDGE_FEATURES, 10, 6, 1)
+    layers = [(random.normal(size=(o, i)), random.normal(size=o)) for i, o in pairwise(sizes)]
+    return MergeClassifier(tuple(layers), 0.1)
+
+
+@pytest.mark.parametrize("channels", [3, 5])
+@pytest.mark.parametrize("with_classifier", [False, True])
+@pytest.mark.parametrize("side", [1, 2, 30])
+def test_trees_are_the_same(
+    channels: int, with_classifier: bool, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(side)
+    features, edges, lines = graph(random, side, channels)
+    network = classifier(random) if with_classifier else None
+    plain, fast = answers(
+        monkeypatch, lambda: build(features, edges, lines, Options(compactness=7.0), network)
+    )
+    assert_same((plain.children, plain.height), (fast.children, fast.height))
+    assert len(plain.children) > 0 or side == 1
+
+
+def test_uniform_regions_are_told_apart_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, edges, lines = graph(np.random.default_rng(0), 20, 3)
+    even = replace(
+        features,
+        area=np.full_like(features.area, 9),
+        colour=features.colour * 0,
+        lab=features.lab * 0,
+        perimeter=np.full_like(features.perimeter, 60),
+    )
+    lines = np.tile([3, 3, 0, 0], (len(lines), 1))
+    plain, fast = answers(monkeypatch, lambda: build(even, edges, lines, Options()))
+    assert_same((plain.children, plain.height), (fast.children, fast.height))
+
+
+HASHED = """
+import hashlib, sys
+sys.path.insert(0, {folder!r})
+import numpy as np
+from test_passes import classifier, graph
+from napari_pcnet.merging import passes
+from napari_pcnet.merging.tree import build
+from napari_pcnet.options import Options
+random = np.random.default_rng(5)
+tree = build(*graph(random, 40, 5), Options(), classifier(random))
+whole = tree.children.tobytes() + tree.height.tobytes()
+print(hashlib.sha256(whole).hexdigest(), passes.compiled() is not None)
+"""
+
+SETTINGS: dict[str, dict[str, str]] = {
+    "compiled": {},
+    "in numpy": {passes.SWITCH: "0"},
+    "two threads": {passes.SWITCH: "0", "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+    "an older processor": {passes.SWITCH: "0", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F"},
+    "another BLAS": {passes.SWITCH: "0", "OPENBLAS_CORETYPE": "NEHALEM"},
+    "compiled for an older processor": {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""},
+}
+
+
+def test_a_tree_is_the_same_on_every_processor_and_for_any_threads(tmp_path: Path) -> None:
+    hashes = {}
+    command = [sys.executable, "-W", "ignore", "-c", HASHED.format(folder=str(Path(__file__).parent))]
+    for name, setting in SETTINGS.items():
+        if "NUMBA_CPU_NAME" in setting:
+            setting = {**setting, "NUMBA_CACHE_DIR": str(tmp_path)}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **setting}
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        hashes[name], is_compiled = run.stdout.split()
+        assert (is_compiled == "True") is (passes.SWITCH not in setting)
+    assert len(set(hashes.values())) == 1, hashes
+
+
+def test_without_numba_numpy_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "napari_pcnet.merging.compiled", None)
+    passes.compiled.cache_clear()
+    assert passes.compiled() is None
+    ids = connectivity.find_pieces(np.array([[5, 5, 7]], np.int32), Window(0, 0, 1, 3), 3).ids
+    assert ids.tolist() == [[0, 0, 1]]
