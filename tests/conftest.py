@@ -14,8 +14,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # before torch is imported, and for the commands that tests start.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-VIEWER = ("test_viewer", "test_plugin")
-"""Beginnings of the files whose tests open windows: one process takes them all, one window at a time."""
+VIEWER = "viewer"
+"""The folder of the tests that open windows."""
 
 TRAINING = (
     "test_training",
@@ -42,9 +42,8 @@ SLOW = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their file, and keep those of a file together, so that its fixtures are made once."""
     for item in items:
-        is_viewer = item.path.name.startswith(VIEWER)
-        item.add_marker(pytest.mark.xdist_group("viewer" if is_viewer else str(item.path)))
-        if is_viewer:
+        item.add_marker(pytest.mark.xdist_group(str(item.path)))
+        if item.path.parent.name == VIEWER:
             item.add_marker("viewer")
         if item.path.name.startswith(TRAINING):
             item.add_marker("training")

@@ -4,7 +4,7 @@
 
 FOLDER is docs/images unless another is named. It needs a display; without one put
 ``xvfb-run -a -s "-screen 0 1280x800x24"`` before it. The steps use the samples of the package and napari
-as it is when new, so that nothing of whoever runs this is in a picture. tests/test_viewer_tutorial.py
+as it is when new, so that nothing of whoever runs this is in a picture. tests/viewer/test_tutorial.py
 takes the same steps.
 """
 

@@ -19,7 +19,7 @@ import napari_pcnet
 
 MakeViewer = Callable[..., napari.Viewer]
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
 TUTORIAL = ROOT.joinpath("docs", "tutorial.md").read_text(encoding="utf-8")
 CODE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

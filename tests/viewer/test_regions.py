@@ -1,0 +1,153 @@
+"""The part of the image that a run is given: shapes, labels, the current view."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import napari
+import numpy as np
+import pytest
+from actions import (
+    N,
+    assert_same_state,
+    choose_in,
+    drawn_picture,
+    look_at,
+    record_of,
+    run_widget,
+    state_of,
+    wait_for_run,
+    wait_until_settled,
+)
+from numpy.testing import assert_allclose, assert_array_equal
+from pytestqt.qtbot import QtBot
+from skimage.draw import polygon2mask
+
+from napari_pcnet.plugin.widget import SuperpixelsWidget
+from napari_pcnet.record import RunRecord
+from napari_pcnet.run import run_record
+
+
+# -- regions ---------------------------------------------------------------------------------------
+def test_superpixels_are_made_inside_shapes_of_a_turned_image(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    pixels = drawn_picture(100, 120, 3)
+    image = viewer.add_image(pixels, name="turned", rotate=30, scale=(2, 2), translate=(9, 9))
+    rectangle = np.array([[10.2, 10.2], [10.2, 40.3], [30.4, 40.3], [30.4, 10.2]])
+    polygon = np.array([[50.2, 20.1], [90.3, 30.4], [60.1, 60.2]])
+    box = np.array([[40.2, 70.3], [40.2, 110.3], [80.2, 110.3], [80.2, 70.3]])  # of the ellipse
+    path = np.array([[0.0, 0.0], [99, 0], [99, 119]])  # has no inside
+    corners = {"rectangle": rectangle, "polygon": polygon, "ellipse": box, "path": path}
+    viewer.add_shapes(
+        [np.array([image.data_to_world(each) for each in one]) for one in corners.values()],
+        shape_type=list(corners),
+        name="field",
+    )
+    viewer.layers.selection.active = image
+    choose_in(widget.form.region_field.box, "inside 'field'")
+    layer = run_widget(widget, qtbot)
+    record = record_of(layer)
+    assert record.mask == "layer" and record.crop is not None
+    assert record.crop == (10, 10, 92, 112)
+
+    rows, columns = np.mgrid[:100, :120]
+    mask = polygon2mask((100, 120), rectangle) | polygon2mask((100, 120), polygon)
+    mask |= ((rows - 60.2) / 20) ** 2 + ((columns - 90.3) / 20) ** 2 < 1
+    top, left, bottom, right = record.crop
+    part = mask[top:bottom, left:right]
+    differ = part != (layer.data > 0)
+    assert differ.sum() <= 8  # an ellipse is a polygon of many corners here
+    assert not differ[:, :30].any()  # rectangle and the left of the polygon: exactly
+    expected = run_record(pixels, replace(record, mask=None), mask=layer.data > 0)
+    assert_array_equal(layer.data, expected)
+    assert_array_equal(np.unique(layer.data), np.arange(N + 1))
+    assert_allclose(layer.data_to_world((0, 0)), image.data_to_world((top, left)))
+
+
+def test_a_run_shows_what_was_asked_for_wherever_the_slider_was(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    image = viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    drawn = np.zeros((64, 80), np.uint8)
+    for left in (0, 30, 60):
+        drawn[10:50, left : left + 20] = 1  # three parts: no fewer than three superpixels
+    viewer.add_labels(drawn, name="parts")
+    viewer.layers.selection.active = image
+    widget.form.size_fields.count.setValue(2000)
+    run_widget(widget, qtbot)
+    for n, region in ((4, "whole plane"), (N, "inside 'parts'")):
+        widget.form.size_fields.count.setValue(n)
+        choose_in(widget.form.region_field.box, region)
+        layer = run_widget(widget, qtbot)
+        assert_array_equal(np.unique(layer.data[layer.data > 0]), np.arange(1, n + 1))
+        assert widget.cut_panel.n_box.value() == n
+        wait_until_settled(widget, qtbot)
+        assert (record_of(layer).n_segments, record_of(layer).max_segments) == (n, None)
+        widget.cut_panel.n_box.setValue(3)  # where the slider is when the next run is done
+        wait_until_settled(widget, qtbot)
+
+
+def test_a_region_is_the_mask_of_the_run(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    pixels = drawn_picture(64, 80, 3)
+    image = viewer.add_image(pixels, name="a")
+    viewer.add_shapes([np.array([[10, 20], [10, 60], [50, 60], [50, 20]])], name="field")
+    viewer.layers.selection.active = image
+    choose_in(widget.form.region_field.box, "inside 'field'")
+    layer = run_widget(widget, qtbot)
+    record = record_of(layer)
+    assert record.crop is not None
+    whole = np.zeros((64, 80), bool)
+    whole[record.crop[0] : record.crop[2], record.crop[1] : record.crop[3]] = layer.data > 0
+    inside = np.zeros((64, 80), bool)
+    inside[11:50, 21:60] = True
+    assert whole[inside].all() and not whole[:10].any() and not whole[51:].any() and not whole[:, :20].any()
+    assert_array_equal(layer.data, run_record(pixels, replace(record, mask=None), mask=whole))
+
+
+@pytest.mark.parametrize("side", [1, 4])
+def test_superpixels_are_made_inside_labels_of_any_scale(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, side: int
+) -> None:
+    viewer, widget = opened
+    pixels = drawn_picture(64, 80, 3)
+    image = viewer.add_image(pixels, name="a")
+    drawn = np.zeros((64 // side, 80 // side), np.uint8)
+    drawn[16 // side : 48 // side, 20 // side : 60 // side] = 3
+    viewer.add_labels(drawn, name="cell", scale=(side, side), translate=((side - 1) / 2,) * 2)
+    viewer.layers.selection.active = image
+    choose_in(widget.form.region_field.box, "inside 'cell'")
+    layer = run_widget(widget, qtbot)
+    mask = np.zeros((64, 80), bool)
+    mask[16:48, 20:60] = True
+    record = record_of(layer)
+    assert (record.crop, record.mask) == (None, "layer")
+    assert_array_equal(layer.data, run_record(pixels, RunRecord(N), mask=mask))
+
+
+def test_an_empty_region_is_a_sentence(opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot) -> None:
+    viewer, widget = opened
+    image = viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    viewer.add_shapes(name="nothing")
+    viewer.add_labels(np.zeros((64, 80), np.uint8), name="blank")
+    viewer.layers.selection.active = image
+    before = state_of(viewer)
+    choose_in(widget.form.region_field.box, "inside 'nothing'")
+    sentence = "No shape of the layer 'nothing' encloses pixels of 'a'"
+    assert widget.run_panel.info.text() == sentence
+    widget.run()
+    assert widget.job is None and widget.run_panel.message.text() == sentence
+    choose_in(widget.form.region_field.box, "inside 'blank'")
+    widget.run()
+    wait_for_run(widget, qtbot)
+    assert widget.run_panel.message.text() == "The layer 'blank' is 0 everywhere on 'a'"
+    look_at(viewer, (0, 5000, 5000), 4.0)
+    choose_in(widget.form.region_field.box, "current view")
+    widget.run()
+    assert widget.job is None and widget.run_panel.message.text() == "Nothing of 'a' is in view"
+    assert_same_state(viewer, before)
