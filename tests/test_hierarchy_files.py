@@ -119,16 +119,29 @@ def test_bytes_that_are_changed_are_refused_or_change_nothing(stack: PCNetHierar
             np.testing.assert_array_equal(PCNetHierarchy.load(path).labels(12), labels)
 
 
+def _replace_base(path: Path, content: bytes) -> None:
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in (members | {"base.npy": content}).items():
+            file.writestr(name, data)
+
+
+def test_a_header_that_breaks_off_is_refused(stack: PCNetHierarchy, tmp_path: Path) -> None:
+    path = tmp_path / "stack.npz"
+    stack.save(path)
+    header = b"{'shape': (2, \n"
+    _replace_base(path, np.lib.format.magic(1, 0) + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(ValueError, match="or is damaged"):
+        PCNetHierarchy.load(path)
+
+
 def test_an_array_that_no_memory_holds_is_refused(stack: PCNetHierarchy, tmp_path: Path) -> None:
     path = tmp_path / "stack.npz"
     stack.save(path)
     header = np.lib.format.header_data_from_array_1_0(stack.base) | {"shape": (2**40, 2**10, 2**10)}
     content = io.BytesIO()
     np.lib.format.write_array_header_1_0(content, header)
-    with zipfile.ZipFile(path) as file:
-        members = {name: file.read(name) for name in file.namelist()}
-    with zipfile.ZipFile(path, "w") as file:
-        for name, data in (members | {"base.npy": content.getvalue()}).items():
-            file.writestr(name, data)
+    _replace_base(path, content.getvalue())
     with pytest.raises(ValueError, match="or is damaged"):
         PCNetHierarchy.load(path)
