@@ -20,10 +20,10 @@ from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.percentiles import percentiles
 from napari_pcnet.geometry.picture import READ_ROWS, Picture, in_memory, plane_shape, read_raw
 from napari_pcnet.merging import connectivity
-from napari_pcnet.options import as_index, share_of, shown
+from napari_pcnet.options import IntensityRange, as_index, share_of, shown
 from napari_pcnet.shapes import size_text
 
-LARGEST_WHOLE = 2**53
+LARGEST_EXACT = 2**53
 """Beyond it float64 does not tell neighbouring whole numbers apart."""
 
 MOST_CHANNELS_FIRST = 4
@@ -31,8 +31,6 @@ MOST_CHANNELS_FIRST = 4
 
 ONE_RANGE = (1, 3)
 """Numbers of channels that have one range together: grey and RGB."""
-
-IntensityRange = tuple[float, float] | tuple[str, str] | None
 
 _SLIC_ONLY = {
     "max_num_iter": "the network needs no iterations",
@@ -53,7 +51,7 @@ def picture(
     image: Any,
     mask: Any,
     channel_axis: int | None,
-    intensity_range: IntensityRange = None,
+    intensity_range: IntensityRange | None = None,
     min_size: int = 0,
 ) -> Picture:
     """Check an image and its mask, and find its range.
@@ -308,7 +306,7 @@ def _checked_extremes(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Extremes of each channel, of grey and colour together; refuse those that float64 can't tell apart."""
     largest = max(-low.min(), high.max())
-    if pixels.dtype.kind in "iu" and largest > LARGEST_WHOLE:
+    if pixels.dtype.kind in "iu" and largest > LARGEST_EXACT:
         raise ValueError("image holds whole numbers beyond 2**53; take an offset off or pass floats")
     if largest > np.finfo(np.float64).max / 4:
         raise ValueError("image holds values too large to be told apart; divide it by its largest")
@@ -317,7 +315,7 @@ def _checked_extremes(
     return np.full(len(low), low.min()), np.full(len(high), high.max())
 
 
-def _stretched(picture: Picture, intensity_range: tuple[float, float] | tuple[str, str]) -> Picture:
+def _stretched(picture: Picture, intensity_range: IntensityRange) -> Picture:
     """Give a picture another range than its extremes: two values, or its percentiles."""
     limits = np.array([limit for limit in intensity_range if not isinstance(limit, str)], float)
     if len(limits):

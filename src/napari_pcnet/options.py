@@ -24,6 +24,9 @@ import numpy as np
 Method = Literal["hierarchy", "lattice"]
 Precision = Literal["auto", "float64", "float32", "bfloat16", "float16"]
 
+IntensityRange = tuple[float, float] | tuple[str, str]
+"""Two values, or two percentages such as "99.9%"."""
+
 MOST_ANISOTROPIC = 1000.0
 """Largest ratio of `spacing` along the two axes."""
 
@@ -43,7 +46,6 @@ _ALL_AXES = 64
 """Most axes of an array of numpy."""
 
 Check = Callable[[Any, str], Any]  # Any: what a caller or a file gives, and the field's own type
-
 
 _PERCENTAGE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)%", re.ASCII)
 
@@ -253,7 +255,7 @@ def range_end(word: str) -> float | str:
     return word if word.endswith("%") else float(word)
 
 
-def _intensity_range(limits: Any, name: str) -> tuple[float, float] | tuple[str, str] | None:
+def _intensity_range(limits: Any, name: str) -> IntensityRange | None:
     if limits is None:
         return None
     percentages = _percentages(limits, name)
@@ -343,7 +345,7 @@ class Options:
     channel_axis: int | None = option(
         -1, "axis that holds the channels, none for grey", _channel_axis, default="as the file says"
     )
-    intensity_range: tuple[float, float] | tuple[str, str] | None = option(
+    intensity_range: IntensityRange | None = option(
         None,
         "values that count as black and white, or percentiles: 1% 99.9% (default: the image's extremes)",
         _intensity_range,

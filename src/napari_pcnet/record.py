@@ -1,10 +1,10 @@
 """The options of one run, as one frozen dataclass, and the texts that repeat the run.
 
 A `RunRecord` has the arguments of `napari_pcnet.pcnet_superpixels` (all but the image, which is data,
-and ``progress``, which changes nothing), and says which part of an image they were given: level, plane,
-crop, channels; and at which count or height the tree was cut. It becomes a Python call, a command
-line, or a plain dict for a layer's metadata or a JSON file; the command line's flags are made from its
-fields. Its options are those of `options.Options`, with their defaults.
+and ``progress``, which changes nothing), and says which part of a file or image they were given (level,
+series, no data, plane, crop, channels) and at which count or height the tree was cut. It becomes a Python
+call, a command line, or a plain dict for a layer's metadata or a JSON file; the command line's flags are
+made from its fields. Its options are those of `options.Options`, with their defaults.
 
 Files of labels carry records, and people open files that others sent. A record is therefore checked field by
 field when it is made, and its texts are built from the checked values by `repr` and `shlex` alone; of a
@@ -185,6 +185,11 @@ class RunRecord(Options):
     def cut(self) -> dict[str, Any]:
         """The arguments of `PCNetHierarchy.labels` that give the run's cut: ``n`` or ``height``."""
         return {"n": self.n_segments} if self.height is None else {"height": self.height}
+
+    @property
+    def tree_segments(self) -> int:
+        """The count that the run's tree is made for: the largest that a cut of it is sure to have."""
+        return self.n_segments if self.max_segments is None else self.max_segments
 
     @property
     def is_plain(self) -> bool:

@@ -129,14 +129,12 @@ def build_hierarchy(
     """
     if record.method == "lattice":
         raise ValueError("method='lattice' builds no hierarchy; run_record gives its labels")
-    number = record.n_segments
-    most = number if record.max_segments is None else record.max_segments
-    options = Options.checked({**vars(record), "n_segments": most})
+    options = Options.checked({**vars(record), "n_segments": record.tree_segments})
     planes = Planes.select(_array(image, record), record, mask)
     many = len(planes.indices) > 1
     base = np.full((len(planes.indices), *planes.crop.shape), OUTSIDE, np.int32) if many else None
     trees, measures, timings, start = list[Tree](), list[Measures](), dict[str, float](), 0
-    cut = number if record.height is None else None
+    cut = record.n_segments if record.height is None else None
     count_name = "n_segments" if record.max_segments is None else "max_segments"
     for k, picture in enumerate(_pictures(planes, options, count_name, cut)):
         one = pipeline.segment(

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet import arguments, options, pipeline
-from napari_pcnet.arguments import IntensityRange
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.merging import outlines
 from napari_pcnet.network.inference import WindowDone
-from napari_pcnet.options import Method, Options, Precision
+from napari_pcnet.options import IntensityRange, Method, Options, Precision
 from napari_pcnet.progress import Progress
 
 
@@ -30,7 +29,7 @@ def pcnet_superpixels(
     start_label: int = Options.start_label,
     mask: Any = None,
     channel_axis: int | None = Options.channel_axis,
-    intensity_range: IntensityRange | str = Options.intensity_range,
+    intensity_range: IntensityRange | str | None = Options.intensity_range,
     min_size: int = Options.min_size,
     spacing: float | Sequence[float] | None = Options.spacing,
     device: str = Options.device,
@@ -150,7 +149,7 @@ def pcnet_hierarchy(
     start_label: int = Options.start_label,
     mask: Any = None,
     channel_axis: int | None = Options.channel_axis,
-    intensity_range: IntensityRange | str = Options.intensity_range,
+    intensity_range: IntensityRange | str | None = Options.intensity_range,
     min_size: int = Options.min_size,
     spacing: float | Sequence[float] | None = Options.spacing,
     device: str = Options.device,

@@ -27,5 +27,6 @@ def summary(labels: NDArray[np.integer[Any]], record: RunRecord, seconds: float)
     text = f"{count} superpixels in {size_text(labels.shape)} pixels, {seconds:.1f} s"
     if record.height is None:
         return text
-    most = record.n_segments if record.max_segments is None else record.max_segments
-    return f"{text}; cut at height {record.height:g}, not at a count, of a tree made for {most}"
+    return (
+        f"{text}; cut at height {record.height:g}, not at a count, of a tree made for {record.tree_segments}"
+    )

@@ -4,8 +4,9 @@ Pixels are turned upright as EXIF says, transparency becomes a mask, intensities
 Everything is in the image frame, ``(H, W)`` or ``(H, W, C)`` unless the file says otherwise.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from napari_pcnet.shapes import plane_axes
 
 ORIENTATION_TAG = 274
 """The number of the tag in EXIF and in TIFF; its values are 1 to 8."""
+
+SHOWN_PICTURES = 4
+"""How many of the pictures in a file a warning lists."""
 
 FLOAT_TEXT_PRECISION = 2e-6
 """Relative: -3.40282e+38, six digits, is meant to be the lowest number of float32."""
@@ -143,6 +147,13 @@ def mask_of(
         return mask
     read: NDArray[np.bool_] = mask[...]
     return None if read.all() else read
+
+
+def several_text(path: Path, pictures: Sequence[str]) -> str:
+    """Return the warning that a file holds several pictures, a name or size each, and none was chosen."""
+    listed = [f"{at}: {each}" for at, each in enumerate(pictures[:SHOWN_PICTURES])]
+    shown = ", ".join(listed) + (", ..." if len(pictures) > SHOWN_PICTURES else "")
+    return f"{path} holds {len(pictures)} pictures ({shown}); 0 is taken, series (--series) names another"
 
 
 def stretched(pixels: NDArray[Any]) -> NDArray[np.float64]:

@@ -3,6 +3,9 @@
 A few kilobytes of a file may say that they are a picture of gigabytes.
 """
 
+READ_LESS = "read a part of it, or a coarser level"
+"""What would do for a picture that is read where it is sliced."""
+
 
 def free_bytes() -> int:
     """Memory that is free now."""

@@ -15,11 +15,11 @@ from napari_pcnet.disk.memory import check_fits
 from napari_pcnet.disk.output import write_whole
 from napari_pcnet.disk.placement import INCH_M, Placement
 
-_MOST = {"JPEG": 2**16 - 1, "PNG": 2**31 - 1}
-"""Largest resolution by format."""
-
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
+
+_LARGEST_RESOLUTION = {"JPEG": 2**16 - 1, "PNG": 2**31 - 1}
+"""By format: pixels in an inch, in 16 bits; pixels in a metre, in 31."""
 
 _DEEP_MODES = ("RGB;16B", "RGBA;16B", "LA;16B")
 """Pillow's names for 16 bits a colour in a png."""
@@ -82,12 +82,12 @@ def _resolution(placement: Placement | None, kind: str) -> dict[str, Any]:
     if metres is None:
         return {}
     height, width = (INCH_M / side for side in metres)
-    # A jpg has whole numbers of 16 bits; a png 31 bits of pixels in a metre.
-    fits = all(1 <= each * (1 if kind == "JPEG" else 1 / INCH_M) <= _MOST[kind] for each in (height, width))
+    per_inch = 1 if kind == "JPEG" else 1 / INCH_M  # a png counts pixels in a metre
+    fits = all(1 <= each * per_inch <= _LARGEST_RESOLUTION[kind] for each in (height, width))
     return {"dpi": (width, height)} if fits else {}
 
 
-def _placement_of(file: Any) -> Placement | None:  # Any: as above
+def _placement_of(file: ImageFile) -> Placement | None:
     """Return the size of a pixel, if the file says so."""
     try:
         width, height = (float(each) for each in file.info["dpi"])

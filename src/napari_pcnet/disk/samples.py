@@ -58,28 +58,28 @@ class Samples:
     alphas: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, page: tags.Page, shown: tags.Page, axes: str, colours_of_palette: bool) -> Samples:
+    def of(cls, page: tags.Page, of_level: tags.Page, axes: str, colours_of_palette: bool) -> Samples:
         """Read the tags.
 
         Parameters
         ----------
         page : tifffile.TiffPage
             Of the full size, which has tags that levels may lack.
-        shown : tifffile.TiffPage
-            Of the level.
+        of_level : tifffile.TiffPage
+            Of the level that is read.
         axes : str
             Of what is stored.
         colours_of_palette : bool
             Whether colours are wanted; False for labels, whose values stay as they are stored.
         """
-        extra = tuple(map(int, shown.extrasamples)) if "S" in axes else ()
-        first = int(shown.samplesperpixel) - len(extra)
-        model = colour.model_of(shown) if colours_of_palette else colour.RGB
+        extra = tuple(map(int, of_level.extrasamples)) if "S" in axes else ()
+        first = int(of_level.samplesperpixel) - len(extra)
+        model = colour.model_of(of_level) if colours_of_palette else colour.RGB
         return cls(
             axes,
             model,
-            int(shown.bitspersample),
-            shown.colormap if model == colour.PALETTE else None,
+            int(of_level.bitspersample),
+            of_level.colormap if model == colour.PALETTE else None,
             tags.nodata_of(page),
             extra,
             tuple(tags.is_alpha_by_name(page, first + at) for at in range(len(extra))),
@@ -95,7 +95,7 @@ class Samples:
         return next((self.axes.index(each) for each in "SC" if each in self.axes), None)
 
     @property
-    def change_pixels(self) -> bool:
+    def changes_pixels(self) -> bool:
         """Whether pixels of the image are others than those that are stored."""
         return bool(self.alphas) or self.palette is not None or self.model in colour.CONVERTED
 

@@ -17,14 +17,11 @@ from numpy.typing import NDArray
 from napari_pcnet.disk import colour, pillow_files
 from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.formats import NOTES_KEY
-from napari_pcnet.disk.memory import check_fits
+from napari_pcnet.disk.memory import READ_LESS, check_fits
 from napari_pcnet.disk.tif_chain import check_chain
 
 _NO_PRINTING = logging.NullHandler()
 """A log that nobody has set up is printed, here a line for each damaged tag; one that is set up stays so."""
-
-_REMEDY = "read a part of it, or a coarser level"
-"""What would do for a picture that does not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,7 @@ class Stored:
             else [len(range(n)[each]) for each, n in zip(key, self.shape, strict=True)]
         )
         strip = series.levels[self.level].keyframe.chunks
-        check_fits((prod(part) + prod(strip)) * self.dtype.itemsize, _REMEDY)
+        check_fits((prod(part) + prod(strip)) * self.dtype.itemsize, READ_LESS)
         if tuple(part) == self.shape:
             whole: NDArray[Any] = series.levels[self.level].asarray()  # in several threads
             return whole.reshape(self.shape)
@@ -148,7 +145,7 @@ class Stored:
 
     def _decodable(self, series: Any) -> Stored:
         """Leave a page to Pillow, which makes it RGB, if tifffile can't decode it."""
-        check_fits(self.nbytes, _REMEDY)
+        check_fits(self.nbytes, READ_LESS)
         try:
             series.asarray()
         except (ValueError, NotImplementedError, RuntimeError) as error:

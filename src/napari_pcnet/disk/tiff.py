@@ -6,7 +6,6 @@ slice touches. A part and the whole go through the same steps, so that they agre
 
 import io
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from napari_pcnet.disk import tags
 from napari_pcnet.disk.deferred import Deferred, Slices
 from napari_pcnet.disk.formats import NOTES_KEY
-from napari_pcnet.disk.image import ORIENTATION_TAG, Image, mask_of, upright
+from napari_pcnet.disk.image import ORIENTATION_TAG, Image, mask_of, several_text, upright
 from napari_pcnet.disk.output import write_whole
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.samples import Samples
@@ -26,9 +25,6 @@ from napari_pcnet.shapes import size_text
 
 WHOLE_BYTES = 2**24
 """Pictures of fewer bytes are decoded at once, whatever will be asked of them."""
-
-_SHOWN_SIZES = 4
-"""How many of the pictures in a file a warning lists."""
 
 
 def count_series(path: Path) -> int:
@@ -48,7 +44,8 @@ def read(path: Path, *, level: int, series: int, colours_of_palette: bool, alpha
     with opened(path) as file:
         pictures = _pictures(file)
         if series == 0 and len(pictures) > 1:
-            warnings.warn(_several(path, pictures), UserWarning, stacklevel=4)
+            sizes = [f"{size_text(each.shape)} of {each.dtype}" for each in pictures]
+            warnings.warn(several_text(path, sizes), UserWarning, stacklevel=4)
         whole = pictures[series]
         page = whole.keyframe
         stored = Stored.of(path, file, whole, level)
@@ -145,7 +142,7 @@ class _Picture:
         first = samples.image_of(np.zeros(one, stored.dtype))
         planes = tuple(stored.shape[at] for at in self.plane_axes)
         pixels: Any
-        if samples.change_pixels:
+        if samples.changes_pixels:
             axis = None if first.channel_axis is None else first.channel_axis % first.pixels.ndim
             shape = planes if axis is None else (*planes[:axis], first.pixels.shape[axis], *planes[axis:])
             pixels = Deferred(lambda slices: self._pixels(slices, axis), shape, first.pixels.dtype)
@@ -186,12 +183,6 @@ def _pictures(file: Any) -> list[Any]:
     """Return the series of a file that are no masks or small copies of others."""
     own = [each for each in file.series if not each.keyframe.is_mask and not each.keyframe.is_reduced]
     return own or list(file.series)
-
-
-def _several(path: Path, pictures: Iterable[Any]) -> str:
-    sizes = [f"{at}: {size_text(each.shape)} of {each.dtype}" for at, each in enumerate(pictures)]
-    shown = ", ".join(sizes[:_SHOWN_SIZES]) + (", ..." if len(sizes) > _SHOWN_SIZES else "")
-    return f"{path} holds {len(sizes)} pictures ({shown}); 0 is taken, series (--series) names another"
 
 
 def _mask_page(path: Path, file: Any, whole: Any, stored: Stored) -> Any:

@@ -5,12 +5,12 @@ holds. So only arrays whose codecs hold nothing but data pass.
 """
 
 import json
-import reprlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from napari_pcnet.disk.formats import is_zarr
+from napari_pcnet.options import shown
 
 _COMPRESSORS = {"blosc", "bz2", "gzip", "lz4", "lzma", "pcodec", "zfpy", "zlib", "zstd"}
 _CHECKSUMS = {"adler32", "crc32", "crc32c", "fletcher32", "jenkins_lookup3"}
@@ -18,10 +18,6 @@ _FORMS = {"base64", "bytes", "packbits", "sharding_indexed", "shuffle", "transpo
 _ROUNDED = {"astype", "bitround", "delta", "fixedscaleoffset", "quantize"}
 _DATA_CODECS = _COMPRESSORS | _CHECKSUMS | _FORMS | _ROUNDED
 """Codecs of formats 2 and 3 that give numbers and can give nothing else."""
-
-
-_SHOWN = 60
-"""Characters of a value that are shown."""
 
 
 class Node(NamedTuple):
@@ -44,7 +40,7 @@ def read_node(folder: Path) -> Node:
         words = _object_in(folder / "zarr.json")
         kind = words.get("node_type")
         if kind not in ("array", "group"):
-            raise ValueError(f"its node_type must be 'array' or 'group', got {_shown(kind)}")
+            raise ValueError(f"its node_type must be 'array' or 'group', got {shown(kind)}")
         _check_codecs(_names_of_format_3(list_under(words, "codecs")))
         return Node(3, kind == "array", as_object(words.get("attributes") or {}, "attributes"))
     if not is_zarr(folder):
@@ -63,7 +59,7 @@ def read_node(folder: Path) -> Node:
 def as_object(words: object, name: str) -> dict[str, Any]:
     """Return a value of a file that must be an object, which its name tells the user."""
     if not isinstance(words, dict):
-        raise ValueError(f"its {name} must be a JSON object, got {_shown(words)}")
+        raise ValueError(f"its {name} must be a JSON object, got {shown(words)}")
     return words
 
 
@@ -73,7 +69,7 @@ def list_under(words: dict[str, Any], key: str) -> list[Any]:
     if values is None:
         return []
     if not isinstance(values, list):
-        raise ValueError(f"its {key} must be a list, got {_shown(values)}")
+        raise ValueError(f"its {key} must be a list, got {shown(values)}")
     return values
 
 
@@ -81,7 +77,7 @@ def _check_codecs(names: Iterable[object]) -> None:
     for name in names:
         if not isinstance(name, str) or name.removeprefix("numcodecs.") not in _DATA_CODECS:
             raise ValueError(
-                f"its codec {_shown(name)} may give more than numbers; only codecs that hold data, "
+                f"its codec {shown(name)} may give more than numbers; only codecs that hold data, "
                 f"such as blosc, gzip and zstd, are decoded"
             )
 
@@ -100,8 +96,3 @@ def _names_of_format_3(codecs: list[Any]) -> Iterator[object]:
 
 def _object_in(file: Path) -> dict[str, Any]:
     return as_object(json.loads(file.read_bytes()), file.name)
-
-
-def _shown(value: object) -> str:
-    """Return a value from a file as it is shown in a message, which has room for a line."""
-    return reprlib.repr(value)[:_SHOWN]

@@ -15,8 +15,8 @@ from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.deferred import Deferred, Slices
 from napari_pcnet.disk.files import write_folder_atomically
 from napari_pcnet.disk.formats import NOTES_KEY
-from napari_pcnet.disk.image import Image
-from napari_pcnet.disk.memory import check_fits
+from napari_pcnet.disk.image import Image, several_text
+from napari_pcnet.disk.memory import READ_LESS, check_fits
 from napari_pcnet.disk.output import naming_failure
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.zarr_layout import OLD_AXES, picture_in, pictures_in
@@ -28,9 +28,6 @@ CHUNK_SIDE_PX = 1024
 
 _COLOUR_LENGTHS = (3, 4)
 """An unnamed last axis of this length is taken for RGB or RGBA, as napari does."""
-
-_SHOWN_NAMES = 4
-"""How many of the pictures in a zarr a warning lists."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class _Chunks:
         spans = [range(side)[each] for each, side in zip(slices, self.array.shape, strict=True)]
         with naming_damage(self.folder, "a zarr"):
             values = math.prod(map(len, spans)) + math.prod(self.array.chunks)
-            check_fits(values * self.array.dtype.itemsize, "read a part of it, or a coarser level")
+            check_fits(values * self.array.dtype.itemsize, READ_LESS)
             pixels = np.asarray(self.array[slices])
             self._warn_of_missing(spans)
         return pixels
@@ -79,7 +76,8 @@ def read(path: Path, level: int, series: int = 0) -> Image:
     """Open one level of one picture; its pixels are read where they are sliced."""
     pictures = pictures_in(path)
     if len(pictures) > 1 and series == 0:
-        warnings.warn(_several(path, pictures), stacklevel=4)
+        names = [each.relative_to(path).as_posix() for each in pictures]
+        warnings.warn(several_text(path, names), stacklevel=4)
     levels, axes = picture_in(pictures[series])
     pixels, names = _opened(levels[level])
     if axes is None:
@@ -149,12 +147,6 @@ def _opened(folder: Path) -> tuple[Deferred, list[str]]:
     names = getattr(array.metadata, "dimension_names", None) or ()  # format 2 has none
     pixels = Deferred(_Chunks(folder, array).read, array.shape, array.dtype)
     return pixels, [str(name).lower() for name in names]
-
-
-def _several(path: Path, pictures: list[Path]) -> str:
-    names = [f"{at}: {each.relative_to(path).as_posix()}" for at, each in enumerate(pictures[:_SHOWN_NAMES])]
-    shown = ", ".join(names) + (", ..." if len(pictures) > _SHOWN_NAMES else "")
-    return f"{path} holds {len(pictures)} pictures ({shown}); 0 is taken, series (--series) names another"
 
 
 def _channel_axis(shape: tuple[int, ...], axes: list[str], dimensions: list[str]) -> int | None:

@@ -93,7 +93,7 @@ def features_table(features: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[An
 
 def at_cut(record: RunRecord, n: int | None = None, height: float | None = None) -> RunRecord:
     """The record of another cut of the same trees."""
-    most = record.n_segments if record.max_segments is None else record.max_segments
+    most = record.tree_segments
     if height is not None:
         return replace(record, n_segments=most, max_segments=None, height=height)
     assert n is not None, "a count or a height"

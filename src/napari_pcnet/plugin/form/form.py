@@ -193,7 +193,7 @@ class Form(QWidget):
             return
         with signals_blocked(self):
             self.image.use(record)
-            self.size_fields.use(_most(record))
+            self.size_fields.use(record.tree_segments)
             self.options.use(record)
             self.intensities.use(record.intensity_range, source.layer)
             self.network.use(record.model, record.device)
@@ -212,8 +212,8 @@ class Form(QWidget):
         parts = []
         if origin.image != self.image.layer_box.currentText():
             parts.append(f"'{origin.image}' is not open")
-        if _most(record) != self.count:
-            parts.append(f"the count is {self.count:,}, was {_most(record):,}")
+        if record.tree_segments != self.count:
+            parts.append(f"the count is {self.count:,}, was {record.tree_segments:,}")
         if record.height is not None:
             parts.append(f"then slide the height to {record.height:,.6g}")
         elif record.max_segments is not None:
@@ -226,8 +226,3 @@ class Form(QWidget):
                 given = f"is {shown:g}, was {value:g}" if option.name in chosen else "is not set"
                 parts.append(f"{option.name} {given}")
         return "; ".join(parts)
-
-
-def _most(record: RunRecord) -> int:
-    """The count that a record's tree is made for."""
-    return record.n_segments if record.max_segments is None else record.max_segments

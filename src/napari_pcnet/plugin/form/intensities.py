@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_pcnet.options import IntensityRange
 from napari_pcnet.plugin.boxes import FormRows, choice_box, index_of, offer
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ EXTREMES, LIMITS, PERCENTILES, RECORDED = "extremes", "contrast limits", "percen
 
 AGAINST_OUTLIERS = ("0.1%", "99.9%")
 """Percentiles that a few hot or dead pixels do not move."""
-
-Range = tuple[float, float] | tuple[str, str] | None
-"""The record's `intensity_range`."""
 
 
 class IntensitiesField(QObject):
@@ -33,7 +31,7 @@ class IntensitiesField(QObject):
 
     def __init__(self, rows: FormRows) -> None:
         super().__init__(rows)
-        self._recorded: Range = None
+        self._recorded: IntensityRange | None = None
         self.box = choice_box()
         rows.add(
             "Intensities",
@@ -44,7 +42,7 @@ class IntensitiesField(QObject):
         self.offer(None)
         self.box.currentIndexChanged.connect(self.changed)
 
-    def chosen(self, layer: Image) -> Range:
+    def chosen(self, layer: Image) -> IntensityRange | None:
         """The record's `intensity_range` for an image."""
         choice = self.box.currentData()
         if choice == LIMITS:
@@ -61,7 +59,7 @@ class IntensitiesField(QObject):
             items.append((" to ".join(map(_text, self._recorded)), RECORDED))
         offer(self.box, items)
 
-    def use(self, recorded: Range, layer: Image) -> None:
+    def use(self, recorded: IntensityRange | None, layer: Image) -> None:
         """Choose the range of a record; intensities that it names are offered, too."""
         named = recorded not in (None, AGAINST_OUTLIERS)
         self._recorded = recorded if named else None
