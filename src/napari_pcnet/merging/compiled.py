@@ -1,7 +1,8 @@
 """Passes over pixels, compiled by numba: the same answers as those in numpy beside which they stand.
 
 Imported only through `passes.compiled`, since numba is an extra. All sums are of whole numbers. The lock of
-Python is not held, and what was compiled is kept on disk.
+Python is not held, and what was compiled is kept on disk until this file changes: whoever changes a function
+of `exact` changes this file, too.
 """
 
 from __future__ import annotations
@@ -13,18 +14,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from napari_pcnet.merging import exact
-from napari_pcnet.merging.rules import Rules
+from napari_pcnet.merging.rules import ROWS_AT_ONCE, Rules
 
 EMPTY = np.int64(-1)
 """Key of a place of a hash table that is free."""
 
-LONGEST_FILL = 2
-"""A hash table has at least so many places for each key."""
+PLACES_PER_KEY = 2
+"""A hash table has at least so many."""
 
-OCTAVE = np.array([0.5 * 2 ** (step / 8) for step in range(1, 8)])
-"""As `tree.OCTAVE`."""
-
-ROWS_AT_ONCE = 4
+FIRST_PLACES = 1024
+"""Of a table that grows; a power of two, as hash tables need."""
 
 SCATTER = np.uint64(0x9E3779B97F4A7C15)
 """2**64 over the golden ratio: neighbouring keys times this, in their upper bits, lie far apart."""
@@ -51,8 +50,9 @@ def number_pieces(raw: NDArray[np.int32], outside: int) -> tuple[NDArray[np.int3
     """
     height, width = raw.shape
     ids = np.empty((height, width), np.int32)
-    above = np.empty(1024, np.int32)  # of each provisional number one that it hangs on, itself at the top
-    starts = np.empty(1024, np.int64)
+    # of each provisional number one that it hangs on, itself at the top
+    above = np.empty(FIRST_PLACES, np.int32)
+    starts = np.empty(FIRST_PLACES, np.int64)
     number = 0
     for y in range(height):
         for x in range(width):
@@ -175,8 +175,8 @@ def outlines(
     """
     height, width = ids.shape
     rim = np.zeros((number, 2), np.int64)
-    keys = np.full(1024, EMPTY, np.int64)
-    sums = np.zeros((1024, 4), np.int64)
+    keys = np.full(FIRST_PLACES, EMPTY, np.int64)
+    sums = np.zeros((FIRST_PLACES, 4), np.int64)
     used = 0
     last_key, last_place = EMPTY, 0
     has_boundary = boundary.shape[0] > 0
@@ -206,7 +206,7 @@ def outlines(
                 if key == last_key:
                     place = last_place
                 else:
-                    if used * LONGEST_FILL >= len(keys):
+                    if used * PLACES_PER_KEY >= len(keys):
                         keys, sums = _rehashed(keys, sums)
                     place = _place_of(keys, key)
                     if keys[place] == EMPTY:
@@ -281,7 +281,7 @@ def _log(value: float) -> float:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _logistic(value: float) -> float:
     """`exact.logistic` of one number."""
-    power = min(max(value, -40.0), 40.0) * -exact.LOG2_E
+    power = min(max(value, -exact.STEEPEST), exact.STEEPEST) * -exact.LOG2_E
     whole = math.floor(power + 0.5)
     return 1 / (1 + math.ldexp(_exp2_series(power - whole), int(whole)))
 
@@ -384,7 +384,7 @@ def merge_rounds(
                 cost[k] = _cost(
                     u, v, lines[k], area, colour, lab, perimeter, sizes, layers, inputs, sums, rules
                 )
-                step[k] = _step(cost[k], rules.steps_per_octave)
+                step[k] = _step(cost[k], rules.octave)
                 scatter[k] = _scattered(u, v)
                 stale[k] = False
             for end in edges[k]:
@@ -486,13 +486,13 @@ def _cost(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _step(cost: float, steps_per_octave: int) -> int:
+def _step(cost: float, octave: NDArray[np.float64]) -> int:
     """`tree._step` of one cost."""
     mantissa, exponent = math.frexp(max(cost, np.finfo(np.float64).tiny))
     step = 0
-    while step < len(OCTAVE) and OCTAVE[step] <= mantissa:
+    while step < len(octave) and octave[step] <= mantissa:
         step += 1
-    return steps_per_octave * exponent + step
+    return (len(octave) + 1) * exponent + step
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -521,7 +521,7 @@ def _relabelled(
     for k in range(left):
         touched += changed[edges[k, 0]] or changed[edges[k, 1]]
     places = 16
-    while places < LONGEST_FILL * touched:
+    while places < PLACES_PER_KEY * touched:
         places *= 2
     keys, owner = np.full(places, EMPTY, np.int64), np.empty(places, np.int64)
     kept = 0

@@ -8,7 +8,6 @@ the steps in which merging compares.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import TypeVar
 
@@ -19,9 +18,13 @@ from napari_pcnet.geometry.picture import COLOUR_STEPS
 
 Number = TypeVar("Number", float, NDArray[np.float64])
 
-LN_2 = math.log(2)
+LN_2 = 0.6931471805599453
 LOG2_E = 1.4426950408889634
+TWO_OVER_LN_2 = 2.8853900817779268
 ROOT_HALF = 0.7071067811865476
+
+STEEPEST = 40.0
+"""Beyond it the logistic function is 0 or 1 to 1e-17."""
 
 _RGB_TO_XYZ = (
     (0.412453, 0.357580, 0.180423),
@@ -40,13 +43,13 @@ def log2_series(t: Number) -> Number:
     return (
         t
         * ((((((s / 13 + 1.0 / 11) * s + 1.0 / 9) * s + 1.0 / 7) * s + 0.2) * s + 1.0 / 3) * s + 1.0)
-        * 2.8853900817779268
+        * TWO_OVER_LN_2
     )
 
 
 def exp2_series(f: Number) -> Number:
     """2**f for ``|f| <= 0.5``, to 1e-10: the series of the exponential function."""
-    x = f * 0.6931471805599453
+    x = f * LN_2
     return (
         (((((((x / 8 + 1) * x / 7 + 1) * x / 6 + 1) * x / 5 + 1) * x / 4 + 1) * x / 3 + 1) * x / 2 + 1) * x
     ) + 1.0
@@ -64,7 +67,7 @@ def log(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def logistic(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """``1 / (1 + exp(-x))``, to 1e-9."""
-    power = np.clip(values, -40.0, 40.0) * -LOG2_E
+    power = np.clip(values, -STEEPEST, STEEPEST) * -LOG2_E
     whole = np.floor(power + 0.5)
     result: NDArray[np.float64] = 1 / (1 + np.ldexp(exp2_series(power - whole), whole.astype(np.int32)))
     return result

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+ROWS_AT_ONCE = 4
+"""Rows of a layer's weights that the compiled merge classifier takes at once."""
+
 
 class Rules(NamedTuple):
-    """What all pairs of regions are compared by; constants of `tree` beside what differs from run to run."""
+    """What all pairs of regions are compared by: numbers of a run, and constants of `tree`.
 
-    cell_area: float  # pixels of a cell
-    colour_unit: float
-    across: float  # length of a horizontal side
-    down: float  # length of a vertical side
-    shape_weight: float
+    They are handed over because numba would go on with a constant that it has once compiled.
+    """
+
+    cell_area: float  # in pixels
+    colour_unit: float  # of a step of colour, where a difference of 1 is just visible
+    across: float  # length of a horizontal side, in sides of a square pixel of the same area
+    down: float  # and of a vertical one
+    shape_weight: float  # the compactness squared
     slope: float  # of the classifier's LeakyReLU
-    boundary_weight: float
+    boundary_weight: float  # from here on as the constants of these names in `tree`
     classifier_weight: float
     colour_share: float
     evenness: float
@@ -24,4 +33,4 @@ class Rules(NamedTuple):
     input_steps: float
     weight_steps: float
     largest_input: float
-    steps_per_octave: int
+    octave: NDArray[np.float64]

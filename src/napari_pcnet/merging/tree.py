@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from napari_pcnet.geometry.picture import COLOUR_STEPS
 from napari_pcnet.merging import exact, passes
 from napari_pcnet.merging.connectivity import number_by_first
-from napari_pcnet.merging.rules import Rules
+from napari_pcnet.merging.rules import ROWS_AT_ONCE, Rules
 from napari_pcnet.options import Options
 
 STEPS_PER_OCTAVE = 8
@@ -397,7 +397,7 @@ def _arguments(
     layers = () if classifier is None else classifier.steps
     sizes = [EDGE_FEATURES, *(len(bias) for _, bias in layers)]
     flat = [
-        np.concatenate([np.pad(weight, [(0, -len(weight) % 4), (0, 0)]).ravel(), bias])
+        np.concatenate([np.pad(weight, [(0, -len(weight) % ROWS_AT_ONCE), (0, 0)]).ravel(), bias])
         for weight, bias in layers
     ]
     rules = Rules(
@@ -417,7 +417,7 @@ def _arguments(
         input_steps=float(INPUT_STEPS),
         weight_steps=float(WEIGHT_STEPS),
         largest_input=float(LARGEST_INPUT),
-        steps_per_octave=STEPS_PER_OCTAVE,
+        octave=OCTAVE,
     )
     return (
         features.area,
