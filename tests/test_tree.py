@@ -233,7 +233,6 @@ def test_a_uniform_lattice_stays_even(count: int) -> None:
 
 
 def test_a_steep_smooth_gradient_does_not_merge_one_pair_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
-
     monkeypatch.setattr(passes, "compiled", lambda: None)
     rounds = []
     original = tree_module._relabel

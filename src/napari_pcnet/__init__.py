@@ -12,20 +12,22 @@ if TYPE_CHECKING:
     from napari_pcnet.disk.image import Image
     from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
     from napari_pcnet.disk.overlay import write_overlay
-    from napari_pcnet.disk.pictures import count_levels, read_image, read_mask
+    from napari_pcnet.disk.pictures import count_levels, count_series, read_image, read_mask
     from napari_pcnet.hierarchy import PCNetHierarchy
-    from napari_pcnet.record import RunRecord
+    from napari_pcnet.record import DroppedFieldWarning, RunRecord
     from napari_pcnet.run import build_hierarchy, run_file, run_record
     from napari_pcnet.superpixels import pcnet_hierarchy, pcnet_superpixels, smooth_outlines
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "DroppedFieldWarning": "record",
     "Image": "disk.image",
     "PCNetHierarchy": "hierarchy",
     "RunRecord": "record",
     "build_hierarchy": "run",
     "count_levels": "disk.pictures",
+    "count_series": "disk.pictures",
     "metrics": "",
     "pcnet_hierarchy": "superpixels",
     "pcnet_superpixels": "superpixels",
@@ -43,12 +45,14 @@ _HOMES = {
 """The module that each public name is in; two are modules themselves."""
 
 __all__ = [
+    "DroppedFieldWarning",
     "Image",
     "PCNetHierarchy",
     "RunRecord",
     "__version__",
     "build_hierarchy",
     "count_levels",
+    "count_series",
     "metrics",
     "pcnet_hierarchy",
     "pcnet_superpixels",
