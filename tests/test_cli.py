@@ -62,7 +62,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 def _stand_in(monkeypatch: pytest.MonkeyPatch, run_image: Callable[..., Any]) -> None:
     """Put a function in the place of `run.run_image`, and keep torch out."""
     module = types.ModuleType("napari_pcnet.run")
-    module.run_image = run_image  # type: ignore[attr-defined]  # a module of one function
+    module.run_image = run_image  # type: ignore[attr-defined]  # a module of two functions
+    module.naming_channels = lambda image, record: record  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "napari_pcnet.run", module)
 
 
@@ -232,7 +233,7 @@ def test_a_refusal_of_the_function_is_one_sentence(
 def test_a_picture_that_is_none_is_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("notes.png").write_text("notes")
     assert _refused(["segment", "notes.png", "out.tif"], capsys) == (
-        "notes.png cannot be read as a tif, png or jpg picture: cannot identify image file 'notes.png'"
+        "notes.png cannot be read as a tif, png or jpg picture: it begins with b'notes', as none of these does"
     )
 
 
