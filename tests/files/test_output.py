@@ -105,12 +105,18 @@ def test_the_umask_is_never_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_name_that_is_too_long_is_refused_in_a_short_sentence(tmp_path: Path) -> None:
     path = tmp_path / f"{'a' * 300}.tif"
     with pytest.raises(
-        OSError, match=r"^output .{57}\.\.\. cannot be a file: File name too long; name another$"
+        OSError, match=r"^output .{126}\.\.\.a{122}\.tif cannot be a file: File name too long; name another$"
     ):
         check_output(path, LABEL_SUFFIXES)
     longest = tmp_path / f"{'a' * 251}.tif"
     write_labels(longest, LABELS)  # what lies beside it meanwhile has a short name
     assert_array_equal(read_labels(longest), LABELS)
+
+
+def test_a_path_of_usual_length_is_shown_whole(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 60) / "out.bmp"
+    with pytest.raises(ValueError, match=_refusal(f"output {path} must end in .png or .tif")):
+        check_output(path, (".png", ".tif"))
 
 
 def test_a_folder_that_takes_no_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from typing import BinaryIO
 from napari_pcnet.disk.files import followed, try_folder, write_atomically
 from napari_pcnet.disk.formats import is_zarr_array
 
-_LONGEST_SHOWN = 60
-"""Characters of a name in a message: a name may be refused for its length."""
+_LONGEST_SHOWN = 255
+"""Characters of a path in a message, as many as a name may have: one may be refused for its length."""
 
 _ARRAY_FILES = ("zarr.json", ".zarray", ".zattrs", ".zmetadata")
 _CHUNK = re.compile(r"c|(c[./])?\d+([./]\d+)*")
@@ -40,7 +40,7 @@ def check_output(path: str | os.PathLike[str], suffixes: tuple[str, ...], overwr
     """
     path = Path(path)
     if path.suffix.lower() not in suffixes:
-        raise ValueError(f"output {_short(path)} must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
+        raise ValueError(f"output {_shown(path)} must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
     target = _place_of(path)
     if not target.parent.is_dir():
         leads = "" if target == path else f" that {path} leads to"
@@ -102,7 +102,7 @@ def _place_of(path: Path) -> Path:
         with suppress(FileNotFoundError, NotADirectoryError):
             target.lstat()
     except OSError as error:
-        raise OSError(f"output {_short(path)} cannot be a file: {error.strerror}; name another") from error
+        raise OSError(f"output {_shown(path)} cannot be a file: {error.strerror}; name another") from error
     return target
 
 
@@ -138,6 +138,7 @@ def _foreign_file(array: Path) -> str | None:
     return None
 
 
-def _short(path: Path) -> str:
-    text = str(path)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
+def _shown(path: Path) -> str:
+    """Return a path as a message shows it: a long one without its middle."""
+    text, half = str(path), (_LONGEST_SHOWN - 3) // 2
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:half]}...{text[-half:]}"
