@@ -67,8 +67,8 @@ def test_only_the_surroundings_of_a_small_mask_are_read(monkeypatch: pytest.Monk
     monkeypatch.setattr(picture_module.Picture, "read_work", watched)
     labels = pcnet_superpixels(IMAGE, 50, mask=squares((130, 141, 20)))
     assert labels.max() == 50
-    scale = 4  # of 400 regions, one for each pixel inside, cells of 16 / 4 pixels
-    assert 0 < read_px < 4 * (300 * scale) ** 2
+    work_px = (300 * 16) ** 2  # 8 regions for each superpixel are as many as pixels inside: cells of a pixel
+    assert 0 < read_px < work_px / 4
 
 
 @pytest.mark.usefixtures("no_network")

@@ -4,6 +4,7 @@ import re
 import struct
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -146,5 +147,7 @@ def test_the_command_line_refuses_in_one_line(tmp_path: Path, capsys: pytest.Cap
     )
 
 
-def test_what_is_free_is_what_the_system_says() -> None:
-    assert 0 < memory.free_bytes() <= psutil.virtual_memory().total
+def test_what_is_free_is_what_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert memory.free_bytes() > 0
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=123, free=45, total=678))
+    assert memory.free_bytes() == 123

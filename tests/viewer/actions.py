@@ -21,6 +21,18 @@ from napari_pcnet.plugin.widget import SuperpixelsWidget
 from napari_pcnet.record import RunRecord
 
 N = 12
+"""Superpixels of a run, where a test names no other number."""
+
+TURNED = {
+    "scale": (0.5, 2.0),
+    "rotate": 30,
+    "shear": (0.25,),
+    "translate": (100, -50),
+    "affine": np.array([[0.8, 0.3, 5], [-0.2, 1.1, -7], [0, 0, 1]]),
+    "units": ("micrometer", "micrometer"),
+    "axis_labels": ("down", "across"),
+}
+"""Where an image of two axes may lie, as options of its layer."""
 
 
 def wait_for_threads(qtbot: QtBot) -> None:
@@ -125,18 +137,6 @@ def pyramid_of(pixels: NDArray[Any], levels: int) -> list[NDArray[Any]]:
     return [pixels[:: 2**k, :: 2**k] for k in range(levels)]
 
 
-# -- where it lies ---------------------------------------------------------------------------------
-TURNED = {
-    "scale": (0.5, 2.0),
-    "rotate": 30,
-    "shear": (0.25,),
-    "translate": (100, -50),
-    "affine": np.array([[0.8, 0.3, 5], [-0.2, 1.1, -7], [0, 0, 1]]),
-    "units": ("micrometer", "micrometer"),
-    "axis_labels": ("down", "across"),
-}
-
-
 def rgba_picture() -> NDArray[np.uint8]:
     pixels = drawn_picture(48, 64, 4)
     pixels[..., 3] = 255
@@ -144,7 +144,6 @@ def rgba_picture() -> NDArray[np.uint8]:
     return pixels
 
 
-# -- cancel, and what happens meanwhile ------------------------------------------------------------
 def add_large_image(viewer: napari.Viewer) -> Image:
     return viewer.add_image(np.tile(drawn_picture(100, 100, 3), (9, 9, 1)), name="large")
 
@@ -158,6 +157,5 @@ def start_run(widget: SuperpixelsWidget, qtbot: QtBot) -> None:
         pass
 
 
-# -- the live preview ------------------------------------------------------------------------------
 def previews_of(viewer: napari.Viewer) -> list[Labels]:
     return [each for each in viewer.layers if each.name == PREVIEW]

@@ -36,7 +36,6 @@ from napari_pcnet.record import RunRecord
 from napari_pcnet.run import run_record
 
 
-# -- numbers ---------------------------------------------------------------------------------------
 def test_count_and_size_are_linked_and_the_one_that_was_set_holds(
     opened: tuple[napari.Viewer, SuperpixelsWidget],
 ) -> None:
@@ -181,11 +180,11 @@ def test_every_field_and_button_says_what_it_is(
 ) -> None:
     _, widget = opened
     form = widget.form
-    parts: list[Any] = [form.image, form.region_field, form.size_fields, form.network]
+    parts: list[Any] = [form.image, form.region_field, form.size_fields, form.intensities, form.network]
     parts += [widget.run_panel, widget.cut_panel]
-    fields = {name: field for part in parts for name, field in vars(part).items()} | form.options.boxes
+    fields = [each for part in parts for each in vars(part).items()]
     checked = []
-    for name, field in fields.items():
+    for name, field in (*fields, *form.options.boxes.items()):
         if name.startswith("_") or name in ("info", "message", "device_reason", "height_label"):
             continue
         if hasattr(field, "toolTip") and hasattr(field, "isEnabled"):

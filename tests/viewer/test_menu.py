@@ -17,7 +17,6 @@ from napari_pcnet.plugin.widget import SuperpixelsWidget
 from napari_pcnet.record import RunRecord
 
 
-# -- commands, looks, settings ---------------------------------------------------------------------
 def test_the_commands_of_the_menu_do_what_the_buttons_do(
     opened: tuple[napari.Viewer, SuperpixelsWidget],
     qtbot: QtBot,

@@ -28,7 +28,6 @@ from napari_pcnet.record import RunRecord
 from napari_pcnet.run import run_record
 
 
-# -- regions ---------------------------------------------------------------------------------------
 def test_superpixels_are_made_inside_shapes_of_a_turned_image(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:

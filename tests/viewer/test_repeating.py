@@ -42,6 +42,8 @@ from napari_pcnet.record import RunRecord
 from napari_pcnet.run import run_record
 
 # -- the run as text -------------------------------------------------------------------------------
+
+
 _DRIVER = """
 import os, shlex, sys
 from itertools import pairwise
@@ -254,6 +256,8 @@ def test_a_coarser_level_without_a_file_can_be_repeated_from_what_is_saved(
 
 
 # -- files -----------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("ending", [".tif", ".zarr"])
 def test_saved_superpixels_come_back_where_they_lay_and_can_be_run_again(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, tmp_path: Path, ending: str

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import napari
 import numpy as np
+from actions import wait_for_threads
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QThreadPool, QTimer
+from qtpy.QtCore import QTimer
 
-from napari_pcnet.plugin import jobs
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 
 LONGEST_WORK_S = 0.25
@@ -73,11 +73,6 @@ def _open(make_napari_viewer: MakeViewer, qtbot: QtBot) -> tuple[napari.Viewer, 
     return viewer, widget
 
 
-def _wait_for_threads(qtbot: QtBot) -> None:
-    pool = QThreadPool.globalInstance()
-    qtbot.waitUntil(lambda: not jobs._running and pool.activeThreadCount() == 0, timeout=60_000)
-
-
 def test_the_viewer_is_never_held_up_by_a_run_or_the_slider(
     make_napari_viewer: MakeViewer, qtbot: QtBot
 ) -> None:
@@ -101,7 +96,7 @@ def test_the_viewer_is_never_held_up_by_a_run_or_the_slider(
     gaps.stop()
     assert int(layer.data[0].max()) == 300 == len(layer.features) - 1
     assert gaps.longest_work_s < LONGEST_WORK_S
-    _wait_for_threads(qtbot)
+    wait_for_threads(qtbot)
 
 
 def test_a_large_run_is_cancelled_while_the_viewer_goes_on(
@@ -127,4 +122,4 @@ def test_a_large_run_is_cancelled_while_the_viewer_goes_on(
     assert_array_equal(image.data[:256, :256], _large_picture()[:256, :256])
     assert gaps.longest_work_s < LONGEST_WORK_S
     assert widget.result is None and widget.run_panel.run_button.isEnabled()
-    _wait_for_threads(qtbot)
+    wait_for_threads(qtbot)

@@ -34,8 +34,9 @@ from napari_pcnet.plugin.widget import SuperpixelsWidget
 from napari_pcnet.record import RunRecord
 from napari_pcnet.run import run_record
 
-
 # -- a run -----------------------------------------------------------------------------------------
+
+
 def test_a_photograph_gets_exactly_so_many_superpixels_where_it_lies(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:
@@ -166,6 +167,8 @@ def test_what_was_painted_stays_when_it_is_run_or_slid_again(
 
 
 # -- large images ----------------------------------------------------------------------------------
+
+
 class _Counted:
     """An array that writes down what is read of it."""
 
@@ -300,6 +303,8 @@ def test_a_corner_of_a_superpixel_lies_where_it_lies_in_the_image(
 
 
 # -- kinds of images -------------------------------------------------------------------------------
+
+
 def test_channels_named_so_are_guessed_and_two_of_four_can_be_chosen(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:
@@ -410,7 +415,6 @@ def test_without_an_image_every_command_leaves_a_message(
     assert len(viewer.layers) == 0
 
 
-# -- what a reader of the code found ---------------------------------------------------------------
 def test_another_channel_axis_makes_another_layer(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:

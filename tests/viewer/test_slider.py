@@ -30,7 +30,6 @@ from napari_pcnet.record import RunRecord
 from napari_pcnet.run import run_record
 
 
-# -- without a second run --------------------------------------------------------------------------
 def test_the_slider_shows_another_cut_at_once_and_then_completes_it(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:
@@ -205,7 +204,7 @@ def test_a_large_result_is_a_pyramid_that_slides_and_has_an_editable_copy(
     wait_until_settled(widget, qtbot)
     assert isinstance(layer.data[0], np.ndarray)
     assert_array_equal(layer.data[0], expected)
-    assert layer is widget.result.layer if widget.result else False
+    assert widget.result is not None and layer is widget.result.layer
     assert record_of(layer).n_segments == 5 and len(layer.features) == 6
 
     widget.make_editable()

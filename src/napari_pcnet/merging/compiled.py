@@ -173,7 +173,6 @@ def outlines(
     sums : (e, 4) int64 array
         Horizontal and vertical sides, and the boundary map over the pixels on both sides of them.
     """
-    height, width = ids.shape
     rim = np.zeros((number, 2), np.int64)
     keys = np.full(FIRST_PLACES, EMPTY, np.int64)
     sums = np.zeros((FIRST_PLACES, 4), np.int64)
@@ -182,25 +181,16 @@ def outlines(
     has_boundary = boundary.shape[0] > 0
     for y in range(top - 1 if top == 0 else top, bottom):
         for x in range(left - 1 if left == 0 else left, right):
-            here = np.int64(-1)
-            if y >= 0 and x >= 0:
-                here = np.int64(ids[y, x])
+            here = _region_at(ids, y, x)
             for direction in range(2):  # sides below pixels are horizontal
                 other_y, other_x = (y + 1, x) if direction == 0 else (y, x + 1)
                 if (direction == 0 and x < 0) or (direction == 1 and y < 0):
                     continue
-                other = np.int64(-1)
-                if other_y < height and other_x < width:
-                    other = np.int64(ids[other_y, other_x])
-                here_or_none = here if here >= 0 else np.int64(-1)
-                other_or_none = other if other >= 0 else np.int64(-1)
-                if here_or_none == other_or_none:
+                other = _region_at(ids, other_y, other_x)
+                if here == other:
                     continue
-                if here_or_none < 0:
-                    rim[other, direction] += 1
-                    continue
-                if other_or_none < 0:
-                    rim[here, direction] += 1
+                if here < 0 or other < 0:
+                    rim[max(here, other), direction] += 1
                     continue
                 key = min(here, other) * number + max(here, other)
                 if key == last_key:
@@ -218,15 +208,19 @@ def outlines(
                     sums[place, 2 + direction] += np.int64(boundary[y, x]) + np.int64(
                         boundary[other_y, other_x]
                     )
+    taken = np.flatnonzero(keys != EMPTY)
     pairs = np.empty((used, 2), np.int64)
-    found = np.empty((used, 4), np.int64)
-    at = 0
-    for place in range(len(keys)):
-        if keys[place] != EMPTY:
-            pairs[at, 0], pairs[at, 1] = keys[place] // number, keys[place] % number
-            found[at] = sums[place]
-            at += 1
-    return rim, pairs, found
+    pairs[:, 0], pairs[:, 1] = keys[taken] // number, keys[taken] % number
+    return rim, pairs, sums[taken]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _region_at(ids: NDArray[np.int32], y: int, x: int) -> np.int64:
+    """The region of a pixel; -1 outside the mask, and beyond the window."""
+    height, width = ids.shape
+    if 0 <= y < height and 0 <= x < width and ids[y, x] >= 0:
+        return np.int64(ids[y, x])
+    return np.int64(-1)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
