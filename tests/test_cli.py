@@ -233,7 +233,8 @@ def test_a_refusal_of_the_function_is_one_sentence(
 def test_a_picture_that_is_none_is_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("notes.png").write_text("notes")
     assert _refused(["segment", "notes.png", "out.tif"], capsys) == (
-        "notes.png cannot be read as a tif, png or jpg picture: it begins with b'notes', as none of these does"
+        "notes.png cannot be read as a tif, png or jpg picture: "
+        "it begins with b'notes', as none of these does"
     )
 
 
