@@ -1003,3 +1003,11 @@ def test_an_interruption_at_any_time_is_one_line(
     monkeypatch.setattr(f"napari_pcnet.cli.{when}", interrupted)
     assert main(["segment", "none.png", "out.tif"]) == 130
     assert capsys.readouterr().err == "napari-pcnet: stopped\n"
+
+
+def test_a_warning_is_one_sentence(folder: Path) -> None:
+    tifffile.imwrite("nan.tif", np.where(np.eye(40) > 0, np.nan, np.random.default_rng(0).random((40, 40))))
+    words = [sys.executable, "-m", "napari_pcnet.cli", "segment", "nan.tif", "out.tif", "-n", "4"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    (warned,) = (line for line in done.stderr.splitlines() if "NaN" in line)
+    assert warned.startswith("napari-pcnet: image holds NaN")
