@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari_pcnet import weights
 from napari_pcnet.cli import exits
@@ -22,9 +22,11 @@ from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.overlay import write_overlay
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.options import Options
-from napari_pcnet.planes import Planes, naming_channels, record_axis
 from napari_pcnet.progress import Progress
 from napari_pcnet.record import Origin, RunRecord, notes_of
+
+if TYPE_CHECKING:
+    from napari_pcnet.planes import Planes
 
 HELP = "make superpixels of pictures"
 
@@ -115,6 +117,8 @@ def _pair(files: Sequence[Path]) -> tuple[Path, Path]:
 
 def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
     """Read the picture, make its labels, write them and the overlay; return a line about each file."""
+    from napari_pcnet.planes import Planes, naming_channels, record_axis
+
     record = task.record
     _check_files(files, record, task.overwrite)
     image = pictures.read_image(files.image, **record.reading())
@@ -270,7 +274,7 @@ def _placement_of_part(image: Image, record: RunRecord) -> Placement | None:
     return image.placement.part(top, left)
 
 
-def _check_planes(files: Files, planes: Planes) -> None:
+def _check_planes(files: Files, planes: "Planes") -> None:
     """Refuse files that hold one plane for a stack."""
     if not planes.stack_shape:
         return
