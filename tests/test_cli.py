@@ -208,7 +208,7 @@ def test_an_existing_output_needs_overwrite(
         ("in.png .", "output . is a folder; name a file, or the folder by -o ."),
         (
             f"in.png {'a' * 300}.tif",
-            f"output {'a' * 57}... cannot be a file: File name too long; name another",
+            f"output {'a' * 237}... cannot be a file: File name too long; name another",
         ),
     ],
 )
@@ -479,7 +479,7 @@ def test_one_picture_that_fails_does_not_stop_the_rest(
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [
         "napari-pcnet: c.png: c.png cannot be read as a tif, png or jpg picture: "
-        "cannot identify image file 'c.png'",
+        "it begins with b'notes', as none of these does",
         "napari-pcnet: none.tif: image none.tif does not exist",
     ]
     assert printed.out.splitlines()[-1].startswith("2 of 4 pictures segmented, ")
@@ -1003,3 +1003,11 @@ def test_an_interruption_at_any_time_is_one_line(
     monkeypatch.setattr(f"napari_pcnet.cli.{when}", interrupted)
     assert main(["segment", "none.png", "out.tif"]) == 130
     assert capsys.readouterr().err == "napari-pcnet: stopped\n"
+
+
+def test_a_warning_is_one_sentence(folder: Path) -> None:
+    tifffile.imwrite("nan.tif", np.where(np.eye(40) > 0, np.nan, np.random.default_rng(0).random((40, 40))))
+    words = [sys.executable, "-m", "napari_pcnet.cli", "segment", "nan.tif", "out.tif", "-n", "4"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    (warned,) = (line for line in done.stderr.splitlines() if "NaN" in line)
+    assert warned.startswith("napari-pcnet: image holds NaN")

@@ -10,8 +10,8 @@ from typing import BinaryIO
 from napari_pcnet.disk.files import followed, try_folder, write_atomically
 from napari_pcnet.disk.formats import is_zarr_array
 
-_LONGEST_SHOWN = 255
-"""Characters of a path in a message, as many as a name may have: one may be refused for its length."""
+_LONGEST_SHOWN = 240
+"""Characters of a path in a message: one may be refused for its length."""
 
 _ARRAY_FILES = ("zarr.json", ".zarray", ".zattrs", ".zmetadata")
 _CHUNK = re.compile(r"c|(c[./])?\d+([./]\d+)*")
@@ -139,6 +139,6 @@ def _foreign_file(array: Path) -> str | None:
 
 
 def _shown(path: Path) -> str:
-    """Return a path as a message shows it: a long one without its middle."""
-    text, half = str(path), (_LONGEST_SHOWN - 3) // 2
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:half]}...{text[-half:]}"
+    """Return a path as a message shows it: of a long one the beginning."""
+    text = str(path)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
