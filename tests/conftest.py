@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
-    """Use one thread in each of several processes, and in commands they start: more would wait for each other."""
+    """Use one thread in each of several processes, and in commands they start: more would wait"""
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         import torch  # a plugin may have loaded what reads the variable
