@@ -26,7 +26,7 @@ EXTRAS = {
 def say(message: str) -> None:
     """Print a sentence on stderr, in one line."""
     if sys.stderr is not None:  # print would take stdout for one that is closed
-        print(f"napari-pcnet: {' '.join(message.split())}", file=sys.stderr)
+        print(_line(message), file=sys.stderr)
 
 
 def sentence_of(error: BaseException) -> str:
@@ -43,10 +43,11 @@ def sentence_of(error: BaseException) -> str:
 def warnings_as_sentences() -> Iterator[None]:
     """Print warnings as errors are: a line, without Python's file, line and source."""
 
-    def line(message: Warning | str, *_: object) -> str:
-        return f"napari-pcnet: {' '.join(str(message).split())}\n"
+    def text(message: Warning | str, *_: object) -> str:
+        return f"{_line(message)}\n"
 
-    before, warnings.formatwarning = warnings.formatwarning, line
+    before = warnings.formatwarning
+    warnings.formatwarning = text  # type: ignore[assignment]  # takes all that is given, by position
     try:
         yield
     finally:
@@ -83,3 +84,7 @@ def end_output() -> int:
             return CLOSED_PIPE
         return refuse(f"standard output cannot be written: {error.strerror}")
     return 0
+
+
+def _line(message: object) -> str:
+    return f"napari-pcnet: {' '.join(str(message).split())}"
