@@ -68,6 +68,7 @@ def test_a_hierarchy_is_printed_in_a_line(stack: PCNetHierarchy) -> None:
         ("height", lambda height: height - height.max()),
         ("height", lambda height: np.append(height[:-1], np.inf)),
         ("height", lambda height: np.append(height, height.max())),
+        ("height", lambda height: height + np.inf),
         ("regions", lambda regions: np.add(regions, (1, -1))),
         ("regions", lambda regions: regions * 0.5),
         ("regions", lambda regions: regions[:1]),
@@ -117,6 +118,19 @@ def test_bytes_that_are_changed_are_refused_or_change_nothing(stack: PCNetHierar
         path.write_bytes(damaged)
         with suppress(ValueError):
             np.testing.assert_array_equal(PCNetHierarchy.load(path).labels(12), labels)
+
+
+def test_a_description_of_an_array_without_an_end_is_refused(stack: PCNetHierarchy, tmp_path: Path) -> None:
+    path = tmp_path / "stack.npz"
+    stack.save(path)
+    with zipfile.ZipFile(path) as file:
+        content = {name: file.read(name) for name in file.namelist()}
+    content["base.npy"] = content["base.npy"].replace(b"}", b" ", 1)
+    with zipfile.ZipFile(path, "w") as file:
+        for name, words in content.items():
+            file.writestr(name, words)
+    with pytest.raises(ValueError, match="or is damaged"):
+        PCNetHierarchy.load(path)
 
 
 def test_an_array_that_no_memory_holds_is_refused(stack: PCNetHierarchy, tmp_path: Path) -> None:

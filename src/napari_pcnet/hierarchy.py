@@ -8,9 +8,9 @@ the image frame and does without torch.
 from __future__ import annotations
 
 import io
-import lzma
 import math
 import os
+import tokenize
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,7 @@ from napari_pcnet.shapes import Labels, size_text
 Columns = dict[str, NDArray[np.integer | np.floating]]
 """A table by the names of its columns, one row for each label."""
 
-_UNREADABLE = (*READER_ERRORS, zipfile.BadZipFile, lzma.LZMAError)
+_UNREADABLE = (*READER_ERRORS, zipfile.BadZipFile, tokenize.TokenError)
 """What numpy may answer to a file that is damaged, or none of ours."""
 
 

@@ -1,7 +1,7 @@
 """Parts of a chunked array, decoded by zarr in a loop of events that ends with the part.
 
-zarr decodes chunks side by side, in one loop that lives as long as the process. If one of them is damaged, the
-others are left to that loop, and Python prints two lines about each of them when the process ends.
+zarr decodes chunks side by side, in one loop that lives as long as the process. If one of them is damaged,
+the others are left to that loop, and Python prints two lines about each of them when the process ends.
 """
 
 import asyncio
