@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 
 FAILED = 1
 USER_ERROR = 2
@@ -24,6 +25,11 @@ def say(message: str) -> None:
     """Print a sentence on stderr, in one line."""
     if sys.stderr is not None:  # print would take stdout for one that is closed
         print(f"napari-pcnet: {' '.join(message.split())}", file=sys.stderr)
+
+
+def say_warnings() -> None:
+    """Let warnings be sentences, too, from now on: Python shows the line of code beside them."""
+    warnings.formatwarning = lambda message, *_, **__: f"napari-pcnet: {' '.join(str(message).split())}\n"
 
 
 def sentence_of(error: BaseException) -> str:
