@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import types
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -63,7 +62,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 def _stand_in(monkeypatch: pytest.MonkeyPatch, run_image: Callable[..., Any]) -> None:
     """Put a function in the place of `run.run_image`, and keep torch out."""
     module = types.ModuleType("napari_pcnet.run")
-    module.run_image = run_image  # type: ignore[attr-defined]  # a module of one function
+    module.run_image = run_image  # type: ignore[attr-defined]  # a module of two functions
+    module.naming_channels = lambda image, record: record  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "napari_pcnet.run", module)
 
 
@@ -233,7 +233,8 @@ def test_a_refusal_of_the_function_is_one_sentence(
 def test_a_picture_that_is_none_is_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("notes.png").write_text("notes")
     assert _refused(["segment", "notes.png", "out.tif"], capsys) == (
-        "notes.png cannot be read as a tif, png or jpg picture: cannot identify image file 'notes.png'"
+        "notes.png cannot be read as a tif, png or jpg picture: "
+        "it begins with b'notes', as none of these does"
     )
 
 
@@ -1021,16 +1022,6 @@ def test_the_folder_of_outputs_is_no_zarr(folder: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().err == "napari-pcnet: -o names a folder, got the zarr a.zarr; name another\n"
 
 
-def test_a_warning_is_a_sentence_in_a_process_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = warnings.formatwarning
-    monkeypatch.setattr(warnings, "formatwarning", usual)  # set back afterwards
-    assert main(["weights", "list"]) == 0
-    assert warnings.formatwarning is usual
-    monkeypatch.setattr(sys, "argv", ["napari-pcnet", "weights", "list"])
-    assert main() == 0
-    assert warnings.formatwarning("two\nlines", UserWarning, "a.py", 1) == "napari-pcnet: two lines\n"
-
-
 def test_an_overlay_shows_the_intensities_that_were_chosen(folder: Path, calls: Calls) -> None:
     pixels = np.tile(np.arange(100, dtype=np.uint16), (100, 1))
     pixels[0, 0] = 65_535
@@ -1038,3 +1029,11 @@ def test_an_overlay_shows_the_intensities_that_were_chosen(folder: Path, calls: 
     words = ["--overlay", "a.png", "--intensity-range", "0%", "99.9%"]
     assert main(["segment", "a.tif", "out.tif", *words]) == 0
     assert np.asarray(PIL.Image.open("a.png"))[50, 50].tolist() == [129] * 3
+
+
+def test_a_warning_is_one_sentence(folder: Path) -> None:
+    tifffile.imwrite("nan.tif", np.where(np.eye(40) > 0, np.nan, np.random.default_rng(0).random((40, 40))))
+    words = [sys.executable, "-m", "napari_pcnet.cli", "segment", "nan.tif", "out.tif", "-n", "4"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    (warned,) = (line for line in done.stderr.splitlines() if "NaN" in line)
+    assert warned.startswith("napari-pcnet: image holds NaN")

@@ -126,7 +126,9 @@ def test_compressors_of_format_2_are_decoded(tmp_path: Path, codec: Any) -> None
 
 
 @pytest.mark.parametrize(
-    "codec", [zarr.codecs.BloscCodec(), zarr.codecs.GzipCodec(), zarr.codecs.ZstdCodec(), None], ids=str
+    "codec",
+    [zarr.codecs.BloscCodec(), zarr.codecs.GzipCodec(), zarr.codecs.ZstdCodec(), None],
+    ids=lambda codec: type(codec).__name__,
 )
 @pytest.mark.parametrize("shards", [None, (3, 4)])
 def test_compressors_of_format_3_are_decoded(tmp_path: Path, codec: Any, shards: Any) -> None:

@@ -21,9 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if sys.stdout is None:  # what is opened next would get its number, and what is printed
             return exits.refuse("standard output is closed; send it to a file or to /dev/null")
-        if arguments is None:  # the process is this command's own
-            exits.say_warnings()
-        status = _status_of(sys.argv[1:] if arguments is None else list(arguments))
+        with exits.warnings_as_sentences():
+            status = _status_of(sys.argv[1:] if arguments is None else list(arguments))
         return exits.end_output() or status
     except KeyboardInterrupt:  # at any time, also while modules are loaded
         return exits.stopped()

@@ -3,6 +3,8 @@
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 FAILED = 1
 USER_ERROR = 2
@@ -27,11 +29,6 @@ def say(message: str) -> None:
         print(f"napari-pcnet: {' '.join(message.split())}", file=sys.stderr)
 
 
-def say_warnings() -> None:
-    """Let warnings be sentences, too, from now on: Python shows the line of code beside them."""
-    warnings.formatwarning = lambda message, *_, **__: f"napari-pcnet: {' '.join(str(message).split())}\n"
-
-
 def sentence_of(error: BaseException) -> str:
     """Return one of `REFUSALS` as a sentence."""
     if isinstance(error, MemoryError):
@@ -40,6 +37,20 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:  # the system's own, which Python gives a number
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return str(error)
+
+
+@contextmanager
+def warnings_as_sentences() -> Iterator[None]:
+    """Print warnings as errors are: a line, without Python's file, line and source."""
+
+    def line(message: Warning | str, *_: object) -> str:
+        return f"napari-pcnet: {' '.join(str(message).split())}\n"
+
+    before, warnings.formatwarning = warnings.formatwarning, line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def refuse(message: str) -> int:
