@@ -479,7 +479,7 @@ def test_one_picture_that_fails_does_not_stop_the_rest(
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [
         "napari-pcnet: c.png: c.png cannot be read as a tif, png or jpg picture: "
-        "cannot identify image file 'c.png'",
+        "it begins with b'notes', as none of these does",
         "napari-pcnet: none.tif: image none.tif does not exist",
     ]
     assert printed.out.splitlines()[-1].startswith("2 of 4 pictures segmented, ")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from napari_pcnet import arguments, weights
+from napari_pcnet import weights
 from napari_pcnet.cli import exits
 from napari_pcnet.cli.flags import Parser, add_flags, options_from
 from napari_pcnet.cli.labelling import label, summary
@@ -141,6 +141,8 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
 
 def _plane_to_show(planes: Planes, record: RunRecord) -> Image:
     """Return the plane, part and channels that were segmented; what counts as black and white is that."""
+    from napari_pcnet import arguments
+
     pixels, axis = planes.read(planes.indices[0])
     mask = planes.read_mask(planes.indices[0])
     if record.intensity_range is None or pixels.dtype == np.uint8:  # an overlay shows 8 bits as they are
