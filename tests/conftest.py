@@ -9,11 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # One thread each: processes side by side that all use every core wait for each other's threads. Set
-    # before torch is imported, and for the commands that tests start.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 VIEWER = "viewer"
 """The folder of the tests that open windows."""
 
@@ -49,6 +44,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("training")
         if item.path.name.startswith(SLOW):
             item.add_marker("slow")
+
+
+def pytest_configure() -> None:
+    """Use one thread in each of several processes, and in commands they start: more would wait"""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        import torch  # a plugin may have loaded what reads the variable
+
+        torch.set_num_threads(1)
 
 
 def pytest_collection_finish() -> None:

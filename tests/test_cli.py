@@ -208,7 +208,7 @@ def test_an_existing_output_needs_overwrite(
         ("in.png .", "output . is a folder; name a file, or the folder by -o ."),
         (
             f"in.png {'a' * 300}.tif",
-            f"output {'a' * 57}... cannot be a file: File name too long; name another",
+            f"output {'a' * 237}... cannot be a file: File name too long; name another",
         ),
     ],
 )

@@ -19,7 +19,7 @@ def test_a_thousandth_of_the_pixels_may_move(
     status: int,
     verdict: str,
 ) -> None:
-    def label(image: object, record: RunRecord) -> tuple[np.ndarray[Any, Any], float]:
+    def label(image: object, record: RunRecord, progress: object) -> tuple[np.ndarray[Any, Any], float]:
         labels = np.repeat([[1, 2]], 2000, axis=1)
         if record.precision != "float64":
             labels[0, :moved_px] = 2

@@ -120,14 +120,14 @@ def test_labels_that_find_no_room_are_one_sentence_without_another_try(
 ) -> None:
     tried: list[object] = []
     monkeypatch.setattr(Predictor, "_trunk", lambda *arguments: tried.append(arguments))
-    empty = np.empty
+    filled = np.full
 
     def full(shape: Any, *arguments: Any, **options: Any) -> np.ndarray[Any, Any]:
         if shape == (300, 300):
             raise MemoryError
-        return empty(shape, *arguments, **options)
+        return filled(shape, *arguments, **options)
 
-    monkeypatch.setattr(np, "empty", full)
+    monkeypatch.setattr(np, "full", full)
     picture = noise(300, 300)
     message = "the labels of 300 x 300 pixels take 0.00036 GB; segment a part of the picture"
     with pytest.raises(MemoryError, match=f"^{message}$"):

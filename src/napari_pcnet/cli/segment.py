@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,9 +24,11 @@ from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.overlay import write_overlay
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.options import Options
-from napari_pcnet.planes import Planes, naming_channels, record_axis
 from napari_pcnet.progress import Progress
 from napari_pcnet.record import Origin, RunRecord, notes_of
+
+if TYPE_CHECKING:
+    from napari_pcnet.planes import Planes
 
 HELP = "make superpixels of pictures"
 
@@ -117,6 +119,8 @@ def _pair(files: Sequence[Path]) -> tuple[Path, Path]:
 
 def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
     """Read the picture, make its labels, write them and the overlay; return a line about each file."""
+    from napari_pcnet.planes import Planes, naming_channels, record_axis
+
     record = task.record
     _check_files(files, record, task.overwrite)
     image = pictures.read_image(files.image, **record.reading())
@@ -139,7 +143,7 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
     return lines
 
 
-def _plane_to_show(planes: Planes, record: RunRecord) -> Image:
+def _plane_to_show(planes: "Planes", record: RunRecord) -> Image:
     """Return the plane, part and channels that were segmented; what counts as black and white is that."""
     from napari_pcnet import arguments
 
@@ -304,7 +308,7 @@ def _placement_of_part(image: Image, record: RunRecord) -> Placement | None:
     return image.placement.part(top, left)
 
 
-def _check_planes(files: Files, planes: Planes) -> None:
+def _check_planes(files: Files, planes: "Planes") -> None:
     """Refuse files that hold one plane for a stack."""
     if not planes.stack_shape:
         return

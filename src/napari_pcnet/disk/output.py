@@ -10,7 +10,7 @@ from typing import BinaryIO
 from napari_pcnet.disk.files import followed, try_folder, write_atomically
 from napari_pcnet.disk.formats import is_zarr_array
 
-_LONGEST_SHOWN = 60
+_LONGEST_SHOWN = 240
 """Characters of a name in a message: a name may be refused for its length."""
 
 _ARRAY_FILES = ("zarr.json", ".zarray", ".zattrs", ".zmetadata")
