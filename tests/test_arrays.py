@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import types
 import warnings
 from typing import Any
 
@@ -258,3 +259,10 @@ def test_calls_that_are_right_warn_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pcnet_superpixels(IMAGE, 5)
+
+
+def test_of_a_picture_that_was_read_the_pixels_are_to_be_passed() -> None:
+    picture = types.SimpleNamespace(pixels=np.zeros((4, 4)), mask=None)
+    message = r"^image must be an array, got a SimpleNamespace; pass its pixels and its mask$"
+    with pytest.raises(TypeError, match=message):
+        pcnet_superpixels(picture, 2)

@@ -1005,6 +1005,32 @@ def test_an_interruption_at_any_time_is_one_line(
     assert capsys.readouterr().err == "napari-pcnet: stopped\n"
 
 
+def test_a_pattern_passes_over_superpixels_of_an_earlier_call(
+    folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite("a.tif", PICTURE)
+    assert main(["segment", "*.tif", "-o", "."]) == 0
+    assert main(["segment", "*.tif", "-o", ".", "--overwrite"]) == 0
+    assert capsys.readouterr().err == "napari-pcnet: a-superpixels.tif passed over: superpixels\n"
+    assert sorted(each.name for each in folder.glob("*.tif")) == ["a-superpixels.tif", "a.tif"]
+    assert main(["segment", "a-superpixels.tif", "-o", ".", "--overwrite"]) == 2
+
+
+def test_the_folder_of_outputs_is_no_zarr(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_labels("a.zarr", np.ones((3, 4), int))
+    assert main(["segment", "in.png", "-o", "a.zarr"]) == 2
+    assert capsys.readouterr().err == "napari-pcnet: -o names a folder, got the zarr a.zarr; name another\n"
+
+
+def test_an_overlay_shows_the_intensities_that_were_chosen(folder: Path, calls: Calls) -> None:
+    pixels = np.tile(np.arange(100, dtype=np.uint16), (100, 1))
+    pixels[0, 0] = 65_535
+    tifffile.imwrite("a.tif", pixels)
+    words = ["--overlay", "a.png", "--intensity-range", "0%", "99.9%"]
+    assert main(["segment", "a.tif", "out.tif", *words]) == 0
+    assert np.asarray(PIL.Image.open("a.png"))[50, 50].tolist() == [129] * 3
+
+
 def test_a_warning_is_one_sentence(folder: Path) -> None:
     tifffile.imwrite("nan.tif", np.where(np.eye(40) > 0, np.nan, np.random.default_rng(0).random((40, 40))))
     words = [sys.executable, "-m", "napari_pcnet.cli", "segment", "nan.tif", "out.tif", "-n", "4"]

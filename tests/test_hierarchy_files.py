@@ -68,6 +68,7 @@ def test_a_hierarchy_is_printed_in_a_line(stack: PCNetHierarchy) -> None:
         ("height", lambda height: height - height.max()),
         ("height", lambda height: np.append(height[:-1], np.inf)),
         ("height", lambda height: np.append(height, height.max())),
+        ("height", lambda height: height + np.inf),
         ("regions", lambda regions: np.add(regions, (1, -1))),
         ("regions", lambda regions: regions * 0.5),
         ("regions", lambda regions: regions[:1]),

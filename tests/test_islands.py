@@ -130,7 +130,7 @@ def test_a_size_that_leaves_nothing_is_refused() -> None:
         ValueError, match=r"^min_size must be at most 25, the largest part of the mask, got 26$"
     ):
         pcnet_superpixels(IMAGE, 2, mask=squares((0, 0, 5), (9, 9, 2)), min_size=26)
-    with pytest.raises(ValueError, match=r"^min_size must be a whole number of at least 1, got -1$"):
+    with pytest.raises(ValueError, match=r"^min_size must be a whole number of at least 0, got -1$"):
         pcnet_superpixels(IMAGE, 2, min_size=-1)
 
 

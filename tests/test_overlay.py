@@ -75,6 +75,14 @@ def test_what_is_not_finite_is_shown_black(tmp_path: Path) -> None:
     assert_array_equal(shown[..., 0], [[0, 0, 255, 0], [0, 128, 128, 0]])
 
 
+def test_what_is_outside_does_not_decide_how_the_picture_is_shown(tmp_path: Path) -> None:
+    pixels = np.array([[-9999.0, 1.0, 2.0], [9999.0, 3.0, 3.0]])
+    inside = np.array([[False, True, True], [False, True, True]])
+    write_overlay(tmp_path / "o.png", Image(pixels, None, inside), np.ones(pixels.shape, int))
+    shown = read_image(tmp_path / "o.png").pixels
+    assert_array_equal(shown[..., 0], [[0, 0, 128], [255, 255, 255]])
+
+
 @pytest.mark.parametrize("pixels", [GREY, RGB, np.dstack([RGB, GREY]), RGB.tolist()])
 def test_the_picture_may_be_an_array(tmp_path: Path, pixels: Any) -> None:
     write_overlay(tmp_path / "o.png", pixels, np.ones_like(LABELS))

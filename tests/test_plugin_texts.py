@@ -28,6 +28,11 @@ def test_a_run_on_a_file_is_a_command() -> None:
     )
 
 
+def test_a_layer_that_is_saved_first_is_one_picture_of_one_size() -> None:
+    text = as_python(RunRecord(40, level=2, series=1, nodata=-9999.0), Origin("dem"), "dem superpixels")
+    assert "picture = read_image('dem.tif', nodata=-9999.0)\n" in text
+
+
 def test_a_part_of_a_stack_is_its_record() -> None:
     record = RunRecord(40, plane=(1, 2), channel_axis=None, max_segments=90)
     assert as_python(record, Origin("stack", "stack.tif", True), "stack superpixels") == (

@@ -81,6 +81,8 @@ def array(image: Any) -> Any:
     """Take an image as an array: with shape, dtype and slicing, of numbers."""
     if isinstance(image, str | os.PathLike):
         raise TypeError(f"image must be an array, got the path {shown(image)}; read_image reads it")
+    if not hasattr(image, "shape") and hasattr(image, "pixels"):
+        raise TypeError(f"image must be an array, got a {type(image).__name__}; pass its pixels and its mask")
     if _is_pyramid(image):
         sizes = ", ".join(size_text(level.shape) for level in image)
         raise ValueError(f"image is a pyramid (levels {sizes}): pass one level, image[0] is the finest")

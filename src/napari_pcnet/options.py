@@ -284,7 +284,12 @@ def _percentages(limits: Any, name: str) -> tuple[str, str] | None:
 
 
 def _min_size(value: Any, name: str) -> int:
-    return 0 if as_index(value) == 0 else whole_number(value, name)
+    number = as_index(value)
+    if number == 0 or (number is None and isinstance(value, float | np.floating) and value == 0):
+        return 0
+    if number is not None and number < 0:
+        raise ValueError(f"{name} must be a whole number of at least 0, got {shown(value)}")
+    return whole_number(value, name)
 
 
 def _model(value: Any, name: str) -> str:

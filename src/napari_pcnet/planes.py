@@ -121,9 +121,9 @@ class Planes:
             raise ValueError(
                 f"mask must have the image's shape {self.plane_shape}, or its crop's, got {tuple(flat.shape)}"
             )
-        if len(flat.shape) > 2:
-            flat = flat[self._mask_index(flat.shape[:-2], index)]
-        return in_memory(part_of(flat, self.crop.shape, self.crop))
+        plane = self._mask_index(flat.shape[:-2], index)
+        rows_and_columns = self.crop.slices if tuple(flat.shape[-2:]) != self.crop.shape else ()
+        return in_memory(flat[(*plane, *rows_and_columns)])
 
     def _mask_index(self, lengths: tuple[int, ...], index: Sequence[int]) -> tuple[int, ...]:
         """Where a mask of a stack has the plane; one of a single plane has it first."""

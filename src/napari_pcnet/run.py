@@ -92,13 +92,14 @@ def run_image(image: Image, record: RunRecord, *, progress: Progress | None = No
     if record.mask is not None:
         planes = Planes.select(image.pixels, record, mask)
         given = pictures.read_mask(record.mask)
-        allowed = {planes.plane_shape, planes.crop.shape}
+        crop = planes.crop.shape
+        allowed = {planes.plane_shape, crop}
         if given.shape[-2:] not in allowed:
             raise ValueError(
                 f"mask {record.mask} is {size_text(given.shape)} pixels, but the image is "
                 f"{' and its crop '.join(map(size_text, sorted(allowed, reverse=True)))}; it must be the same"
             )
-        mask = given if mask is None else given & part_of(mask, given.shape[-2:], planes.crop)
+        mask = given if mask is None else part_of(given, crop, planes.crop) & part_of(mask, crop, planes.crop)
     return run_record(image.pixels, naming_channels(image.pixels, record), mask=mask, progress=progress)
 
 

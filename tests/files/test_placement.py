@@ -209,3 +209,41 @@ def test_a_size_beyond_the_tags_is_left_out(tmp_path: Path) -> None:
         path = tmp_path / f"{size}.tif"
         write_labels(path, PIXELS[..., 0].astype(np.int32), placement=Placement((size, size), "m"))
         assert_allclose(_pixel_cm(path), expected if size < 1 else 100 * expected)
+
+
+_SCALE = (33550, "d", 3, (2.0, 2.0, 0.0), True)
+_TIE = (33922, "d", 6, (0.0, 0.0, 0.0, 500.0, 900.0, 0.0), True)
+_NOWHERE = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("tags", "transform"),
+    [
+        ([_SCALE, _TIE, (34735, "I", 8, (1, 1, 0, 1, 1024, 0, 1, 70_000), True)], (2, 0, 500, 0, -2, 900)),
+        ([_SCALE, _TIE, (34735, "d", 4, (1, _NOWHERE, 0, 1), True)], (2, 0, 500, 0, -2, 900)),
+        ([_SCALE, _TIE, (34737, "s", 0, "Gr~~e|", True)], (2, 0, 500, 0, -2, 900)),
+        ([(33550, "d", 3, (_NOWHERE, 2, 0), True), _TIE], None),
+        ([(33550, "d", 3, (0, 0, 0), True), _TIE], None),
+        ([(33550, "d", 3, (1e308, 1e308, 0), True), _TIE], None),
+        ([(34264, "d", 16, (_NOWHERE,) * 16, True)], None),
+    ],
+)
+def test_a_place_that_is_none_or_could_not_be_written_counts_as_missing(
+    tmp_path: Path, tags: list[Any], transform: tuple[int, ...] | None
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, PIXELS[..., 0], extratags=tags, metadata=None)
+    path.write_bytes(path.read_bytes().replace(b"Gr~~e|", "Größe|".encode("latin-1")))
+    placement = read_image(path).placement
+    write_labels(tmp_path / "labels.tif", np.ones(PIXELS.shape[:2], int), placement=placement)
+    kept = read_image(tmp_path / "labels.tif").placement
+    assert (None if kept is None or kept.geo is None else kept.geo.transform) == transform
+
+
+@pytest.mark.parametrize(("size", "unit"), [(1e-320, "µm"), (5e-324, "pm"), (1e300, "µm"), (1e308, "km")])
+@pytest.mark.parametrize("name", ["labels.tif", "labels.png", "labels.zarr"])
+def test_labels_of_pixels_that_are_too_small_or_large_to_be_noted_are_written(
+    tmp_path: Path, size: float, unit: str, name: str
+) -> None:
+    write_labels(tmp_path / name, np.ones((3, 4), int), placement=Placement((size, size), unit))
+    assert read_image(tmp_path / name).placement is None

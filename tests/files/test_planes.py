@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from numpy.typing import NDArray
 
 from napari_pcnet import pcnet_superpixels
 from napari_pcnet.cli import main
-from napari_pcnet.disk.labels import read_labels
+from napari_pcnet.disk.deferred import Deferred, Slices
+from napari_pcnet.disk.image import Image
+from napari_pcnet.disk.labels import read_labels, write_labels
 from napari_pcnet.planes import Planes, record_axis
 from napari_pcnet.record import RunRecord
+from napari_pcnet.run import run_image
 
 
 def _ome_zarr(path: Path, pixels: NDArray[Any]) -> Path:
@@ -96,3 +100,21 @@ def test_a_cut_at_a_height_says_what_the_count_was_for(
     words = ["segment", str(path), str(tmp_path / "out.tif"), "-n", "9", "--height", "1e9", "--device", "cpu"]
     assert main(words) == 0
     assert capsys.readouterr().out.endswith(" s; cut at height 1e+09, not at a count, of a tree made for 9\n")
+
+
+@pytest.mark.parametrize("of_file", [False, True])
+def test_of_the_mask_of_a_stack_only_the_crop_is_read(tmp_path: Path, of_file: bool) -> None:
+    read = []
+
+    def inside(slices: Slices) -> NDArray[np.bool_]:
+        read.append([each.stop - each.start for each in slices])
+        return np.ones(read[-1], bool)
+
+    pixels = _picture(2, 40, 48)
+    image = Image(pixels, None, Deferred(inside, pixels.shape, bool))
+    record = RunRecord(3, channel_axis=None, crop=(4, 8, 16, 24), device="cpu")
+    if of_file:
+        write_labels(tmp_path / "mask.tif", np.ones((40, 48), int))
+        record = replace(record, mask=str(tmp_path / "mask.tif"))
+    assert run_image(image, record).shape == (2, 12, 16)
+    assert {tuple(shape[-2:]) for shape in read} == {(12, 16)}

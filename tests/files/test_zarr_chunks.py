@@ -1,5 +1,7 @@
 """Chunks of a zarr that are damaged are a sentence, those that are missing the fill value and a warning."""
 
+import asyncio
+import gc
 import json
 import re
 import warnings
@@ -10,12 +12,15 @@ import dask.array as da
 import numcodecs
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from numpy.testing import assert_array_equal
 
 from napari_pcnet.cli import main
+from napari_pcnet.disk.deferred import Deferred
 from napari_pcnet.disk.labels import read_labels, write_labels
 from napari_pcnet.disk.pictures import read_image, read_mask
+from napari_pcnet.disk.stored import Stored, opened
 
 PIXELS = np.arange(6 * 8, dtype=np.uint8).reshape(6, 8) + 1
 
@@ -29,6 +34,13 @@ def _chunked(path: Path, zarr_format: Any = 3, **options: Any) -> Path:
 
 def _file_of_chunk(path: Path, row: int, column: int) -> Path:
     return path / "c" / str(row) / str(column) if (path / "zarr.json").exists() else path / f"{row}.{column}"
+
+
+def _stored(path: Path) -> Deferred:
+    """A tif whose tiles are decoded where they are sliced, small as it is."""
+    with opened(path) as file:
+        stored = Stored.of(path, file, file.series[0], 0)
+    return Deferred(stored.__getitem__, stored.shape, stored.dtype)
 
 
 def _missing(path: Path, count: int, of: int, fill: int = 0) -> str:
@@ -96,6 +108,22 @@ def test_the_command_line_refuses_a_damaged_chunk_in_one_line(
     assert main(["segment", str(path), str(tmp_path / "out.tif"), "-n", "2"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"napari-pcnet: {path} cannot be read as a zarr: ")
+
+
+def test_nothing_goes_on_behind_a_damaged_chunk(tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(64, 64), chunks=(4, 4), dtype="u1")
+    array[...] = 1
+    _file_of_chunk(tmp_path / "a.zarr", 0, 0).write_bytes(b"damage")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.ones((640, 640), "u1"), tile=(16, 16), compression="zlib")
+    with tifffile.TiffFile(path) as file:
+        start = file.pages.first.dataoffsets[0]
+    path.write_bytes(path.read_bytes()[:start] + b"damage" + path.read_bytes()[start + 6 :])
+    for pixels in (read_image(tmp_path / "a.zarr").pixels, _stored(path)):
+        with pytest.raises(ValueError, match="cannot be read as a"):
+            pixels[0:60, 0:60]
+        # Python prints two lines about each task that is left when the process ends.
+        assert [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and not each.done()] == []
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

@@ -389,11 +389,13 @@ def test_options_without_a_field_are_in_the_message(
         widget.form.size_fields.count.value() == N
         and widget.run_panel.message.text() == "Then slide the count to 5"
     )
-    record = replace(record_of(layer), min_size=5, max_segments=None)
+    record = replace(record_of(layer), min_size=5, nodata=-9999.0, max_segments=None)
     layer.metadata = {KEY: layer.metadata[KEY] | {"record": record.as_dict()}}
     image.name = "b"
     widget.use_record()
-    assert widget.run_panel.message.text() == "'a' is not open; min_size is not set"
+    assert widget.run_panel.message.text() == (
+        "'a' is not open; min_size is not set; nodata is not set: choose a region without pixels of -9999"
+    )
 
 
 def test_intensities_are_the_contrast_limits_percentiles_or_those_of_a_record(

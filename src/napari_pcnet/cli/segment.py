@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from napari_pcnet import weights
 from napari_pcnet.cli import exits
 from napari_pcnet.cli.flags import Parser, add_flags, options_from
 from napari_pcnet.cli.labelling import label, summary
 from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.disk import pictures
-from napari_pcnet.disk.formats import LABEL_SUFFIXES, LARGEST_PNG_LABEL, OVERLAY_SUFFIXES
+from napari_pcnet.disk.formats import LABEL_SUFFIXES, LARGEST_PNG_LABEL, OVERLAY_SUFFIXES, is_zarr
 from napari_pcnet.disk.image import Image
-from napari_pcnet.disk.labels import write_labels
+from napari_pcnet.disk.labels import read_notes, write_labels
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.overlay import write_overlay
 from napari_pcnet.disk.placement import Placement
@@ -90,7 +92,7 @@ def segment(namespace: argparse.Namespace) -> int:
     record = options_from(namespace, RunRecord)
     task = Task(record, "channel_axis" in namespace, namespace.overwrite)
     if namespace.output is not None:
-        images = _expanded(namespace.files)
+        images = _without_own(_expanded(namespace.files))
         return _segment_many(_files_in(namespace.output, images, namespace.overlay), task)
     files = Files(*_pair(namespace.files), namespace.overlay)
     with ProgressDisplay(" strips") as progress:
@@ -125,7 +127,7 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
     if not task.names_channels:
         record = replace(record, channel_axis=record_axis(image.pixels.shape, image.channel_axis))
     record = naming_channels(image.pixels, record)  # so that whoever repeats the run has them, too
-    planes = Planes.select(image.pixels, record)
+    planes = Planes.select(image.pixels, record, image.mask)
     _check_planes(files, planes)
     labels, seconds = label(image, record, progress)
     has_planes = image.pixels.ndim > (2 if record.channel_axis is None else 3)
@@ -135,11 +137,24 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
     write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement)
     lines = [f"{files.labels}: {summary(labels, record, seconds)}"]
     if files.overlay is not None:
-        # the plane, part and channels that were segmented
-        shown = Image(*planes.read(planes.indices[0]), placement=placement)
-        write_overlay(files.overlay, shown, labels, task.overwrite)
+        shown = _plane_to_show(planes, record)
+        write_overlay(files.overlay, replace(shown, placement=placement), labels, task.overwrite)
         lines.append(f"{files.overlay}: the picture with their borders")
     return lines
+
+
+def _plane_to_show(planes: "Planes", record: RunRecord) -> Image:
+    """Return the plane, part and channels that were segmented; what counts as black and white is that."""
+    from napari_pcnet import arguments
+
+    pixels, axis = planes.read(planes.indices[0])
+    mask = planes.read_mask(planes.indices[0])
+    if record.intensity_range is None or pixels.dtype == np.uint8:  # an overlay shows 8 bits as they are
+        return Image(pixels, axis, mask)
+    picture = arguments.picture(pixels, mask, axis, record.intensity_range)
+    if axis is None:
+        return Image(pixels.clip(picture.low[0], picture.high[0]), None, mask)
+    return Image(np.moveaxis(pixels, axis, -1).clip(picture.low, picture.high), -1, mask)
 
 
 # -- many ------------------------------------------------------------------------------------------
@@ -157,6 +172,23 @@ def _expanded(words: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(images))
 
 
+def _without_own(images: Sequence[Path]) -> list[Path]:
+    """Pass over superpixels of ours, which a pattern finds, too, when a folder is segmented again."""
+    own = [image for image in images if _is_own(image)]
+    if own:
+        exits.say(f"{own[0]}{f' and {len(own) - 1} more' if own[1:] else ''} passed over: superpixels")
+    if len(own) == len(images):
+        raise ValueError("no picture is named besides superpixels")
+    return [image for image in images if image not in own]
+
+
+def _is_own(image: Path) -> bool:
+    try:
+        return read_notes(image) is not None
+    except OSError:  # is said when it is its turn
+        return False
+
+
 def _files_in(folder: Path, images: Sequence[Path], overlays: Path | None) -> list[Files]:
     """Name the files to be made of each picture; no two may have one name."""
     for flag, path in {"-o": folder, "--overlay": overlays}.items():
@@ -168,6 +200,8 @@ def _files_in(folder: Path, images: Sequence[Path], overlays: Path | None) -> li
             raise ValueError(
                 f"{flag} names a folder, got {path}; for one picture: segment IN OUT --overlay PNG"
             )
+    if is_zarr(folder):
+        raise ValueError(f"-o names a folder, got the zarr {folder}; name another")
     made: dict[Path, Path] = {}
     every = []
     for image in images:

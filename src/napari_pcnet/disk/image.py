@@ -156,13 +156,17 @@ def several_text(path: Path, pictures: Sequence[str]) -> str:
     return f"{path} holds {len(pictures)} pictures ({shown}); 0 is taken, series (--series) names another"
 
 
-def stretched(pixels: NDArray[Any]) -> NDArray[np.float64]:
-    """Stretch intensities of any type to whole numbers 0..255; what is not finite becomes 0."""
+def stretched(pixels: NDArray[Any], inside: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    """Stretch intensities of any type to whole numbers 0..255; what is not finite becomes 0.
+
+    The least and the largest are those `inside`, which is broadcast; what is beyond them has their values.
+    """
     values = pixels.astype(np.float64)
     finite = np.isfinite(values)
-    low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
+    counted = values[finite if inside is None else finite & inside]
+    low, high = (counted.min(), counted.max()) if counted.size else (0.0, 0.0)
     scale = 255.0 / (high - low) if high > low else 0.0
-    return np.where(finite, (values - low) * scale, 0.0).round()
+    return np.where(finite, (values.clip(low, high) - low) * scale, 0.0).round()
 
 
 def _equals(pixels: NDArray[Any], value: float) -> NDArray[np.bool_]:

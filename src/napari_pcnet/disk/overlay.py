@@ -94,5 +94,8 @@ def _in_8_bits(image: Image) -> NDArray[np.uint8]:
     if channels.shape[-1] != 3:
         channels = channels.mean(axis=-1, keepdims=True, dtype=np.float64)
     if image.pixels.dtype != np.uint8:
-        channels = stretched(channels)
+        # What stands for no data, such as -9999, would leave one grey for all the rest.
+        channels = stretched(
+            channels, None if image.mask is None else np.asarray(image.mask)[..., np.newaxis]
+        )
     return np.array(np.broadcast_to(channels.astype(np.uint8), (*channels.shape[:2], 3)))

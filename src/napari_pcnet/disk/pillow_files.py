@@ -81,7 +81,7 @@ def _resolution(placement: Placement | None, kind: str) -> dict[str, Any]:
     metres = None if placement is None else placement.pixel_metres
     if metres is None:
         return {}
-    height, width = (INCH_M / side for side in metres)
+    height, width = (INCH_M / side if side else 0.0 for side in metres)
     per_inch = 1 if kind == "JPEG" else 1 / INCH_M  # a png counts pixels in a metre
     fits = all(1 <= each * per_inch <= _LARGEST_RESOLUTION[kind] for each in (height, width))
     return {"dpi": (width, height)} if fits else {}

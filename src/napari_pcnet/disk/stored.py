@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.disk import colour, pillow_files
+from napari_pcnet.disk.chunks import read_part
 from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.formats import NOTES_KEY
 from napari_pcnet.disk.memory import READ_LESS, check_fits
@@ -131,14 +132,12 @@ class Stored:
         if tuple(part) == self.shape:
             whole: NDArray[Any] = series.levels[self.level].asarray()  # in several threads
             return whole.reshape(self.shape)
-        import zarr
-
         with_single = list(key)
         for at in self.dropped:
             with_single.insert(at, slice(0, 1))
         store = series.aszarr(level=self.level)
         try:
-            pixels: NDArray[Any] = np.asarray(zarr.open_array(store, mode="r")[tuple(with_single)])
+            pixels = read_part(store, tuple(with_single), 2)
         finally:
             store.close()
         return pixels.squeeze(self.dropped)

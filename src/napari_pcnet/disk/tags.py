@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from math import isfinite
 from typing import Any, TypeAlias
 from xml.etree import ElementTree as ET
 
-from napari_pcnet.disk.placement import GeoReference, Placement, unit_name
+from napari_pcnet.disk.placement import Affine, GeoReference, Placement, unit_name
 
 Page: TypeAlias = Any  # tifffile has few types of its own
 TagTuple: TypeAlias = tuple[int, str, int, Any, bool]
@@ -26,6 +27,7 @@ _UNITS = {2: "inch", 3: "cm"}
 """By the value of ResolutionUnit; 1 is none."""
 _UNIT_IF_MISSING = 2
 
+_LARGEST_KEY = 2**16 - 1
 _LARGEST_PART = 2**32 - 1
 """Of a rational."""
 
@@ -84,38 +86,47 @@ def _items(text: object) -> list[Any]:
 
 
 def _numbers(page: Page, tag: int, least: int) -> tuple[float, ...] | None:
-    """Return the numbers of a tag; None if it is missing or has fewer than it must."""
+    """Return the finite numbers of a tag; None if it is missing, has others or fewer than it must."""
     value = page.tags.valueof(tag)
     try:
         numbers = tuple(float(each) for each in value)
     except (TypeError, ValueError):
         return None
-    return numbers if len(numbers) >= least else None
+    return numbers if len(numbers) >= least and all(map(isfinite, numbers)) else None
 
 
 def _reference(page: Page) -> GeoReference | None:
     transform = _transform(page)
     if transform is None:
         return None
-    keys = _numbers(page, _GEO_KEYS, 4) or ()
+    keys = tuple(int(key) for key in _numbers(page, _GEO_KEYS, 4) or ())
     numbers = _numbers(page, _GEO_NUMBERS, 1) or ()
     text = page.tags.valueof(_GEO_TEXT)
-    return GeoReference(
-        transform, tuple(int(key) for key in keys), numbers, text if isinstance(text, str) else ""
-    )
+    text = text if isinstance(text, str) else ""
+    # Other characters than ASCII can't be written; as many are kept, as keys say where a name begins.
+    text = text.encode("ascii", "replace").decode()
+    fit = all(0 <= key <= _LARGEST_KEY for key in keys)
+    return GeoReference(transform, keys if fit else (), numbers, text)
 
 
-def _transform(page: Page) -> tuple[float, float, float, float, float, float] | None:
+def _transform(page: Page) -> Affine | None:
     """GeoTIFF 1.1, annex B.6: a matrix, or a scale and a point that ties raster and map."""
     matrix = _numbers(page, _TRANSFORMATION, 8)
     if matrix is not None:
         a, b, _, c, d, e, _, f = matrix[:8]
-        return a, b, c, d, e, f
+        return _mapping(a, b, c, d, e, f)
     scale, tie = _numbers(page, _PIXEL_SCALE, 2), _numbers(page, _TIE_POINTS, 6)
     if scale is None or tie is None:
         return None
     column, row, _, x, y = tie[:5]
-    return scale[0], 0.0, x - scale[0] * column, 0.0, -scale[1], y + scale[1] * row
+    return _mapping(scale[0], 0.0, x - scale[0] * column, 0.0, -scale[1], y + scale[1] * row)
+
+
+def _mapping(*numbers: float) -> Affine | None:
+    """Return six numbers as a transform; None if they put pixels in no place, or all in one."""
+    a, b, c, d, e, f = numbers
+    area = a * e - b * d
+    return (a, b, c, d, e, f) if isfinite(c) and isfinite(f) and isfinite(area) and area != 0 else None
 
 
 def _geo_tags(geo: GeoReference | None) -> list[TagTuple]:
@@ -149,14 +160,15 @@ def _resolution_arguments(placement: Placement) -> dict[str, Any]:
     elif placement.pixel_metres is not None:
         (height, width), code = placement.pixel_metres, 3
         height, width = height * 100, width * 100
-    pixels = _rational(1 / width), _rational(1 / height)
+    pixels = _rational(width), _rational(height)
     return {"resolution": pixels, "resolutionunit": code} if all(map(all, pixels)) else {}
 
 
-def _rational(number: float) -> tuple[int, int]:
-    """Return the nearest ratio of two numbers of 32 bits; (0, 0) if none is near."""
-    if not 1 / _LARGEST_PART < number < _LARGEST_PART:
+def _rational(size: float) -> tuple[int, int]:
+    """Return the pixels in a unit as a ratio of two numbers of 32 bits; (0, 0) if none is near."""
+    if not 1 / _LARGEST_PART < size < _LARGEST_PART:
         return 0, 0
+    number = 1 / size
     ratio = Fraction(number).limit_denominator(int(_LARGEST_PART / max(number, 1)))
     return ratio.numerator, ratio.denominator
 
@@ -175,12 +187,13 @@ def _resolution(file: Any, page: Page) -> tuple[tuple[float, float], str] | None
 
 
 def _ratio(value: Any) -> float:  # Any: a tag may hold anything
-    """Return the number that a rational stands for; 0 if it is none."""
+    """Return the positive number that a rational stands for; 0 if it is none."""
     try:
         above, below = value
-        return float(above) / float(below)
+        number = float(above) / float(below)
     except (TypeError, ValueError, ArithmeticError):
         return 0.0
+    return number if 0 < number < float("inf") else 0.0
 
 
 def _slide_size(file: Any, page: Page) -> tuple[tuple[float, float], str] | None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.disk.chunks import read_part
 from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.deferred import Deferred, Slices
 from napari_pcnet.disk.files import write_folder_atomically
@@ -43,7 +44,7 @@ class _Chunks:
         with naming_damage(self.folder, "a zarr"):
             values = math.prod(map(len, spans)) + math.prod(self.array.chunks)
             check_fits(values * self.array.dtype.itemsize, READ_LESS)
-            pixels = np.asarray(self.array[slices])
+            pixels = read_part(self.folder, slices, self.array.metadata.zarr_format)
             self._warn_of_missing(spans)
         return pixels
 

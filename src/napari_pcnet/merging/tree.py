@@ -307,7 +307,8 @@ class Tree:
             return False
         made_before = self.children < self.leaves + np.arange(merges)[:, None]
         once = len(np.unique(self.children)) == 2 * merges
-        rising = bool((np.diff(self.height, prepend=0.0) >= 0).all() and np.isfinite(self.height).all())
+        height = np.append(0.0, self.height)
+        rising = bool((height[1:] >= height[:-1]).all() and np.isfinite(height).all())
         return once and rising and bool(made_before.all()) and bool((self.children >= 0).all())
 
     def count_at(self, height: float) -> int:

@@ -46,7 +46,7 @@ def _saved_first(record: RunRecord, origin: Origin, layer_name: str) -> tuple[li
     if source is None:
         source = f"{_file_name(origin.image)}.tif"
         steps.append(_how_to_save(record, origin, source))
-        record = replace(record, level=0)
+        record = replace(record, level=0, series=0)  # a saved layer is one picture of one size
     if record.mask == MASK_IS_LAYER:
         mask = f"{_file_name(layer_name)}-region.tif"
         steps.append(f'First save the layer "{_line(layer_name)}" as {mask}: what is 0 there lies outside.')

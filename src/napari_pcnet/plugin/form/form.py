@@ -225,4 +225,6 @@ class Form(QWidget):
             if option.name not in OWN_FIELDS and value != shown:
                 given = f"is {shown:g}, was {value:g}" if option.name in chosen else "is not set"
                 parts.append(f"{option.name} {given}")
+        if record.nodata is not None:
+            parts.append(f"nodata is not set: choose a region without pixels of {record.nodata:g}")
         return "; ".join(parts)
