@@ -506,6 +506,8 @@ class Reader:
 
     def start(self) -> None:
         """Start the process."""
+        # Threads have room of their own with glibc, 64 MB of addresses each, which would count as memory.
+        os.environ["MALLOC_ARENA_MAX"] = "1"
         context = multiprocessing.get_context("spawn")
         self.questions, theirs = context.Pipe()
         given = (theirs, self.kinds, self.folder, self.printed)
