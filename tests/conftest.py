@@ -12,6 +12,9 @@ import pytest
 VIEWER = "viewer"
 """The folder of the tests that open windows."""
 
+WINDOWS = {"make_napari_viewer", "qapp", "qtbot"}
+"""Fixtures that need a display; tests elsewhere may have them, too."""
+
 TRAINING = (
     "test_training",
     "test_finetune",
@@ -38,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their file, and keep those of a file together, so that its fixtures are made once."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group(str(item.path)))
-        if item.path.parent.name == VIEWER:
+        if item.path.parent.name == VIEWER or WINDOWS & set(getattr(item, "fixturenames", ())):
             item.add_marker("viewer")
         if item.path.name.startswith(TRAINING):
             item.add_marker("training")
