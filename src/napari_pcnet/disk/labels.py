@@ -127,9 +127,14 @@ def _fits(labels: NDArray[np.integer[Any]], lowest: int, highest: int) -> bool:
     return not labels.size or bool(labels.min() >= lowest and labels.max() <= highest)
 
 
-def _wide_type(labels: NDArray[np.integer[Any]]) -> type[np.signedinteger[Any]]:
+def fits_32_bits(labels: NDArray[np.integer[Any]]) -> bool:
+    """Whether every label, ``(...)``, is one of int32."""
     limits = np.iinfo(np.int32)
-    return np.int32 if _fits(labels, limits.min, limits.max) else np.int64
+    return _fits(labels, limits.min, limits.max)
+
+
+def _wide_type(labels: NDArray[np.integer[Any]]) -> type[np.signedinteger[Any]]:
+    return np.int32 if fits_32_bits(labels) else np.int64
 
 
 def _check_png(path: Path, labels: NDArray[np.integer[Any]], notes: Mapping[str, Any] | None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
+from napari_pcnet.disk.labels import fits_32_bits, read_labels, read_notes, write_labels
 from napari_pcnet.options import as_list, shown
 from napari_pcnet.plugin.metadata import KEY
 from napari_pcnet.plugin.placement import placement_of, read_placement
@@ -91,9 +91,7 @@ def open_in(viewer: ViewerModel, path: str) -> Labels:
 
 def _short(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     """Labels in 32 bits, which napari draws fastest, where they fit."""
-    limits = np.iinfo(np.int32)
-    fits = not labels.size or (labels.min() >= limits.min and labels.max() <= limits.max)
-    return labels.astype(np.int32, copy=False) if fits else labels
+    return labels.astype(np.int32, copy=False) if fits_32_bits(labels) else labels
 
 
 def _features(table: object, tell: Tell) -> dict[str, NDArray[Any]]:
