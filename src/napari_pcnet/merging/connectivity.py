@@ -57,7 +57,10 @@ def find_pieces(raw: NDArray[np.int32], window: Window, width: int) -> Pieces:
     """
     fast = passes.compiled()
     if fast is not None:
-        ids, first = fast.number_pieces(raw, OUTSIDE)
+        ids, number = np.empty(raw.shape, np.int32), fast.count_starts(raw, OUTSIDE)
+        first = np.empty(number, np.int64)
+        number = fast.number_pieces(raw, OUTSIDE, ids, np.empty(number, np.int32), first)
+        first = first[:number].copy()
         cells = raw.ravel()[first]
     else:
         raw -= OUTSIDE  # for cc3d, 0 is what is not to be labelled

@@ -9,14 +9,11 @@ the steps in which merging compares.
 from __future__ import annotations
 
 from functools import cache
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.picture import COLOUR_STEPS
-
-Number = TypeVar("Number", float, NDArray[np.float64])
 
 LN_2 = 0.6931471805599453
 LOG2_E = 1.4426950408889634
@@ -37,22 +34,28 @@ _WHITE = (0.95047, 1.0, 1.08883)
 """XYZ of the illuminant D65 for 2 degrees; CIE 15."""
 
 
-def log2_series(t: Number) -> Number:
-    """log2((1 + t) / (1 - t)) for ``|t| < 0.172``, to 1e-10: twice the series of atanh over ln 2."""
-    s = t * t
-    return (
-        t
-        * ((((((s / 13 + 1.0 / 11) * s + 1.0 / 9) * s + 1.0 / 7) * s + 0.2) * s + 1.0 / 3) * s + 1.0)
-        * TWO_OVER_LN_2
-    )
+def _exp2_series() -> tuple[float, ...]:
+    terms = [1.0]
+    for k in range(1, 9):
+        terms.append(terms[-1] * LN_2 / k)
+    return tuple(reversed(terms))
 
 
-def exp2_series(f: Number) -> Number:
-    """2**f for ``|f| <= 0.5``, to 1e-10: the series of the exponential function."""
-    x = f * LN_2
-    return (
-        (((((((x / 8 + 1) * x / 7 + 1) * x / 6 + 1) * x / 5 + 1) * x / 4 + 1) * x / 3 + 1) * x / 2 + 1) * x
-    ) + 1.0
+LOG2_SERIES = tuple(TWO_OVER_LN_2 / k for k in range(13, 0, -2))
+"""log2((1 + t) / (1 - t)) over t for ``|t| < 0.172``, to 1e-10, in powers of t^2, the highest first: twice
+the series of atanh over ln 2."""
+
+EXP2_SERIES = _exp2_series()
+"""2**f for ``|f| <= 0.5``, to 1e-10, in powers of f, the highest first: the series of the exponential."""
+
+
+def _series(terms: tuple[float, ...], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The polynomial by Horner's rule."""
+    value = np.full_like(x, terms[0])
+    for term in terms[1:]:
+        value *= x
+        value += term
+    return value
 
 
 def log(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -61,7 +64,8 @@ def log(values: NDArray[np.float64]) -> NDArray[np.float64]:
     low = mantissa < ROOT_HALF
     mantissa = np.where(low, 2 * mantissa, mantissa)
     whole = (exponent - low).astype(np.float64)
-    result: NDArray[np.float64] = (whole + log2_series((mantissa - 1) / (mantissa + 1))) * LN_2
+    t = (mantissa - 1) / (mantissa + 1)
+    result: NDArray[np.float64] = (whole + _series(LOG2_SERIES, t * t) * t) * LN_2
     return result
 
 
@@ -69,7 +73,9 @@ def logistic(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """``1 / (1 + exp(-x))``, to 1e-9."""
     power = np.clip(values, -STEEPEST, STEEPEST) * -LOG2_E
     whole = np.floor(power + 0.5)
-    result: NDArray[np.float64] = 1 / (1 + np.ldexp(exp2_series(power - whole), whole.astype(np.int32)))
+    result: NDArray[np.float64] = 1 / (
+        1 + np.ldexp(_series(EXP2_SERIES, power - whole), whole.astype(np.int32))
+    )
     return result
 
 

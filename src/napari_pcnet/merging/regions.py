@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,18 +92,18 @@ def gather(
     RegionTable
         One row for each of the `n` pieces; those without a pixel in the core have area 0.
     """
-    number, inner = len(names), ids[core]
+    number = len(names)
     with ThreadPoolExecutor(1) as beside:  # sorting sides and summing pixels take as long, and no GIL
         outlines = beside.submit(_outlines, ids, core, number, boundary)
-        area = np.zeros(number + 1, np.int64)  # the last one takes what is outside the mask
-        colour = np.zeros((number + 1, 0), np.int64)
+        area, colour = np.zeros(number, np.int64), np.zeros((number, 0), np.int64)
         for top in range(origin.top, origin.bottom, STRIP_ROWS):
             strip = Window(top, origin.left, min(top + STRIP_ROWS, origin.bottom), origin.right)
-            counts, sums = _sums(inner[strip.inside(origin)], read(strip), number + 1)
-            area += counts
-            colour = sums if top == origin.top else colour + sums
+            pixels = read(strip)
+            if top == origin.top:
+                colour = np.zeros((number, pixels.shape[-1]), np.int64)
+            _add_pixels(ids, core[0].start + top - origin.top, core[1].start, pixels, area, colour)
         rim, edges, border, strength = outlines.result()
-    return RegionTable(names, cells, area[:-1], colour[:-1], rim, edges, border, strength)
+    return RegionTable(names, cells, area, colour, rim, edges, border, strength)
 
 
 def merge(parts: Sequence[RegionTable]) -> tuple[RegionTable, list[NDArray[np.int64]]]:
@@ -142,22 +143,53 @@ def merge(parts: Sequence[RegionTable]) -> tuple[RegionTable, list[NDArray[np.in
     return RegionTable(names, cells, area, colour, rim, edges, sums[:, :2], sums[:, 2:]), lookups
 
 
-def _sums(
-    ids: NDArray[np.int32], pixels: NDArray[np.floating], slots: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pixels and colour of each piece in a strip: ``(slots,)`` and ``(slots, C)``."""
+def _add_pixels(
+    ids: NDArray[np.int32],
+    top: int,
+    left: int,
+    pixels: NDArray[np.floating],
+    area: NDArray[np.int64],
+    colour: NDArray[np.int64],
+) -> None:
+    """Add the pixels of a strip, which begins there in `ids`, to ``(n,)`` areas and ``(n, C)`` colours."""
     fast = passes.compiled()
     if fast is not None:
-        area, colour = np.zeros(slots, np.int64), np.zeros((slots, pixels.shape[-1]), np.int64)
-        fast.add_pixels(ids, pixels, area, colour)
-        return area, colour
-    flat = ids.ravel().astype(np.intp)
-    flat[flat < 0] = slots - 1
-    sums = [  # of whole numbers below 2**53: exact in float64
-        np.bincount(flat, weights=pixels[..., channel].ravel(), minlength=slots)
-        for channel in range(pixels.shape[-1])
-    ]
-    return np.bincount(flat, minlength=slots), np.stack(sums, axis=1).astype(np.int64)
+        fast.add_pixels(ids, top, left, np.ascontiguousarray(pixels, np.float64), area, colour)
+        return
+    number, (height, width, channels) = len(area), pixels.shape
+    flat = ids[top : top + height, left : left + width].ravel().astype(np.intp)
+    flat[flat < 0] = number  # one more takes what is outside the mask
+    area += np.bincount(flat, minlength=number + 1)[:-1]
+    for channel in range(channels):  # of whole numbers below 2**53: exact in float64
+        sums = np.bincount(flat, weights=pixels[..., channel].ravel(), minlength=number + 1)
+        colour[:, channel] += sums[:-1].astype(np.int64)
+
+
+def _compiled_outlines(
+    fast: ModuleType,
+    ids: NDArray[np.int32],
+    core: tuple[slice, slice],
+    number: int,
+    boundary: NDArray[np.floating] | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """`_outlines` by a compiled pass for each direction."""
+    (top, bottom), (left, right) = ((span.start, span.stop) for span in core)
+    height, width = ids.shape
+    rim = np.zeros((number, 2), np.int64)
+    for axis, position in ((0, 0), (0, height), (1, 0), (1, width)):  # sides on the frame
+        if position in (core[axis].start, core[axis].stop):
+            line = np.take(ids[core], [-1 if position else 0], axis)
+            rim[:, axis] += np.bincount(line[line >= 0], minlength=number)
+    most = 3 * number  # pieces are connected: their graph is planar
+    keys, sums = np.empty(most, np.int64), np.zeros((most, 4), np.int64)
+    places = np.full(1 << (2 * most).bit_length(), -1, np.int32)
+    strength = np.ascontiguousarray(np.empty((0, 0)) if boundary is None else boundary, np.float32)
+    tables, used = (strength, rim, places, keys, sums), 0
+    used = fast.add_sides(ids, 1, top, left, min(bottom, height - 1), right, *tables, used)
+    used = fast.add_sides(ids, 0, top, left, bottom, min(right, width - 1), *tables, used)
+    order = np.argsort(keys[:used])
+    edges, sums = np.column_stack(np.divmod(keys[order], max(1, number))), sums[order]
+    return rim, edges, sums[:, :2], sums[:, 2 : 2 if boundary is None else 4]
 
 
 def _outlines(
@@ -169,14 +201,7 @@ def _outlines(
     """Sides on the rim of each piece, pairs that touch, the sides that these share, their strength."""
     fast = passes.compiled()
     if fast is not None:
-        (top, bottom), (left, right) = ((span.start, span.stop) for span in core)
-        none = np.empty((0, 0), np.float32)
-        rim, pairs, sums = fast.outlines(
-            ids, top, left, bottom, right, number, none if boundary is None else boundary
-        )
-        order = np.argsort(pairs[:, 0] * number + pairs[:, 1])
-        sums = sums[order]
-        return rim, pairs[order], sums[:, :2], sums[:, 2 : 2 if boundary is None else 4]
+        return _compiled_outlines(fast, ids, core, number, boundary)
     rows, columns = (_with_frame(span) for span in core)
     slots, codes, strengths_of_sides = number + 1, [], []
     for top in range(rows.start, rows.stop, STRIP_ROWS):
@@ -261,8 +286,9 @@ def look_up(
     if out is None:
         out = np.empty(ids.shape, table.dtype)
     fast = passes.compiled()
-    if fast is not None:
-        fast.look_up(table, ids, out)
+    flat = out.dtype == table.dtype == np.int32 and ids.flags.c_contiguous and out.flags.c_contiguous
+    if fast is not None and flat:
+        fast.look_up(table, ids.reshape(-1), out.reshape(-1))
         return out
     for start in range(0, len(ids), STRIP_ROWS):
         rows = slice(start, start + STRIP_ROWS)

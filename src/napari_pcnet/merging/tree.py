@@ -30,7 +30,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from types import ModuleType
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,6 @@ from numpy.typing import NDArray
 from napari_pcnet.geometry.picture import COLOUR_STEPS
 from napari_pcnet.merging import exact, passes
 from napari_pcnet.merging.connectivity import number_by_first
-from napari_pcnet.merging.rules import ROWS_AT_ONCE, Rules
 from napari_pcnet.options import Options
 
 STEPS_PER_OCTAVE = 8
@@ -46,6 +46,9 @@ STEPS_PER_OCTAVE = 8
 
 OCTAVE = np.array([0.5 * 2 ** (step / STEPS_PER_OCTAVE) for step in range(1, STEPS_PER_OCTAVE)])
 """Where steps begin in the octave from 0.5 to 1."""
+
+SMALLEST_COST = float(np.finfo(np.float64).tiny)
+"""Costs below it are in its step: only normal numbers have one."""
 
 BOUNDARY_WEIGHT = 1500.0
 """Weight of a boundary that is certain along the whole border, as a squared difference of colour."""
@@ -348,7 +351,7 @@ def build(
     leaves = len(features.area)
     fast = passes.compiled()
     if fast is not None and observer is None:
-        children, height = fast.merge_rounds(*_arguments(features, edges, lines, options, classifier))
+        children, height = _compiled_rounds(fast, features, edges, lines, options, classifier)
     else:
         children, height = _merge_rounds(features, edges, lines, options, classifier, observer)
     return _sorted_tree(leaves, children, height)
@@ -367,12 +370,14 @@ def _merge_rounds(
     merges, costs = [np.empty((0, 2), np.int64)], [np.empty(0)]
     made = len(features.area)
     cost = np.full(len(edges), np.nan)  # those that are not known, or no longer
+    key = np.empty(len(edges), np.int64)
     while len(edges):
         if observer is not None:
             observer.before(state.compare(edges, lines))
         new = np.isnan(cost)
         cost[new] = state.compare(edges[new], lines[new]).cost(options, classifier)
-        chosen = _cheapest_of_both(edges, state.first[edges], cost, len(state.area))
+        key[new] = _keys(cost[new], state.first[edges[new]])
+        chosen = _cheapest_of_both(edges, key, len(state.area))
         pairs = edges[chosen]
         merges.append(state.node[pairs])
         costs.append(np.maximum(cost[chosen], state.height[pairs].max(axis=1)))
@@ -383,26 +388,101 @@ def _merge_rounds(
         made += len(pairs)
         if observer is not None:
             observer.after(target)
-        edges, lines, cost = _relabel(edges, lines, cost, target)
+        edges, lines, cost, key = _relabel(edges, lines, cost, key, target)
     return np.concatenate(merges), np.concatenate(costs)
 
 
-def _arguments(
+def _compiled_rounds(
+    fast: ModuleType,
     features: Features,
     edges: NDArray[np.int64],
     lines: NDArray[np.int64],
     options: Options,
     classifier: MergeClassifier | None,
-) -> tuple[object, ...]:
-    """What the compiled rounds get: arrays and numbers alone."""
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """`_merge_rounds` by compiled passes.
+
+    A region goes by its smallest leaf. Only pairs of regions that changed are compared anew, and only they
+    can become one.
+    """
+    leaves, left = len(features.area), len(edges)
+    regions = _regions(fast, features)
+    pairs = fast.Pairs(
+        edges.astype(np.int32), lines.astype(np.float64), np.empty(left), np.empty(left, np.int64)
+    )
+    network = _flat(classifier, fast.ROWS_AT_ONCE)
+    room = np.zeros((3, max(network[0]) + fast.ROWS_AT_ONCE, fast.LANES))
+    rules = _rules(fast, features, options, classifier)
+    highest = np.iinfo(np.int64).max
+    lowest, best = np.full(leaves, highest), np.empty(leaves, np.int32)
+    target, changed = np.arange(leaves, dtype=np.int32), np.zeros(leaves, bool)
+    children, heights, made = np.empty((leaves, 2), np.int64), np.empty(leaves), 0
+    stale, found = np.arange(left, dtype=np.int32), np.empty(left, np.int32)
+    places, number = np.empty(_places(left), np.int32), left
+    while left:
+        fast.compare(stale, number, pairs, regions, *network, room, rules)
+        chosen = found[: fast.cheapest_of_both(left, pairs, lowest, best, found)]
+        chosen = chosen[np.argsort(pairs.key[chosen])]
+        keep, gone = pairs.ends[chosen].T
+        fast.merge(chosen, pairs, regions, target, children, heights, made)
+        made += len(chosen)
+        area, colour = regions.traits[keep, 0], regions.colour[keep]
+        regions.traits[keep, 3:] = _means(area, colour, features.cell_area)
+        changed[keep] = changed[gone] = True
+        free = places[: _places(left)]
+        free.fill(-1)
+        left, number = fast.relabel(left, pairs, target, changed, stale, lowest, highest, free)
+        changed[keep] = changed[gone] = False
+    return children[:made], heights[:made]
+
+
+def _regions(fast: ModuleType, features: Features) -> Any:
+    """The regions at the start, as compiled passes take them: sums are below 2**53, exact in float64."""
+    columns = [features.lab]
+    if features.colour is not features.lab:
+        columns.append(features.colour)
+    colour, area = np.concatenate(columns, axis=1).astype(np.float64), features.area.astype(np.float64)
+    traits = np.column_stack([area, features.perimeter, _means(area, colour, features.cell_area)])
+    leaves = len(area)
+    return fast.Regions(colour, traits, np.arange(leaves), np.zeros(leaves))
+
+
+def _places(pairs: int) -> int:
+    """Of a hash table for so many pairs: a power of two, at least twice as many."""
+    return 1 << (2 * pairs).bit_length()
+
+
+def _means(area: NDArray[np.float64], colour: NDArray[np.float64], cell_area: float) -> NDArray[np.float64]:
+    """What edges are compared by, of each region, ``(n, 2 + ...)``: see `Round.edge_features`.
+
+    The logarithm of its size in cells, the root of its area and the mean of each colour.
+    """
+    means = np.empty((len(area), 2 + colour.shape[1]))
+    means[:, 0] = exact.log(area / cell_area + 0.1)
+    means[:, 1] = np.sqrt(area)
+    means[:, 2:] = colour / area[:, None]
+    return means
+
+
+def _flat(
+    classifier: MergeClassifier | None, rows_at_once: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Numbers of inputs and outputs of a classifier's layers, and all their weights and biases.
+
+    Behind the weights of a layer are zeros, so that its rows can be taken so many at once.
+    """
     layers = () if classifier is None else classifier.steps
     sizes = [EDGE_FEATURES, *(len(bias) for _, bias in layers)]
     flat = [
-        np.concatenate([np.pad(weight, [(0, -len(weight) % ROWS_AT_ONCE), (0, 0)]).ravel(), bias])
+        np.concatenate([weight, np.zeros((-len(weight) % rows_at_once, len(bias))), bias[None]]).ravel()
         for weight, bias in layers
     ]
-    rules = Rules(
-        cell_area=float(features.cell_area),
+    return np.array(sizes), np.concatenate(flat) if flat else np.empty(0)
+
+
+def _rules(fast: ModuleType, features: Features, options: Options, classifier: MergeClassifier | None) -> Any:
+    return fast.Rules(
+        compared=5 if features.colour is features.lab else 8,
         colour_unit=features.colour_unit,
         across=float(features.sides[0]),
         down=float(features.sides[1]),
@@ -414,22 +494,18 @@ def _arguments(
         evenness=EVENNESS,
         square=float(SQUARE),
         colour_steps=float(COLOUR_STEPS),
-        lab_steps=float(LAB_STEPS),
+        lab_unit=1 / LAB_STEPS,
         input_steps=float(INPUT_STEPS),
-        weight_steps=float(WEIGHT_STEPS),
+        weight_unit=1 / WEIGHT_STEPS,
         largest_input=float(LARGEST_INPUT),
-        octave=OCTAVE,
-    )
-    return (
-        features.area,
-        features.colour,
-        features.lab,
-        features.perimeter,
-        edges,
-        lines,
-        np.array(sizes),
-        np.concatenate(flat) if flat else np.empty(0),
-        rules,
+        smallest_cost=SMALLEST_COST,
+        octave=tuple(OCTAVE.tolist()),
+        log2_series=exact.LOG2_SERIES,
+        root_half=exact.ROOT_HALF,
+        ln_2=exact.LN_2,
+        exp2_series=exact.EXP2_SERIES,
+        log2_e=exact.LOG2_E,
+        steepest=exact.STEEPEST,
     )
 
 
@@ -477,7 +553,7 @@ class _State:
             np.minimum(a, b),
             np.maximum(a, b),
             colour * (unit * unit),
-            (self.lab[u] / a[:, None] - self.lab[v] / b[:, None]) / LAB_STEPS,
+            (self.lab[u] / a[:, None] - self.lab[v] / b[:, None]) * (1 / LAB_STEPS),
             border,
             strength / (2 * COLOUR_STEPS) / border,
             outline * outline / (SQUARE * (a + b)),
@@ -507,22 +583,28 @@ class _State:
         return target
 
 
-def _cheapest_of_both(
-    edges: NDArray[np.int64], leaves: NDArray[np.int64], cost: NDArray[np.float64], number: int
-) -> NDArray[np.int64]:
-    """Edges that are the cheapest of both their ends, cheapest first; `leaves` are the ends' smallest."""
-    order = np.lexsort((_hash(leaves), _step(cost)))
-    backwards = order[::-1]
-    best = np.full(number, -1, np.int64)  # of fancy assignment to one place the last one stays
-    best[edges[backwards].ravel()] = np.repeat(backwards, 2)
-    mutual = (best[edges[order, 0]] == order) & (best[edges[order, 1]] == order)
-    chosen: NDArray[np.int64] = order[mutual]
+def _cheapest_of_both(edges: NDArray[np.int64], key: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+    """Edges that are the cheapest of both their ends, cheapest first."""
+    lowest = np.full(number, np.iinfo(np.int64).max)
+    for end in edges.T:
+        np.minimum.at(lowest, end, key)
+    mutual = np.flatnonzero((key == lowest[edges[:, 0]]) & (key == lowest[edges[:, 1]]))
+    chosen: NDArray[np.int64] = mutual[np.argsort(key[mutual])]
     return chosen
+
+
+def _keys(cost: NDArray[np.float64], leaves: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers in the order of merging: the step of the cost above 48 bits of the hash.
+
+    `leaves` are the smallest of both ends.
+    """
+    keys: NDArray[np.int64] = (_step(cost) << 48) | (_hash(leaves) >> np.uint64(16)).astype(np.int64)
+    return keys
 
 
 def _step(cost: NDArray[np.float64]) -> NDArray[np.int64]:
     """Steps of an eighth of an octave that costs lie in."""
-    mantissa, exponent = np.frexp(np.maximum(cost, np.finfo(np.float64).tiny))
+    mantissa, exponent = np.frexp(np.maximum(cost, SMALLEST_COST))
     steps: NDArray[np.int64] = STEPS_PER_OCTAVE * exponent + np.searchsorted(OCTAVE, mantissa, side="right")
     return steps
 
@@ -538,19 +620,23 @@ def _hash(edges: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def _relabel(
-    edges: NDArray[np.int64], lines: NDArray[np.int64], cost: NDArray[np.float64], target: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    edges: NDArray[np.int64],
+    lines: NDArray[np.int64],
+    cost: NDArray[np.float64],
+    key: NDArray[np.int64],
+    target: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Rename the ends of edges; drop those inside a region, sum up those between the same two."""
     moved = target[edges]
     low, high = moved.min(axis=1), moved.max(axis=1)
     apart = low != high
     number = int(target.max()) + 1
-    codes, lines, cost = low[apart] * number + high[apart], lines[apart], cost[apart]
+    codes, lines, cost, key = low[apart] * number + high[apart], lines[apart], cost[apart], key[apart]
     order = np.argsort(codes, kind="stable")
-    codes, lines, cost = codes[order], lines[order], cost[order]
+    codes, lines, cost, key = codes[order], lines[order], cost[order], key[order]
     first = np.flatnonzero(np.diff(codes, prepend=-1))
     pairs: NDArray[np.int64] = np.column_stack(np.divmod(codes[first], number))
-    return pairs, np.add.reduceat(lines, first) if len(first) else lines[:0], cost[first]
+    return pairs, np.add.reduceat(lines, first) if len(first) else lines[:0], cost[first], key[first]
 
 
 def _sorted_tree(leaves: int, children: NDArray[np.int64], height: NDArray[np.float64]) -> Tree:
