@@ -12,6 +12,7 @@ import os
 import time
 from dataclasses import replace
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -116,8 +117,9 @@ def merge_base(base: Base, model: PCNet, options: Options, observer: Observer | 
         for run in network_channels(channels)
     ]
     perimeter = table.rim.copy()
-    for end in table.edges.T:
-        np.add.at(perimeter, end, table.border)
+    for end, direction in product(table.edges.T, (0, 1)):  # of whole numbers below 2**53: exact in float64
+        sides = np.bincount(end, weights=table.border[:, direction], minlength=len(perimeter))
+        perimeter[:, direction] += sides.astype(np.int64)
     features = Features.of_lab(
         table.area,
         lab_of_rgb(np.stack(rgb, axis=1).astype(np.int64)),

@@ -222,7 +222,7 @@ def add_sides(
     places : (2**k,) int32 array
         A hash table: rows of `keys`, -1 where it is free. At most half of it is used.
     keys : (e,) int64 array
-        ``u * n + v`` of two pieces that touch, the smaller first.
+        ``u << 32 | v`` of two pieces that touch, the smaller first.
     sums : (e, 4) int64 array
         Horizontal and vertical sides, and the boundary map over the pixels on both sides of them.
     used : int
@@ -233,8 +233,7 @@ def add_sides(
     int
         Rows that do now.
     """
-    number, mask = len(rim), len(places) - 1
-    across = 1 - down
+    mask, across = len(places) - 1, 1 - down
     has_boundary = boundary.shape[0] > 0
     last_key, row = np.int64(-1), np.int32(0)
     for y in range(top, bottom):
@@ -247,7 +246,7 @@ def add_sides(
                 if high >= 0:
                     rim[high, across] += 1
                 continue
-            key = low * number + high
+            key = low << 32 | high
             if key != last_key:
                 place = np.int64((np.uint64(key) * SCATTER) >> np.uint64(32)) & mask
                 while places[place] >= 0 and keys[places[place]] != key:

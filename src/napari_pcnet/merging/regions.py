@@ -134,13 +134,22 @@ def merge(parts: Sequence[RegionTable]) -> tuple[RegionTable, list[NDArray[np.in
         here = lookup >= 0  # some have no pixel in this core, but a side that it counts
         table[lookup[here]] += mine[here]  # a name stands once in each window
     pairs = np.concatenate([lookup[part.edges] for part, lookup in zip(parts, lookups, strict=True)])
-    codes, which = np.unique(_codes(pairs[:, 0], pairs[:, 1], len(names)), return_inverse=True)
+    codes = _codes(pairs[:, 0], pairs[:, 1], len(names))
     lines = np.concatenate([np.column_stack([part.border, part.strength]) for part in parts])
-    sums = np.zeros((len(codes), lines.shape[1]), np.int64)
-    np.add.at(sums, which, lines)
+    codes, sums = sums_by_code(codes, lines)
     edges = np.column_stack(np.divmod(codes, len(names)))
     area, rim, colour = table[:, 0], table[:, 1:3], table[:, 3:]
     return RegionTable(names, cells, area, colour, rim, edges, sums[:, :2], sums[:, 2:]), lookups
+
+
+def sums_by_code(
+    codes: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Codes that occur, in order, and the sum of the rows of each."""
+    order = np.argsort(codes, kind="stable")  # quick where codes are sorted in parts
+    codes, rows = codes[order], rows[order]
+    first = np.flatnonzero(np.diff(codes, prepend=-1))
+    return codes[first], np.add.reduceat(rows, first) if len(first) else rows
 
 
 def _add_pixels(
@@ -188,7 +197,8 @@ def _compiled_outlines(
     used = fast.add_sides(ids, 1, top, left, min(bottom, height - 1), right, *tables, used)
     used = fast.add_sides(ids, 0, top, left, bottom, min(right, width - 1), *tables, used)
     order = np.argsort(keys[:used])
-    edges, sums = np.column_stack(np.divmod(keys[order], max(1, number))), sums[order]
+    keys, sums = keys[order], sums[order]
+    edges = np.column_stack([keys >> 32, keys & 0xFFFFFFFF])
     return rim, edges, sums[:, :2], sums[:, 2 : 2 if boundary is None else 4]
 
 
