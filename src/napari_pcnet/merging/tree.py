@@ -130,6 +130,16 @@ class Features:
         sums = np.rint(lab * LAB_STEPS).astype(np.int64) * area[:, None]
         return cls(area, sums, sums, perimeter, cell_area, sides=sides)
 
+    @property
+    def colours(self) -> NDArray[np.int64]:
+        """`lab`, and `colour` behind it where that is another one, ``(n, 3 + ...)``."""
+        return np.concatenate([self.lab, self.colour], axis=1) if self.compared else self.lab
+
+    @property
+    def compared(self) -> int:
+        """The first column of `colours` that is compared."""
+        return 0 if self.colour is self.lab else self.lab.shape[1]
+
     def length(self, sides: NDArray[np.int64]) -> NDArray[np.float64]:
         """Length of horizontal and vertical sides, ``(n, 2)`` to ``(n,)``."""
         across, down = self.sides
@@ -369,26 +379,29 @@ def _merge_rounds(
     state = _State.start(features)
     merges, costs = [np.empty((0, 2), np.int64)], [np.empty(0)]
     made = len(features.area)
-    cost = np.full(len(edges), np.nan)  # those that are not known, or no longer
-    key = np.empty(len(edges), np.int64)
+    cost, key = np.empty(len(edges)), np.empty(len(edges), np.int64)
+    stale = np.arange(len(edges))  # edges whose cost is not known, or no longer
     while len(edges):
-        if observer is not None:
-            observer.before(state.compare(edges, lines))
-        new = np.isnan(cost)
-        cost[new] = state.compare(edges[new], lines[new]).cost(options, classifier)
-        key[new] = _keys(cost[new], state.first[edges[new]])
+        if observer is None:
+            here = state.compare(edges[stale], lines[stale])
+        else:  # sees every pair
+            stale, here = np.arange(len(edges)), state.compare(edges, lines)
+            observer.before(here)
+        cost[stale] = here.cost(options, classifier)
+        key[stale] = _keys(cost[stale], state.first[here.edges])
         chosen = _cheapest_of_both(edges, key, len(state.area))
         pairs = edges[chosen]
         merges.append(state.node[pairs])
         costs.append(np.maximum(cost[chosen], state.height[pairs].max(axis=1)))
         changed = np.zeros(len(state.area), bool)
         changed[pairs] = True
-        cost[changed[edges].any(axis=1)] = np.nan
+        touched = changed[edges[:, 0]] | changed[edges[:, 1]]
         target = state.merge(pairs, lines[chosen], costs[-1], made)
         made += len(pairs)
         if observer is not None:
             observer.after(target)
-        edges, lines, cost, key = _relabel(edges, lines, cost, key, target)
+        edges, lines, kept = _relabel(edges, lines, target)
+        cost, key, stale = cost[kept], key[kept], np.flatnonzero(touched[kept])
     return np.concatenate(merges), np.concatenate(costs)
 
 
@@ -438,10 +451,7 @@ def _compiled_rounds(
 
 def _regions(fast: ModuleType, features: Features) -> Any:
     """The regions at the start, as compiled passes take them: sums are below 2**53, exact in float64."""
-    columns = [features.lab]
-    if features.colour is not features.lab:
-        columns.append(features.colour)
-    colour, area = np.concatenate(columns, axis=1).astype(np.float64), features.area.astype(np.float64)
+    area, colour = features.area.astype(np.float64), features.colours.astype(np.float64)
     traits = np.column_stack([area, features.perimeter, _means(area, colour, features.cell_area)])
     leaves = len(area)
     return fast.Regions(colour, traits, np.arange(leaves), np.zeros(leaves))
@@ -482,7 +492,7 @@ def _flat(
 
 def _rules(fast: ModuleType, features: Features, options: Options, classifier: MergeClassifier | None) -> Any:
     return fast.Rules(
-        compared=5 if features.colour is features.lab else 8,
+        compared=5 + features.compared,
         colour_unit=features.colour_unit,
         across=float(features.sides[0]),
         down=float(features.sides[1]),
@@ -515,8 +525,8 @@ class _State:
 
     features: Features
     area: NDArray[np.int64]
-    colour: NDArray[np.int64]
-    lab: NDArray[np.int64]
+    colours: NDArray[np.int64]
+    mean: NDArray[np.float64]  # of colours
     perimeter: NDArray[np.int64]
     first: NDArray[np.int64]  # smallest leaf
     node: NDArray[np.int64]
@@ -528,8 +538,8 @@ class _State:
         return cls(
             features,
             features.area.copy(),
-            features.colour.copy(),
-            features.lab.copy(),
+            features.colours.copy(),
+            features.colours / features.area[:, None],
             features.perimeter.copy(),
             first=number,
             node=number.copy(),
@@ -538,22 +548,22 @@ class _State:
 
     def compare(self, edges: NDArray[np.int64], lines: NDArray[np.int64]) -> Round:
         """Compare regions that touch."""
-        u, v = edges.T
+        u, v = np.ascontiguousarray(edges.T)
         a, b = self.area[u].astype(np.float64), self.area[v].astype(np.float64)
         border = self.features.length(lines[:, :2])
         strength = self.features.length(lines[:, 2:])
         outline = self.features.length(self.perimeter[u] + self.perimeter[v] - 2 * lines[:, :2])
+        difference = self.mean[u] - self.mean[v]
         colour = np.zeros(len(edges))
-        for column in self.colour.T:
-            difference = column[u] / a - column[v] / b
-            colour += difference * difference
+        for column in difference.T[self.features.compared :]:
+            colour += column * column
         unit = self.features.colour_unit
         return Round(
             edges,
             np.minimum(a, b),
             np.maximum(a, b),
             colour * (unit * unit),
-            (self.lab[u] / a[:, None] - self.lab[v] / b[:, None]) * (1 / LAB_STEPS),
+            difference[:, :3] * (1 / LAB_STEPS),
             border,
             strength / (2 * COLOUR_STEPS) / border,
             outline * outline / (SQUARE * (a + b)),
@@ -569,8 +579,9 @@ class _State:
     ) -> NDArray[np.int64]:
         """Merge disjoint pairs, drop the second of each, and return the new index of every region."""
         keep, gone = pairs.T
-        for sums in (self.area, self.colour, self.lab, self.perimeter):
+        for sums in (self.area, self.colours, self.perimeter):
             sums[keep] += sums[gone]
+        self.mean[keep] = self.colours[keep] / self.area[keep, None]
         self.perimeter[keep] -= 2 * lines[:, :2]
         self.node[keep] = first_node + np.arange(len(pairs))
         self.height[keep] = height
@@ -578,8 +589,9 @@ class _State:
         stays[gone] = False
         target = np.cumsum(stays) - 1
         target[gone] = target[keep]
-        for name in ("area", "colour", "lab", "perimeter", "first", "node", "height"):
-            setattr(self, name, getattr(self, name)[stays])
+        left = np.flatnonzero(stays)
+        for name in ("area", "colours", "mean", "perimeter", "first", "node", "height"):
+            setattr(self, name, getattr(self, name).take(left, axis=0))
         return target
 
 
@@ -620,23 +632,23 @@ def _hash(edges: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def _relabel(
-    edges: NDArray[np.int64],
-    lines: NDArray[np.int64],
-    cost: NDArray[np.float64],
-    key: NDArray[np.int64],
-    target: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Rename the ends of edges; drop those inside a region, sum up those between the same two."""
-    moved = target[edges]
-    low, high = moved.min(axis=1), moved.max(axis=1)
-    apart = low != high
+    edges: NDArray[np.int64], lines: NDArray[np.int64], target: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Rename the ends of edges; drop those inside a region, sum up those between the same two.
+
+    The last array says where each edge, or the first of those that it was made of, stood before.
+    """
+    u, v = target[edges.T]
+    apart = np.flatnonzero(u != v)
+    u, v = u[apart], v[apart]
     number = int(target.max()) + 1
-    codes, lines, cost, key = low[apart] * number + high[apart], lines[apart], cost[apart], key[apart]
+    codes = np.minimum(u, v) * number + np.maximum(u, v)
     order = np.argsort(codes, kind="stable")
-    codes, lines, cost, key = codes[order], lines[order], cost[order], key[order]
+    codes, old = codes[order], apart[order]
     first = np.flatnonzero(np.diff(codes, prepend=-1))
     pairs: NDArray[np.int64] = np.column_stack(np.divmod(codes[first], number))
-    return pairs, np.add.reduceat(lines, first) if len(first) else lines[:0], cost[first], key[first]
+    lines = lines[old]
+    return pairs, np.add.reduceat(lines, first) if len(first) else lines, old[first]
 
 
 def _sorted_tree(leaves: int, children: NDArray[np.int64], height: NDArray[np.float64]) -> Tree:
