@@ -37,6 +37,9 @@ SLOW = (
 """Beginnings of the files whose tests take long."""
 
 
+os.environ.setdefault("NAPARI_PCNET_COMPILED", "1")  # small pictures would be labelled by numpy alone
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their file, and keep those of a file together, so that its fixtures are made once."""
     for item in items:

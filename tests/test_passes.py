@@ -1,9 +1,10 @@
 """Compiled passes give the very answers of those in numpy."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,19 +22,11 @@ from napari_pcnet.options import Options
 SEEDS = range(40)
 
 
-@pytest.fixture(autouse=True)
-def asked_anew() -> Iterator[None]:
-    yield
-    passes.compiled.cache_clear()
-
-
 def answers(monkeypatch: pytest.MonkeyPatch, call: Callable[[], Any]) -> tuple[Any, Any]:
     """What a call gives in numpy, and compiled."""
     monkeypatch.setenv(passes.SWITCH, "0")
-    passes.compiled.cache_clear()
     plain = call()
-    monkeypatch.delenv(passes.SWITCH)
-    passes.compiled.cache_clear()
+    monkeypatch.setenv(passes.SWITCH, "1")
     assert passes.compiled() is not None
     return plain, call()
 
@@ -165,12 +158,16 @@ print(hashlib.sha256(whole).hexdigest(), passes.compiled() is not None)
 """
 
 SETTINGS: dict[str, dict[str, str]] = {
-    "compiled": {},
+    "compiled": {passes.SWITCH: "1"},
     "in numpy": {passes.SWITCH: "0"},
     "two threads": {passes.SWITCH: "0", "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
     "an older processor": {passes.SWITCH: "0", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F"},
     "another BLAS": {passes.SWITCH: "0", "OPENBLAS_CORETYPE": "NEHALEM"},
-    "compiled for an older processor": {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""},
+    "compiled for an older processor": {
+        passes.SWITCH: "1",
+        "NUMBA_CPU_NAME": "x86-64",
+        "NUMBA_CPU_FEATURES": "",
+    },
 }
 
 
@@ -184,13 +181,49 @@ def test_a_tree_is_the_same_on_every_processor_and_for_any_threads(tmp_path: Pat
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stderr
         hashes[name], is_compiled = run.stdout.split()
-        assert (is_compiled == "True") is (passes.SWITCH not in setting)
+        assert (is_compiled == "True") is (setting[passes.SWITCH] == "1")
     assert len(set(hashes.values())) == 1, hashes
 
 
 def test_without_numba_numpy_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(passes.SWITCH, "1")
     monkeypatch.setitem(sys.modules, "napari_pcnet.merging.compiled", None)
-    passes.compiled.cache_clear()
+    passes._loaded.cache_clear()
     assert passes.compiled() is None
     ids = connectivity.find_pieces(np.array([[5, 5, 7]], np.int32), Window(0, 0, 1, 3), 3).ids
     assert ids.tolist() == [[0, 0, 1]]
+    passes._loaded.cache_clear()
+
+
+def test_a_process_begins_with_numpy_and_compiles_when_it_labels_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(passes.SWITCH, raising=False)
+    monkeypatch.setattr(passes._Work, "pixels", passes.WORTH_PX - 3)
+    assert passes.compiled() is None
+    connectivity.find_pieces(np.array([[5, 5, 7]], np.int32), Window(0, 0, 1, 3), 3)
+    assert passes.compiled() is not None
+
+
+LOOKED_UP = """
+import numpy as np
+from napari_pcnet.merging import compiled, regions
+print(compiled.__file__)
+print(regions.look_up(np.array([5, 6], np.int32), np.array([[0, 1, -1]], np.int32)).tolist())
+print(compiled.look_up.nopython_signatures != [])
+"""
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(tmp_path: Path) -> None:
+    installed = Path(passes.__file__).parents[1]
+    copy = tmp_path / "napari_pcnet"
+    shutil.copytree(installed, copy, ignore=shutil.ignore_patterns("__pycache__", "weights_data"))
+    (copy / "merging" / "__pycache__").touch()  # no folder, nor can one be made
+    nowhere = {"HOME": os.devnull, "XDG_CACHE_HOME": os.devnull, "LOCALAPPDATA": os.devnull}
+    environment = {**os.environ, **nowhere, passes.SWITCH: "1", "PYTHONPATH": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    command = [sys.executable, "-B", "-W", "error", "-c", LOOKED_UP]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines() == [str(copy / "merging" / "compiled.py"), "[[5, 6, 6]]", "True"]
+    assert run.stderr == ""

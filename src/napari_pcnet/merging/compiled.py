@@ -11,7 +11,8 @@ once.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numba import njit
@@ -25,6 +26,20 @@ ROWS_AT_ONCE = 8
 
 SCATTER = np.uint64(0x9E3779B97F4A7C15)
 """2**64 over the golden ratio: neighbouring keys times this, in their upper bits, lie far apart."""
+
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def _compiled(function: Function) -> Function:
+    """Compile a function when it is first called, and keep that on disk where there is a place for it."""
+    options = {"nogil": True, "error_model": "numpy"}
+    result: Function
+    try:
+        result = njit(cache=True, **options)(function)
+    except RuntimeError:  # neither beside this file nor in the user's folder can anything be written
+        result = njit(**options)(function)
+    return result
 
 
 class Pairs(NamedTuple):
@@ -74,7 +89,7 @@ class Rules(NamedTuple):
     steepest: float
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def count_starts(raw: NDArray[np.int32], outside: int) -> int:
     """Count pixels that `number_pieces` may begin a piece with: unlike those on the left and above."""
     height, width = raw.shape
@@ -88,7 +103,7 @@ def count_starts(raw: NDArray[np.int32], outside: int) -> int:
     return number
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def number_pieces(
     raw: NDArray[np.int32],
     outside: int,
@@ -161,7 +176,7 @@ def number_pieces(
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def add_pixels(
     ids: NDArray[np.int32],
     top: int,
@@ -191,7 +206,7 @@ def add_pixels(
                     colour[k, c] += np.int64(pixels[y, x, c])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def add_sides(
     ids: NDArray[np.int32],
     down: int,
@@ -262,7 +277,7 @@ def add_sides(
     return used
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def look_up(table: NDArray[np.int32], ids: NDArray[np.int32], out: NDArray[np.int32]) -> None:
     """Replace every id ``(n,)`` by its entry in a table, and a negative one by the last entry."""
     last = len(table) - 1
@@ -271,7 +286,7 @@ def look_up(table: NDArray[np.int32], ids: NDArray[np.int32], out: NDArray[np.in
         out[p] = table[k if k >= 0 else last]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def compare(
     these: NDArray[np.int32],
     number: int,
@@ -426,7 +441,7 @@ def compare(
             key[k] = (step << 48) | np.int64(x >> np.uint64(16))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def cheapest_of_both(
     left: int,
     pairs: Pairs,
@@ -463,7 +478,7 @@ def cheapest_of_both(
     return number
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def merge(
     chosen: NDArray[np.int32],
     pairs: Pairs,
@@ -506,7 +521,7 @@ def merge(
         target[v] = u
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_compiled
 def relabel(
     left: int,
     pairs: Pairs,

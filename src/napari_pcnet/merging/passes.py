@@ -7,14 +7,33 @@ from functools import cache
 from types import ModuleType
 
 SWITCH = "NAPARI_PCNET_COMPILED"
-"""Environment variable; 0 keeps to numpy where numba is installed, too."""
+"""Environment variable; 0 keeps to numpy where numba is installed, too, and 1 never does."""
+
+WORTH_PX = 6 << 20
+"""Pixels in which numpy loses what loading numba takes, half a second: a process begins with numpy."""
+
+
+class _Work:
+    """Pixels that this process has labelled."""
+
+    pixels = 0
+
+
+def count(pixels: int) -> None:
+    """Say that so many pixels are to be passed over."""
+    _Work.pixels += pixels
+
+
+def compiled() -> ModuleType | None:
+    """The compiled passes, or None where numpy is to do; imported when they are first needed."""
+    switch = os.environ.get(SWITCH)
+    if switch == "0" or (switch != "1" and _Work.pixels < WORTH_PX):
+        return None
+    return _loaded()
 
 
 @cache
-def compiled() -> ModuleType | None:
-    """The compiled passes, or None where there is no numba; imported when they are first asked for."""
-    if os.environ.get(SWITCH) == "0":
-        return None
+def _loaded() -> ModuleType | None:
     try:
         import napari_pcnet.merging.compiled as module
     except ImportError:  # numba is not installed, or not for this numpy
