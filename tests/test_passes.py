@@ -15,7 +15,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.merging import connectivity, passes, regions
+from napari_pcnet.merging import connectivity, outlines, passes, regions
 from napari_pcnet.merging.tree import EDGE_FEATURES, LAB_STEPS, Features, MergeClassifier, build
 from napari_pcnet.options import Options
 
@@ -143,6 +143,14 @@ def test_uniform_regions_are_told_apart_in_the_same_way(monkeypatch: pytest.Monk
     assert_same((plain.children, plain.height), (fast.children, fast.height))
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_pixels_move_to_their_goals_in_the_same_way(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torn = drawn(np.random.default_rng(seed)) + 1
+    assert_same(*answers(monkeypatch, lambda: (outlines.smoothed(torn, 2.0, (1.0, 2.0)),)))
+    goal = np.random.default_rng(seed).permutation(torn.ravel()).reshape(torn.shape)
+    assert_same(*answers(monkeypatch, lambda: (outlines._moved(torn, goal),)))
+
+
 HASHED = """
 import hashlib, sys
 sys.path.insert(0, {folder!r})
@@ -202,6 +210,11 @@ def test_a_process_begins_with_numpy_and_compiles_when_it_labels_more(
     monkeypatch.setattr(passes._Work, "pixels", passes.WORTH_PX - 3)
     assert passes.compiled() is None
     connectivity.find_pieces(np.array([[5, 5, 7]], np.int32), Window(0, 0, 1, 3), 3)
+    assert passes.compiled() is not None
+    monkeypatch.setattr(passes._Work, "pixels", passes.WORTH_PX - 2 * passes.REGION_PX)
+    build(*graph(np.random.default_rng(0), 1, 3), Options())
+    assert passes.compiled() is None
+    build(*graph(np.random.default_rng(0), 2, 3), Options())
     assert passes.compiled() is not None
 
 

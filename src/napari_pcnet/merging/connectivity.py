@@ -55,7 +55,7 @@ def find_pieces(raw: NDArray[np.int32], window: Window, width: int) -> Pieces:
     Pieces
         Names are right for pieces that lie whole in the window.
     """
-    passes.count(raw.size)
+    passes.count(pixels=raw.size)
     fast = passes.compiled()
     if fast is not None:
         ids, number = np.empty(raw.shape, np.int32), fast.count_starts(raw, OUTSIDE)

@@ -9,19 +9,22 @@ from types import ModuleType
 SWITCH = "NAPARI_PCNET_COMPILED"
 """Environment variable; 0 keeps to numpy where numba is installed, too, and 1 never does."""
 
-WORTH_PX = 6 << 20
-"""Pixels in which numpy loses what loading numba takes, half a second: a process begins with numpy."""
+WORTH_PX = 12_000_000
+"""Pixels on which numpy loses as much as loading numba takes, half a second: a process begins with numpy."""
+
+REGION_PX = 75
+"""Pixels on which it loses as much as on merging a region."""
 
 
 class _Work:
-    """Pixels that this process has labelled."""
+    """Pixels that this process has labelled, and for each region `REGION_PX` more."""
 
     pixels = 0
 
 
-def count(pixels: int) -> None:
-    """Say that so many pixels are to be passed over."""
-    _Work.pixels += pixels
+def count(*, pixels: int = 0, regions: int = 0) -> None:
+    """Say that so many pixels are to be passed over, so many regions to be merged."""
+    _Work.pixels += pixels + regions * REGION_PX
 
 
 def compiled() -> ModuleType | None:

@@ -359,6 +359,7 @@ def build(
     Tree
     """
     leaves = len(features.area)
+    passes.count(regions=leaves)
     fast = passes.compiled()
     if fast is not None and observer is None:
         children, height = _compiled_rounds(fast, features, edges, lines, options, classifier)
