@@ -587,3 +587,53 @@ def relabel(
         lowest[u] = lowest[v] = highest
         kept += 1
     return kept, number
+
+
+@_compiled
+def move(
+    flat: NDArray[np.int32],
+    goals: NDArray[np.int32],
+    waiting: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    ring: NDArray[np.int64],
+    may_leave: NDArray[np.bool_],
+) -> None:
+    """Let pixels move to their goals, as `outlines._moved` does.
+
+    Parameters
+    ----------
+    flat, goals : (pixels,) int32 array
+        Regions with a frame around them, row by row.
+    waiting : (m,) int64 array
+        Positions of the pixels that are not where they are to go, by turns; used up.
+    ends : (turns + 1,) int64 array
+        Where each turn begins among them, and the last one ends.
+    ring : (8,) int64 array
+        Steps in `flat` to a pixel's neighbours, as in `outlines.RING`.
+    may_leave : (256,) bool array
+        `outlines.MAY_LEAVE`.
+    """
+    turns = len(ends) - 1
+    number = np.empty(turns, np.int64)
+    for turn in range(turns):
+        number[turn] = ends[turn + 1] - ends[turn]
+    moving = True
+    while moving:
+        moving = False
+        for turn in range(turns):
+            start, kept = ends[turn], 0
+            for k in range(number[turn]):
+                here = waiting[start + k]
+                code, touches = 0, False
+                for j in range(8):
+                    other = flat[here + ring[j]]
+                    if other == flat[here]:
+                        code |= 1 << j
+                    touches |= j % 2 == 1 and other == goals[here]
+                if may_leave[code] and touches:
+                    flat[here] = goals[here]
+                    moving = True
+                else:
+                    waiting[start + kept] = here
+                    kept += 1
+            number[turn] = kept
