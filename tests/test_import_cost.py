@@ -12,6 +12,7 @@ HEAVY = (
     "magicgui",
     "skimage",
     "scipy",
+    "numba",
     "tifffile",
     "zarr",
     "imagecodecs",

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from napari_pcnet import pcnet_superpixels
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.merging import connectivity, outlines, passes, regions
 from napari_pcnet.merging.tree import EDGE_FEATURES, LAB_STEPS, Features, MergeClassifier, build
@@ -191,6 +192,27 @@ def test_a_tree_is_the_same_on_every_processor_and_for_any_threads(tmp_path: Pat
         hashes[name], is_compiled = run.stdout.split()
         assert (is_compiled == "True") is (setting[passes.SWITCH] == "1")
     assert len(set(hashes.values())) == 1, hashes
+
+
+def test_a_function_is_compiled_once_whatever_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(passes.SWITCH, "1")
+    random = np.random.default_rng(0)
+    image = random.integers(0, 255, (150, 200, 3)).astype(np.uint8)
+    mask = np.zeros((150, 200), bool)
+    mask[10:120, 20:] = True
+    calls: list[dict[str, Any]] = [
+        {"image": image, "mask": mask, "smoothing": 2.0},
+        {"image": random.random((150, 200, 5)), "channel_axis": -1, "window": 192},
+        {"image": image[..., 0], "method": "lattice", "precision": "float64"},
+        {"image": image, "model": "pcnet-faithful-bsds500-v1"},
+    ]
+    for call in calls:
+        pcnet_superpixels(n_segments=40, **call)
+    fast = passes.compiled()
+    assert fast is not None
+    compiled = {name: each.signatures for name, each in vars(fast).items() if hasattr(each, "signatures")}
+    assert {name: len(types) for name, types in compiled.items()} == dict.fromkeys(compiled, 1)
+    assert len(compiled) > 5
 
 
 def test_without_numba_numpy_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
