@@ -14,6 +14,13 @@ def test_the_logarithm() -> None:
     assert exact.log(np.array([1.0]))[0] == 0
 
 
+def test_the_exponential() -> None:
+    values = np.append(np.random.default_rng(0).uniform(-40, 40, 2000), [0.0])
+    assert_allclose(exact.exp(values), np.exp(values), rtol=1e-9, atol=0)
+    assert exact.exp(np.array([0.0]))[0] == 1
+    assert exact.exp(np.array([-1e9]))[0] < 1e-17
+
+
 def test_the_logistic_function() -> None:
     values = np.append(np.random.default_rng(0).uniform(-30, 30, 2000), [-900.0, 0, 900])
     assert_allclose(exact.logistic(values), expit(values), rtol=0, atol=1e-9)

@@ -1,4 +1,4 @@
-"""Logarithm, logistic function and CIELAB from sums, products, quotients and roots alone.
+"""Logarithm, exponential, logistic function and CIELAB from sums, products, quotients and roots alone.
 
 IEEE 754 rounds ``+ - * /`` and square roots in one way only, so what is computed here is the same on every
 processor. The functions of numpy, which choose code by processor, differ in their last bits, and a merge

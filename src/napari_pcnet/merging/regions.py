@@ -136,13 +136,13 @@ def merge(parts: Sequence[RegionTable]) -> tuple[RegionTable, list[NDArray[np.in
     pairs = np.concatenate([lookup[part.edges] for part, lookup in zip(parts, lookups, strict=True)])
     codes = _codes(pairs[:, 0], pairs[:, 1], len(names))
     lines = np.concatenate([np.column_stack([part.border, part.strength]) for part in parts])
-    codes, sums = sums_by_code(codes, lines)
+    codes, sums = _sums_by_code(codes, lines)
     edges = np.column_stack(np.divmod(codes, len(names)))
     area, rim, colour = table[:, 0], table[:, 1:3], table[:, 3:]
     return RegionTable(names, cells, area, colour, rim, edges, sums[:, :2], sums[:, 2:]), lookups
 
 
-def sums_by_code(
+def _sums_by_code(
     codes: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Codes that occur, in order, and the sum of the rows of each."""
