@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from napari_pcnet import pcnet_hierarchy, pcnet_superpixels
-from napari_pcnet.merging.tree import BOUNDARY_WEIGHT, EVENNESS
+from napari_pcnet.merging.tree import BOUNDARY_WEIGHT, EVENNESS, ROUNDNESS_WEIGHT
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
 
 GREY = np.full((16, 32, 3), 90, np.uint8)
 """The base of one superpixel: 2 x 4 cells of 8 x 8 pixels."""
 
-PAIR = 9 / 8
-"""``P^2 / 16 A`` of two squares side by side."""
+PAIR = 9 / 8 + EVENNESS + ROUNDNESS_WEIGHT * (1 - (8 / 9) ** 0.5)
+"""What the shape of two squares side by side costs."""
 
 
 def _weights_file(path: Path, **options: Any) -> Path:
@@ -46,7 +46,7 @@ def with_boundary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_cells_of_one_grey_cost_their_shape_alone(cells: Path) -> None:
     tree = pcnet_hierarchy(GREY, 1, model=cells, compactness=3.0)
     assert tree.n_base == 8
-    assert tree.heights[0] == pytest.approx(32 * 9 * (PAIR + EVENNESS))
+    assert tree.heights[0] == pytest.approx(32 * 9 * PAIR)
 
 
 def test_a_boundary_that_is_half_certain_costs_half_its_weight(with_boundary: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_cell_that_is_square_in_the_world_costs_as_a_square(cells: Path) -> No
     # cells of 4 x 16 pixels, each four times as high as wide
     tree = pcnet_hierarchy(GREY, 1, model=cells, compactness=1.0, spacing=(4.0, 1.0))
     assert tree.n_base == 8
-    assert tree.heights[0] == pytest.approx(32 * (PAIR + EVENNESS))
+    assert tree.heights[0] == pytest.approx(32 * PAIR)
 
 
 def test_the_lattice_has_its_cells_inside_the_mask(cells: Path) -> None:

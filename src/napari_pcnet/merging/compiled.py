@@ -55,7 +55,7 @@ class Regions(NamedTuple):
     """Regions that are left, each in the row of its smallest leaf."""
 
     colour: NDArray[np.float64]  # (n, 3 + ...): sums of CIELAB and of other colours
-    traits: NDArray[np.float64]  # (n, 8 + ...): area, horizontal and vertical sides, and `tree._means`
+    traits: NDArray[np.float64]  # (n, 9 + ...): area, horizontal and vertical sides, and `tree._traits`
     node: NDArray[np.int64]  # (n,), in the tree
     height: NDArray[np.float64]  # (n,), of this node
 
@@ -73,6 +73,7 @@ class Rules(NamedTuple):
     classifier_weight: float
     colour_share: float
     evenness: float
+    roundness_weight: float
     square: float
     colour_steps: float
     lab_unit: float  # of a step of CIELAB
@@ -338,9 +339,9 @@ def compare(
                 traits[u, 2] + traits[v, 2] - 2 * lines[k, 1]
             ) * down
             shape = outline * outline / (rules.square * (a + b))
-            lightness = (traits[u, 5] - traits[v, 5]) * rules.lab_unit
-            green = (traits[u, 6] - traits[v, 6]) * rules.lab_unit
-            blue = (traits[u, 7] - traits[v, 7]) * rules.lab_unit
+            lightness = (traits[u, 6] - traits[v, 6]) * rules.lab_unit
+            green = (traits[u, 7] - traits[v, 7]) * rules.lab_unit
+            blue = (traits[u, 8] - traits[v, 8]) * rules.lab_unit
             room[0, 0, p] = traits[u, 3]
             room[0, 1, p] = traits[v, 3]
             room[0, 2, p] = 1 + np.sqrt(lightness * lightness + green * green + blue * blue)
@@ -352,6 +353,8 @@ def compare(
             room[2, 1, p] = apart * (rules.colour_unit * rules.colour_unit)
             room[2, 2, p] = shape
             room[2, 3, p] = boundary
+            kept = np.sqrt(rules.square * (a + b)) / outline
+            room[2, 4, p] = (traits[u, 5] + traits[v, 5]) / (a + b) - kept
         if len(sizes) == 1:
             for p in range(LANES):
                 room[2, 1, p] += rules.boundary_weight * room[2, 3, p]
@@ -426,8 +429,9 @@ def compare(
                 room[2, 1, p] = rules.colour_share * room[2, 1, p] + rules.classifier_weight * loss
         for p in range(min(LANES, number - start)):
             k = these[start + p]
-            weight, apart, shape = room[2, 0, p], room[2, 1, p], room[2, 2, p]
-            cost[k] = weight * (apart + rules.shape_weight * (shape + rules.evenness))
+            weight, apart = room[2, 0, p], room[2, 1, p]
+            shape = room[2, 2, p] + rules.evenness + rules.roundness_weight * room[2, 4, p]
+            cost[k] = weight * (apart + rules.shape_weight * shape)
             bits = np.float64(max(cost[k], rules.smallest_cost)).view(np.int64)
             step = (bits >> 52) - 1022
             mantissa = np.int64((bits & 0xFFFFFFFFFFFFF) | (1022 << 52)).view(np.float64)

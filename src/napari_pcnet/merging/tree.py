@@ -2,14 +2,16 @@
 
 Two regions of ``a`` and ``b`` pixels cost ::
 
-    a b / (a + b) * (|colour difference|^2 + m^2 (P^2 / (16 (a + b)) + EVENNESS))
+    a b / (a + b) * (|colour difference|^2 + m^2 (1 / r^2 + EVENNESS + ROUNDNESS_WEIGHT * loss of r))
 
-with the colour of a region its mean (CIELAB for RGB), ``m`` the compactness, and ``P`` the perimeter
-of the two together. The first term is Ward's, the growth of the summed squared colour error.
-The last is free of scale: ``P^2 / 16 area`` is 1 for a square of any size and grows as a region gets
-longer or more ragged. So one tree serves every count, where with a fixed scale fine cuts would
-ignore shape and coarse ones become a grid. `EVENNESS` weighs size alone, so that uniform pictures
-merge their smallest regions first.
+with the colour of a region its mean (CIELAB for RGB), ``m`` the compactness, and ``r`` the roundness of the
+two together, ``4 sqrt(area) / perimeter``: 1 for a square of any size, and less as a region gets longer or
+more ragged. The first term is Ward's, the growth of the summed squared colour error. The others are free of
+scale. So one tree serves every count, where with a fixed scale fine cuts would ignore shape and coarse ones
+become a grid. `EVENNESS` weighs size alone, so that uniform pictures merge their smallest regions first. What
+a merge loses of roundness, the mean of the two (by area) less that of their union, charges it with what it
+spoils and not with what was ragged before; it is bounded, so that a boundary overrules it where thin things
+lie side by side.
 
 A network with a boundary decoder adds ``BOUNDARY_WEIGHT s``, where ``s`` is the mean boundary probability
 along the common border. A network with a `MergeClassifier` adds ``CLASSIFIER_WEIGHT p`` instead and halves
@@ -66,10 +68,15 @@ CLASSIFIER_ROWS = 1 << 11
 EDGE_FEATURES = 7
 """Numbers that describe two touching regions to a merge classifier: `Round.edge_features`."""
 
-EVENNESS = 3.0
+EVENNESS = 2.0
 """Weight of size alone relative to shape (1 for a square): Ward's cost of a feature in which all regions
-differ by the same amount. Chosen so that on uniform pictures the largest superpixel stays within 4 times
-the smallest (``napari-pcnet benchmark contract``)."""
+differ by the same amount. On uniform pictures shapes and sizes compete: ``napari-pcnet benchmark contract``
+shows how far the largest superpixel is from the smallest."""
+
+ROUNDNESS_WEIGHT = 40.0
+"""Weight of the roundness that a merge loses, relative to shape. Chosen on the validation sets: superpixels
+are rounder, with the accuracy and, at equal length of contours, the recall of a cost without it
+(docs/models.md)."""
 
 SQUARE = 16
 """Squared perimeter over area of a square."""
@@ -140,7 +147,7 @@ class Features:
         """The first column of `colours` that is compared."""
         return 0 if self.colour is self.lab else self.lab.shape[1]
 
-    def length(self, sides: NDArray[np.int64]) -> NDArray[np.float64]:
+    def length(self, sides: NDArray[np.integer] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Length of horizontal and vertical sides, ``(n, 2)`` to ``(n,)``."""
         across, down = self.sides
         result: NDArray[np.float64] = sides[:, 0] * across + sides[:, 1] * down
@@ -213,6 +220,8 @@ class Round:
         Mean boundary probability along it.
     shape : (e,) float64 array
         ``P^2 / 16 area`` of the two together.
+    roundness_lost : (e,) float64 array
+        Mean of the roundness of the two, by area, less that of the two together.
     cell_area : float
     """
 
@@ -224,6 +233,7 @@ class Round:
     border: NDArray[np.float64]
     boundary: NDArray[np.float64]
     shape: NDArray[np.float64]
+    roundness_lost: NDArray[np.float64]
     cell_area: float
 
     @cached_property
@@ -252,7 +262,8 @@ class Round:
         else:
             apart = COLOUR_SHARE * self.colour + CLASSIFIER_WEIGHT * classifier(self.edge_features)
         square = options.compactness * options.compactness
-        result: NDArray[np.float64] = weight * (apart + square * (self.shape + EVENNESS))
+        shape = self.shape + EVENNESS + ROUNDNESS_WEIGHT * self.roundness_lost
+        result: NDArray[np.float64] = weight * (apart + square * shape)
         return result
 
 
@@ -440,8 +451,7 @@ def _compiled_rounds(
         keep, gone = pairs.ends[chosen].T
         fast.merge(chosen, pairs, regions, target, children, heights, made)
         made += len(chosen)
-        area, colour = regions.traits[keep, 0], regions.colour[keep]
-        regions.traits[keep, 3:] = _means(area, colour, features.cell_area)
+        regions.traits[keep, 3:] = _traits(features, regions.traits[keep, :3], regions.colour[keep])
         changed[keep] = changed[gone] = True
         free = places[: _places(left)]
         free.fill(-1)
@@ -452,9 +462,10 @@ def _compiled_rounds(
 
 def _regions(fast: ModuleType, features: Features) -> Any:
     """The regions at the start, as compiled passes take them: sums are below 2**53, exact in float64."""
-    area, colour = features.area.astype(np.float64), features.colours.astype(np.float64)
-    traits = np.column_stack([area, features.perimeter, _means(area, colour, features.cell_area)])
-    leaves = len(area)
+    colour = features.colours.astype(np.float64)
+    sums = np.column_stack([features.area, features.perimeter]).astype(np.float64)
+    traits = np.column_stack([sums, _traits(features, sums, colour)])
+    leaves = len(sums)
     return fast.Regions(colour, traits, np.arange(leaves), np.zeros(leaves))
 
 
@@ -463,16 +474,27 @@ def _places(pairs: int) -> int:
     return 1 << (2 * pairs).bit_length()
 
 
-def _means(area: NDArray[np.float64], colour: NDArray[np.float64], cell_area: float) -> NDArray[np.float64]:
-    """What edges are compared by, of each region, ``(n, 2 + ...)``: see `Round.edge_features`.
+def _traits(
+    features: Features, sums: NDArray[np.float64], colour: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What edges are compared by, of each region, ``(n, 3 + ...)``: see `Round.edge_features`.
 
-    The logarithm of its size in cells, the root of its area and the mean of each colour.
+    The logarithm of its size in cells, the root of its area, its round area and the mean of each colour.
+    `sums` are area and sides, ``(n, 3)``.
     """
-    means = np.empty((len(area), 2 + colour.shape[1]))
-    means[:, 0] = exact.log(area / cell_area + 0.1)
-    means[:, 1] = np.sqrt(area)
-    means[:, 2:] = colour / area[:, None]
-    return means
+    area = sums[:, 0]
+    traits = np.empty((len(area), 3 + colour.shape[1]))
+    traits[:, 0] = exact.log(area / features.cell_area + 0.1)
+    traits[:, 1] = np.sqrt(area)
+    traits[:, 2] = _round_area(area, features.length(sums[:, 1:]))
+    traits[:, 3:] = colour / area[:, None]
+    return traits
+
+
+def _round_area(area: NDArray[np.float64], perimeter: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area times roundness."""
+    result: NDArray[np.float64] = area * (np.sqrt(SQUARE * area) / perimeter)
+    return result
 
 
 def _flat(
@@ -493,7 +515,7 @@ def _flat(
 
 def _rules(fast: ModuleType, features: Features, options: Options, classifier: MergeClassifier | None) -> Any:
     return fast.Rules(
-        compared=5 + features.compared,
+        compared=6 + features.compared,
         colour_unit=features.colour_unit,
         across=float(features.sides[0]),
         down=float(features.sides[1]),
@@ -503,6 +525,7 @@ def _rules(fast: ModuleType, features: Features, options: Options, classifier: M
         classifier_weight=CLASSIFIER_WEIGHT,
         colour_share=COLOUR_SHARE,
         evenness=EVENNESS,
+        roundness_weight=ROUNDNESS_WEIGHT,
         square=float(SQUARE),
         colour_steps=float(COLOUR_STEPS),
         lab_unit=1 / LAB_STEPS,
@@ -529,6 +552,7 @@ class _State:
     colours: NDArray[np.int64]
     mean: NDArray[np.float64]  # of colours
     perimeter: NDArray[np.int64]
+    round_area: NDArray[np.float64]
     first: NDArray[np.int64]  # smallest leaf
     node: NDArray[np.int64]
     height: NDArray[np.float64]
@@ -542,6 +566,7 @@ class _State:
             features.colours.copy(),
             features.colours / features.area[:, None],
             features.perimeter.copy(),
+            _round_area(features.area.astype(np.float64), features.length(features.perimeter)),
             first=number,
             node=number.copy(),
             height=np.zeros(len(number)),
@@ -559,6 +584,7 @@ class _State:
         for column in difference.T[self.features.compared :]:
             colour += column * column
         unit = self.features.colour_unit
+        kept = np.sqrt(SQUARE * (a + b)) / outline
         return Round(
             edges,
             np.minimum(a, b),
@@ -568,6 +594,7 @@ class _State:
             border,
             strength / (2 * COLOUR_STEPS) / border,
             outline * outline / (SQUARE * (a + b)),
+            (self.round_area[u] + self.round_area[v]) / (a + b) - kept,
             self.features.cell_area,
         )
 
@@ -584,6 +611,8 @@ class _State:
             sums[keep] += sums[gone]
         self.mean[keep] = self.colours[keep] / self.area[keep, None]
         self.perimeter[keep] -= 2 * lines[:, :2]
+        outline = self.features.length(self.perimeter[keep])
+        self.round_area[keep] = _round_area(self.area[keep].astype(np.float64), outline)
         self.node[keep] = first_node + np.arange(len(pairs))
         self.height[keep] = height
         stays = np.ones(len(self.area), bool)
@@ -591,7 +620,7 @@ class _State:
         target = np.cumsum(stays) - 1
         target[gone] = target[keep]
         left = np.flatnonzero(stays)
-        for name in ("area", "colours", "mean", "perimeter", "first", "node", "height"):
+        for name in ("area", "colours", "mean", "perimeter", "round_area", "first", "node", "height"):
             setattr(self, name, getattr(self, name).take(left, axis=0))
         return target
 
