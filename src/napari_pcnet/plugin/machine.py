@@ -48,7 +48,7 @@ def measure_machine(job: Job, device: str) -> Machine:
     """Load torch and the default network, and time them on a small picture of noise."""
     import pandas as pd  # noqa: F401  # napari's features; importing it later would hold up the first layer
 
-    from napari_pcnet.network.inference import choose_device, device_names
+    from napari_pcnet.network.machine import choose_device, device_names
     from napari_pcnet.network.reach import halo_of
     from napari_pcnet.pipeline import load_model
     from napari_pcnet.superpixels import pcnet_superpixels
