@@ -8,7 +8,6 @@ image has become a `Picture` by the checks (`arguments`); it becomes a `Base` by
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -159,18 +158,8 @@ def load_prepared(options: Options) -> PreparedNetwork:
     with stage("weights"):
         device = torch.empty(0, device=choose_device(options.device).device).device  # with its number
         precision: Precision = "float32" if options.precision == "auto" else options.precision
-        return _prepare_version(*_version_of(options.model), device, precision)
-
-
-def load_model(name_or_path: str | os.PathLike[str]) -> PCNet:
-    """Load weights by name or path; the last two are kept."""
-    with stage("weights"):
-        return _load_version(*_version_of(name_or_path))
-
-
-def _version_of(name_or_path: str | os.PathLike[str]) -> tuple[Path, files.Version]:
-    path = weights.locate(name_or_path)
-    return path, files.version_of(path)
+        path = weights.locate(options.model)
+        return _prepare_version(path, files.version_of(path), device, precision)
 
 
 @lru_cache(maxsize=2)
