@@ -123,7 +123,7 @@ class PCNetHierarchy:
     spacing : tuple of float, or None
         Size of a pixel along rows and columns, for `smoothing`.
     timings : dict
-        Seconds spent in each stage; empty after `load`.
+        Seconds spent in each of `stages.STAGES`; empty after `load`.
     """
 
     base: NDArray[np.int32]

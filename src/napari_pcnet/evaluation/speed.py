@@ -39,6 +39,9 @@ MEMORY = "memory"
 REST = "rest"
 """What no stage holds: checks, and what a callback does."""
 
+FRESH = ("imports_s", "first_s", "seconds", "peak_bytes")
+"""Columns of `CostFile` that a fresh process fills."""
+
 
 @dataclass(frozen=True)
 class SpeedOptions:
@@ -201,10 +204,6 @@ def _median_stages(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 HEAD = ("", "K", "seconds", "MiB", "time", "(range)", "memory")
-
-
-FRESH = ("imports_s", "first_s", "seconds", "peak_bytes")
-"""Columns of `CostFile` that a fresh process fills."""
 
 
 def _table(costs: Sequence[MeasuredCost]) -> list[str]:
