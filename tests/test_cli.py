@@ -550,7 +550,9 @@ def test_an_interruption_says_how_many_are_done(
     assert capsys.readouterr().err == "napari-pcnet: stopped; 1 of 2 pictures are segmented\n"
 
 
-def test_the_weights_are_loaded_once(pictures_there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_weights_are_loaded_and_prepared_once(
+    pictures_there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from napari_pcnet import pipeline
     from napari_pcnet.network import checkpoint
 
@@ -558,8 +560,9 @@ def test_the_weights_are_loaded_once(pictures_there: Path, monkeypatch: pytest.M
     load = checkpoint.load_model
     monkeypatch.setattr(checkpoint, "load_model", lambda path: loaded.append(path) or load(path))
     pipeline._load_version.cache_clear()
+    pipeline._prepare_version.cache_clear()
     assert main(["segment", "in.png", "a.jpg", "b.ome.tif", "-o", "out", "-n", "5"]) == 0
-    assert len(loaded) == 1
+    assert len(loaded) == pipeline._prepare_version.cache_info().misses == 1
 
 
 def test_the_progress_is_that_of_all_pictures(

@@ -10,15 +10,12 @@ from napari_pcnet.geometry.grid import CELL, Grid, Window, raw_ids
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.geometry.tiling import Halo, plan
 from napari_pcnet.network.association import mask_outside, neighbour_argmax
-from napari_pcnet.network.inference import (
-    InferenceOptions,
-    Predictor,
-    SmallerWindowsWarning,
-    _fused,
-    choose_device,
-    segment_base,
-)
+from napari_pcnet.network.inference import Predictor, SmallerWindowsWarning, _mask_rim, segment_base
+from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.model import PCNet, PCNetConfig
+from napari_pcnet.network.prepared import PreparedNetwork, _fused, prepare
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -29,18 +26,26 @@ def model() -> PCNet:
     return network.eval()
 
 
+@pytest.fixture(scope="module")
+def single(model: PCNet) -> PreparedNetwork:
+    return prepare(model, CPU)
+
+
+@pytest.fixture(scope="module")
+def double(model: PCNet) -> PreparedNetwork:
+    return prepare(model, CPU, "float64")
+
+
 def noise(height: int, width: int) -> Picture:
     pixels = np.random.default_rng(0).random((height, width, 3))
     return Picture(pixels, 2, None, np.zeros(3), np.ones(3))
 
 
-def test_raw_ids_are_the_argmax_of_the_masked_association(model: PCNet) -> None:
+def test_raw_ids_are_the_argmax_of_the_masked_association(model: PCNet, double: PreparedNetwork) -> None:
     picture = noise(150, 200)
     grid = Grid.enlarged(picture.shape, 1)
     (tile,) = plan(grid, (9999, 9999), 48, Halo(320, 256))
-    raw = (
-        Predictor(model, InferenceOptions("cpu", "float64")).raw_labels(picture, grid, tile, lambda: None).raw
-    )
+    raw = Predictor(double).raw_labels(picture, grid, tile, lambda: None).raw
     frame = picture.read_work(grid, Window(0, 0, *grid.padded_shape), np.float64)
     with torch.no_grad():
         logits = model.double()(torch.from_numpy(frame).permute(2, 0, 1)[None]).logits
@@ -50,6 +55,17 @@ def test_raw_ids_are_the_argmax_of_the_masked_association(model: PCNet) -> None:
     row, column = np.divmod(raw, grid.lattice[1])
     assert np.abs(row - np.arange(150)[:, None] // CELL).max() == 1
     assert np.abs(column - np.arange(200)[None, :] // CELL).max() == 1
+
+
+@pytest.mark.parametrize("lattice", [(1, 1), (2, 3), (4, 5), (9, 9)])
+@pytest.mark.parametrize("origin", [(0, 0), (0, 2), (1, 0), (3, 4)])
+def test_the_rim_is_masked_in_place_as_by_looking_at_every_pixel(
+    lattice: tuple[int, int], origin: tuple[int, int]
+) -> None:
+    logits = torch.rand(1, 9, 3 * CELL, 4 * CELL, generator=torch.Generator().manual_seed(0))
+    expected = mask_outside(logits, lattice, origin)
+    _mask_rim(logits, lattice, origin)
+    assert torch.equal(logits, expected)
 
 
 @pytest.mark.parametrize("stem", ["nearest", "area", "unshuffle"])
@@ -83,12 +99,11 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     "error", [torch.OutOfMemoryError("no room"), RuntimeError("could not create a primitive"), MemoryError()]
 )
 def test_windows_are_halved_when_the_device_is_out_of_memory(
-    model: PCNet, monkeypatch: pytest.MonkeyPatch, error: Exception
+    double: PreparedNetwork, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     picture = noise(300, 300)
     grid = Grid.enlarged(picture.shape, 1)
-    options = InferenceOptions("cpu", "float64")
-    expected = segment_base(picture, grid, model, options)
+    expected = segment_base(picture, grid, double)
     calls = []
     trunk = Predictor._trunk
 
@@ -100,23 +115,25 @@ def test_windows_are_halved_when_the_device_is_out_of_memory(
 
     monkeypatch.setattr(Predictor, "_trunk", once)
     with pytest.warns(SmallerWindowsWarning, match="beginning again in windows of 192 x 320 work pixels"):
-        base = segment_base(picture, grid, model, options)
+        base = segment_base(picture, grid, double)
     np.testing.assert_array_equal(base.ids, expected.ids)
 
 
 @pytest.mark.filterwarnings("ignore::napari_pcnet.network.inference.SmallerWindowsWarning")
-def test_a_device_with_no_room_at_all_is_named(model: PCNet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_with_no_room_at_all_is_named(
+    single: PreparedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(Predictor, "_trunk", full)
     picture = noise(300, 300)
     with pytest.raises(MemoryError, match="cpu has no room for a window of 64 x 64 work pixels"):
-        segment_base(picture, Grid.enlarged(picture.shape, 1), model, InferenceOptions("cpu"))
+        segment_base(picture, Grid.enlarged(picture.shape, 1), single)
 
 
 def test_labels_that_find_no_room_are_one_sentence_without_another_try(
-    model: PCNet, monkeypatch: pytest.MonkeyPatch
+    single: PreparedNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[object] = []
     monkeypatch.setattr(Predictor, "_trunk", lambda *arguments: tried.append(arguments))
@@ -131,12 +148,12 @@ def test_labels_that_find_no_room_are_one_sentence_without_another_try(
     picture = noise(300, 300)
     message = "the labels of 300 x 300 pixels take 0.00036 GB; segment a part of the picture"
     with pytest.raises(MemoryError, match=f"^{message}$"):
-        segment_base(picture, Grid.enlarged(picture.shape, 1), model, InferenceOptions("cpu", window_px=64))
+        segment_base(picture, Grid.enlarged(picture.shape, 1), single, window_px=64)
     assert tried == []
 
 
 def test_another_error_of_torch_is_not_taken_for_want_of_memory(
-    model: PCNet, monkeypatch: pytest.MonkeyPatch
+    single: PreparedNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> torch.Tensor:
         raise RuntimeError("shapes differ")
@@ -144,18 +161,18 @@ def test_another_error_of_torch_is_not_taken_for_want_of_memory(
     monkeypatch.setattr(Predictor, "_trunk", broken)
     picture = noise(64, 64)
     with pytest.raises(RuntimeError, match="shapes differ"):
-        segment_base(picture, Grid.enlarged(picture.shape, 1), model, InferenceOptions("cpu"))
+        segment_base(picture, Grid.enlarged(picture.shape, 1), single)
 
 
-def test_progress_counts_up_to_its_total(model: PCNet) -> None:
+def test_progress_counts_up_to_its_total(single: PreparedNetwork) -> None:
     picture = noise(400, 300)
     calls: list[tuple[int, int]] = []
     segment_base(
         picture,
         Grid.enlarged(picture.shape, 1),
-        model,
-        InferenceOptions("cpu", "float32", 128),
+        single,
         lambda done, total: calls.append((done, total)),
+        window_px=128,
     )
     assert [done for done, _ in calls] == list(range(1, calls[0][1] + 1))
     assert len({total for _, total in calls}) == 1
@@ -168,21 +185,20 @@ def test_lower_precision_moves_few_pixels(model: PCNet, precision: str) -> None:
     (tile,) = plan(grid, (9999, 9999), 48, Halo(320, 256))
 
     def raw(name: str) -> np.ndarray:
-        options = InferenceOptions("cpu", name)  # type: ignore[arg-type]
-        return Predictor(model, options).raw_labels(picture, grid, tile, lambda: None).raw
+        prepared = prepare(model, CPU, name)  # type: ignore[arg-type]
+        return Predictor(prepared).raw_labels(picture, grid, tile, lambda: None).raw
 
     moved = (raw(precision) != raw("float64")).mean()
     assert moved <= (1e-4 if precision == "float32" else 0.2)  # of an untrained network
 
 
 def test_auto_precision_is_float32(model: PCNet) -> None:
-    auto, single = (Predictor(model, InferenceOptions("cpu", name)) for name in ("auto", "float32"))  # type: ignore[arg-type]
-    assert auto.dtype == single.dtype == torch.float32
+    assert prepare(model, CPU, "auto").dtype == prepare(model, CPU, "float32").dtype == torch.float32
 
 
 def test_the_model_is_left_as_it_was(model: PCNet) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     picture = noise(64, 64)
-    segment_base(picture, Grid.enlarged(picture.shape, 1), model, InferenceOptions("cpu"))
+    segment_base(picture, Grid.enlarged(picture.shape, 1), prepare(model, CPU))
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])

@@ -13,8 +13,9 @@ from napari_pcnet.geometry.tiling import plan
 from napari_pcnet.merging import connectivity
 from napari_pcnet.network import inference
 from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
-from napari_pcnet.network.inference import InferenceOptions, Predictor
+from napari_pcnet.network.inference import Predictor
 from napari_pcnet.network.model import PCNet, PCNetConfig
+from napari_pcnet.network.prepared import prepare
 
 SHAPE = (300, 200)
 
@@ -63,8 +64,9 @@ def test_every_window_and_strip_has_the_ids_confidence_and_boundary_of_the_netwo
     monkeypatch.setattr(inference, "STRIP_PX", strip_px)
     grid = Grid.enlarged(SHAPE, 1)
     ids, sure, edge = _by_the_model(model, picture, grid)
-    predictor = Predictor(model, InferenceOptions("cpu", "float64", confidence=True))
-    for tile in plan(grid, (window, window), connectivity.REACH_PX, predictor.halo):
+    prepared = prepare(model, torch.device("cpu"), "float64")
+    predictor = Predictor(prepared, confidence=True)
+    for tile in plan(grid, (window, window), connectivity.REACH_PX, prepared.halo):
         found = predictor.raw_labels(picture, grid, tile, lambda: None)
         here = tile.labelled.slices
         np.testing.assert_array_equal(found.raw, ids[here])

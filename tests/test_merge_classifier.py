@@ -14,6 +14,7 @@ from napari_pcnet.disk.datasets import Pair, read_pairs
 from napari_pcnet.merging.tree import Features, build
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
+from napari_pcnet.network.prepared import prepare
 from napari_pcnet.options import Options
 from napari_pcnet.pipeline import merge_base
 from napari_pcnet.training import loop
@@ -35,6 +36,7 @@ from napari_pcnet.training.merge_classifier import (
 from napari_pcnet.training.samples import SampleConfig
 from napari_pcnet.training.split import Split, spread_by_share
 
+CPU = torch.device("cpu")
 CONFIG = PCNetConfig(widths=(4, 4, 4, 4, 4), boundary=4, merge_classifier=6)
 QUICK = MergeClassifierConfig(steps=200, counts=(20,), min_regions=4, batch=256, learning_rate=2e-2)
 
@@ -122,9 +124,9 @@ def test_a_merge_classifier_learns_what_is_lost_over_an_edge(pairs: list[Pair]) 
     before = {name: value.clone() for name, value in model.state_dict().items()}
     loss = fit_merge_classifier(model, pairs, QUICK, seed=0, device="cpu")
     assert loss < 0.3  # an even guess costs 0.69
-    (base,) = annotated_bases(model, pairs[0], QUICK, "cpu")
+    (base,) = annotated_bases(prepare(model, CPU), pairs[0], QUICK)
     oracle = Oracle(base.overlaps, QUICK.min_regions)
-    merge_base(base.base, model, Options(), observer=oracle)
+    merge_base(base.base, model.merge_classifier.as_numpy(), Options(), observer=oracle)
     samples = oracle.samples(10_000, np.random.default_rng(0))
     predicted = model.merge_classifier.as_numpy()(samples.features)
     assert predicted[samples.lost_share < 0.05].mean() < 0.15
@@ -140,7 +142,7 @@ def test_a_merge_classifier_learns_what_is_lost_over_an_edge(pairs: list[Pair]) 
 def test_counts_that_ask_for_one_lattice_are_labelled_once(pairs: list[Pair]) -> None:
     model = lattice_model(CONFIG)
     config = replace(QUICK, counts=(1, 4, 30))
-    bases = annotated_bases(model, pairs[0], config, "cpu")
+    bases = annotated_bases(prepare(model, CPU), pairs[0], config)
     assert [len(base.base.regions) for base in bases] == [48, 432]
     assert [base.overlaps[0].sum() for base in bases] == [96 * 128] * 2
 
@@ -277,7 +279,7 @@ def test_a_merge_classifier_learns_once_unless_it_is_to_learn_otherwise(
 
 def test_of_a_small_picture_fewer_superpixels_are_asked_for(pairs: list[Pair]) -> None:
     model = lattice_model(CONFIG)
-    (base,) = annotated_bases(model, pairs[0], replace(QUICK, counts=(10**6, 10**7)), "cpu")
+    (base,) = annotated_bases(prepare(model, CPU), pairs[0], replace(QUICK, counts=(10**6, 10**7)))
     assert len(base.base.regions) >= 96 * 128 // 16
 
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_pcnet.geometry.grid import STRIDE
-from napari_pcnet.network.inference import _fused
 from napari_pcnet.network.model import ConvBlock, PCNet, PCNetConfig, Reduce
+from napari_pcnet.network.prepared import _fused
 from napari_pcnet.network.reach import Intervals, halo_of, needed, window_input
 
 THIN = (8, 4, 4, 4, 4)

@@ -107,7 +107,7 @@ def test_a_superpixel_for_each_cell_is_asked_for_unless_a_count_is_given():
 
 
 def test_a_process_that_is_killed_has_run_out_of_memory(monkeypatch, tmp_path):
-    monkeypatch.setattr(scale, "run_afresh", lambda method, image, count: None)
+    monkeypatch.setattr(scale, "run_afresh", lambda *_, **__: None)
     table = scale.compare(BOTH, ScaleOptions(sides=(64,), output=tmp_path / "s"), ignore)
     assert table.count("out of memory") == 2
 

@@ -7,13 +7,14 @@ import torch
 from napari_pcnet.geometry.grid import Grid
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.network import inference
-from napari_pcnet.network.inference import InferenceOptions, segment_base
+from napari_pcnet.network.inference import segment_base
 from napari_pcnet.network.model import PCNet, PCNetConfig
+from napari_pcnet.network.prepared import PreparedNetwork, prepare
 
 
-def larger_than_reach(model: PCNet) -> tuple[int, int]:
+def larger_than_reach(network: PreparedNetwork) -> tuple[int, int]:
     """A shape of which windows do not see all: SCN, whose layers are as wide as the picture, reaches less."""
-    return (501, 443) if model.config.reduction > 1 else (260, 230)
+    return (501, 443) if network.network.config.reduction > 1 else (260, 230)
 
 
 def drawn(shape: tuple[int, int]) -> Picture:
@@ -28,29 +29,30 @@ def drawn(shape: tuple[int, int]) -> Picture:
 
 
 @pytest.fixture(params=["nearest", "unshuffle", "scn", "boundary"], scope="module")
-def model(request: pytest.FixtureRequest) -> PCNet:
+def network(request: pytest.FixtureRequest) -> PreparedNetwork:
     torch.manual_seed(1)
     options = {
         "scn": {"reduction": 1},
         "boundary": {"stem": "unshuffle", "guide": 3, "boundary": 4},
     }.get(request.param, {"stem": request.param})
-    network = PCNet(PCNetConfig(widths=(8, 4, 4, 4, 4), **options)).double()  # thin, but of full reach
-    network.train()(torch.rand(2, 3, 64, 64, dtype=torch.float64))  # lively normalisation
-    return network.eval()
+    model = PCNet(PCNetConfig(widths=(8, 4, 4, 4, 4), **options)).double()  # thin, but of full reach
+    model.train()(torch.rand(2, 3, 64, 64, dtype=torch.float64))  # lively normalisation
+    return prepare(model.eval(), torch.device("cpu"), "float64")
 
 
 @pytest.mark.parametrize("window", [128, 320])
-def test_the_base_of_windows_is_the_base_of_one_window(model: PCNet, window: int) -> None:
-    picture = drawn(larger_than_reach(model))
+def test_the_base_of_windows_is_the_base_of_one_window(network: PreparedNetwork, window: int) -> None:
+    picture = drawn(larger_than_reach(network))
     grid = Grid.enlarged(picture.shape, 1)
-    whole = segment_base(picture, grid, model, InferenceOptions("cpu", "float64", 4096, confidence=True))
+    whole = segment_base(picture, grid, network, window_px=4096, confidence=True)
     shown = np.full(picture.shape, -2, np.int32)
     tiled = segment_base(
         picture,
         grid,
-        model,
-        InferenceOptions("cpu", "float64", window, confidence=True),
+        network,
         window_done=lambda core, ids: shown.__setitem__(core.slices, ids),
+        window_px=window,
+        confidence=True,
     )
     np.testing.assert_array_equal(tiled.ids, whole.ids)
     np.testing.assert_array_equal(tiled.confidence, whole.confidence)
@@ -64,24 +66,21 @@ def test_the_base_of_windows_is_the_base_of_one_window(model: PCNet, window: int
 
 
 @pytest.mark.parametrize("work", [(640, 640), (208, 160)])
-def test_so_it_is_where_the_picture_is_resampled(model: PCNet, work: tuple[int, int]) -> None:
+def test_so_it_is_where_the_picture_is_resampled(network: PreparedNetwork, work: tuple[int, int]) -> None:
     picture = drawn((320, 320))
     grid = Grid(picture.shape, work)
-    whole = segment_base(picture, grid, model, InferenceOptions("cpu", "float64", 4096))
-    tiled = segment_base(
-        picture, grid, model, InferenceOptions("cpu", "float64", 256 if work[0] > 320 else 64)
-    )
+    whole = segment_base(picture, grid, network, window_px=4096)
+    tiled = segment_base(picture, grid, network, window_px=256 if work[0] > 320 else 64)
     np.testing.assert_array_equal(tiled.ids, whole.ids)
 
 
-def test_strips_of_the_tail_do_not_show(model: PCNet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_of_the_tail_do_not_show(network: PreparedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = drawn((500, 300))
     grid = Grid.enlarged(picture.shape, 1)
-    options = InferenceOptions("cpu", "float64")
     monkeypatch.setattr(inference, "STRIP_PX", 1 << 24)
-    one = segment_base(picture, grid, model, options)
+    one = segment_base(picture, grid, network)
     monkeypatch.setattr(inference, "STRIP_PX", 1)
-    many = segment_base(picture, grid, model, options)
+    many = segment_base(picture, grid, network)
     np.testing.assert_array_equal(many.ids, one.ids)
     np.testing.assert_array_equal(many.regions.strength, one.regions.strength)
-    assert one.regions.strength.shape[1] == (2 if model.config.boundary else 0)
+    assert one.regions.strength.shape[1] == (2 if network.network.config.boundary else 0)

@@ -22,6 +22,7 @@ from napari_pcnet.geometry.picture import READ_ROWS, Picture, in_memory, plane_s
 from napari_pcnet.merging import connectivity
 from napari_pcnet.options import IntensityRange, as_index, share_of, shown
 from napari_pcnet.shapes import size_text
+from napari_pcnet.stages import stage
 
 LARGEST_EXACT = 2**53
 """Beyond it float64 does not tell neighbouring whole numbers apart."""
@@ -47,6 +48,7 @@ _SLIC_ONLY = {
 _ALIASES = {"weights": "model", "window_px": "window", "max_segments": "n_segments"}
 
 
+@stage("reading")
 def picture(
     image: Any,
     mask: Any,

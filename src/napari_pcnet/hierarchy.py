@@ -28,6 +28,7 @@ from napari_pcnet.merging.regions import RegionTable, look_up
 from napari_pcnet.merging.tree import Tree
 from napari_pcnet.options import Options, pixel_sides, whole_number
 from napari_pcnet.shapes import Labels, size_text
+from napari_pcnet.stages import stage
 
 Columns = dict[str, NDArray[np.integer | np.floating]]
 """A table by the names of its columns, one row for each label."""
@@ -122,7 +123,7 @@ class PCNetHierarchy:
     spacing : tuple of float, or None
         Size of a pixel along rows and columns, for `smoothing`.
     timings : dict
-        Seconds spent in each stage; empty after `load`.
+        Seconds spent in each of `stages.STAGES`; empty after `load`.
     """
 
     base: NDArray[np.int32]
@@ -258,6 +259,7 @@ class PCNetHierarchy:
         """
         return self._table(self._parts(self.counts(n, height=height, nearest=nearest)))
 
+    @stage("look-up")
     def look_up(self, table: Labels, out: NDArray[np.int32] | None = None) -> Labels:
         """Labels by a table as `table` gives it; `out` as in `cut`."""
         labels = np.empty(self.base.shape, table.dtype) if out is None else self._checked_out(out)
@@ -344,10 +346,12 @@ class PCNetHierarchy:
             )
         return out
 
+    @stage("look-up")
     def _parts(self, counts: tuple[int, ...]) -> list[NDArray[np.int64]]:
         """The part of each region of each plane in a cut, from 0 in each plane."""
         return [tree.cut(count) for tree, count in zip(self.trees, counts, strict=True)]
 
+    @stage("look-up")
     def _table(self, parts: list[NDArray[np.int64]]) -> Labels:
         start, labels = self.start_label, list[NDArray[np.int64]]()
         for each in parts:
@@ -408,6 +412,7 @@ def _is_numbered(plane: NDArray[np.int32], start: int, area: NDArray[np.int64]) 
     return in_order and np.array_equal(np.bincount(inside, minlength=len(area)), area)
 
 
+@stage("smoothing")
 def smooth_plane(
     labels: Labels, width: float, spacing: tuple[float, float] | None, first: int
 ) -> NDArray[np.int64]:

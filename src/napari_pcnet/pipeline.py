@@ -8,29 +8,32 @@ image has become a `Picture` by the checks (`arguments`); it becomes a `Base` by
 from __future__ import annotations
 
 import math
-import os
-import time
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from napari_pcnet import weights
+from napari_pcnet.disk import files
 from napari_pcnet.geometry.grid import MAX_SCALE, Grid
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, network_channels
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy, smooth_plane
 from napari_pcnet.merging.connectivity import number_by_first, owners
 from napari_pcnet.merging.exact import lab_of_rgb
 from napari_pcnet.merging.regions import look_up
-from napari_pcnet.merging.tree import Features, Observer, Tree, build
+from napari_pcnet.merging.tree import Features, MergeClassifier, Observer, Tree, build
 from napari_pcnet.network import checkpoint
-from napari_pcnet.network.inference import Base, InferenceOptions, WindowDone, segment_base
+from napari_pcnet.network.inference import Base, WindowDone, segment_base
+from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.model import PCNet
-from napari_pcnet.options import Options
+from napari_pcnet.network.prepared import PreparedNetwork, prepare
+from napari_pcnet.options import Options, Precision
 from napari_pcnet.progress import Progress
 from napari_pcnet.shapes import Labels
+from napari_pcnet.stages import stage, timed
 
 CHANNEL_SPAN = 100.0
 """What a channel of a picture that is neither grey nor RGB is stretched to, as L of CIELAB is."""
@@ -59,11 +62,11 @@ def segment(
     -------
     PCNetHierarchy
     """
-    model = load_model(options.model)
-    base = fine_base(picture, options, model, _inference_options(options, confidence), progress, window_done)
-    based = time.perf_counter()
-    tree = merge_base(base, model, options)
-    timings = {**base.timings, "tree": time.perf_counter() - based}
+    with timed() as timings:
+        network = load_prepared(options)
+        base = fine_base(picture, options, network, progress, window_done, confidence=confidence)
+        with stage("tree"):
+            tree = merge_base(base, network.classifier, options)
     measures = Measures.of(base.regions, base.confidence, picture)
     first, smoothing, spacing = options.start_label, options.smoothing, options.spacing
     return PCNetHierarchy(base.ids, (tree,), (measures,), first, smoothing, spacing, timings)
@@ -73,11 +76,12 @@ def segment_lattice(picture: Picture, options: Options, progress: Progress | Non
     """Segment a plane the paper's way: about `options.n_segments` cells; small pieces go to neighbours."""
     cells = max(1, round(options.n_segments / picture.share_inside))
     grid = Grid.of_count(picture.shape, cells, options.pixel_sides)
-    base = segment_base(picture, grid, load_model(options.model), _inference_options(options), progress)
+    base = segment_base(picture, grid, load_prepared(options), progress, window_px=options.window)
     table = base.regions
     owner = owners(table.cells, table.area, table.edges, table.border.sum(axis=1))
     numbers = np.append(number_by_first(owner) + options.start_label, options.start_label - 1)
-    labels = look_up(numbers.astype(np.int32), base.ids)
+    with stage("look-up"):
+        labels = look_up(numbers.astype(np.int32), base.ids)
     if options.smoothing:
         smooth_plane(labels, options.smoothing, options.spacing, options.start_label)
     return labels
@@ -86,29 +90,45 @@ def segment_lattice(picture: Picture, options: Options, progress: Progress | Non
 def fine_base(
     picture: Picture,
     options: Options,
-    model: PCNet,
-    inference: InferenceOptions,
+    network: PreparedNetwork,
     progress: Progress | None = None,
     window_done: WindowDone | None = None,
+    *,
+    confidence: bool = False,
 ) -> Base:
     """Label at the smallest whole enlargement whose base is fine enough for `options.n_segments`.
 
     Where not even the largest is, each pixel is a region, so that every count up to the pixels can be had.
     """
+
+    def base_of(grid: Grid, single_pixels: bool = False) -> Base:
+        return segment_base(
+            picture,
+            grid,
+            network,
+            progress,
+            window_done,
+            window_px=options.window,
+            confidence=confidence,
+            single_pixels=single_pixels,
+        )
+
     number, spacing = options.n_segments, options.pixel_sides
     grid, scale = Grid.for_count(picture.shape, number, picture.pixels_inside, spacing)
     while True:
-        base = segment_base(picture, grid, model, inference, progress, window_done)
+        base = base_of(grid)
         found = len(base.regions)
         if found >= number:
             return base
         if scale == MAX_SCALE:
-            return segment_base(picture, grid, model, inference, progress, window_done, single_pixels=True)
+            return base_of(grid, single_pixels=True)
         scale = min(MAX_SCALE, max(scale + 1, math.ceil(scale * math.sqrt(number / found))))
         grid = Grid.enlarged(picture.shape, scale, spacing)
 
 
-def merge_base(base: Base, model: PCNet, options: Options, observer: Observer | None = None) -> Tree:
+def merge_base(
+    base: Base, classifier: MergeClassifier | None, options: Options, observer: Observer | None = None
+) -> Tree:
     """Merge regions by mean colour, outline and what the network says, in the units that merging compares."""
     table, spacing = base.regions, options.pixel_sides
     channels = table.colour.shape[1]
@@ -132,22 +152,25 @@ def merge_base(base: Base, model: PCNet, options: Options, observer: Observer | 
         features = replace(features, colour=table.colour, colour_unit=unit)
     strength = table.strength if table.strength.shape[1] else np.zeros_like(table.border)
     lines = np.concatenate([table.border, strength], axis=1)
-    network = model.merge_classifier
-    classifier = None if network is None else network.as_numpy()
     return build(features, table.edges, lines, options, classifier, observer)
 
 
-def load_model(name_or_path: str | os.PathLike[str]) -> PCNet:
-    """Load weights by name or path; the last two are kept."""
-    path = weights.locate(name_or_path)
-    status = path.stat()
-    return _load_version(path, (status.st_mtime_ns, status.st_size))
+def load_prepared(options: Options) -> PreparedNetwork:
+    """Load the network of a run and prepare it; the last two are kept, for calls and threads to share."""
+    with stage("weights"):
+        device = torch.empty(0, device=choose_device(options.device).device).device  # with its number
+        precision: Precision = "float32" if options.precision == "auto" else options.precision
+        path = weights.locate(options.model)
+        return _prepare_version(path, files.version_of(path), device, precision)
 
 
 @lru_cache(maxsize=2)
-def _load_version(path: Path, version: tuple[int, int]) -> PCNet:  # noqa: ARG001  # the cache's key
+def _load_version(path: Path, version: files.Version) -> PCNet:  # noqa: ARG001  # the cache's key
     return checkpoint.load_model(path)
 
 
-def _inference_options(options: Options, confidence: bool = False) -> InferenceOptions:
-    return InferenceOptions(options.device, options.precision, options.window, confidence)
+@lru_cache(maxsize=2)
+def _prepare_version(
+    path: Path, version: files.Version, device: torch.device, precision: Precision
+) -> PreparedNetwork:
+    return prepare(_load_version(path, version), device, precision)

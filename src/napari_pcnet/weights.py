@@ -12,12 +12,13 @@ import os
 import re
 import tomllib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 
 from napari_pcnet.disk import download
-from napari_pcnet.disk.files import sha256_of
+from napari_pcnet.disk.files import Version, sha256_of, version_of
 from napari_pcnet.progress import Progress
 
 FOLDER = Path(__file__).with_name("weights_data")
@@ -91,8 +92,8 @@ class WeightsRecord:
 
 def records() -> tuple[WeightsRecord, ...]:
     """Return the records of the published weights, the default first."""
-    tables = tomllib.loads((FOLDER / "weights.toml").read_text(encoding="utf-8"))
-    return tuple(_record_of(name, table) for name, table in tables.items())
+    path = FOLDER / "weights.toml"
+    return _read_records(path, version_of(path))
 
 
 def imported() -> dict[str, Path]:
@@ -170,12 +171,15 @@ def locate(name_or_path: str | os.PathLike[str], progress: Progress | None = Non
     return _verified(record(name), progress)
 
 
-def damage_of(record: WeightsRecord) -> str:
-    """Return what is wrong with a published file, as a sentence; empty if it matches its record."""
+def damage_of(record: WeightsRecord, digest_of: Callable[[Path], str] = sha256_of) -> str:
+    """Return what is wrong with a published file, as a sentence; empty if it matches its record.
+
+    `digest_of` gives a file's SHA-256; by default the file is read.
+    """
     remedy = "it is downloaded when it is used" if record.urls else "install napari-pcnet again"
     if not record.path.is_file():
         return f"weights file {record.path} is missing; {remedy}"
-    digest = sha256_of(record.path)
+    digest = digest_of(record.path)
     if digest != record.sha256:
         return (
             f"weights file {record.path} is damaged: its SHA-256 is {digest}, "
@@ -233,7 +237,7 @@ def _import_folder() -> Path:
 
 
 def _verified(record: WeightsRecord, progress: Progress | None) -> Path:
-    damage = damage_of(record)
+    damage = damage_of(record, _known_digest)
     if damage and not record.urls:
         raise ValueError(damage)
     if damage and record.is_here:
@@ -241,6 +245,21 @@ def _verified(record: WeightsRecord, progress: Progress | None) -> Path:
     if damage:
         download.fetch(record.path, record.urls, record.sha256, record.size_bytes, progress)
     return record.path
+
+
+def _known_digest(path: Path) -> str:
+    return _digest_of_version(path, version_of(path))
+
+
+@lru_cache(maxsize=4)
+def _digest_of_version(path: Path, version: Version) -> str:  # noqa: ARG001  # the cache's key
+    return sha256_of(path)
+
+
+@lru_cache(maxsize=1)
+def _read_records(path: Path, version: Version) -> tuple[WeightsRecord, ...]:  # noqa: ARG001  # the cache's key
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    return tuple(_record_of(name, table) for name, table in tables.items())
 
 
 def _is_path(name_or_path: str | os.PathLike[str]) -> bool:

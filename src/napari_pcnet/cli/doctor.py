@@ -64,7 +64,7 @@ def _version_of(distribution: str) -> str:
 def _describe_device() -> str:
     import torch
 
-    from napari_pcnet.network.inference import choose_device
+    from napari_pcnet.network.machine import choose_device
 
     choice = choose_device("auto")
     print(f"device: {choice.device} ({choice.reason}), {torch.get_num_threads()} threads")

@@ -247,7 +247,7 @@ def _succeeds(files: Files, task: Task, display: ProgressDisplay, progress: Prog
 
 def _check_task(task: Task) -> None:
     """Refuse once what would be refused for every picture."""
-    from napari_pcnet.network.inference import choose_device
+    from napari_pcnet.network.machine import choose_device
 
     options = Options.checked(vars(task.record))
     weights.locate(options.model)

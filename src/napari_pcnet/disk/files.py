@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -111,6 +111,16 @@ def try_folder(folder: Path) -> None:
     made = tempfile.mkdtemp(dir=folder, prefix=_PREFIX, suffix=_SUFFIX)
     with suppress(OSError):  # another process may just take it for remains, and remove it
         os.rmdir(made)
+
+
+Version: TypeAlias = tuple[int, int]
+"""What a file's content is known by without reading it: when it was written, in ns, and its length."""
+
+
+def version_of(path: Path) -> Version:
+    """Return what changes with the content of a file."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def sha256_of(path: Path) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.evaluation.journal import Journal
 from napari_pcnet.evaluation.segmenter import Segmenter
+from napari_pcnet.stages import STAGES
 
 
 class Case(NamedTuple):
@@ -23,6 +24,9 @@ class Case(NamedTuple):
 class CostFile:
     """The cost of each run of a method, by method, case and turn.
 
+    Of a run in a process of its own there are the imports and the first call, too, of one of ours in this
+    process the seconds of each stage.
+
     Ratios are of runs beside each other in one environment. A run is therefore found again only
     beside the same methods, by the same code on the same machine.
 
@@ -35,7 +39,7 @@ class CostFile:
     """
 
     NAMES = ("environment", "beside", "method", "settings", "size", "seed", "request", "turn")
-    NUMBERS = ("seconds", "K", "peak_bytes")
+    NUMBERS = ("seconds", "K", "peak_bytes", "imports_s", "first_s", *STAGES)
 
     def __init__(self, path: Path, methods: Sequence[Segmenter]) -> None:
         self._journal = Journal(path, self.NAMES, self.NUMBERS)

@@ -131,9 +131,8 @@ def _measure(
             continue
         if image is None:
             image = draw_photograph((side, side), options.seed)
-        run = run_afresh(method, image, case.request)
-        numbers = {"K": run.superpixels, "seconds": run.seconds, "peak_bytes": run.peak_bytes} if run else {}
-        log.write(method, case, TURN, **numbers)
+        run = run_afresh(method, image, case.request, small_first=True)
+        log.write(method, case, TURN, **({} if run is None else run.numbers))
         tally.step()
 
 
@@ -142,7 +141,8 @@ def _found(method: Segmenter, side: int, options: ScaleOptions, log: CostFile) -
     numbers = log.find(method, options.case(side), TURN)
     if numbers is None or math.isnan(numbers["seconds"]):
         return None
-    return Run(int(numbers["K"]), numbers["seconds"], int(numbers["peak_bytes"]))
+    imports_s, first_s = numbers["imports_s"], numbers["first_s"]
+    return Run(int(numbers["K"]), imports_s, first_s, numbers["seconds"], int(numbers["peak_bytes"]))
 
 
 def _table(runs: dict[str, list[Run | None]], options: ScaleOptions) -> list[str]:

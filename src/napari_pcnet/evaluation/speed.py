@@ -1,10 +1,11 @@
 """What superpixels cost: time as ratios measured side by side in one run, and memory at its peak.
 
 Times are in seconds. Methods take turns, so that a busy machine slows all of them; a ratio is the
-median over turns of the ratio within a turn. Memory is in bytes: the peak of a fresh process beyond
-what it held with its imports and the image.
+median over turns of the ratio within a turn. Our own methods are timed stage by stage, too. Memory is in
+bytes: the peak of a fresh process beyond what it held with its imports and the image; the imports and the
+first two calls of that process are timed.
 
-A run lives in a folder: ``results.csv`` (a row for each turn of each method, and for its memory;
+A run lives in a folder: ``results.csv`` (a row for each turn of each method, and for its fresh process;
 what a run resumes from) and ``table.txt``.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,12 +28,19 @@ from napari_pcnet.evaluation.pictures import draw_photograph, shape_of
 from napari_pcnet.evaluation.segmenter import Pixels, Segmenter
 from napari_pcnet.evaluation.tally import Tally
 from napari_pcnet.progress import Progress
+from napari_pcnet.stages import STAGES, timed
 from napari_pcnet.table import table_lines
 
 MEBIBYTE = 2**20
 
 MEMORY = "memory"
-"""Stands for the turn in the row of a method's memory."""
+"""Stands for the turn in the row of a method's fresh process."""
+
+REST = "rest"
+"""What no stage holds: checks, and what a callback does."""
+
+FRESH = ("imports_s", "first_s", "seconds", "peak_bytes")
+"""Columns of `CostFile` that a fresh process fills."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,8 @@ class SpeedOptions:
     )
     repetitions: int = field(default=5, metadata={"help": "turns of each method, of which the median counts"})
     memory: bool = field(
-        default=True, metadata={"help": "measure peak memory, too, in a process for each method"}
+        default=True,
+        metadata={"help": "measure peak memory and the first two calls, too, in a process for each method"},
     )
     seed: int = field(default=0, metadata={"help": "seed of the drawn images"})
 
@@ -76,7 +85,8 @@ class MeasuredCost:
     method: str
     superpixels: int
     seconds: tuple[float, ...]  # a turn each
-    peak_bytes: float  # NaN: not measured, or the process was killed
+    stages: Mapping[str, float]  # median seconds of each, and of the rest; none of another's method
+    fresh: Mapping[str, float]  # columns of `CostFile`; NaN: not measured, or the process was killed
 
     @property
     def median_s(self) -> float:
@@ -121,7 +131,7 @@ def compare(choice: Choice, options: SpeedOptions, progress: Progress) -> str:
                 f"{case.size}, n = {case.request}, median of {options.repetitions} turns; "
                 "time and memory as multiples of the first line's"
             )
-            blocks.append("\n".join([title, *_table(costs)]))
+            blocks.append("\n".join([title, *_table(costs), *_stage_table(costs), *_fresh_table(costs)]))
         described = [f"{each.name}: {each.described()}" for each in choice.methods]
         text = "\n\n".join([*blocks, "\n".join([*described, *choice.skipped])])
         write_table(options.output, text)
@@ -142,7 +152,7 @@ class _Clock:
         """Measure what is missing of a case, and return all of it."""
         turns = [str(turn) for turn in range(repetitions)]
         image: Pixels | None = None
-        for turn in [*([MEMORY] if memory else []), *turns]:
+        for turn in [*turns, *([MEMORY] if memory else [])]:  # a fresh process finds compiled what we compile
             for method in self.methods:
                 if self.log.find(method, case, turn) is not None:
                     self.tally.skip()
@@ -156,25 +166,38 @@ class _Clock:
     def _run(self, method: Segmenter, case: Case, turn: str, image: Pixels) -> None:
         if turn == MEMORY:
             run = run_afresh(method, image, case.request)
-            self.log.write(method, case, turn, peak_bytes=math.nan if run is None else run.peak_bytes)
+            self.log.write(method, case, turn, **({} if run is None else run.numbers))
             return
         if method.name not in self._warm:
             warm_up(method, image)
             self._warm.add(method.name)
         start = time.perf_counter()
-        labels = method(image, case.request)
+        with timed() as stages:
+            labels = method(image, case.request)
         seconds = time.perf_counter() - start
-        self.log.write(method, case, turn, seconds=seconds, K=np.unique(labels).size)
+        self.log.write(method, case, turn, seconds=seconds, K=np.unique(labels).size, **stages)
 
     def _cost(self, method: Segmenter, case: Case, turns: Sequence[str], memory: bool) -> MeasuredCost:
         runs = [numbers for turn in turns if (numbers := self.log.find(method, case, turn))]
-        peak = self.log.find(method, case, MEMORY) if memory else None
+        fresh = self.log.find(method, case, MEMORY) if memory else None
         return MeasuredCost(
             method.name,
             int(runs[0]["K"]),
             tuple(run["seconds"] for run in runs),
-            math.nan if peak is None else peak["peak_bytes"],
+            _median_stages(runs),
+            dict.fromkeys(FRESH, math.nan) if fresh is None else fresh,
         )
+
+
+def _median_stages(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Median over turns of the seconds of each stage that all of them have, and of the rest."""
+    common = [name for name in STAGES if not any(math.isnan(run[name]) for run in runs)]
+    if not common:
+        return {}
+    rests = [run["seconds"] - sum(run[name] for name in common) for run in runs]
+    return {name: statistics.median(run[name] for run in runs) for name in common} | {
+        REST: statistics.median(rests)
+    }
 
 
 # ------------------------------------------------------------------------------ the table
@@ -193,13 +216,32 @@ def _row(cost: MeasuredCost, first: MeasuredCost) -> list[str]:
         cost.method,
         str(cost.superpixels),
         f"{cost.median_s:.2f}",
-        "-" if math.isnan(cost.peak_bytes) else f"{cost.peak_bytes / MEBIBYTE:.0f}",
+        _or_dash(cost.fresh["peak_bytes"] / MEBIBYTE, ".0f"),
         f"{statistics.median(ratios):.2f}",
         f"({min(ratios):.2f} to {max(ratios):.2f})",
-        _memory_ratio(cost, first),
+        _or_dash(cost.fresh["peak_bytes"] / first.fresh["peak_bytes"], ".2f"),
     ]
 
 
-def _memory_ratio(cost: MeasuredCost, first: MeasuredCost) -> str:
-    ratio = cost.peak_bytes / first.peak_bytes
-    return "-" if math.isnan(ratio) else f"{ratio:.2f}"
+def _stage_table(costs: Sequence[MeasuredCost]) -> list[str]:
+    """Seconds of each stage of our methods; nothing if there is none of them."""
+    ours = [cost for cost in costs if cost.stages]
+    names = [name for name in (*STAGES, REST) if any(name in cost.stages for cost in ours)]
+    rows = [
+        [cost.method, *(_or_dash(cost.stages.get(name, math.nan), ".3f") for name in names)] for cost in ours
+    ]
+    return ["", *table_lines(("seconds in each stage", *names), rows)] if ours else []
+
+
+def _fresh_table(costs: Sequence[MeasuredCost]) -> list[str]:
+    """Seconds of the first two calls of a process; nothing if they were not measured."""
+    columns = FRESH[:3]
+    if all(math.isnan(cost.fresh[name]) for cost in costs for name in columns):
+        return []
+    head = ("seconds in a fresh process", "imports", "first call", "second call")
+    rows = ([cost.method, *(_or_dash(cost.fresh[name], ".2f") for name in columns)] for cost in costs)
+    return ["", *table_lines(head, rows)]
+
+
+def _or_dash(number: float, digits: str) -> str:
+    return "-" if math.isnan(number) else format(number, digits)

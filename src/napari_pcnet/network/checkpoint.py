@@ -212,12 +212,12 @@ def _check_size(config: PCNetConfig, path: Path) -> None:
 
 
 def _empty(config: PCNetConfig) -> PCNet:
-    """A model whose weights a file will give it.
+    """A model whose weights a file will give it, in float32 on the CPU whatever the caller's defaults are.
 
     Torch's meta device would save the memory, but loads a computer algebra system for it.
     """
-    with weights_drawn_by(None):
-        return PCNet(config)
+    with weights_drawn_by(None), torch.device("cpu"):
+        return PCNet(config).float()
 
 
 def _filled(model: PCNet, tensors: Mapping[str, Tensor], path: Path) -> PCNet:
@@ -280,7 +280,7 @@ def _read_authors(path: Path) -> dict[str, Tensor]:
     ):
         raise ValueError(f"{path} is not a PCNet checkpoint: its 'state_dict' must name tensors")
     tensors = _rename_authors(state, path)
-    tensors["mean"] = torch.tensor(BSDS500_MEAN).reshape(1, 3, 1, 1)
+    tensors["mean"] = torch.tensor(BSDS500_MEAN, dtype=torch.float32).reshape(1, 3, 1, 1)
     return tensors
 
 

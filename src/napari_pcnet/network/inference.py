@@ -7,75 +7,36 @@ itself as the network's layers reach (`reach.halo_of`), so the result does not d
 
 from __future__ import annotations
 
-import copy
 import math
-import time
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
 from napari_pcnet.geometry.grid import CELL, STRIDE, Grid, Window, raw_ids, whole_strides
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import Halo, Tile, default_core, plan
 from napari_pcnet.merging import connectivity, regions
-from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
-from napari_pcnet.network.machine import is_out_of_memory, survive_forks
-from napari_pcnet.network.model import ConvBlock, PCNet, Trunk, channels_last, weights_drawn_by
-from napari_pcnet.network.reach import halo_of, needed
-from napari_pcnet.options import Options, Precision
+from napari_pcnet.network.association import confidence, neighbour_argmax
+from napari_pcnet.network.machine import is_out_of_memory
+from napari_pcnet.network.model import Trunk
+from napari_pcnet.network.prepared import PreparedNetwork
+from napari_pcnet.network.reach import needed
 from napari_pcnet.progress import Progress
 from napari_pcnet.shapes import size_text
+from napari_pcnet.stages import stage
 
 WindowDone = Callable[[Window, NDArray[np.int32]], None]
 """``window_done(window, ids)``: the regions of a window of the image, ``(h, w)``, -1 outside the mask."""
 
-DTYPES: dict[str, torch.dtype] = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-
 STRIP_PX = 1 << 17
 """Work pixels in a strip; the tail holds 57 numbers for each, 16 + 16 + 16 + 9."""
-
-
-class Device(NamedTuple):
-    """A device and why it was chosen."""
-
-    device: torch.device
-    reason: str
-
-
-@dataclass(frozen=True)
-class InferenceOptions:
-    """How the network is run.
-
-    Attributes
-    ----------
-    device : str
-        'auto', or a device as torch names it: 'cpu', 'cuda', 'cuda:1', 'mps'.
-    precision : str
-        'auto' is float32.
-    window_px : int or None
-        Side of a window's core in work pixels, without its halo; None for `tiling.default_core`.
-    confidence : bool
-        Whether to sum the confidence of the association over regions; a little more work.
-    """
-
-    device: str = Options.device
-    precision: Precision = Options.precision
-    window_px: int | None = Options.window
-    confidence: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,8 +49,6 @@ class Base:
         Row of each pixel's region in `regions`, -1 outside the mask.
     regions : RegionTable
     grid : Grid
-    timings : dict
-        Seconds spent in each stage.
     confidence : (n,) int64 array or None
         Sums over each region of `association.confidence` in `COLOUR_STEPS`, if it was asked for.
     """
@@ -97,38 +56,7 @@ class Base:
     ids: NDArray[np.int32]
     regions: regions.RegionTable
     grid: Grid
-    timings: dict[str, float] = field(default_factory=dict)
     confidence: NDArray[np.int64] | None = None
-
-
-def choose_device(name: str = "auto") -> Device:
-    """Choose where the network runs.
-
-    Parameters
-    ----------
-    name : str
-        'auto' takes CUDA, else Apple's MPS, else the CPU.
-
-    Raises
-    ------
-    ValueError
-        If the named device is not available.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return Device(torch.device("cuda"), f"CUDA is there: {torch.cuda.get_device_name()}")
-        if torch.backends.mps.is_available():
-            return Device(torch.device("mps"), "Apple's Metal (MPS) is there")
-        return Device(torch.device("cpu"), "neither CUDA nor Apple's Metal is there")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device must be 'auto', 'cpu' or a device that torch finds here, got {name!r} "
-            f"({str(error).splitlines()[0]})"
-        ) from None
-    return Device(device, "asked for")
 
 
 class Labelled(NamedTuple):
@@ -139,47 +67,27 @@ class Labelled(NamedTuple):
     boundary: NDArray[np.float32] | None  # (h, w) boundary probability, in the same steps
 
 
-def device_names() -> tuple[str, ...]:
-    """Names of the available devices, 'auto' and 'cpu' first."""
-    graphics = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    apple = ["mps"] if torch.backends.mps.is_available() else []
-    return ("auto", "cpu", *graphics, *apple)
-
-
 class Predictor:
-    """A network prepared for one device and precision.
+    """A prepared network at work.
 
     Parameters
     ----------
-    model : PCNet
-        Not changed: a copy is prepared.
-    options : InferenceOptions
+    prepared : PreparedNetwork
+    confidence : bool
+        Whether to compute the confidence of the association, too; a little more work.
     """
 
-    def __init__(self, model: PCNet, options: InferenceOptions) -> None:
-        survive_forks()
-        self.device = choose_device(options.device).device
-        name = "float32" if options.precision == "auto" else options.precision
-        self.dtype = DTYPES[name]
-        self.reduction = model.config.reduction
-        self.with_confidence = options.confidence
-        if self.device.type == "mps" and self.dtype == torch.float64:
-            raise ValueError("precision 'float64' does not exist on MPS: use float32, or device='cpu'")
-        self.model = channels_last(_fused(model).to(self.dtype).to(self.device))
-        self.halo = halo_of(self.model)
-        self.timings: defaultdict[str, float] = defaultdict(float)
-
-    @property
-    def reads(self) -> type[np.floating[Any]]:
-        """Type in which pictures are read."""
-        return np.float64 if self.dtype == torch.float64 else np.float32
+    def __init__(self, prepared: PreparedNetwork, confidence: bool = False) -> None:
+        self.prepared, self.model = prepared, prepared.network
+        self.reduction = self.model.config.reduction
+        self.with_confidence = confidence
 
     def raw_labels(
         self, picture: Picture, grid: Grid, tile: Tile, strip_done: Callable[[], None]
     ) -> Labelled:
         """Label the labelled window of a tile."""
-        with torch.inference_mode(), _own_arithmetic(self.device):
-            with self._timed("trunk"):
+        with torch.inference_mode(), _own_arithmetic(self.prepared.device):
+            with stage("trunk"):
                 trunk = self._trunk(picture, grid, tile.read)
             ids = np.empty(tile.labelled.shape, np.int32)
             certainty = np.empty(tile.labelled.shape, np.float32) if self.with_confidence else None
@@ -187,7 +95,7 @@ class Predictor:
             rows, columns = (grid.work_position(axis) for axis in (0, 1))
             columns = columns[tile.labelled.left : tile.labelled.right]
             for strip in _strips(tile.tail):
-                with self._timed("tail"):
+                with stage("tail"):
                     logits = self._tail(picture, trunk.features, tile, strip, grid)
                     neighbour = neighbour_argmax(logits)[0].to(torch.uint8).cpu().numpy()
                 first, last = np.searchsorted(rows, [strip.top, strip.bottom])
@@ -275,14 +183,9 @@ class Predictor:
 
     def _pixels(self, picture: Picture, grid: Grid, window: Window) -> Tensor:
         """A window of the work frame, ``(1, 3, h, w)``."""
-        pixels = picture.read_work(grid, window, self.reads)
-        return torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device, self.dtype)
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.timings[stage] += time.perf_counter() - started
+        with stage("reading"):
+            pixels = picture.read_work(grid, window, self.prepared.reads)
+        return torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.prepared.device, self.prepared.dtype)
 
 
 class SmallerWindowsWarning(RuntimeWarning):
@@ -292,11 +195,12 @@ class SmallerWindowsWarning(RuntimeWarning):
 def segment_base(
     picture: Picture,
     grid: Grid,
-    model: PCNet,
-    options: InferenceOptions,
+    prepared: PreparedNetwork,
     progress: Progress | None = None,
     window_done: WindowDone | None = None,
     *,
+    window_px: int | None = None,
+    confidence: bool = False,
     single_pixels: bool = False,
 ) -> Base:
     """Label a picture with the pieces of its lattice, and gather their table.
@@ -308,13 +212,16 @@ def segment_base(
     ----------
     picture : Picture
     grid : Grid
-    model : PCNet
-    options : InferenceOptions
+    prepared : PreparedNetwork
     progress : callable, optional
         ``progress(done, total)`` in strips.
     window_done : callable, optional
         Called with each window that holds a pixel of the mask and its regions, which are renumbered when
         all are known.
+    window_px : int or None
+        Side of a window's core in work pixels, without its halo; None for `tiling.default_core`.
+    confidence : bool
+        Whether to sum the confidence of the association over regions; a little more work.
     single_pixels : bool
         Whether each pixel is a region of its own, for counts that no lattice reaches.
 
@@ -327,12 +234,11 @@ def segment_base(
     MemoryError
         If not even the smallest window fits, or the labels themselves do not.
     """
-    predictor = Predictor(model, options)
-    side = options.window_px
-    core_shape = (side, side) if side else default_core(grid)
+    predictor = Predictor(prepared, confidence)
+    core_shape = (window_px, window_px) if window_px else default_core(grid)
     ids: NDArray[np.int32] | None = None
     while True:
-        tiles = _tiles_inside(picture, grid, core_shape, predictor.halo)
+        tiles = _tiles_inside(picture, grid, core_shape, prepared.halo)
         if tiles[0].core.shape != picture.shape and ids is None:
             ids = _room_for_labels(picture.shape)
         try:
@@ -340,13 +246,13 @@ def segment_base(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        core_shape = _halved(core_shape, grid, predictor.device)
+        core_shape = _halved(core_shape, grid, prepared.device)
         warnings.warn(
             f"memory ran out; beginning again in windows of {' x '.join(map(str, core_shape))} work pixels",
             SmallerWindowsWarning,
             stacklevel=2,
         )
-        if predictor.device.type == "cuda":
+        if prepared.device.type == "cuda":
             torch.cuda.empty_cache()
 
 
@@ -370,21 +276,20 @@ def _segment(
         if progress is not None:
             progress(done, total)
 
-    predictor.timings.clear()
     parts, offset = [], 0
     for tile in tiles:
         labelled = predictor.raw_labels(picture, grid, tile, strip_done)
-        started = time.perf_counter()
-        if single_pixels:
-            connectivity.name_pixels(labelled.raw, tile.labelled, picture.shape[1])
-        pieces = connectivity.find_pieces(labelled.raw, tile.labelled, picture.shape[1])
-        found = time.perf_counter()
+        with stage("pieces"):
+            if single_pixels:
+                connectivity.name_pixels(labelled.raw, tile.labelled, picture.shape[1])
+            pieces = connectivity.find_pieces(labelled.raw, tile.labelled, picture.shape[1])
         core = tile.core.inside(tile.labelled)
         read, boundary = _summed_channels(picture, tile, labelled.confidence), labelled.boundary
         del labelled  # its memory serves the next window
-        parts.append(regions.gather(pieces.ids, core, tile.core, read, pieces.names, pieces.cells, boundary))
-        predictor.timings["pieces"] += found - started
-        predictor.timings["table"] += time.perf_counter() - found
+        with stage("table"):
+            parts.append(
+                regions.gather(pieces.ids, core, tile.core, read, pieces.names, pieces.cells, boundary)
+            )
         core_ids = pieces.ids[core]
         if ids is not None:
             core_ids = np.where(core_ids < 0, -1, core_ids + offset)
@@ -393,14 +298,13 @@ def _segment(
         if window_done is not None:
             window_done(tile.core, core_ids)
         if ids is None:
-            return _base(pieces.ids, parts[0], grid, predictor)
+            return _base(pieces.ids, parts[0], grid, predictor.with_confidence)
     assert ids is not None
-    started = time.perf_counter()
-    table, lookups = regions.merge(parts)
-    rows = np.append(np.concatenate(lookups), connectivity.OUTSIDE).astype(np.int32)
-    regions.look_up(rows, ids, out=ids)
-    predictor.timings["table"] += time.perf_counter() - started
-    return _base(ids, table, grid, predictor)
+    with stage("table"):
+        table, lookups = regions.merge(parts)
+        rows = np.append(np.concatenate(lookups), connectivity.OUTSIDE).astype(np.int32)
+        regions.look_up(rows, ids, out=ids)
+    return _base(ids, table, grid, predictor.with_confidence)
 
 
 def _tiles_inside(picture: Picture, grid: Grid, core_shape: tuple[int, int], halo: Halo) -> list[Tile]:
@@ -425,29 +329,23 @@ def _room_for_labels(shape: tuple[int, int]) -> NDArray[np.int32]:
         ) from None
 
 
-def _base(
-    ids: NDArray[np.int32],
-    table: regions.RegionTable,
-    grid: Grid,
-    predictor: Predictor,
-) -> Base:
+def _base(ids: NDArray[np.int32], table: regions.RegionTable, grid: Grid, with_confidence: bool) -> Base:
     """Separate the confidence, which is summed as one more channel, from the colours of the table."""
-    timings = dict(predictor.timings)
-    if not predictor.with_confidence:
-        return Base(ids, table, grid, timings)
+    if not with_confidence:
+        return Base(ids, table, grid)
     colour, confidence_sum = table.colour[:, :-1], table.colour[:, -1]
-    return Base(ids, replace(table, colour=colour), grid, timings, confidence_sum)
+    return Base(ids, replace(table, colour=colour), grid, confidence_sum)
 
 
 def _summed_channels(
     picture: Picture, tile: Tile, certainty: NDArray[np.float32] | None
 ) -> Callable[[Window], NDArray[np.floating]]:
     """Reader of what is summed over regions: the picture's channels and, as one more, the confidence."""
-    if certainty is None:
-        return picture.read_steps
 
     def read(window: Window) -> NDArray[np.floating]:
-        return np.dstack([picture.read_steps(window), certainty[window.inside(tile.labelled)]])
+        with stage("reading"):
+            steps = picture.read_steps(window)
+        return steps if certainty is None else np.dstack([steps, certainty[window.inside(tile.labelled)]])
 
     return read
 
@@ -470,37 +368,6 @@ def _crop(values: Tensor, have: Sequence[slice], need: Sequence[slice]) -> Tenso
     return values[:, :, rows, columns]
 
 
-def _fused(model: PCNet) -> PCNet:
-    """A copy with every normalisation folded into the convolution before it."""
-    fused = copy.deepcopy(model).eval().double()
-    for block in fused.modules():
-        if isinstance(block, ConvBlock):
-            block[0] = fuse_conv_bn_eval(block[0], block[1])  # type: ignore[arg-type, type-var]
-            block[1] = nn.Identity()
-        elif isinstance(block, nn.LeakyReLU):
-            block.inplace = True
-    if fused.stem.stem == "unshuffle":
-        fused.stem, fused.encoder[0][0][0] = nn.Identity(), _strided(fused)  # type: ignore[index, assignment]
-    return fused
-
-
-def _strided(fused: PCNet) -> nn.Conv2d:
-    """The unshuffle and the 3 x 3 convolution behind it as one strided convolution of the frame.
-
-    A block's pixel (i, j) of channel c is unshuffled channel ``(c * f + i) * f + j``; block (y, x) of
-    the 3 x 3 holds the frame's pixels ``(f y + i, f x + j)``.
-    """
-    small, f = fused.get_submodule("encoder.0.0.0"), fused.stem.factor
-    assert isinstance(small, nn.Conv2d)
-    outputs = small.out_channels
-    with weights_drawn_by(None):  # they are replaced
-        large = nn.Conv2d(3, outputs, 3 * f, stride=f, padding=f)
-    weight = small.weight.detach().reshape(outputs, 3, f, f, 3, 3).permute(0, 1, 4, 2, 5, 3)
-    large.weight = nn.Parameter(weight.reshape(outputs, 3, 3 * f, 3 * f))
-    large.bias = small.bias
-    return large
-
-
 def _strips(window: Window) -> Iterator[Window]:
     """Cut a window of the work frame into strips of rows, on multiples of 64."""
     width = max(1, window.right - window.left)
@@ -521,15 +388,22 @@ def _is_run(numbers: NDArray[np.int64]) -> bool:
 
 
 def _mask_rim(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int]) -> None:
-    """Mask neighbours outside the lattice, in place, where there can be any: at its rim."""
-    for axis in (0, 1):
-        cells = logits.shape[2 + axis] // CELL
-        last = min(max(lattice[axis] - 1 - origin[axis], 0), cells)
-        for begin, end in ((0, 1 if origin[axis] == 0 else 0), (last, cells)):
-            if begin < end:
-                rim = logits.narrow(2 + axis, begin * CELL, (end - begin) * CELL)
-                at = (origin[0] + begin, origin[1]) if axis == 0 else (origin[0], origin[1] + begin)
-                rim.copy_(mask_outside(rim, lattice, at))
+    """Mask neighbours outside the lattice as `association.mask_outside` does, but in place and at its rim."""
+    rows, columns = (
+        min(cells - first, side // CELL)
+        for cells, first, side in zip(lattice, origin, logits.shape[-2:], strict=True)
+    )
+    if min(rows, columns) <= 0:  # padding alone
+        return
+    inside = logits.unflatten(1, (3, 3))[..., : rows * CELL, : columns * CELL]  # (1, dy, dx, h, w)
+    if origin[0] == 0:
+        inside[:, 0, :, :CELL] = -math.inf
+    if origin[0] + rows == lattice[0]:
+        inside[:, 2, :, -CELL:] = -math.inf
+    if origin[1] == 0:
+        inside[:, :, 0, :, :CELL] = -math.inf
+    if origin[1] + columns == lattice[1]:
+        inside[:, :, 2, :, -CELL:] = -math.inf
 
 
 def _halved(core_shape: tuple[int, int], grid: Grid, device: torch.device) -> tuple[int, int]:

@@ -1,10 +1,11 @@
-"""What a machine gives to the network: threads, which a fork loses, and memory, which runs out."""
+"""What a machine gives to the network: devices, threads, which a fork loses, and memory, which runs out."""
 
 from __future__ import annotations
 
 import os
 import re
 from functools import cache
+from typing import NamedTuple
 
 import torch
 
@@ -16,6 +17,50 @@ _NO_MEMORY = re.compile(
     re.IGNORECASE,
 )
 """What torch and its libraries say where memory runs out, in errors of other types."""
+
+
+class Device(NamedTuple):
+    """A device and why it was chosen."""
+
+    device: torch.device
+    reason: str
+
+
+def choose_device(name: str = "auto") -> Device:
+    """Choose where the network runs.
+
+    Parameters
+    ----------
+    name : str
+        'auto' takes CUDA, else Apple's MPS, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the named device is not available.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return Device(torch.device("cuda"), f"CUDA is there: {torch.cuda.get_device_name()}")
+        if torch.backends.mps.is_available():
+            return Device(torch.device("mps"), "Apple's Metal (MPS) is there")
+        return Device(torch.device("cpu"), "neither CUDA nor Apple's Metal is there")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device must be 'auto', 'cpu' or a device that torch finds here, got {name!r} "
+            f"({str(error).splitlines()[0]})"
+        ) from None
+    return Device(device, "asked for")
+
+
+def device_names() -> tuple[str, ...]:
+    """Names of the available devices, 'auto' and 'cpu' first."""
+    graphics = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    apple = ["mps"] if torch.backends.mps.is_available() else []
+    return ("auto", "cpu", *graphics, *apple)
 
 
 @cache

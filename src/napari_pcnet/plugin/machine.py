@@ -48,9 +48,8 @@ def measure_machine(job: Job, device: str) -> Machine:
     """Load torch and the default network, and time them on a small picture of noise."""
     import pandas as pd  # noqa: F401  # napari's features; importing it later would hold up the first layer
 
-    from napari_pcnet.network.inference import choose_device, device_names
-    from napari_pcnet.network.reach import halo_of
-    from napari_pcnet.pipeline import load_model
+    from napari_pcnet.network.machine import choose_device, device_names
+    from napari_pcnet.pipeline import load_prepared
     from napari_pcnet.superpixels import pcnet_superpixels
 
     job.check()
@@ -61,7 +60,7 @@ def measure_machine(job: Job, device: str) -> Machine:
     started = time.monotonic()
     pcnet_superpixels(noise, 200, channel_axis=None, device=device, progress=job.progress)
     rate = CALIBRATION_PX**2 / max(time.monotonic() - started, 1e-3)
-    halo = halo_of(load_model(Options.model))
+    halo = load_prepared(Options(device=device)).halo
     return Machine(str(choice.device), choice.reason, rate, device_names(), halo)
 
 

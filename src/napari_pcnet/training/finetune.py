@@ -21,7 +21,7 @@ from napari_pcnet import weights
 from napari_pcnet.disk.datasets import Pair, sound_pairs
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.network import checkpoint
-from napari_pcnet.network.inference import choose_device
+from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.model import PCNetConfig
 from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress

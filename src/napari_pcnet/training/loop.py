@@ -16,7 +16,7 @@ from pathlib import Path
 
 from napari_pcnet.disk.datasets import Pair
 from napari_pcnet.network import checkpoint
-from napari_pcnet.network.inference import choose_device
+from napari_pcnet.network.machine import choose_device
 from napari_pcnet.progress import Progress
 from napari_pcnet.training.config import TrainingConfig
 from napari_pcnet.training.log import TrainingLog

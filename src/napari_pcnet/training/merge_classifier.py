@@ -10,7 +10,6 @@ agglomeration, Nunez-Iglesias et al. 2013).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -26,8 +25,10 @@ from napari_pcnet import arguments
 from napari_pcnet.disk.datasets import Pair
 from napari_pcnet.geometry.grid import Grid
 from napari_pcnet.merging.tree import Round
-from napari_pcnet.network.inference import Base, InferenceOptions
+from napari_pcnet.network.inference import Base
+from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.model import MergeClassifierNetwork, PCNet, weights_drawn_by
+from napari_pcnet.network.prepared import PreparedNetwork, prepare
 from napari_pcnet.options import Options
 from napari_pcnet.pipeline import fine_base, merge_base
 from napari_pcnet.progress import Progress
@@ -169,12 +170,12 @@ def fit_merge_classifier(
     """
     if model.merge_classifier is None:
         raise ValueError("the model has no merge classifier to fit: set model.merge_classifier")
-    current = copy.deepcopy(model)
-    current.merge_classifier = classifier = None
+    network = prepare(model, choose_device(device).device)
+    classifier: MergeClassifierNetwork | None = None
     bases: list[AnnotatedBase] = []
     total = len(pairs) * (1 + config.rounds)
     for done, pair in enumerate(pairs, 1):
-        bases += annotated_bases(current, pair, config, device)
+        bases += annotated_bases(network, pair, config)
         if progress is not None:
             progress(done, total)
     if not bases:
@@ -185,20 +186,21 @@ def fit_merge_classifier(
     for turn in range(config.rounds):
         for number, each in enumerate(bases):  # a picture may have several bases, or none
             oracle = Oracle(each.overlaps, config.min_regions)
-            merge_base(each.base, current, Options(), observer=oracle)
+            trained = None if classifier is None else classifier.as_numpy()
+            merge_base(each.base, trained, Options(), observer=oracle)
             random = np.random.default_rng((seed, turn, number))
             parts.append(oracle.samples(config.samples_per_tree, random))
             if progress is not None:
                 progress(len(pairs) * (1 + turn) + (number + 1) * len(pairs) // len(bases), total)
         samples = _concatenated(parts)
-        current.merge_classifier = classifier = _fitted(model.config.merge_classifier, samples, config, seed)
+        classifier = _fitted(model.config.merge_classifier, samples, config, seed)
     assert classifier is not None, "there is at least one round"
     model.merge_classifier.load_state_dict(classifier.state_dict())
     return _loss(classifier, *_tensors(samples))
 
 
 def annotated_bases(
-    model: PCNet, pair: Pair, config: MergeClassifierConfig, device: str
+    network: PreparedNetwork, pair: Pair, config: MergeClassifierConfig
 ) -> list[AnnotatedBase]:
     """Label a picture for every count; only once where two counts give the same lattice."""
     picture = arguments.picture(pair.read_image(), None, -1, None)
@@ -208,7 +210,7 @@ def annotated_bases(
         count = min(asked, max(1, picture.pixels_inside // SLIVER_PX))
         grid, _ = Grid.for_count(picture.shape, count, picture.pixels_inside)
         if grid.lattice not in found:
-            base = fine_base(picture, Options(n_segments=count), model, InferenceOptions(device))
+            base = fine_base(picture, Options(n_segments=count), network)
             if len(base.regions) > config.min_regions:
                 overlaps = [overlap(base.ids, each) for each in annotations]
                 found[grid.lattice] = AnnotatedBase(replace(base, ids=np.empty((0, 0), np.int32)), overlaps)

@@ -1,0 +1,123 @@
+"""Calls and threads share a prepared network, and nothing that a caller sets reaches it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_pcnet import RunRecord, pcnet_superpixels, pipeline, run_record, weights
+from napari_pcnet.network.prepared import prepare
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8)
+FAITHFUL = "pcnet-faithful-bsds500-v1"
+
+
+def forget() -> None:
+    pipeline._prepare_version.cache_clear()
+    pipeline._load_version.cache_clear()
+
+
+@contextmanager
+def default_type(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
+    """Device and precision of each network that is prepared, from a clean start."""
+    made: list[tuple[str, str]] = []
+
+    def noted(model: Any, device: torch.device, precision: Any) -> Any:
+        made.append((str(device), precision))
+        return prepare(model, device, precision)
+
+    monkeypatch.setattr(pipeline, "prepare", noted)
+    forget()
+    yield made
+    forget()
+
+
+def test_a_network_is_prepared_once_for_all_calls(prepared: list[tuple[str, str]]) -> None:
+    pcnet_superpixels(IMAGE, 9)
+    pcnet_superpixels(IMAGE, 20, device="cpu", precision="float32")
+    pcnet_superpixels(IMAGE, 20, method="lattice")
+    run_record(np.stack([IMAGE] * 3), RunRecord(9))
+    assert prepared == [("cpu", "float32")]
+
+
+def test_each_precision_and_each_network_has_its_own(prepared: list[tuple[str, str]]) -> None:
+    single = pcnet_superpixels(IMAGE, 9)
+    pcnet_superpixels(IMAGE, 9, precision="float64")
+    assert np.array_equal(pcnet_superpixels(IMAGE, 9), single)
+    assert prepared == [("cpu", "float32"), ("cpu", "float64")]
+    pcnet_superpixels(IMAGE, 9, model=FAITHFUL)
+    assert prepared[2:] == [("cpu", "float32")]
+
+
+def test_the_last_two_are_kept(prepared: list[tuple[str, str]]) -> None:
+    for precision in ("float32", "float64", "bfloat16", "float32"):
+        pcnet_superpixels(IMAGE, 9, precision=precision)  # type: ignore[arg-type]
+    assert [precision for _, precision in prepared] == ["float32", "float64", "bfloat16", "float32"]
+
+
+def test_a_file_that_is_written_again_is_loaded_again(
+    prepared: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    file = tmp_path / "own.safetensors"
+    shutil.copy(weights.locate("pcnet-v1"), file)
+    first = pcnet_superpixels(IMAGE, 9, model=file)
+    shutil.copy(weights.locate(FAITHFUL), file)
+    os.utime(file, ns=(1, 1))
+    second = pcnet_superpixels(IMAGE, 9, model=file)
+    assert np.array_equal(first, pcnet_superpixels(IMAGE, 9))
+    assert np.array_equal(second, pcnet_superpixels(IMAGE, 9, model=FAITHFUL))
+    assert not np.array_equal(first, second)
+
+
+def test_threads_share_a_network(prepared: list[tuple[str, str]]) -> None:
+    alone = [pcnet_superpixels(IMAGE[: 60 + k], 9) for k in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda k: pcnet_superpixels(IMAGE[: 60 + k], 9), range(8)))
+    assert all(map(np.array_equal, alone, together))
+    assert len(prepared) == 1
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        torch.inference_mode(),
+        torch.no_grad(),
+        torch.autocast("cpu", torch.bfloat16),
+        torch.device("meta"),
+        default_type(torch.float16),
+    ],
+    ids=["inference mode", "no grad", "autocast", "default device", "default type"],
+)
+@pytest.mark.usefixtures("prepared")
+def test_a_first_call_under_a_callers_setting_leaves_nothing_of_it(
+    setting: AbstractContextManager[Any],
+) -> None:
+    with setting:
+        under = pcnet_superpixels(IMAGE, 9)
+    after = pcnet_superpixels(IMAGE, 9)
+    forget()
+    assert np.array_equal(under, after)
+    assert np.array_equal(after, pcnet_superpixels(IMAGE, 9))
+
+
+def test_calls_leave_threads_and_settings_as_they_were() -> None:
+    before = (torch.get_num_threads(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"))
+    pcnet_superpixels(IMAGE, 9)
+    assert before == (torch.get_num_threads(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"))
