@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_pcnet.disk.memory import free_bytes, memory_text
 from napari_pcnet.geometry.grid import CELL, STRIDE, Grid, Window, raw_ids, whole_strides
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import Halo, Tile, default_core, plan
@@ -44,6 +45,26 @@ DTYPES: dict[str, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+
+PIXEL_BYTES: dict[torch.dtype, int] = {
+    torch.float64: 200,
+    torch.float32: 48,
+    torch.bfloat16: 26,
+    torch.float16: 26,
+}
+"""Memory on a CPU for each work pixel that a window reads, as measured with `pcnet-v1`."""
+
+RUN_BYTES = 64_000_000
+"""Memory on a CPU for a run of one window, besides its pixels."""
+
+MANY_RUN_BYTES = 110_000_000
+"""The same for several windows of one size: freed memory does not all go back, and kernels are kept."""
+
+CLEARLY_LESS = 0.9
+"""Share of the memory that the next smaller windows take at most, or else they are not worth their time."""
+
+SMALLEST_PX = 256
+"""Longest side of windows that are not halved again; with its halo, one reads 14 times its own pixels."""
 
 STRIP_PX = 1 << 17
 """Work pixels in a strip; the tail holds 57 numbers for each, 16 + 16 + 16 + 9."""
@@ -286,7 +307,14 @@ class Predictor:
 
 
 class SmallerWindowsWarning(RuntimeWarning):
-    """Memory ran out, and the work begins again in smaller windows: slower, with the same labels."""
+    """Memory is short, and the work is done in smaller windows than asked for."""
+
+
+class WindowSize(NamedTuple):
+    """A size of windows, and what it takes."""
+
+    core_shape: tuple[int, int]  # in work pixels
+    total_bytes: int  # about; on other devices than a CPU, to compare sizes with
 
 
 def segment_base(
@@ -301,8 +329,9 @@ def segment_base(
 ) -> Base:
     """Label a picture with the pieces of its lattice, and gather their table.
 
-    If the device, a CPU included, runs out of memory, windows are halved and the work begins again, with a
-    `SmallerWindowsWarning`; labels stay the same.
+    On a CPU, windows are halved until they fit into the memory that is free, if there are such. If any device
+    runs out of memory all the same, they are halved and the work begins again. Either way a
+    `SmallerWindowsWarning` says so, and labels stay the same.
 
     Parameters
     ----------
@@ -325,14 +354,19 @@ def segment_base(
     Raises
     ------
     MemoryError
-        If not even the smallest window fits, or the labels themselves do not.
+        If not even the smallest windows fit, or the labels themselves do not.
     """
     predictor = Predictor(model, options)
     side = options.window_px
     core_shape = (side, side) if side else default_core(grid)
+    sizes = _window_sizes(picture, grid, core_shape, predictor)
+    first = _first_that_fits(sizes, free_bytes()) if predictor.device.type == "cpu" else 0
     ids: NDArray[np.int32] | None = None
-    while True:
-        tiles = _tiles_inside(picture, grid, core_shape, predictor.halo)
+    for size in sizes[first:]:
+        if size is not sizes[0]:
+            _warn_of_smaller(size)
+        alike = size is not sizes[0]  # where memory is short
+        tiles = _tiles_inside(picture, grid, size.core_shape, predictor.halo, alike)
         if tiles[0].core.shape != picture.shape and ids is None:
             ids = _room_for_labels(picture.shape)
         try:
@@ -340,14 +374,9 @@ def segment_base(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        core_shape = _halved(core_shape, grid, predictor.device)
-        warnings.warn(
-            f"memory ran out; beginning again in windows of {' x '.join(map(str, core_shape))} work pixels",
-            SmallerWindowsWarning,
-            stacklevel=2,
-        )
         if predictor.device.type == "cuda":
             torch.cuda.empty_cache()
+    raise MemoryError(_no_room(sizes, predictor.device))
 
 
 def _segment(
@@ -403,13 +432,67 @@ def _segment(
     return _base(ids, table, grid, predictor)
 
 
-def _tiles_inside(picture: Picture, grid: Grid, core_shape: tuple[int, int], halo: Halo) -> list[Tile]:
+def _window_sizes(
+    picture: Picture, grid: Grid, core_shape: tuple[int, int], predictor: Predictor
+) -> list[WindowSize]:
+    """Return windows of a size, then smaller ones, each of which takes clearly less than the one before."""
+    sizes = list[WindowSize]()
+    smaller: tuple[int, int] | None = core_shape
+    while smaller is not None:
+        size = WindowSize(smaller, _bytes_for(picture, grid, smaller, predictor))
+        if not sizes or size.total_bytes <= CLEARLY_LESS * sizes[-1].total_bytes:
+            sizes.append(size)
+        smaller = _halved(smaller, grid)
+    return sizes
+
+
+def _bytes_for(picture: Picture, grid: Grid, core_shape: tuple[int, int], predictor: Predictor) -> int:
+    """Memory that windows of a size take, labels included."""
+    part, halo = picture.surroundings, predictor.halo
+    tile = next(plan(grid, core_shape, connectivity.REACH_PX, halo, part, alike=True))
+    of_a_window = math.prod(tile.read.shape) * PIXEL_BYTES[predictor.dtype]
+    if predictor.device.type != "cpu":
+        return of_a_window
+    if tile.core.shape == picture.shape:
+        return of_a_window + RUN_BYTES
+    return of_a_window + MANY_RUN_BYTES + math.prod(picture.shape) * np.dtype(np.int32).itemsize
+
+
+def _first_that_fits(sizes: Sequence[WindowSize], free: int) -> int:
+    """Return which size to begin with; where none fits, the smallest may all the same."""
+    return next((at for at, size in enumerate(sizes) if size.total_bytes <= free), len(sizes) - 1)
+
+
+def _warn_of_smaller(size: WindowSize) -> None:
+    rows, columns = size.core_shape
+    warnings.warn(
+        f"memory is short: the picture is segmented in windows of {rows} x {columns} pixels, which takes "
+        "longer and gives the same labels",
+        SmallerWindowsWarning,
+        stacklevel=3,
+    )
+
+
+def _no_room(sizes: Sequence[WindowSize], device: torch.device) -> str:
+    """Return why there is no room, for a MemoryError."""
+    rows, columns = sizes[-1].core_shape
+    if device.type != "cpu":
+        return f"{device} has no room for windows of {rows} x {columns} pixels"
+    return (
+        f"windows of {rows} x {columns} pixels take about {memory_text(sizes[-1].total_bytes)}, and "
+        f"{memory_text(free_bytes())} are free"
+    )
+
+
+def _tiles_inside(
+    picture: Picture, grid: Grid, core_shape: tuple[int, int], halo: Halo, alike: bool = False
+) -> list[Tile]:
     """Return the windows that hold pixels of the mask.
 
     A window also counts the sides between its last pixels and the next ones, so it is passed over only if
     nothing that it labels is inside.
     """
-    tiles = plan(grid, core_shape, connectivity.REACH_PX, halo, picture.surroundings)
+    tiles = plan(grid, core_shape, connectivity.REACH_PX, halo, picture.surroundings, alike=alike)
     masks = ((tile, picture.read_mask(tile.labelled)) for tile in tiles)
     return [tile for tile, mask in masks if mask is None or mask.any()]
 
@@ -532,11 +615,11 @@ def _mask_rim(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int])
                 rim.copy_(mask_outside(rim, lattice, at))
 
 
-def _halved(core_shape: tuple[int, int], grid: Grid, device: torch.device) -> tuple[int, int]:
-    """Halve the longer side of a core that was too large, in whole strides, as `plan` has them."""
+def _halved(core_shape: tuple[int, int], grid: Grid) -> tuple[int, int] | None:
+    """Halve the longer side of a core, in whole strides, as `plan` has them; None if it is the smallest."""
     rows, columns = (min(pair) for pair in zip(core_shape, grid.padded_shape, strict=True))
-    if max(rows, columns) <= STRIDE:
-        raise MemoryError(f"{device} has no room for a window of {STRIDE} x {STRIDE} work pixels")
+    if max(rows, columns) <= SMALLEST_PX:
+        return None
     if rows >= columns:
         return whole_strides(rows // 2), columns
     return rows, whole_strides(columns // 2)
