@@ -52,7 +52,7 @@ PIXEL_BYTES: dict[torch.dtype, int] = {
     torch.bfloat16: 26,
     torch.float16: 26,
 }
-"""Memory on a CPU for each work pixel that a window reads, as measured with `pcnet-v1`."""
+"""Memory on a CPU for each work pixel that a window reads, as measured with `pcnet-v1` and one thread."""
 
 RUN_BYTES = 64_000_000
 """Memory on a CPU for a run of one window, besides its pixels."""
@@ -363,10 +363,10 @@ def segment_base(
     first = _first_that_fits(sizes, free_bytes()) if predictor.device.type == "cpu" else 0
     ids: NDArray[np.int32] | None = None
     for size in sizes[first:]:
-        if size is not sizes[0]:
+        is_smaller = size is not sizes[0]
+        if is_smaller:
             _warn_of_smaller(size)
-        alike = size is not sizes[0]  # where memory is short
-        tiles = _tiles_inside(picture, grid, size.core_shape, predictor.halo, alike)
+        tiles = _tiles_inside(picture, grid, size.core_shape, predictor.halo, alike=is_smaller)
         if tiles[0].core.shape != picture.shape and ids is None:
             ids = _room_for_labels(picture.shape)
         try:
