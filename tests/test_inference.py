@@ -117,13 +117,13 @@ def test_a_device_with_no_room_at_all_is_named(model: PCNet, monkeypatch: pytest
     monkeypatch.setattr(Predictor, "_trunk", full)
     monkeypatch.setattr(inference, "free_bytes", lambda: 50_000_000)
     picture = noise(1500, 1500)
-    sentence = "windows of 192 x 192 pixels take about 158 MB, and 50 MB are free"
+    sentence = "windows of 1536 x 1536 pixels take about 283 MB, and 50 MB were free"
     with pytest.raises(MemoryError, match=f"^{sentence}$"):
         segment_base(picture, Grid.enlarged(picture.shape, 1), model, InferenceOptions("cpu"))
 
 
 @pytest.mark.parametrize(
-    ("free", "expected"), [(10**9, (3000, 3000)), (4 * 10**8, (1536, 1536)), (0, (192, 384))]
+    ("free", "expected"), [(10**9, (3000, 3000)), (5 * 10**8, (1536, 1536)), (0, (384, 384))]
 )
 def test_windows_are_as_small_as_free_memory_asks(
     model: PCNet, monkeypatch: pytest.MonkeyPatch, free: int, expected: tuple[int, int]

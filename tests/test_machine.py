@@ -50,7 +50,7 @@ def addresses(name):
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith(name)) << 10
 
-blocks = np.random.default_rng(0).integers(0, 255, (160, 160), np.uint8)
+blocks = np.random.default_rng(0).integers(0, 255, (192, 192), np.uint8)
 image = blocks.repeat(16, 0).repeat(16, 1)
 pcnet_superpixels(image[:64, :64], 5)  # loads what a call loads
 before = addresses("VmSize")

@@ -28,6 +28,7 @@ from napari_pcnet.geometry.grid import CELL, STRIDE, Grid, Window, raw_ids, whol
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import Halo, Tile, default_core, plan
 from napari_pcnet.merging import connectivity, regions
+from napari_pcnet.merging.passes import compiled
 from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
 from napari_pcnet.network.machine import is_out_of_memory, survive_forks
 from napari_pcnet.network.model import ConvBlock, PCNet, Trunk, channels_last, weights_drawn_by
@@ -54,10 +55,10 @@ PIXEL_BYTES: dict[torch.dtype, int] = {
 }
 """Memory on a CPU for each work pixel that a window reads, as measured with `pcnet-v1` and one thread."""
 
-RUN_BYTES = 64_000_000
-"""Memory on a CPU for a run of one window, besides its pixels."""
+RUN_BYTES = 170_000_000
+"""Memory on a CPU for the first run of a process, in one window, besides its pixels."""
 
-MANY_RUN_BYTES = 110_000_000
+MANY_RUN_BYTES = 210_000_000
 """The same for several windows of one size: freed memory does not all go back, and kernels are kept."""
 
 CLEARLY_LESS = 0.9
@@ -360,7 +361,9 @@ def segment_base(
     side = options.window_px
     core_shape = (side, side) if side else default_core(grid)
     sizes = _window_sizes(picture, grid, core_shape, predictor)
-    first = _first_that_fits(sizes, free_bytes()) if predictor.device.type == "cpu" else 0
+    compiled()  # is loaded now, so that its own memory is not taken for free
+    free = free_bytes()
+    first = _first_that_fits(sizes, free) if predictor.device.type == "cpu" else 0
     ids: NDArray[np.int32] | None = None
     for size in sizes[first:]:
         is_smaller = size is not sizes[0]
@@ -376,7 +379,7 @@ def segment_base(
                 raise
         if predictor.device.type == "cuda":
             torch.cuda.empty_cache()
-    raise MemoryError(_no_room(sizes, predictor.device))
+    raise MemoryError(_no_room(sizes, predictor.device, free))
 
 
 def _segment(
@@ -473,14 +476,14 @@ def _warn_of_smaller(size: WindowSize) -> None:
     )
 
 
-def _no_room(sizes: Sequence[WindowSize], device: torch.device) -> str:
+def _no_room(sizes: Sequence[WindowSize], device: torch.device, free: int) -> str:
     """Return why there is no room, for a MemoryError."""
     rows, columns = sizes[-1].core_shape
     if device.type != "cpu":
         return f"{device} has no room for windows of {rows} x {columns} pixels"
     return (
         f"windows of {rows} x {columns} pixels take about {memory_text(sizes[-1].total_bytes)}, and "
-        f"{memory_text(free_bytes())} are free"
+        f"{memory_text(free)} were free"
     )
 
 
