@@ -369,6 +369,28 @@ def test_the_labels_carry_the_record_of_their_run(folder: Path, calls: Calls, ou
     assert from_notes(notes) == (RunRecord(2), Origin("in", str(folder / "in.png"), False))
 
 
+def test_a_record_names_every_file_so_that_it_is_found_from_elsewhere(folder: Path, calls: Calls) -> None:
+    PIL.Image.fromarray(PICTURE[..., 0]).save("mask.png")
+    assert (
+        main(["segment", "in.png", "out.tif", "-n", "2", "--mask", "mask.png", "--model", "own.safetensors"])
+        == 0
+    )
+    found = from_notes(read_notes("out.tif"))
+    assert found is not None
+    record, origin = found
+    assert [record.mask, record.model, origin.path] == [
+        str(folder / name) for name in ("mask.png", "own.safetensors", "in.png")
+    ]
+
+
+def test_the_mask_may_be_any_picture_of_its_file(folder: Path) -> None:
+    with tifffile.TiffWriter("masks.tif") as file:
+        file.write(np.ones((3, 3), np.uint8), photometric="minisblack", metadata=None)
+        file.write((PICTURE[..., 0] > 100).astype(np.uint8), photometric="minisblack", metadata=None)
+    assert main(["segment", "in.png", "out.tif", "-n", "4", "--mask", "masks.tif", "--mask-series", "1"]) == 0
+    assert_array_equal(read_labels("out.tif") > 0, PICTURE[..., 0] > 100)
+
+
 def test_the_notes_tell_a_stack_from_a_plane(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _stand_in(monkeypatch, lambda image, record, progress: np.ones(image.pixels.shape, np.int32))
     for name, pixels in {"stack": PICTURE.transpose(2, 0, 1), "plane": PICTURE[..., 0]}.items():
@@ -478,12 +500,22 @@ def test_one_picture_that_fails_does_not_stop_the_rest(
     assert main(["segment", "c.png", "none.tif", "in.png", "a.jpg", "-o", "out"]) == 1
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [
-        "napari-pcnet: c.png: c.png cannot be read as a tif, png or jpg picture: "
+        "napari-pcnet: c.png cannot be read as a tif, png or jpg picture: "
         "it begins with b'notes', as none of these does",
-        "napari-pcnet: none.tif: image none.tif does not exist",
+        "napari-pcnet: image none.tif does not exist",
     ]
     assert printed.out.splitlines()[-1].startswith("2 of 4 pictures segmented, ")
     assert sorted(os.listdir("out")) == ["a-superpixels.tif", "in-superpixels.tif"]
+
+
+def test_where_nothing_is_made_no_folder_stays(
+    pictures_there: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("empty").mkdir()
+    for made in ("out", "empty"):
+        assert main(["segment", "c.png", "none.tif", "-o", made, "--overlay", "borders"]) == 1
+    assert not Path("out").exists() and not Path("borders").exists()
+    assert Path("empty").is_dir()
 
 
 def test_what_is_there_stays_and_the_rest_is_made(
@@ -519,6 +551,14 @@ def test_patterns_that_a_shell_has_left_are_filled(pictures_there: Path, calls: 
             "--overlay names a folder, got o.png; for one picture: segment IN OUT",
         ),
         ("in.png a.jpg -o file", "output file is a file; name a folder"),
+        (
+            "in.png a.zarr -o a.zarr/out",
+            "-o a.zarr/out lies in IN a.zarr, which it would change; name another",
+        ),
+        (
+            "in.png -o . --overlay in.png/out",
+            "--overlay in.png/out lies in IN in.png, which it would change; name another",
+        ),
         ("in.png a.jpg -o none/out", "output folder none does not exist; make it first"),
         ("in.png a.jpg -o out -n 0", "n_segments must be a whole number of at least 1, got 0"),
         ("in.png a.jpg -o out --model pcnet", "no weights are called 'pcnet'; "),
@@ -1040,3 +1080,14 @@ def test_a_warning_is_one_sentence(folder: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     (warned,) = (line for line in done.stderr.splitlines() if "NaN" in line)
     assert warned.startswith("napari-pcnet: image holds NaN")
+
+
+def test_of_many_pictures_each_is_named_in_its_warnings(folder: Path) -> None:
+    noise = np.random.default_rng(0).random((40, 40))
+    for name in ("a", "b"):
+        tifffile.imwrite(f"{name}.tif", np.where(np.eye(40) > 0, np.nan, noise))
+    words = [sys.executable, "-m", "napari_pcnet.cli", "segment", "a.tif", "b.tif", "-o", "out", "-n", "4"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert [line[:36] for line in done.stderr.splitlines() if "NaN" in line] == [
+        f"napari-pcnet: {name}.tif: image holds NaN" for name in ("a", "b")
+    ]

@@ -1,5 +1,6 @@
 """From a picture to its base: devices, precision, memory."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from napari_pcnet.geometry.grid import CELL, Grid, Window, raw_ids
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.geometry.tiling import Halo, plan
+from napari_pcnet.network import inference
 from napari_pcnet.network.association import mask_outside, neighbour_argmax
 from napari_pcnet.network.inference import Predictor, SmallerWindowsWarning, _mask_rim, segment_base
 from napari_pcnet.network.machine import choose_device
@@ -101,7 +103,8 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 def test_windows_are_halved_when_the_device_is_out_of_memory(
     double: PreparedNetwork, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    picture = noise(300, 300)
+    monkeypatch.setattr(inference, "MANY_RUN_BYTES", 0)  # of small pictures, nothing else counts
+    picture = noise(1000, 60)
     grid = Grid.enlarged(picture.shape, 1)
     expected = segment_base(picture, grid, double)
     calls = []
@@ -114,7 +117,9 @@ def test_windows_are_halved_when_the_device_is_out_of_memory(
         return trunk(self, picture, grid, read)
 
     monkeypatch.setattr(Predictor, "_trunk", once)
-    with pytest.warns(SmallerWindowsWarning, match="beginning again in windows of 192 x 320 work pixels"):
+    with pytest.warns(
+        SmallerWindowsWarning, match="memory is short: the picture is segmented in windows of 512 x 64 pixels"
+    ):
         base = segment_base(picture, grid, double)
     np.testing.assert_array_equal(base.ids, expected.ids)
 
@@ -127,9 +132,32 @@ def test_a_device_with_no_room_at_all_is_named(
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(Predictor, "_trunk", full)
-    picture = noise(300, 300)
-    with pytest.raises(MemoryError, match="cpu has no room for a window of 64 x 64 work pixels"):
+    monkeypatch.setattr(inference, "free_bytes", lambda: 50_000_000)
+    picture = noise(1500, 1500)
+    sentence = "windows of 1536 x 1536 pixels take about 283 MB, and 50 MB were free"
+    with pytest.raises(MemoryError, match=f"^{sentence}$"):
         segment_base(picture, Grid.enlarged(picture.shape, 1), single)
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"), [(10**9, (3000, 3000)), (5 * 10**8, (1536, 1536)), (0, (384, 384))]
+)
+def test_windows_are_as_small_as_free_memory_asks(
+    single: PreparedNetwork, monkeypatch: pytest.MonkeyPatch, free: int, expected: tuple[int, int]
+) -> None:
+    chosen: list[tuple[int, int]] = []
+
+    def segment(*arguments: Any) -> None:
+        chosen.append(arguments[3][0].core.shape)
+
+    monkeypatch.setattr(inference, "_segment", segment)
+    monkeypatch.setattr(inference, "free_bytes", lambda: free)
+    picture = Picture(np.zeros((3000, 3000), np.uint8), None, None, np.zeros(1), np.ones(1))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        segment_base(picture, Grid.enlarged(picture.shape, 1), single, window_px=3000)
+    assert chosen == [expected]
+    assert len(told) == (expected != picture.shape)
 
 
 def test_labels_that_find_no_room_are_one_sentence_without_another_try(

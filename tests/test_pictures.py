@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,18 @@ def test_lab_in_a_tif_becomes_rgb(tmp_path: Path, model: str, bits: int) -> None
     image = read_image(tmp_path / "a.tif")
     assert image.pixels.dtype.itemsize * 8 == bits
     assert np.abs(image.pixels / 2.0 ** (bits - 8) - COLOURS).max() <= 6
+
+
+def test_lab_without_any_blue_becomes_rgb_and_no_filter_of_warnings_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = np.array([[(50, 0, 127), (0, 0, 127), (100, 0, 127), (50, 0, 0)]], np.float32)
+    tifffile.imwrite(tmp_path / "a.tif", lab, photometric="cielab")
+    with monkeypatch.context() as patch:
+        patch.delattr(warnings, "catch_warnings")  # another thread may rely on its own
+        image = read_image(tmp_path / "a.tif")
+    expected = [[(0.5783, 0.4554, 0), (0.0973, 0, 0), (1, 0.9808, 0), (0.4663, 0.4663, 0.4663)]]
+    np.testing.assert_allclose(image.pixels, expected, atol=1e-3)
 
 
 def test_inks_other_than_cmyk_stay_channels(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,6 +77,35 @@ def test_a_bug_is_no_sentence_but_shown_as_what_it_is(qtbot: QtBot) -> None:
         signals = _do(Job(task), qtbot)
     assert signals == [("over",)]
     assert [kind for kind, _, _ in caught] == [ZeroDivisionError]
+
+
+def test_filters_of_warnings_that_the_viewer_sets_meanwhile_hold_when_a_job_ends(qtbot: QtBot) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def task(job: Job) -> None:
+        begun.set()
+        assert ended.wait(10)
+
+    filters, show = list(warnings.filters), warnings.showwarning
+    job = Job(task)
+    with qtbot.waitSignal(job.over, timeout=10_000):
+        job.start()
+        qtbot.waitUntil(begun.is_set, timeout=10_000)
+        assert (warnings.filters, warnings.showwarning) == (filters, show)  # no thread has its own
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "out of gamut")
+            ended.set()
+            qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=10_000)
+            warnings.warn("out of gamut", UserWarning, stacklevel=1)
+    assert warnings.filters == filters
+
+
+def test_what_a_job_warns_of_is_told_as_other_warnings_are(qtbot: QtBot) -> None:
+    def task(job: Job) -> None:
+        warnings.warn("image holds NaN", UserWarning, stacklevel=1)
+
+    with pytest.warns(UserWarning, match="image holds NaN"):
+        assert _do(Job(task), qtbot) == [("returned", None), ("over",)]
 
 
 def test_a_job_that_is_stopped_neither_returns_nor_refuses(qtbot: QtBot) -> None:

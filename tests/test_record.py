@@ -64,6 +64,7 @@ def test_what_it_says_of_the_part_is_by_default_the_whole() -> None:
         "height": None,
         "level": 0,
         "series": 0,
+        "mask_series": 0,
         "nodata": None,
         "plane": None,
         "crop": None,

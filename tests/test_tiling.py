@@ -1,5 +1,7 @@
 """The plan of windows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,21 @@ def test_a_window_reads_the_reach_of_all_operators_on_whole_strides(halo: Halo) 
     before, after = halo
     assert tile.read == (960 - before, 960 - before, 2112 + after, 2112 + after)
     assert all(side % STRIDE == 0 for side in (*tile.tail, *tile.read))
+
+
+@pytest.mark.parametrize(("core", "image"), [((128, 192), (1500, 1000)), ((512, 64), (1000, 60))])
+def test_windows_that_are_alike_read_as_much_and_all_of_what_they_need(
+    core: tuple[int, int], image: tuple[int, int]
+) -> None:
+    grid = Grid.enlarged(image, 1)
+    own = list(plan(grid, core, 48, Halo(320, 256)))
+    alike = list(plan(grid, core, 48, Halo(320, 256), alike=True))
+    assert len({each.read.shape for each in alike}) == 1 < len({each.read.shape for each in own})
+    height, width = grid.padded_shape
+    for less, more in zip(own, alike, strict=True):
+        assert replace(more, read=less.read) == less
+        assert 0 <= more.read.top <= less.read.top and less.read.bottom <= more.read.bottom <= height
+        assert 0 <= more.read.left <= less.read.left and less.read.right <= more.read.right <= width
 
 
 def test_one_window_reads_the_padded_frame() -> None:

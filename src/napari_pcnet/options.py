@@ -274,13 +274,13 @@ def _intensity_range(limits: Any, name: str) -> IntensityRange | None:
 
 def _percentages(limits: Any, name: str) -> tuple[str, str] | None:
     """Two percentages, of one text or of two; None of what holds no text with a percent sign."""
-    words = limits.split("-") if isinstance(limits, str) else limits
-    if not (isinstance(words, list | tuple) and any(isinstance(word, str) and "%" in word for word in words)):
+    words = limits.split("-") if isinstance(limits, str) else as_list(limits) or []
+    if not any(isinstance(word, str) and "%" in word for word in words):
         return None
     shares = [share_of(word) if isinstance(word, str) else None for word in words]
     if len(shares) != 2 or shares[0] is None or shares[1] is None or shares[0] >= shares[1]:
         raise ValueError(f"{name} must be two rising percentages as '1%-99.9%', got {shown(limits)}")
-    return words[0], words[1]
+    return str(words[0]), str(words[1])
 
 
 def _min_size(value: Any, name: str) -> int:

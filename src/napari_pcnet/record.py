@@ -39,7 +39,7 @@ from napari_pcnet.options import (
 
 VERSION_KEY = "napari-pcnet"
 
-OF_A_FILE = ("level", "series", "nodata")
+OF_A_FILE = ("level", "series", "nodata", "mask_series")
 """Fields that are arguments of `pictures.read_image`."""
 
 OF_A_PART = ("max_segments", "height", *OF_A_FILE, "plane", "crop", "channels")
@@ -154,6 +154,7 @@ class RunRecord(Options):
     series: int = option(
         0, "which picture of a file that holds several of different size or kind", _from_zero
     )
+    mask_series: int = option(0, "which picture of a mask file that holds several", _from_zero)
     nodata: float | None = option(
         None, "value of pixels to leave out, besides what the file declares", or_none(_finite)
     )

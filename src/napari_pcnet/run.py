@@ -91,7 +91,7 @@ def run_image(image: Image, record: RunRecord, *, progress: Progress | None = No
     mask = image.mask
     if record.mask is not None:
         planes = Planes.select(image.pixels, record, mask)
-        given = pictures.read_mask(record.mask)
+        given = pictures.read_mask(record.mask, record.mask_series)
         crop = planes.crop.shape
         allowed = {planes.plane_shape, crop}
         if given.shape[-2:] not in allowed:

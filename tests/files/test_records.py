@@ -1,4 +1,4 @@
-"""Label files that others wrote: their record and placement are checked before anything is done with them."""
+"""Label files that others wrote: their record and transform are checked before anything is done with them."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ IDENTITY = [[1.0, 0.0], [0.0, 1.0]]
         ("axis_labels", ["y", 3], "a text for each axis"),
     ],
 )
-def test_a_placement_that_is_not_as_it_must_be_is_dropped(
+def test_a_transform_that_is_not_as_it_must_be_is_dropped(
     tmp_path: Path, name: str, value: object, wanted: str
 ) -> None:
     path = _file(tmp_path, {"layer": {"translate": [2, 3], "axis_labels": ["a", "b"]} | {name: value}})
@@ -220,9 +220,9 @@ def test_a_placement_that_is_not_as_it_must_be_is_dropped(
 
 
 @pytest.mark.parametrize("table", [None, 5, "x", [1]])
-def test_a_placement_that_is_no_table_is_dropped(tmp_path: Path, table: object) -> None:
+def test_a_transform_that_is_no_table_is_dropped(tmp_path: Path, table: object) -> None:
     with pytest.warns(
-        DroppedFieldWarning, match="the placement of the layer was dropped: it must be a table"
+        DroppedFieldWarning, match="the transform of the layer was dropped: it must be a table"
     ):
         open_in(ViewerModel(), str(_file(tmp_path, {"layer": table})))
 

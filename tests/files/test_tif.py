@@ -246,7 +246,7 @@ def test_of_several_pictures_one_is_chosen(tmp_path: Path) -> None:
     path = _with_three_pictures(tmp_path / "a.tif")
     message = (
         f"{path} holds 3 pictures (0: 3 x 4 of uint8, 1: 2 x 4 of uint8, 2: 3 x 4 x 3 of uint8); 0 is taken, "
-        "series (--series) names another"
+        "series (--series) names another, or mask_series (--mask-series) if this is the mask"
     )
     with pytest.warns(UserWarning, match=_refusal(message)):
         assert_array_equal(read_image(path).pixels, GREY)
@@ -255,6 +255,10 @@ def test_of_several_pictures_one_is_chosen(tmp_path: Path) -> None:
     refused = f"series must be 0 to 2, as {path} holds 3 pictures, got 3"
     with pytest.raises(ValueError, match=_refusal(refused)):
         read_image(path, series=3)
+    mask = read_image(path, path, series=2, mask_series=2).mask
+    assert_array_equal(mask, RGB.any(axis=2))
+    with pytest.raises(ValueError, match=_refusal(f"mask_{refused}")):
+        read_image(path, path, series=2, mask_series=3)
     tifffile.imwrite(tmp_path / "b.tif", GREY)
     with pytest.raises(
         ValueError, match=_refusal(f"series must be 0, as {tmp_path / 'b.tif'} holds 1 picture, got 1")

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import napari
+import numpy as np
 import pytest
 from actions import N, wait_for_threads
 from pytestqt.qtbot import QtBot
 
+from napari_pcnet import pcnet_hierarchy
 from napari_pcnet.plugin.widget import SuperpixelsWidget
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled() -> None:
+    """Compile in this thread: in a job's, numba would set and unset filters of warnings beside napari's."""
+    pcnet_hierarchy(np.zeros((70, 80), np.uint8), 5, smoothing=1.0, confidence=True).labels(3)
 
 
 @pytest.fixture

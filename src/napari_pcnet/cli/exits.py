@@ -1,10 +1,12 @@
 """Exit statuses of commands, as shells have them, and errors as one sentence on stderr."""
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 FAILED = 1
 USER_ERROR = 2
@@ -39,17 +41,27 @@ def sentence_of(error: BaseException) -> str:
     return str(error)
 
 
+def about(file: Path, sentence: str) -> str:
+    """Return a sentence with the name of the file that it is about, once."""
+    name = re.compile(rf"(?<![\w./\\-]){re.escape(str(file))}(?![\w/\\-])")
+    return sentence if name.search(sentence) else f"{file}: {sentence}"
+
+
 @contextmanager
-def warnings_as_sentences() -> Iterator[None]:
-    """Print warnings as errors are: a line, without Python's file, line and source."""
+def warnings_as_sentences(file: Path | None = None) -> Iterator[None]:
+    """Print warnings as errors are: a line, without Python's file, line and source.
+
+    With a `file`, which each line names, what was said of another one is said again.
+    """
 
     def text(message: Warning | str, *_: object) -> str:
-        return f"{_line(message)}\n"
+        return f"{_line(message if file is None else about(file, str(message)))}\n"
 
     before = warnings.formatwarning
     warnings.formatwarning = text  # type: ignore[assignment]  # takes all that is given, by position
     try:
-        yield
+        with warnings.catch_warnings():  # forgets what was said before
+            yield
     finally:
         warnings.formatwarning = before
 

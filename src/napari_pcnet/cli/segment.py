@@ -5,6 +5,7 @@ import glob
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -131,7 +132,7 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
     _check_planes(files, planes)
     labels, seconds = label(image, record, progress)
     has_planes = image.pixels.ndim > (2 if record.channel_axis is None else 3)
-    notes = notes_of(record, Origin(files.image.stem, str(files.image.resolve()), has_planes))
+    notes = notes_of(_from_anywhere(record), Origin(files.image.stem, str(files.image.resolve()), has_planes))
     can_note = files.labels.suffix.lower() != ".png"
     placement = _placement_of_part(image, record)
     write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement)
@@ -141,6 +142,15 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
         write_overlay(files.overlay, replace(shown, placement=placement), labels, task.overwrite)
         lines.append(f"{files.overlay}: the picture with their borders")
     return lines
+
+
+def _from_anywhere(record: RunRecord) -> RunRecord:
+    """Name the files of a run so that it can be repeated from any folder, as its image is named."""
+    if record.mask is not None:
+        record = replace(record, mask=str(Path(record.mask).resolve()))
+    if record.model.endswith(weights.SUFFIXES):
+        record = replace(record, model=str(Path(record.model).resolve()))
+    return record
 
 
 def _plane_to_show(planes: "Planes", record: RunRecord) -> Image:
@@ -192,14 +202,8 @@ def _is_own(image: Path) -> bool:
 def _files_in(folder: Path, images: Sequence[Path], overlays: Path | None) -> list[Files]:
     """Name the files to be made of each picture; no two may have one name."""
     for flag, path in {"-o": folder, "--overlay": overlays}.items():
-        if (
-            path is not None
-            and path.suffix.lower() in LABEL_SUFFIXES + OVERLAY_SUFFIXES
-            and not path.is_dir()
-        ):
-            raise ValueError(
-                f"{flag} names a folder, got {path}; for one picture: segment IN OUT --overlay PNG"
-            )
+        if path is not None:
+            _check_folder(flag, path, images)
     if is_zarr(folder):
         raise ValueError(f"-o names a folder, got the zarr {folder}; name another")
     made: dict[Path, Path] = {}
@@ -214,11 +218,27 @@ def _files_in(folder: Path, images: Sequence[Path], overlays: Path | None) -> li
     return every
 
 
+def _check_folder(flag: str, path: Path, images: Sequence[Path]) -> None:
+    if path.suffix.lower() in LABEL_SUFFIXES + OVERLAY_SUFFIXES and not path.is_dir():
+        raise ValueError(f"{flag} names a folder, got {path}; for one picture: segment IN OUT --overlay PNG")
+    for image in images:
+        _check_outside(flag, path, "IN", image)
+
+
 def _segment_many(every: Sequence[Files], task: Task) -> int:
     """Segment each picture; one that fails is named, and does not stop the rest."""
     _check_task(task)
-    for folder in {path.parent for files in every for path in files[1:] if path is not None}:
-        _make(folder)
+    folders = {path.parent for files in every for path in files[1:] if path is not None}
+    made = [folder for folder in folders if _make(folder)]
+    try:
+        return _segment_each(every, task)
+    finally:
+        for folder in made:
+            with suppress(OSError):  # not empty, as it should be
+                folder.rmdir()
+
+
+def _segment_each(every: Sequence[Files], task: Task) -> int:
     started, done = time.perf_counter(), 0
     with ProgressDisplay(" pictures") as display:
         try:
@@ -235,10 +255,11 @@ def _segment_many(every: Sequence[Files], task: Task) -> int:
 
 def _succeeds(files: Files, task: Task, display: ProgressDisplay, progress: Progress) -> bool:
     try:
-        lines = _segment_one(files, task, progress)
+        with exits.warnings_as_sentences(files.image):
+            lines = _segment_one(files, task, progress)
     except exits.REFUSALS as error:
         with display.aside():
-            exits.say(f"{files.image}: {exits.sentence_of(error)}")
+            exits.say(exits.about(files.image, exits.sentence_of(error)))
         return False
     with display.aside():
         print(*lines, sep="\n", flush=True)
@@ -254,12 +275,15 @@ def _check_task(task: Task) -> None:
     choose_device(options.device)
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path) -> bool:
+    """Make a folder for outputs; say whether it was not there before."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"output {folder} is a file; name a folder")
     if not folder.parent.is_dir():
         raise FileNotFoundError(f"output folder {folder.parent} does not exist; make it first")
+    is_new = not folder.exists()
     folder.mkdir(exist_ok=True)
+    return is_new
 
 
 def _share(display: ProgressDisplay, number: int, total: int) -> Progress:
@@ -296,7 +320,12 @@ def _check_apart(role: str, path: Path, other: str, its: Path) -> None:
         raise ValueError(f"{other} and {role} are the same file {path}; name another one for {role}")
     if place in taken.parents:
         raise ValueError(f"{other} {its} lies in {role} {path}, which would be replaced; name another {role}")
-    if taken in place.parents:
+    _check_outside(role, path, other, its)
+
+
+def _check_outside(role: str, path: Path, other: str, its: Path) -> None:
+    """Refuse an output in the folder of an input."""
+    if Path(os.path.realpath(its)) in Path(os.path.realpath(path)).parents:
         raise ValueError(f"{role} {path} lies in {other} {its}, which it would change; name another {role}")
 
 

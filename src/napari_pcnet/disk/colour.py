@@ -1,6 +1,5 @@
 """Colour models of tif pages: CMYK, YCbCr and Lab samples, and palettes, become RGB; white is the largest."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,9 @@ _INK_SET_TAG, _CMYK_INKS = 332, 1
 _OLD_JPEG = 6
 _JPEG_COMPRESSIONS = (_OLD_JPEG, 7, 33007, 34892)
 """Of these, tifffile gives YCbCr as RGB; of all others as it is stored."""
+
+_NO_BLUE = 1 - 1e-6
+"""Share of the b at which CIELAB has no blue left; scikit-image warns of more, and clips it to that."""
 
 
 def model_of(page: Any) -> int:  # Any: tifffile's page stays in here
@@ -103,9 +105,10 @@ def _rgb_of_icclab(samples: NDArray[Any], largest: int) -> NDArray[Any]:
 def _rgb_of_lab(lab: NDArray[Any]) -> NDArray[Any]:
     from skimage import color
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Conversion from CIE-LAB", UserWarning)  # out of gamut: clipped
-        rgb: NDArray[Any] = color.lab2rgb(lab)
+    lightness, green_red, blue_yellow = np.moveaxis(lab, -1, 0)
+    yellowest = (lightness + 16) * (200 / 116 * _NO_BLUE)
+    in_gamut = [lightness, green_red, np.minimum(blue_yellow, yellowest)]
+    rgb: NDArray[Any] = color.lab2rgb(np.stack(in_gamut, axis=-1))
     return rgb
 
 

@@ -153,7 +153,10 @@ def several_text(path: Path, pictures: Sequence[str]) -> str:
     """Return the warning that a file holds several pictures, a name or size each, and none was chosen."""
     listed = [f"{at}: {each}" for at, each in enumerate(pictures[:SHOWN_PICTURES])]
     shown = ", ".join(listed) + (", ..." if len(pictures) > SHOWN_PICTURES else "")
-    return f"{path} holds {len(pictures)} pictures ({shown}); 0 is taken, series (--series) names another"
+    return (
+        f"{path} holds {len(pictures)} pictures ({shown}); 0 is taken, "
+        "series (--series) names another, or mask_series (--mask-series) if this is the mask"
+    )
 
 
 def stretched(pixels: NDArray[Any], inside: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:

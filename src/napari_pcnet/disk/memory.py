@@ -8,10 +8,15 @@ READ_LESS = "read a part of it, or a coarser level"
 
 
 def free_bytes() -> int:
-    """Memory that is free now."""
+    """Memory that is free now, and that the process may take by its limit of addresses (``ulimit -v``)."""
     import psutil
 
-    return int(psutil.virtual_memory().available)
+    free = int(psutil.virtual_memory().available)
+    process = psutil.Process()
+    if not hasattr(process, "rlimit"):  # Linux has them
+        return free
+    limit, _ = process.rlimit(psutil.RLIMIT_AS)
+    return free if limit == psutil.RLIM_INFINITY else max(0, min(free, limit - process.memory_info().vms))
 
 
 def memory_text(size_bytes: float) -> str:

@@ -36,6 +36,7 @@ def read_image(
     level: int = 0,
     series: int = 0,
     nodata: float | None = None,
+    mask_series: int = 0,
     alpha_apart: bool = True,
 ) -> Image:
     """Read a picture, and the region to look at from a second file if there is one.
@@ -56,6 +57,8 @@ def read_image(
     nodata : float, optional
         A value of pixels that are outside, besides those that the file itself declares so: a pixel is if all
         its channels have it.
+    mask_series : int
+        Which of several pictures in the second file.
     alpha_apart : bool
         Whether what a tif calls transparency becomes the mask, unless it looks like a measured channel.
         Some programs call the fourth of four such channels so.
@@ -78,7 +81,7 @@ def read_image(
     """
     path = Path(path)
     if series != 0:
-        _check_series(path, series)
+        _check_series(path, series, "series")
     if level != 0:
         _check_level(path, level, series)
     if nodata is not None and not math.isfinite(nodata):
@@ -88,7 +91,7 @@ def read_image(
         image = without(image, nodata)
     if mask_path is None:
         return image
-    mask = read_mask(mask_path)
+    mask = read_mask(mask_path, mask_series)
     channels = [] if image.channel_axis is None else [image.channel_axis]
     shape = tuple(np.delete(image.pixels.shape, channels).tolist())
     if mask.shape != shape:
@@ -135,18 +138,20 @@ def count_levels(path: str | os.PathLike[str], series: int = 0) -> int:
         return tiff.count_levels(path, series) if kind == "tif" else 1
 
 
-def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
+def read_mask(path: str | os.PathLike[str], series: int = 0) -> NDArray[np.bool_]:
     """Read a region from a picture: True where any channel is not zero and nothing is transparent."""
-    image = read_into_memory(Path(path))
+    if series != 0:
+        _check_series(Path(path), series, "mask_series")
+    image = read_into_memory(Path(path), series=series)
     inside: NDArray[np.bool_] = image.pixels.astype(bool)
     if image.channel_axis is not None:
         inside = np.logical_or.reduce(inside, axis=image.channel_axis)
     return inside if image.mask is None else inside & image.mask
 
 
-def read_into_memory(path: Path, colours_of_palette: bool = True) -> Image:
+def read_into_memory(path: Path, colours_of_palette: bool = True, series: int = 0) -> Image:
     """Read a picture, a zarr included, into arrays; of a palette the colours or the indices."""
-    image = _read(path, colours_of_palette)
+    image = _read(path, colours_of_palette, series=series)
     mask = None if image.mask is None else np.asarray(image.mask)
     return replace(image, pixels=np.asarray(image.pixels), mask=mask)
 
@@ -173,13 +178,13 @@ def _read(
         return pillow_files.read(path, kind, colours_of_palette)
 
 
-def _check_series(path: Path, series: int) -> None:
+def _check_series(path: Path, series: int, name: str) -> None:
     number = count_series(path)
     if series in range(number):
         return
     if number == 1:
-        raise ValueError(f"series must be 0, as {path} holds 1 picture, got {series}")
-    raise ValueError(f"series must be 0 to {number - 1}, as {path} holds {number} pictures, got {series}")
+        raise ValueError(f"{name} must be 0, as {path} holds 1 picture, got {series}")
+    raise ValueError(f"{name} must be 0 to {number - 1}, as {path} holds {number} pictures, got {series}")
 
 
 def _check_level(path: Path, level: int, series: int) -> None:

@@ -68,7 +68,13 @@ def default_core(grid: Grid) -> tuple[int, int]:
 
 
 def plan(
-    grid: Grid, core_shape: tuple[int, int], reach_px: int, halo: Halo, part: Window | None = None
+    grid: Grid,
+    core_shape: tuple[int, int],
+    reach_px: int,
+    halo: Halo,
+    part: Window | None = None,
+    *,
+    alike: bool = False,
 ) -> Iterator[Tile]:
     """Cut a picture into windows.
 
@@ -83,6 +89,9 @@ def plan(
         Work pixels that the network needs around these, in multiples of 64.
     part : Window, optional
         Image pixels that the cores are to hold; by default all.
+    alike : bool
+        Whether windows at the rim read farther inwards, so that all are of one size: libraries keep
+        memory for each size that they have seen.
 
     Yields
     ------
@@ -92,6 +101,8 @@ def plan(
     held = part or Window(0, 0, *grid.image_shape)
     rows = list(_axis(grid, 0, core_shape[0], reach_px, halo, (held.top, held.bottom)))
     columns = list(_axis(grid, 1, core_shape[1], reach_px, halo, (held.left, held.right)))
+    if alike:
+        rows, columns = _alike(rows, grid.padded_shape[0]), _alike(columns, grid.padded_shape[1])
     for row in rows:
         for column in columns:
             yield Tile(
@@ -128,6 +139,16 @@ def _axis(
         )
         read = (max(0, tail[0] - halo.before_px), min(padded, tail[1] + halo.after_px))
         yield core, labelled, tail, read
+
+
+def _alike(spans: list[_Spans], padded: int) -> list[_Spans]:
+    """Give all read spans the length of the longest, inside the padded frame."""
+    longest = max(stop - start for *_, (start, stop) in spans)
+    starts = [min(start, padded - longest) for *_, (start, _) in spans]
+    return [
+        (core, labelled, tail, (start, start + longest))
+        for (core, labelled, tail, _), start in zip(spans, starts, strict=True)
+    ]
 
 
 def _image_span(

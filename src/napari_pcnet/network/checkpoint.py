@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import pickle
 import struct
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -263,15 +262,17 @@ def _first_line(error: Exception) -> str:
 def _read_authors(path: Path) -> dict[str, Tensor]:
     """Read the authors' checkpoint: a dictionary with a ``state_dict`` of layers named as theirs."""
     allowed = [np.dtype, np.float64, type(np.dtype(np.float64)), *_numpy_scalar()]
+    refusal = (
+        f"{path} was refused: a .tar checkpoint may hold tensors, numbers and text only, and "
+        "this one holds something else or is damaged"
+    )
+    if _is_other_pickle(path):  # torch would warn of it, and then fail
+        raise ValueError(refusal)
     try:
-        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # "unusual pickle protocol", then refused
+        with torch.serialization.safe_globals(allowed):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except _UNPICKLING_ERRORS as error:
-        raise ValueError(
-            f"{path} was refused: a .tar checkpoint may hold tensors, numbers and text only, and "
-            "this one holds something else or is damaged"
-        ) from error
+        raise ValueError(refusal) from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(f"{path} is not a PCNet checkpoint: it has no 'state_dict'")
     state = content["state_dict"]
@@ -282,6 +283,13 @@ def _read_authors(path: Path) -> dict[str, Tensor]:
     tensors = _rename_authors(state, path)
     tensors["mean"] = torch.tensor(BSDS500_MEAN, dtype=torch.float32).reshape(1, 3, 1, 1)
     return tensors
+
+
+def _is_other_pickle(path: Path) -> bool:
+    """Whether a file is a pickle in another protocol than 2, in which torch writes."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    return start[:1] == b"\x80" and start != b"\x80\x02"
 
 
 def _numpy_scalar() -> list[Any]:

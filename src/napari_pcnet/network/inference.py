@@ -19,10 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_pcnet.disk.memory import free_bytes, memory_text
 from napari_pcnet.geometry.grid import CELL, STRIDE, Grid, Window, raw_ids, whole_strides
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import Halo, Tile, default_core, plan
 from napari_pcnet.merging import connectivity, regions
+from napari_pcnet.merging.passes import compiled
 from napari_pcnet.network.association import confidence, neighbour_argmax
 from napari_pcnet.network.machine import is_out_of_memory
 from napari_pcnet.network.model import Trunk
@@ -34,6 +36,26 @@ from napari_pcnet.stages import stage
 
 WindowDone = Callable[[Window, NDArray[np.int32]], None]
 """``window_done(window, ids)``: the regions of a window of the image, ``(h, w)``, -1 outside the mask."""
+
+PIXEL_BYTES: dict[torch.dtype, int] = {
+    torch.float64: 200,
+    torch.float32: 48,
+    torch.bfloat16: 26,
+    torch.float16: 26,
+}
+"""Memory on a CPU for each work pixel that a window reads, as measured with `pcnet-v1` and one thread."""
+
+RUN_BYTES = 170_000_000
+"""Memory on a CPU for the first run of a process, in one window, besides its pixels."""
+
+MANY_RUN_BYTES = 210_000_000
+"""The same for several windows of one size: freed memory does not all go back, and kernels are kept."""
+
+CLEARLY_LESS = 0.9
+"""Share of the memory that the next smaller windows take at most, or else they are not worth their time."""
+
+SMALLEST_PX = 256
+"""Longest side of windows that are not halved again; with its halo, one reads 14 times its own pixels."""
 
 STRIP_PX = 1 << 17
 """Work pixels in a strip; the tail holds 57 numbers for each, 16 + 16 + 16 + 9."""
@@ -189,7 +211,14 @@ class Predictor:
 
 
 class SmallerWindowsWarning(RuntimeWarning):
-    """Memory ran out, and the work begins again in smaller windows: slower, with the same labels."""
+    """Memory is short, and the work is done in smaller windows than asked for."""
+
+
+class WindowSize(NamedTuple):
+    """A size of windows, and what it takes."""
+
+    core_shape: tuple[int, int]  # in work pixels
+    total_bytes: int  # about; on other devices than a CPU, to compare sizes with
 
 
 def segment_base(
@@ -205,8 +234,9 @@ def segment_base(
 ) -> Base:
     """Label a picture with the pieces of its lattice, and gather their table.
 
-    If the device, a CPU included, runs out of memory, windows are halved and the work begins again, with a
-    `SmallerWindowsWarning`; labels stay the same.
+    On a CPU, windows are halved until they fit into the memory that is free, if there are such. If any device
+    runs out of memory all the same, they are halved and the work begins again. Either way a
+    `SmallerWindowsWarning` says so, and labels stay the same.
 
     Parameters
     ----------
@@ -232,13 +262,20 @@ def segment_base(
     Raises
     ------
     MemoryError
-        If not even the smallest window fits, or the labels themselves do not.
+        If not even the smallest windows fit, or the labels themselves do not.
     """
     predictor = Predictor(prepared, confidence)
     core_shape = (window_px, window_px) if window_px else default_core(grid)
+    sizes = _window_sizes(picture, grid, core_shape, prepared)
+    compiled()  # is loaded now, so that its own memory is not taken for free
+    free = free_bytes()
+    first = _first_that_fits(sizes, free) if prepared.device.type == "cpu" else 0
     ids: NDArray[np.int32] | None = None
-    while True:
-        tiles = _tiles_inside(picture, grid, core_shape, prepared.halo)
+    for size in sizes[first:]:
+        is_smaller = size is not sizes[0]
+        if is_smaller:
+            _warn_of_smaller(size)
+        tiles = _tiles_inside(picture, grid, size.core_shape, prepared.halo, alike=is_smaller)
         if tiles[0].core.shape != picture.shape and ids is None:
             ids = _room_for_labels(picture.shape)
         try:
@@ -246,14 +283,9 @@ def segment_base(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        core_shape = _halved(core_shape, grid, prepared.device)
-        warnings.warn(
-            f"memory ran out; beginning again in windows of {' x '.join(map(str, core_shape))} work pixels",
-            SmallerWindowsWarning,
-            stacklevel=2,
-        )
         if prepared.device.type == "cuda":
             torch.cuda.empty_cache()
+    raise MemoryError(_no_room(sizes, prepared.device, free))
 
 
 def _segment(
@@ -307,13 +339,67 @@ def _segment(
     return _base(ids, table, grid, predictor.with_confidence)
 
 
-def _tiles_inside(picture: Picture, grid: Grid, core_shape: tuple[int, int], halo: Halo) -> list[Tile]:
+def _window_sizes(
+    picture: Picture, grid: Grid, core_shape: tuple[int, int], prepared: PreparedNetwork
+) -> list[WindowSize]:
+    """Return windows of a size, then smaller ones, each of which takes clearly less than the one before."""
+    sizes = list[WindowSize]()
+    smaller: tuple[int, int] | None = core_shape
+    while smaller is not None:
+        size = WindowSize(smaller, _bytes_for(picture, grid, smaller, prepared))
+        if not sizes or size.total_bytes <= CLEARLY_LESS * sizes[-1].total_bytes:
+            sizes.append(size)
+        smaller = _halved(smaller, grid)
+    return sizes
+
+
+def _bytes_for(picture: Picture, grid: Grid, core_shape: tuple[int, int], prepared: PreparedNetwork) -> int:
+    """Memory that windows of a size take, labels included."""
+    part, halo = picture.surroundings, prepared.halo
+    tile = next(plan(grid, core_shape, connectivity.REACH_PX, halo, part, alike=True))
+    of_a_window = math.prod(tile.read.shape) * PIXEL_BYTES[prepared.dtype]
+    if prepared.device.type != "cpu":
+        return of_a_window
+    if tile.core.shape == picture.shape:
+        return of_a_window + RUN_BYTES
+    return of_a_window + MANY_RUN_BYTES + math.prod(picture.shape) * np.dtype(np.int32).itemsize
+
+
+def _first_that_fits(sizes: Sequence[WindowSize], free: int) -> int:
+    """Return which size to begin with; where none fits, the smallest may all the same."""
+    return next((at for at, size in enumerate(sizes) if size.total_bytes <= free), len(sizes) - 1)
+
+
+def _warn_of_smaller(size: WindowSize) -> None:
+    rows, columns = size.core_shape
+    warnings.warn(
+        f"memory is short: the picture is segmented in windows of {rows} x {columns} pixels, which takes "
+        "longer and gives the same labels",
+        SmallerWindowsWarning,
+        stacklevel=3,
+    )
+
+
+def _no_room(sizes: Sequence[WindowSize], device: torch.device, free: int) -> str:
+    """Return why there is no room, for a MemoryError."""
+    rows, columns = sizes[-1].core_shape
+    if device.type != "cpu":
+        return f"{device} has no room for windows of {rows} x {columns} pixels"
+    return (
+        f"windows of {rows} x {columns} pixels take about {memory_text(sizes[-1].total_bytes)}, and "
+        f"{memory_text(free)} were free"
+    )
+
+
+def _tiles_inside(
+    picture: Picture, grid: Grid, core_shape: tuple[int, int], halo: Halo, alike: bool = False
+) -> list[Tile]:
     """Return the windows that hold pixels of the mask.
 
     A window also counts the sides between its last pixels and the next ones, so it is passed over only if
     nothing that it labels is inside.
     """
-    tiles = plan(grid, core_shape, connectivity.REACH_PX, halo, picture.surroundings)
+    tiles = plan(grid, core_shape, connectivity.REACH_PX, halo, picture.surroundings, alike=alike)
     masks = ((tile, picture.read_mask(tile.labelled)) for tile in tiles)
     return [tile for tile, mask in masks if mask is None or mask.any()]
 
@@ -406,11 +492,11 @@ def _mask_rim(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int])
         inside[:, :, 2, :, -CELL:] = -math.inf
 
 
-def _halved(core_shape: tuple[int, int], grid: Grid, device: torch.device) -> tuple[int, int]:
-    """Halve the longer side of a core that was too large, in whole strides, as `plan` has them."""
+def _halved(core_shape: tuple[int, int], grid: Grid) -> tuple[int, int] | None:
+    """Halve the longer side of a core, in whole strides, as `plan` has them; None if it is the smallest."""
     rows, columns = (min(pair) for pair in zip(core_shape, grid.padded_shape, strict=True))
-    if max(rows, columns) <= STRIDE:
-        raise MemoryError(f"{device} has no room for a window of {STRIDE} x {STRIDE} work pixels")
+    if max(rows, columns) <= SMALLEST_PX:
+        return None
     if rows >= columns:
         return whole_strides(rows // 2), columns
     return rows, whole_strides(columns // 2)

@@ -1,6 +1,6 @@
 """Files of superpixels that keep the record of their run: the plugin's reader and writer.
 
-napari's own writers keep only the labels. Ours put the record and the placement of the layer into the
+napari's own writers keep only the labels. Ours put the record and the transform of the layer into the
 file (.tif) or folder (.zarr), so that it opens where it was, and can be run again.
 """
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from napari_pcnet.disk.labels import fits_32_bits, read_labels, read_notes, write_labels
 from napari_pcnet.options import as_list, shown
+from napari_pcnet.plugin.layer_transform import read_transform, transform_of
 from napari_pcnet.plugin.metadata import KEY
-from napari_pcnet.plugin.placement import placement_of, read_placement
 from napari_pcnet.record import Tell, from_notes, notes_of, warn_of_dropped
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
 
 
 def read(path: str) -> list[LayerData]:
-    """Read superpixels as a Labels layer with its record and its placement.
+    """Read superpixels as a Labels layer with its record and its transform.
 
     Warns
     -----
@@ -45,7 +45,7 @@ def read(path: str) -> list[LayerData]:
     labels = _short(read_labels(path))
     name = Path(path).name.removesuffix(Path(path).suffix).removesuffix(".superpixels")
     found = from_notes(notes)
-    options = read_placement(notes.get("layer", {}), labels.ndim, warn_of_dropped)
+    options = read_transform(notes.get("layer", {}), labels.ndim, warn_of_dropped)
     options |= {"name": name, "metadata": {KEY: {} if found is None else notes_of(*found)}}
     if "features" in notes:
         options["features"] = _features(notes["features"], warn_of_dropped)
@@ -53,7 +53,7 @@ def read(path: str) -> list[LayerData]:
 
 
 def write(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
-    """Write a Labels layer with its record and its placement; a name without a suffix becomes a tif.
+    """Write a Labels layer with its record and its transform; a name without a suffix becomes a tif.
 
     Warns
     -----
@@ -64,7 +64,7 @@ def write(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     levels = data if meta.get("multiscale") else [data]
     found = from_notes(meta.get("metadata", {}).get(KEY))
     notes = {} if found is None else notes_of(*found)
-    notes["layer"] = placement_of(meta)
+    notes["layer"] = transform_of(meta)
     features = meta.get("features")
     if features is not None and len(features):
         table = {str(column): np.asarray(features[column]).tolist() for column in features}

@@ -2,6 +2,7 @@
 
 A job's function takes the `Job`. It reports through it and must call `Job.check` (or `Job.progress`)
 every so often. Signals arrive in the viewer's thread; slots of a widget that is gone are not called.
+What it warns of, napari shows as it does what the viewer's own thread warns of.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from napari.qt.threading import create_worker
+from napari.qt.threading import FunctionWorker, create_worker
 from qtpy.QtCore import QCoreApplication, QObject, QThreadPool, QTimer, Signal
 
 REPORT_S = 0.03
@@ -30,6 +31,24 @@ _running: set[Job] = set()
 
 class Stopped(Exception):  # noqa: N818  # not an error
     """Leaves a job that was stopped; never reaches a user."""
+
+
+class _Worker(FunctionWorker):
+    """A worker of napari that leaves the filters of warnings alone.
+
+    napari's own sets filters while it works. They are the whole process's, and at its end they become again
+    what they were at its beginning, whatever the viewer has set meanwhile.
+    """
+
+    def run(self) -> None:
+        """Work in a thread, and say how it went, as napari's own does."""
+        self.started.emit()
+        try:
+            self.work()
+        except Exception as error:
+            self.errored.emit(error)
+        self.finished.emit()
+        self._finished.emit(self)
 
 
 class Job(QObject):
@@ -58,7 +77,7 @@ class Job(QObject):
         self._stop = threading.Event()
         self._reported_s = 0.0
         self._drawn_s = 0.0
-        self._worker = create_worker(self._work, _start_thread=False)
+        self._worker = create_worker(self._work, _start_thread=False, _worker_class=_Worker)
 
     def start(self) -> Job:
         """Start the function in napari's thread pool."""

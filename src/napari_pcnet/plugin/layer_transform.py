@@ -17,7 +17,7 @@ from napari_pcnet.options import LONGEST_TEXT, as_list, as_number, shown
 from napari_pcnet.record import Tell
 
 LARGEST = 1e30
-"""Largest number of a placement, and 1 over the smallest scale: single precision ends at 3e38."""
+"""Largest number of a transform, and 1 over the smallest scale: single precision ends at 3e38."""
 
 FLATTEST = 1e12
 """Largest condition of a matrix that can be inverted with digits to spare."""
@@ -26,7 +26,7 @@ _UNIT = re.compile(r"[^\W\d_]{1,32}(_[^\W\d_]{1,32}){0,3}")
 """The name of a unit, such as micrometer or degree_Celsius; not an expression."""
 
 
-def read_placement(table: object, ndim: int, tell: Tell) -> dict[str, Any]:
+def read_transform(table: object, ndim: int, tell: Tell) -> dict[str, Any]:
     """Return the options of a layer of `ndim` axes that a table of a file names.
 
     Parameters
@@ -38,7 +38,7 @@ def read_placement(table: object, ndim: int, tell: Tell) -> dict[str, Any]:
         Takes a sentence about each option that is not as it must be, and was dropped.
     """
     if not isinstance(table, Mapping):
-        tell(f"the placement of the layer was dropped: it must be a table, got {shown(table)}")
+        tell(f"the transform of the layer was dropped: it must be a table, got {shown(table)}")
         return {}
     options = {}
     for name, (read, wanted) in OPTIONS.items():
@@ -51,8 +51,8 @@ def read_placement(table: object, ndim: int, tell: Tell) -> dict[str, Any]:
     return options
 
 
-def placement_of(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the placement of a layer in types that JSON knows."""
+def transform_of(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the transform of a layer in types that JSON knows."""
     return {name: _plain(meta[name]) for name in OPTIONS if meta.get(name) is not None}
 
 
