@@ -218,7 +218,7 @@ def test_a_command_changes_nothing_but_its_output(
     monkeypatch.setattr(finetune, "CLASSIFIER_STEPS", 3)
     monkeypatch.setattr(report, "COUNT", 50)
     monkeypatch.setattr(contract, "LARGE", (90, 110))
-    monkeypatch.setattr(contract, "LARGE_COUNT", 20)
+    monkeypatch.setattr(contract, "LARGE_COUNT", 4)
     settings, files = _settings(), _files(workplace)
     with _watched(monkeypatch) as written:
         assert main(words.split()) == status

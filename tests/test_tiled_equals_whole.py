@@ -7,7 +7,7 @@ import torch
 from napari_pcnet.geometry.grid import Grid
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.network import inference
-from napari_pcnet.network.inference import InferenceOptions, segment_base
+from napari_pcnet.network.inference import Base, InferenceOptions, segment_base
 from napari_pcnet.network.model import PCNet, PCNetConfig
 
 
@@ -39,11 +39,18 @@ def model(request: pytest.FixtureRequest) -> PCNet:
     return network.eval()
 
 
+@pytest.fixture(scope="module")
+def whole(model: PCNet) -> Base:
+    """The base of one window."""
+    picture = drawn(larger_than_reach(model))
+    options = InferenceOptions("cpu", "float64", 4096, confidence=True)
+    return segment_base(picture, Grid.enlarged(picture.shape, 1), model, options)
+
+
 @pytest.mark.parametrize("window", [128, 320])
-def test_the_base_of_windows_is_the_base_of_one_window(model: PCNet, window: int) -> None:
+def test_the_base_of_windows_is_the_base_of_one_window(model: PCNet, whole: Base, window: int) -> None:
     picture = drawn(larger_than_reach(model))
     grid = Grid.enlarged(picture.shape, 1)
-    whole = segment_base(picture, grid, model, InferenceOptions("cpu", "float64", 4096, confidence=True))
     shown = np.full(picture.shape, -2, np.int32)
     tiled = segment_base(
         picture,
