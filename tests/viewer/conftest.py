@@ -20,8 +20,8 @@ from napari_pcnet.plugin.jobs import Job
 from napari_pcnet.plugin.machine import Machine, measure_machine
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 
-WINDOW_PX = (1280, 800)
-"""Width and height of the viewer's window, as wide and high as the screen of the tests."""
+WINDOW_PX = (1089, 660)
+"""Width and height of the viewer's window; a larger one shows more of a pyramid at full resolution."""
 
 
 @pytest.fixture(scope="session")
