@@ -24,7 +24,6 @@ TRAINING = (
 )
 """Beginnings of the files whose tests train."""
 
-
 SLOW = (
     "test_contract",
     "test_golden_labels",
@@ -32,16 +31,21 @@ SLOW = (
     "test_process_settings",
     "test_quality",
     "test_speed",
+    "test_style",
     "test_tiled_equals_whole",
 )
 """Beginnings of the files whose tests take long."""
 
+LONG = {"viewer", "training", "slow"}
+"""Marks of tests that take long."""
 
-os.environ.setdefault("NAPARI_PCNET_COMPILED", "1")  # small pictures would be labelled by numpy alone
 
-
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook, too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their file, and keep those of a file together, so that its fixtures are made once."""
+    """Mark tests by their file, and keep those of a file together, so that its fixtures are made once.
+
+    What takes long comes first, so that processes side by side end together.
+    """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(str(item.path)))
         if item.path.parent.name == VIEWER or WINDOWS & set(getattr(item, "fixturenames", ())):
@@ -50,6 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("training")
         if item.path.name.startswith(SLOW):
             item.add_marker("slow")
+    long = {item.path for item in items if LONG & {mark.name for mark in item.iter_markers()}}
+    items.sort(key=lambda item: item.path not in long)
 
 
 def pytest_configure() -> None:

@@ -56,8 +56,8 @@ def start(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small crops, and a look after every step."""
-    whole = finetune._association
+    """Small crops, a look after every step, a classifier that learns from few regions, scores of few."""
+    whole, merging = finetune._association, finetune._merging
 
     def smaller(options: FinetuneOptions, *others: object) -> TrainingConfig:
         config = whole(options, *others)
@@ -67,8 +67,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
             run=replace(config.run, validate_every=1, precision="float32"),
         )
 
+    def fewer(*arguments: object) -> TrainingConfig:
+        config = merging(*arguments)
+        return replace(config, merge_classifier=replace(config.merge_classifier, counts=(200,)))
+
     monkeypatch.setattr(finetune, "_association", smaller)
+    monkeypatch.setattr(finetune, "_merging", fewer)
     monkeypatch.setattr(finetune, "CLASSIFIER_STEPS", 3)
+    monkeypatch.setattr(report, "COUNT", 50)
 
 
 def silent(steps: int) -> loop.Report:

@@ -26,7 +26,7 @@ from napari_pcnet.cli import main
 from napari_pcnet.evaluation import contract
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
-from napari_pcnet.training import finetune
+from napari_pcnet.training import finetune, report
 
 LOADED = (mpl, skimage.color, tifffile, zarr)
 """Libraries that add filters of warnings when they are loaded, which is not ours to prevent."""
@@ -216,8 +216,9 @@ def test_a_command_changes_nothing_but_its_output(
     for section in ("_counts", "_slivers", "_evenness", "_invariance", "_compactness", "_precisions"):
         monkeypatch.setattr(contract, section, lambda options: iter(()))
     monkeypatch.setattr(finetune, "CLASSIFIER_STEPS", 3)
+    monkeypatch.setattr(report, "COUNT", 50)
     monkeypatch.setattr(contract, "LARGE", (90, 110))
-    monkeypatch.setattr(contract, "LARGE_COUNT", 20)
+    monkeypatch.setattr(contract, "LARGE_COUNT", 4)
     settings, files = _settings(), _files(workplace)
     with _watched(monkeypatch) as written:
         assert main(words.split()) == status

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_pcnet.cli import main
 from napari_pcnet.evaluation import methods, quality
 from napari_pcnet.evaluation.benchmark import QualityOptions, main_quality
 from napari_pcnet.evaluation.comparison import HEADLINES
@@ -235,12 +236,12 @@ def test_several_processes_measure_the_same_rows(options, tmp_path):
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_killed_benchmark_goes_on_and_repeats_nothing(options, tmp_path, workers):
-    words = ["--data", str(options.data), "--methods", "skimage-slic-10", "skimage-slic-20"]
-    words += ["--counts", "4", "9", "16", "25", "--no-plots", "--workers", workers]
-    command = [sys.executable, "-m", "napari_pcnet.cli", "benchmark", "quality", *words, "--output"]
+def test_a_killed_benchmark_goes_on_and_repeats_nothing(options, tmp_path, capsys, workers):
+    words = ["benchmark", "quality", "--data", str(options.data)]
+    words += ["--methods", "skimage-slic-10", "skimage-slic-20", "--counts", "4", "9", "16", "25"]
+    words += ["--no-plots", "--workers", workers, "--output"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen([*command, str(killed)])
+    process = subprocess.Popen([sys.executable, "-m", "napari_pcnet.cli", *words, str(killed)])
     rows = killed / "results.csv"
     while not (rows.exists() and rows.read_text().count("\n") > 3):
         assert process.poll() is None, "it ended before it could be killed"
@@ -248,10 +249,10 @@ def test_a_killed_benchmark_goes_on_and_repeats_nothing(options, tmp_path, worke
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
     there = rows.read_text().splitlines()[:-1]  # the last one may have been cut off
-    tables = [
-        subprocess.run([*command, str(folder)], capture_output=True, text=True, check=True).stdout
-        for folder in (killed, whole)
-    ]
+    tables = []
+    for folder in (killed, whole):
+        assert main([*words, str(folder)]) == 0
+        tables.append(capsys.readouterr().out)
     after = rows.read_text().splitlines()
     assert after[: len(there)] == there
     assert len(there) < len(after), "it was killed when all was measured"

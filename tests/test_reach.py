@@ -45,21 +45,26 @@ def model(request: pytest.FixtureRequest) -> PCNet:
     return lively(DeeperTail() if request.param == "deeper tail" else PCNet(CONFIGS[request.param]))
 
 
-def columns_with_gradient(model: PCNet, window: slice, length: int) -> slice:
-    """Input columns from the first to the last on which the outputs of a window depend."""
-    image = torch.rand(1, 3, STRIDE, length, dtype=torch.float64, requires_grad=True)
+def maps_of(model: PCNet, image: Tensor) -> list[Tensor]:
+    """All outputs of a network."""
     output = model(image)
-    maps = [output.logits] if output.boundary is None else [output.logits, output.boundary]
+    return [output.logits] if output.boundary is None else [output.logits, output.boundary]
+
+
+def columns_with_gradient(maps: list[Tensor], window: slice, image: Tensor) -> slice:
+    """Input columns from the first to the last on which the outputs of a window depend."""
     total = sum((each[..., window] * torch.randn_like(each[..., window])).sum() for each in maps)
-    (gradient,) = torch.autograd.grad(total, image)
+    (gradient,) = torch.autograd.grad(total, image, retain_graph=True)
     columns = gradient.abs().sum((0, 1, 2)).nonzero().flatten()
     return slice(int(columns.min()), int(columns.max()) + 1)
 
 
 def test_intervals_end_where_the_gradient_does(model: PCNet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Tensor, "detach", lambda self: self)  # a decoder reads features without a gradient
+    image = torch.rand(1, 3, STRIDE, 1024, dtype=torch.float64, requires_grad=True)
+    maps = maps_of(model, image)
     for window in (slice(512, 576), slice(515, 518), slice(0, 64), slice(1000, 1024)):
-        assert window_input(model, window, 1024) == columns_with_gradient(model, window, 1024)
+        assert window_input(model, window, 1024) == columns_with_gradient(maps, window, image)
 
 
 def test_a_halo_is_enough_and_one_stride_less_is_not(model: PCNet) -> None:
@@ -72,12 +77,12 @@ def test_a_halo_is_enough_and_one_stride_less_is_not(model: PCNet) -> None:
         kept = slice(start - before, start + STRIDE + after)
         changed[..., kept] = image[..., kept]
         with torch.no_grad():
-            output = model(changed)
-        maps = [output.logits] if output.boundary is None else [output.logits, output.boundary]
-        return [each[..., start : start + STRIDE] for each in maps]
+            return [each[..., start : start + STRIDE] for each in maps_of(model, changed)]
+
+    unchanged = outputs(start, length)
 
     def agree(before: int, after: int) -> bool:
-        pairs = zip(outputs(before, after), outputs(start, length), strict=True)
+        pairs = zip(outputs(before, after), unchanged, strict=True)
         return all(torch.allclose(one, other, rtol=0, atol=1e-12) for one, other in pairs)
 
     assert agree(*halo)

@@ -7,7 +7,7 @@ import torch
 from napari_pcnet.geometry.grid import Grid
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.network import inference
-from napari_pcnet.network.inference import segment_base
+from napari_pcnet.network.inference import Base, segment_base
 from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.network.prepared import PreparedNetwork, prepare
 
@@ -40,11 +40,19 @@ def network(request: pytest.FixtureRequest) -> PreparedNetwork:
     return prepare(model.eval(), torch.device("cpu"), "float64")
 
 
+@pytest.fixture(scope="module")
+def whole(network: PreparedNetwork) -> Base:
+    """The base of one window."""
+    picture = drawn(larger_than_reach(network))
+    return segment_base(picture, Grid.enlarged(picture.shape, 1), network, window_px=4096, confidence=True)
+
+
 @pytest.mark.parametrize("window", [128, 320])
-def test_the_base_of_windows_is_the_base_of_one_window(network: PreparedNetwork, window: int) -> None:
+def test_the_base_of_windows_is_the_base_of_one_window(
+    network: PreparedNetwork, whole: Base, window: int
+) -> None:
     picture = drawn(larger_than_reach(network))
     grid = Grid.enlarged(picture.shape, 1)
-    whole = segment_base(picture, grid, network, window_px=4096, confidence=True)
     shown = np.full(picture.shape, -2, np.int32)
     tiled = segment_base(
         picture,

@@ -145,7 +145,8 @@ def rgba_picture() -> NDArray[np.uint8]:
 
 
 def add_large_image(viewer: napari.Viewer) -> Image:
-    return viewer.add_image(np.tile(drawn_picture(100, 100, 3), (9, 9, 1)), name="large")
+    """An image that 500 superpixels take two windows of."""
+    return viewer.add_image(np.tile(drawn_picture(92, 92, 3), (8, 8, 1)), name="large")
 
 
 def start_run(widget: SuperpixelsWidget, qtbot: QtBot) -> None:
