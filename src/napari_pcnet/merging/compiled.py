@@ -432,12 +432,14 @@ def compare(
             weight, apart = room[2, 0, p], room[2, 1, p]
             shape = room[2, 2, p] + rules.evenness + rules.roundness_weight * room[2, 4, p]
             cost[k] = weight * (apart + rules.shape_weight * shape)
+            # `tree._step`
             bits = np.float64(max(cost[k], rules.smallest_cost)).view(np.int64)
             step = (bits >> 52) - 1022
             mantissa = np.int64((bits & 0xFFFFFFFFFFFFF) | (1022 << 52)).view(np.float64)
             step *= len(rules.octave) + 1
             for limit in rules.octave:
                 step += limit <= mantissa
+            # `tree._hash`
             x = np.uint64(ends[k, 0]) * SCATTER + np.uint64(ends[k, 1])
             x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -160,7 +160,10 @@ def _add_pixels(
     area: NDArray[np.int64],
     colour: NDArray[np.int64],
 ) -> None:
-    """Add the pixels of a strip, which begins there in `ids`, to ``(n,)`` areas and ``(n, C)`` colours."""
+    """Add the pixels of a strip, which begins at `top` and `left` in `ids`, to their pieces.
+
+    `pixels` are ``(rows, columns, C)`` in whole steps; `area` is ``(n,)``, `colour` ``(n, C)``.
+    """
     fast = passes.compiled()
     if fast is not None:
         fast.add_pixels(ids, top, left, np.ascontiguousarray(pixels, np.float64), area, colour)

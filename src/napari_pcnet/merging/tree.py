@@ -22,7 +22,8 @@ rest of Ward's term keeps results sensible on pictures unlike the training data.
 Merging goes in rounds. Each round merges every edge that is the cheapest of both its ends. Costs
 in one step of an eighth of an octave count as equal, and among equals a hash of the two regions'
 numbers decides: in exact order a smooth gradient or a uniform picture would merge one pair a round.
-Heights are the exact costs, made monotone.
+Heights are the exact costs, made monotone. A merge that gains roundness, as of an island and what lies
+around it, may cost less than nothing: its height is that of its parts, which for leaves is 0.
 
 The same base gives the same tree on every processor, for any number of threads, compiled or not: what is
 summed up over regions and borders are whole numbers, and what is computed of them goes through `exact`.
@@ -514,6 +515,7 @@ def _flat(
 
 
 def _rules(fast: ModuleType, features: Features, options: Options, classifier: MergeClassifier | None) -> Any:
+    """The numbers that `Round.cost` computes with, as compiled passes take them."""
     return fast.Rules(
         compared=6 + features.compared,
         colour_unit=features.colour_unit,
