@@ -42,6 +42,11 @@ def _compiled(function: Function) -> Function:
     return result
 
 
+def slots(pairs: int) -> int:
+    """Slots of a hash table for so many pairs: a power of two, more than twice as many."""
+    return 1 << (2 * pairs).bit_length()
+
+
 class Pairs(NamedTuple):
     """Pairs of regions that touch: the first rows of each array."""
 

@@ -444,7 +444,7 @@ def _compiled_rounds(
     target, changed = np.arange(leaves, dtype=np.int32), np.zeros(leaves, bool)
     children, heights, made = np.empty((leaves, 2), np.int64), np.empty(leaves), 0
     stale, found = np.arange(left, dtype=np.int32), np.empty(left, np.int32)
-    places, number = np.empty(_places(left), np.int32), left
+    places, number = np.empty(fast.slots(left), np.int32), left
     while left:
         fast.compare(stale, number, pairs, regions, *network, room, rules)
         chosen = found[: fast.cheapest_of_both(left, pairs, lowest, best, found)]
@@ -454,7 +454,7 @@ def _compiled_rounds(
         made += len(chosen)
         regions.traits[keep, 3:] = _traits(features, regions.traits[keep, :3], regions.colour[keep])
         changed[keep] = changed[gone] = True
-        free = places[: _places(left)]
+        free = places[: fast.slots(left)]
         free.fill(-1)
         left, number = fast.relabel(left, pairs, target, changed, stale, lowest, highest, free)
         changed[keep] = changed[gone] = False
@@ -468,11 +468,6 @@ def _regions(fast: ModuleType, features: Features) -> Any:
     traits = np.column_stack([sums, _traits(features, sums, colour)])
     leaves = len(sums)
     return fast.Regions(colour, traits, np.arange(leaves), np.zeros(leaves))
-
-
-def _places(pairs: int) -> int:
-    """Of a hash table for so many pairs: a power of two, at least twice as many."""
-    return 1 << (2 * pairs).bit_length()
 
 
 def _traits(
