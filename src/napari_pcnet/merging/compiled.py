@@ -68,7 +68,7 @@ class Regions(NamedTuple):
 class Rules(NamedTuple):
     """What all pairs of regions are compared by: numbers of a run, and constants of `tree` and `exact`."""
 
-    compared: int  # the first column of `Regions.traits` that holds a colour to compare
+    first_compared: int  # the first column of `Regions.traits` that holds a colour to compare
     colour_unit: float  # of a step of colour, where a difference of 1 is just visible
     across: float  # length of a horizontal side, in sides of a square pixel of the same area
     down: float  # and of a vertical one
@@ -334,7 +334,7 @@ def compare(
             if a > b:
                 u, v, a, b = v, u, b, a
             apart = 0.0
-            for c in range(rules.compared, traits.shape[1]):
+            for c in range(rules.first_compared, traits.shape[1]):
                 difference = traits[u, c] - traits[v, c]
                 apart += difference * difference
             border = lines[k, 0] * across + lines[k, 1] * down
@@ -365,7 +365,7 @@ def compare(
                 room[2, 1, p] += rules.boundary_weight * room[2, 3, p]
         else:
             for i in range(sizes[0]):
-                is_log = i == 2 or i == 3 or i == 5
+                is_log = i == 2 or i == 3 or i == 5  # those of both areas are in `tree._traits`
                 for p in range(LANES):
                     value = room[0, i, p]
                     if is_log:  # `exact.log`

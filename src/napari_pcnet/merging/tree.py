@@ -141,10 +141,10 @@ class Features:
     @property
     def colours(self) -> NDArray[np.int64]:
         """`lab`, and `colour` behind it where that is another one, ``(n, 3 + ...)``."""
-        return np.concatenate([self.lab, self.colour], axis=1) if self.compared else self.lab
+        return np.concatenate([self.lab, self.colour], axis=1) if self.first_compared else self.lab
 
     @property
-    def compared(self) -> int:
+    def first_compared(self) -> int:
         """The first column of `colours` that is compared."""
         return 0 if self.colour is self.lab else self.lab.shape[1]
 
@@ -512,7 +512,7 @@ def _flat(
 def _rules(fast: ModuleType, features: Features, options: Options, classifier: MergeClassifier | None) -> Any:
     """The numbers that `Round.cost` computes with, as compiled passes take them."""
     return fast.Rules(
-        compared=6 + features.compared,
+        first_compared=6 + features.first_compared,
         colour_unit=features.colour_unit,
         across=float(features.sides[0]),
         down=float(features.sides[1]),
@@ -578,7 +578,7 @@ class _State:
         outline = self.features.length(self.perimeter[u] + self.perimeter[v] - 2 * lines[:, :2])
         difference = self.mean[u] - self.mean[v]
         colour = np.zeros(len(edges))
-        for column in difference.T[self.features.compared :]:
+        for column in difference.T[self.features.first_compared :]:
             colour += column * column
         unit = self.features.colour_unit
         kept = np.sqrt(SQUARE * (a + b)) / outline
