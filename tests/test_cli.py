@@ -518,6 +518,13 @@ def test_where_nothing_is_made_no_folder_stays(
     assert Path("empty").is_dir()
 
 
+def test_a_folder_that_is_refused_leaves_none_behind_that_was_made_before(
+    pictures_there: Path, calls: Calls
+) -> None:
+    assert main(["segment", "in.png", "a.jpg", "-o", "out", "--overlay", "zzz/borders"]) == 2
+    assert not Path("out").exists()
+
+
 def test_what_is_there_stays_and_the_rest_is_made(
     pictures_there: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,9 +35,9 @@ def test_of_a_large_part_every_second_pixel_is_taken_and_smoothed_over_half_as_m
     source = Source(Image(pixels.astype(np.uint8), scale=(2, 2)))
     record = RunRecord(6, channel_axis=None, smoothing=4.0)
     job: Any = _Job()
-    labels, placement = make(Preview(source, record), job)
+    labels, transform = make(Preview(source, record), job)
     small = source.pixels[::2, ::2]
     assert_array_equal(labels, run_record(small, replace(record, smoothing=2.0)))
     assert (labels != run_record(small, replace(record, smoothing=0.0))).any()
-    assert_array_equal(placement["scale"], (4, 4))
-    assert_array_equal(placement["translate"], (1, 1))  # the middle of pixels 0 and 1, 2 wide
+    assert_array_equal(transform["scale"], (4, 4))
+    assert_array_equal(transform["translate"], (1, 1))  # the middle of pixels 0 and 1, 2 wide

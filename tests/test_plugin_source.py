@@ -147,7 +147,7 @@ def test_labels_lie_where_the_pixels_lie_that_they_are_of(level: int) -> None:
     source = Source(layer, level, 2)
     record = RunRecord(crop=(2, 3, 7, 9))
     planes = source.planes(record)
-    labels = Labels(np.zeros(source.labels_shape(planes), int), **source.placement(planes))
+    labels = Labels(np.zeros(source.labels_shape(planes), int), **source.labels_transform(planes))
     side = 2**level
     for row, column in ((0, 0), (4, 5), (2, 1)):
         covered = [
@@ -177,7 +177,7 @@ def test_a_plane_of_a_turned_stack_lies_on_that_plane() -> None:
     )
     source = Source(layer)
     planes = source.planes(RunRecord(channel_axis=None, plane=(2, 1), crop=(1, 2, 5, 8)))
-    labels = Labels(np.zeros(source.labels_shape(planes), int), **source.placement(planes))
+    labels = Labels(np.zeros(source.labels_shape(planes), int), **source.labels_transform(planes))
     assert labels.data.shape == (1, 1, 4, 6)
     for row, column in ((0, 0), (3, 5)):
         assert_allclose(
@@ -196,7 +196,7 @@ def test_labels_do_without_the_axis_of_channels(axis: int) -> None:
     layer = Image(_zeros(*shape), rgb=False, scale=scale, translate=translate, axis_labels=names)
     source = Source(layer, 0, axis)
     planes = source.planes()
-    labels = Labels(np.zeros(source.labels_shape(planes), int), **source.placement(planes))
+    labels = Labels(np.zeros(source.labels_shape(planes), int), **source.labels_transform(planes))
     assert labels.data.shape == (3, 8, 9) and labels.axis_labels == ("t", "y", "x")
     assert_allclose(labels.data_to_world((2, 5, 7)), (15, 12, 6.5))
 

@@ -193,11 +193,26 @@ def test_the_features_of_an_edge_are_of_the_colours_that_the_network_gets() -> N
     assert recorder.rounds[0].edge_features[0, 2:4] == pytest.approx([np.log1p(29**0.5), np.log(3)])
 
 
-def test_a_merge_shortens_the_outline_by_the_whole_border() -> None:
+@pytest.mark.parametrize("colours", [[[0.0, 0.0], [9.0, 9.0]], [[0.0, 9.0], [0.0, 9.0]]])
+def test_a_merge_shortens_the_outline_by_the_whole_border(colours: list[list[float]]) -> None:
     # four cells of a square: two pairs, then the two pairs over a border of two cells
+    tree = build(*lattice(np.array(colours)), options=Options(compactness=1.0))
+    assert tree.height == pytest.approx([128 * PAIR] * 2 + [256 * (81 + SQUARE_OF_PAIRS)])
+
+
+def test_a_merge_that_gains_roundness_has_at_least_the_height_of_its_parts() -> None:
     tree = build(*lattice(np.zeros((2, 2))), options=Options(compactness=1.0))
-    together = max(128 * PAIR, 256 * SQUARE_OF_PAIRS)
-    assert tree.height == pytest.approx([128 * PAIR] * 2 + [together])
+    assert 256 * SQUARE_OF_PAIRS < 128 * PAIR
+    assert tree.height == pytest.approx([128 * PAIR] * 3)
+
+
+def test_a_cost_below_zero_has_the_height_zero() -> None:
+    # a ring of one pixel around 8 x 8: the ring's roundness is 1 / 3, that of both together 1
+    area, perimeter = np.array([36, 64]), np.array([[20 + 16, 20 + 16], [16, 16]])
+    features = Features.of_lab(area, np.zeros((2, 3)), perimeter)
+    tree = build(features, np.array([[0, 1]]), np.array([[16, 16, 0, 0]]), Options(compactness=1.0))
+    assert tree.height.tolist() == [0.0]
+    assert tree.is_sound()
 
 
 def test_alike_neighbours_merge_first() -> None:

@@ -25,7 +25,7 @@ class _Clock(threading.local):
         self._since = 0.0
 
     def enter(self, stage: str | None) -> str | None:
-        """Go on to a stage, or to none; the one that was left."""
+        """Go on to a stage, or to none; return the one that is left."""
         now = time.perf_counter()
         left = self._stage
         if left is not None:

@@ -51,7 +51,7 @@ def about(file: Path, sentence: str) -> str:
 def warnings_as_sentences(file: Path | None = None) -> Iterator[None]:
     """Print warnings as errors are: a line, without Python's file, line and source.
 
-    With a `file`, which each line names, what was said of another one is said again.
+    With a `file`, each line names it, and what was said of one file is said again of the next.
     """
 
     def text(message: Warning | str, *_: object) -> str:
@@ -60,7 +60,7 @@ def warnings_as_sentences(file: Path | None = None) -> Iterator[None]:
     before = warnings.formatwarning
     warnings.formatwarning = text  # type: ignore[assignment]  # takes all that is given, by position
     try:
-        with warnings.catch_warnings():  # forgets what was said before
+        with warnings.catch_warnings():  # Python forgets which warnings it has shown
             yield
     finally:
         warnings.formatwarning = before

@@ -132,7 +132,8 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
     _check_planes(files, planes)
     labels, seconds = label(image, record, progress)
     has_planes = image.pixels.ndim > (2 if record.channel_axis is None else 3)
-    notes = notes_of(_from_anywhere(record), Origin(files.image.stem, str(files.image.resolve()), has_planes))
+    origin = Origin(files.image.stem, str(files.image.resolve()), has_planes)
+    notes = notes_of(_with_absolute_paths(record), origin)
     can_note = files.labels.suffix.lower() != ".png"
     placement = _placement_of_part(image, record)
     write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement)
@@ -144,8 +145,8 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
     return lines
 
 
-def _from_anywhere(record: RunRecord) -> RunRecord:
-    """Name the files of a run so that it can be repeated from any folder, as its image is named."""
+def _with_absolute_paths(record: RunRecord) -> RunRecord:
+    """Name mask and weights so that the run can be repeated from any folder, as its image is named."""
     if record.mask is not None:
         record = replace(record, mask=str(Path(record.mask).resolve()))
     if record.model.endswith(weights.SUFFIXES):
@@ -229,8 +230,11 @@ def _segment_many(every: Sequence[Files], task: Task) -> int:
     """Segment each picture; one that fails is named, and does not stop the rest."""
     _check_task(task)
     folders = {path.parent for files in every for path in files[1:] if path is not None}
-    made = [folder for folder in folders if _make(folder)]
+    made: list[Path] = []
     try:
+        for folder in sorted(folders):
+            if _make(folder):
+                made.append(folder)
         return _segment_each(every, task)
     finally:
         for folder in made:

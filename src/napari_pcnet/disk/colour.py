@@ -18,7 +18,8 @@ _JPEG_COMPRESSIONS = (_OLD_JPEG, 7, 33007, 34892)
 """Of these, tifffile gives YCbCr as RGB; of all others as it is stored."""
 
 _NO_BLUE = 1 - 1e-6
-"""Share of the b at which CIELAB has no blue left; scikit-image warns of more, and clips it to that."""
+"""Share that b may have of its limit at a lightness, where Z of CIE XYZ is 0. scikit-image warns below 0 and
+clips, and rounding alone must not reach there."""
 
 
 def model_of(page: Any) -> int:  # Any: tifffile's page stays in here
@@ -107,8 +108,8 @@ def _rgb_of_lab(lab: NDArray[Any]) -> NDArray[Any]:
 
     lightness, green_red, blue_yellow = np.moveaxis(lab, -1, 0)
     yellowest = (lightness + 16) * (200 / 116 * _NO_BLUE)
-    in_gamut = [lightness, green_red, np.minimum(blue_yellow, yellowest)]
-    rgb: NDArray[Any] = color.lab2rgb(np.stack(in_gamut, axis=-1))
+    clipped = [lightness, green_red, np.minimum(blue_yellow, yellowest)]
+    rgb: NDArray[Any] = color.lab2rgb(np.stack(clipped, axis=-1))
     return rgb
 
 

@@ -24,8 +24,8 @@ class Case(NamedTuple):
 class CostFile:
     """The cost of each run of a method, by method, case and turn.
 
-    Of a run in a process of its own there are the imports and the first call, too, of one of ours in this
-    process the seconds of each stage.
+    A run in a process of its own has the times of its imports and its first call, too; a run of our methods
+    in this process has the seconds of each stage.
 
     Ratios are of runs beside each other in one environment. A run is therefore found again only
     beside the same methods, by the same code on the same machine.

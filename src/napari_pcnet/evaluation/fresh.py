@@ -37,9 +37,9 @@ class Run(NamedTuple):
 
     @property
     def numbers(self) -> dict[str, float]:
-        """What a `CostFile` keeps of it."""
-        of_all = self._asdict()
-        return {"K": of_all.pop("superpixels"), **of_all}
+        """Columns of a `CostFile`."""
+        numbers = self._asdict()
+        return {"K": numbers.pop("superpixels"), **numbers}
 
 
 def run_afresh(method: Segmenter, image: Pixels, count: int, *, small_first: bool = False) -> Run | None:

@@ -152,7 +152,7 @@ class _Clock:
         """Measure what is missing of a case, and return all of it."""
         turns = [str(turn) for turn in range(repetitions)]
         image: Pixels | None = None
-        for turn in [*turns, *([MEMORY] if memory else [])]:  # a fresh process finds compiled what we compile
+        for turn in [*turns, *([MEMORY] if memory else [])]:  # last: what is compiled is on disk by then
             for method in self.methods:
                 if self.log.find(method, case, turn) is not None:
                     self.tally.skip()

@@ -42,6 +42,11 @@ def _compiled(function: Function) -> Function:
     return result
 
 
+def slots(pairs: int) -> int:
+    """Slots of a hash table for so many pairs: a power of two, more than twice as many."""
+    return 1 << (2 * pairs).bit_length()
+
+
 class Pairs(NamedTuple):
     """Pairs of regions that touch: the first rows of each array."""
 
@@ -63,7 +68,7 @@ class Regions(NamedTuple):
 class Rules(NamedTuple):
     """What all pairs of regions are compared by: numbers of a run, and constants of `tree` and `exact`."""
 
-    compared: int  # the first column of `Regions.traits` that holds a colour to compare
+    first_compared: int  # the first column of `Regions.traits` that holds a colour to compare
     colour_unit: float  # of a step of colour, where a difference of 1 is just visible
     across: float  # length of a horizontal side, in sides of a square pixel of the same area
     down: float  # and of a vertical one
@@ -329,7 +334,7 @@ def compare(
             if a > b:
                 u, v, a, b = v, u, b, a
             apart = 0.0
-            for c in range(rules.compared, traits.shape[1]):
+            for c in range(rules.first_compared, traits.shape[1]):
                 difference = traits[u, c] - traits[v, c]
                 apart += difference * difference
             border = lines[k, 0] * across + lines[k, 1] * down
@@ -360,7 +365,7 @@ def compare(
                 room[2, 1, p] += rules.boundary_weight * room[2, 3, p]
         else:
             for i in range(sizes[0]):
-                is_log = i == 2 or i == 3 or i == 5
+                is_log = i == 2 or i == 3 or i == 5  # those of both areas are in `tree._traits`
                 for p in range(LANES):
                     value = room[0, i, p]
                     if is_log:  # `exact.log`
@@ -432,12 +437,14 @@ def compare(
             weight, apart = room[2, 0, p], room[2, 1, p]
             shape = room[2, 2, p] + rules.evenness + rules.roundness_weight * room[2, 4, p]
             cost[k] = weight * (apart + rules.shape_weight * shape)
+            # `tree._step`
             bits = np.float64(max(cost[k], rules.smallest_cost)).view(np.int64)
             step = (bits >> 52) - 1022
             mantissa = np.int64((bits & 0xFFFFFFFFFFFFF) | (1022 << 52)).view(np.float64)
             step *= len(rules.octave) + 1
             for limit in rules.octave:
                 step += limit <= mantissa
+            # `tree._hash`
             x = np.uint64(ends[k, 0]) * SCATTER + np.uint64(ends[k, 1])
             x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

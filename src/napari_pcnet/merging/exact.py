@@ -21,7 +21,7 @@ TWO_OVER_LN_2 = 2.8853900817779268
 ROOT_HALF = 0.7071067811865476
 
 STEEPEST = 40.0
-"""Beyond it the logistic function is 0 or 1 to 1e-17, and the exponential ends."""
+"""Exponents are clipped here: beyond it the logistic function is 0 or 1 to 1e-17."""
 
 _RGB_TO_XYZ = (
     (0.412453, 0.357580, 0.180423),
@@ -70,7 +70,7 @@ def log(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def exp(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The exponential of numbers within `STEEPEST` of 0, and of this where they lie beyond; to 1e-9 of it."""
+    """Exponential of numbers clipped to `STEEPEST` on either side of 0, with a relative error below 1e-9."""
     power = np.clip(values, -STEEPEST, STEEPEST) * LOG2_E
     whole = np.floor(power + 0.5)
     result: NDArray[np.float64] = np.ldexp(_series(EXP2_SERIES, power - whole), whole.astype(np.int32))

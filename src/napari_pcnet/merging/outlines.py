@@ -29,7 +29,8 @@ WEIGHT_STEPS = 1 << 12
 processor, in any order."""
 
 OWN = 1e-4
-"""Added to a pixel's own region, as a share of what is strongest anywhere: ties are the owner's."""
+"""Added to the blurred image of a pixel's own region, as a share of the largest value that one can have: of
+equals, the pixel keeps its region."""
 
 KEPT_SHARE = 0.5
 """Share of its own pixels that a region is left with, at least."""
@@ -97,7 +98,7 @@ def _strongest(regions: NDArray[np.int32], widths: tuple[float, float]) -> NDArr
 def _weights(width: float) -> NDArray[np.float64]:
     """A Gaussian in whole `WEIGHT_STEPS`, as far as `REACH`."""
     reach = math.ceil(REACH * width)
-    from_middle = np.arange(-reach, reach + 1) / max(width, 1e-3)
+    from_middle = np.arange(-reach, reach + 1) / max(width, 1e-3)  # a width of 0 is the middle alone
     return np.rint(exact.exp(-from_middle * from_middle / 2) * WEIGHT_STEPS)
 
 

@@ -7,23 +7,27 @@ from functools import cache
 from types import ModuleType
 
 SWITCH = "NAPARI_PCNET_COMPILED"
-"""Environment variable; 0 keeps to numpy where numba is installed, too, and 1 never does."""
+"""Environment variable: 0 keeps to numpy where numba is installed, too; 1 takes numba from the first
+pixel on."""
 
 WORTH_PX = 12_000_000
 """Pixels on which numpy loses as much as loading numba takes, half a second: a process begins with numpy."""
 
 REGION_PX = 75
-"""Pixels on which it loses as much as on merging a region."""
+"""Pixels on which it loses as much as on a region that is merged."""
 
 
 class _Work:
-    """Pixels that this process has labelled, and for each region `REGION_PX` more."""
+    """Pixels that this process has labelled, and for each region `REGION_PX` more.
+
+    They decide when numba is loaded, never what is computed.
+    """
 
     pixels = 0
 
 
 def count(*, pixels: int = 0, regions: int = 0) -> None:
-    """Say that so many pixels are to be passed over, so many regions to be merged."""
+    """Count pixels that are about to be labelled, and regions about to be merged."""
     _Work.pixels += pixels + regions * REGION_PX
 
 

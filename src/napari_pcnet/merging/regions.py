@@ -160,7 +160,10 @@ def _add_pixels(
     area: NDArray[np.int64],
     colour: NDArray[np.int64],
 ) -> None:
-    """Add the pixels of a strip, which begins there in `ids`, to ``(n,)`` areas and ``(n, C)`` colours."""
+    """Add the pixels of a strip, which begins at `top` and `left` in `ids`, to their pieces.
+
+    `pixels` are ``(rows, columns, C)`` in whole steps; `area` is ``(n,)``, `colour` ``(n, C)``.
+    """
     fast = passes.compiled()
     if fast is not None:
         fast.add_pixels(ids, top, left, np.ascontiguousarray(pixels, np.float64), area, colour)
@@ -191,7 +194,7 @@ def _compiled_outlines(
             rim[:, axis] += np.bincount(line[line >= 0], minlength=number)
     most = 3 * number  # pieces are connected: their graph is planar
     keys, sums = np.empty(most, np.int64), np.zeros((most, 4), np.int64)
-    places = np.full(1 << (2 * most).bit_length(), -1, np.int32)
+    places = np.full(fast.slots(most), -1, np.int32)
     strength = np.ascontiguousarray(np.empty((0, 0)) if boundary is None else boundary, np.float32)
     tables, used = (strength, rim, places, keys, sums), 0
     used = fast.add_sides(ids, 1, top, left, min(bottom, height - 1), right, *tables, used)

@@ -22,7 +22,8 @@ rest of Ward's term keeps results sensible on pictures unlike the training data.
 Merging goes in rounds. Each round merges every edge that is the cheapest of both its ends. Costs
 in one step of an eighth of an octave count as equal, and among equals a hash of the two regions'
 numbers decides: in exact order a smooth gradient or a uniform picture would merge one pair a round.
-Heights are the exact costs, made monotone.
+Heights are the exact costs, made monotone. A merge that gains roundness, as of an island and what lies
+around it, may cost less than nothing: its height is that of its parts, which for leaves is 0.
 
 The same base gives the same tree on every processor, for any number of threads, compiled or not: what is
 summed up over regions and borders are whole numbers, and what is computed of them goes through `exact`.
@@ -140,10 +141,10 @@ class Features:
     @property
     def colours(self) -> NDArray[np.int64]:
         """`lab`, and `colour` behind it where that is another one, ``(n, 3 + ...)``."""
-        return np.concatenate([self.lab, self.colour], axis=1) if self.compared else self.lab
+        return np.concatenate([self.lab, self.colour], axis=1) if self.first_compared else self.lab
 
     @property
-    def compared(self) -> int:
+    def first_compared(self) -> int:
         """The first column of `colours` that is compared."""
         return 0 if self.colour is self.lab else self.lab.shape[1]
 
@@ -443,7 +444,7 @@ def _compiled_rounds(
     target, changed = np.arange(leaves, dtype=np.int32), np.zeros(leaves, bool)
     children, heights, made = np.empty((leaves, 2), np.int64), np.empty(leaves), 0
     stale, found = np.arange(left, dtype=np.int32), np.empty(left, np.int32)
-    places, number = np.empty(_places(left), np.int32), left
+    places, number = np.empty(fast.slots(left), np.int32), left
     while left:
         fast.compare(stale, number, pairs, regions, *network, room, rules)
         chosen = found[: fast.cheapest_of_both(left, pairs, lowest, best, found)]
@@ -453,7 +454,7 @@ def _compiled_rounds(
         made += len(chosen)
         regions.traits[keep, 3:] = _traits(features, regions.traits[keep, :3], regions.colour[keep])
         changed[keep] = changed[gone] = True
-        free = places[: _places(left)]
+        free = places[: fast.slots(left)]
         free.fill(-1)
         left, number = fast.relabel(left, pairs, target, changed, stale, lowest, highest, free)
         changed[keep] = changed[gone] = False
@@ -467,11 +468,6 @@ def _regions(fast: ModuleType, features: Features) -> Any:
     traits = np.column_stack([sums, _traits(features, sums, colour)])
     leaves = len(sums)
     return fast.Regions(colour, traits, np.arange(leaves), np.zeros(leaves))
-
-
-def _places(pairs: int) -> int:
-    """Of a hash table for so many pairs: a power of two, at least twice as many."""
-    return 1 << (2 * pairs).bit_length()
 
 
 def _traits(
@@ -514,8 +510,9 @@ def _flat(
 
 
 def _rules(fast: ModuleType, features: Features, options: Options, classifier: MergeClassifier | None) -> Any:
+    """The numbers that `Round.cost` computes with, as compiled passes take them."""
     return fast.Rules(
-        compared=6 + features.compared,
+        first_compared=6 + features.first_compared,
         colour_unit=features.colour_unit,
         across=float(features.sides[0]),
         down=float(features.sides[1]),
@@ -581,7 +578,7 @@ class _State:
         outline = self.features.length(self.perimeter[u] + self.perimeter[v] - 2 * lines[:, :2])
         difference = self.mean[u] - self.mean[v]
         colour = np.zeros(len(edges))
-        for column in difference.T[self.features.compared :]:
+        for column in difference.T[self.features.first_compared :]:
             colour += column * column
         unit = self.features.colour_unit
         kept = np.sqrt(SQUARE * (a + b)) / outline

@@ -23,8 +23,7 @@ from napari_pcnet.disk.memory import free_bytes, memory_text
 from napari_pcnet.geometry.grid import CELL, STRIDE, Grid, Window, raw_ids, whole_strides
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import Halo, Tile, default_core, plan
-from napari_pcnet.merging import connectivity, regions
-from napari_pcnet.merging.passes import compiled
+from napari_pcnet.merging import connectivity, passes, regions
 from napari_pcnet.network.association import confidence, neighbour_argmax
 from napari_pcnet.network.machine import is_out_of_memory
 from napari_pcnet.network.model import Trunk
@@ -267,7 +266,7 @@ def segment_base(
     predictor = Predictor(prepared, confidence)
     core_shape = (window_px, window_px) if window_px else default_core(grid)
     sizes = _window_sizes(picture, grid, core_shape, prepared)
-    compiled()  # is loaded now, so that its own memory is not taken for free
+    passes.compiled()  # what is already due is loaded before free memory is asked for
     free = free_bytes()
     first = _first_that_fits(sizes, free) if prepared.device.type == "cpu" else 0
     ids: NDArray[np.int32] | None = None

@@ -156,20 +156,20 @@ class LivePreview(QObject):
         if not self._is_on:
             return
         self.message.emit("")
-        labels, placement = made
+        labels, transform = made
         layer = self.layer
         if layer is not None and layer.ndim != labels.ndim:
             self.viewer.layers.remove(layer)
             layer = None
         if layer is None:
             active = self.viewer.layers.selection.active
-            layer = Labels(labels, name=NAME, metadata={NAME: True}, **placement)
+            layer = Labels(labels, name=NAME, metadata={NAME: True}, **transform)
             layer.contour = 1
             self.viewer.add_layer(layer)
             self.viewer.layers.selection.active = active
             return
         layer.data = labels
-        for name, value in placement.items():
+        for name, value in transform.items():
             setattr(layer, name, value)
 
 
@@ -185,10 +185,9 @@ def make(wanted: Preview, job: Job) -> tuple[NDArray[np.int32], dict[str, Any]]:
     own = replace(record, channel_axis=channel_axis, crop=None, plane=None, channels=None)
     own = replace(own, smoothing=record.smoothing / step)  # a pixel is as long as `step` of the run's
     labels = run_record(pixels, own, mask=mask, progress=job.progress)
-    placement = source.placement(planes)
-    return np.asarray(labels).reshape(source.labels_shape(planes)[:-2] + labels.shape), _coarser(
-        placement, step
-    )
+    transform = source.labels_transform(planes)
+    shape = source.labels_shape(planes)[:-2] + labels.shape
+    return np.asarray(labels).reshape(shape), _coarser(transform, step)
 
 
 def _step(shape: tuple[int, int], record: RunRecord) -> int:
@@ -208,11 +207,11 @@ def _step(shape: tuple[int, int], record: RunRecord) -> int:
     return min(work_px, key=lambda step: work_px[step])
 
 
-def _coarser(placement: dict[str, Any], step: int) -> dict[str, Any]:
-    """The placement of every k-th pixel: in the centre of the block that it stands for."""
-    scale = np.array(placement["scale"])
+def _coarser(transform: dict[str, Any], step: int) -> dict[str, Any]:
+    """The transform of every k-th pixel: in the centre of the block that it stands for."""
+    scale = np.array(transform["scale"])
     centre = np.zeros(len(scale))
     centre[-2:] = (step - 1) / 2
-    moved = np.asarray(placement["rotate"]) @ np.asarray(placement["shear"]) @ (scale * centre)
+    moved = np.asarray(transform["rotate"]) @ np.asarray(transform["shear"]) @ (scale * centre)
     scale[-2:] *= step
-    return placement | {"scale": scale, "translate": np.asarray(placement["translate"]) + moved}
+    return transform | {"scale": scale, "translate": np.asarray(transform["translate"]) + moved}

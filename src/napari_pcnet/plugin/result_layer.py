@@ -60,7 +60,8 @@ class ResultLayer:
         self.hierarchy: PCNetHierarchy | None = None
         self.record = RunRecord()
         self._origin = Origin(source.layer.name)
-        self._placement = source.placement(planes)  # as it is now: the image may move, or get other data
+        # As it is now: the image may move, or get other data.
+        self._transform = source.labels_transform(planes)
         self._editable_px = editable_px
         self._buffer = np.zeros(source.labels_shape(planes), np.int32)
         self.is_pyramid = self._buffer.size > editable_px
@@ -170,7 +171,7 @@ class ResultLayer:
     def add_cut(self, cut: LayerCut, name: str) -> Labels:
         """Add another cut as a layer of its own."""
         labels = cut.labels.reshape(self._buffer.shape)
-        layer = _labels_layer(labels, self.is_pyramid, name, self._placement)
+        layer = _labels_layer(labels, self.is_pyramid, name, self._transform)
         layer.features = cut.features
         layer.metadata = {KEY: cut.notes}
         self.viewer.add_layer(layer)
@@ -187,7 +188,7 @@ class ResultLayer:
         """Add the labels as a plain array, which napari can paint on."""
         labels = np.array(self._labels())
         name = f"{self.layer.name} (editable)"
-        layer = _labels_layer(labels, False, name, self._placement)
+        layer = _labels_layer(labels, False, name, self._transform)
         layer.features = self.layer.features
         layer.metadata = dict(self.layer.metadata)
         self.viewer.add_layer(layer)
@@ -207,13 +208,13 @@ class ResultLayer:
     def _take_over(self) -> None:
         data = list(self.layer.data) if self.is_pyramid else self.layer.data
         self._before = {"data": data, "metadata": dict(self.layer.metadata)}
-        self._before |= {name: getattr(self.layer, name) for name in self._placement}
-        self._place(self._placement)
+        self._before |= {name: getattr(self.layer, name) for name in self._transform}
+        self._place(self._transform)
         self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
 
-    def _place(self, placement: Mapping[str, Any]) -> None:
+    def _place(self, transform: Mapping[str, Any]) -> None:
         """Set what differs; napari draws again at each setting."""
-        for name, value in placement.items():
+        for name, value in transform.items():
             now, then = getattr(self.layer, name), value
             if name == "shear":
                 now, then = (shear_matrix(each, self.layer.ndim) for each in (now, then))
@@ -222,17 +223,17 @@ class ResultLayer:
 
     def _new_layer(self, like: Labels | None) -> Labels:
         name = f"{self.source.layer.name} superpixels" if like is None else like.name
-        layer = _labels_layer(self._buffer, self.is_pyramid, name, self._placement)
+        layer = _labels_layer(self._buffer, self.is_pyramid, name, self._transform)
         self.viewer.add_layer(layer)
         self._shown = layer.data[0] if self.is_pyramid else layer.data
         return layer
 
 
 def _labels_layer(
-    labels: NDArray[np.integer[Any]], is_pyramid: bool, name: str, placement: Mapping[str, Any]
+    labels: NDArray[np.integer[Any]], is_pyramid: bool, name: str, transform: Mapping[str, Any]
 ) -> Labels:
     data = _levels(labels) if is_pyramid else labels
-    layer = Labels(data, multiscale=is_pyramid, name=name, **placement)
+    layer = Labels(data, multiscale=is_pyramid, name=name, **transform)
     layer.contour = 1
     return layer
 

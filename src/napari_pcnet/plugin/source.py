@@ -125,7 +125,7 @@ class Source:
         world = self.layer.data_to_world(data)
         return {axis: float(world[axis]) for axis in leading}
 
-    def placement(self, planes: Planes) -> dict[str, Any]:
+    def labels_transform(self, planes: Planes) -> dict[str, Any]:
         """Options that put a Labels layer of the planes exactly on the image.
 
         A pixel of a coarser level covers several of full resolution; its centre is the centre of theirs.
