@@ -359,7 +359,7 @@ def compare(
             room[2, 2, p] = shape
             room[2, 3, p] = boundary
             kept = np.sqrt(rules.square * (a + b)) / outline
-            room[2, 4, p] = (traits[u, 5] + traits[v, 5]) / (a + b) - kept
+            room[2, 4, p] = max((traits[u, 5] + traits[v, 5]) / (a + b) - kept, 0.0)
         if len(sizes) == 1:
             for p in range(LANES):
                 room[2, 1, p] += rules.boundary_weight * room[2, 3, p]

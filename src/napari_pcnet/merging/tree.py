@@ -10,8 +10,8 @@ more ragged. The first term is Ward's, the growth of the summed squared colour e
 scale. So one tree serves every count, where with a fixed scale fine cuts would ignore shape and coarse ones
 become a grid. `EVENNESS` weighs size alone, so that uniform pictures merge their smallest regions first. What
 a merge loses of roundness, the mean of the two (by area) less that of their union, charges it with what it
-spoils and not with what was ragged before; it is bounded, so that a boundary overrules it where thin things
-lie side by side.
+spoils and not with what was ragged before. It is bounded, so that a boundary overrules it where thin things
+lie side by side; and what becomes rounder gains nothing, or every spot would go to what surrounds it.
 
 A network with a boundary decoder adds ``BOUNDARY_WEIGHT s``, where ``s`` is the mean boundary probability
 along the common border. A network with a `MergeClassifier` adds ``CLASSIFIER_WEIGHT p`` instead and halves
@@ -74,7 +74,7 @@ EVENNESS = 2.0
 differ by the same amount. On uniform pictures shapes and sizes compete: ``napari-pcnet benchmark contract``
 shows how far the largest superpixel is from the smallest."""
 
-ROUNDNESS_WEIGHT = 40.0
+ROUNDNESS_WEIGHT = 56.0
 """Weight of the roundness that a merge loses, relative to shape. Chosen on the validation sets: superpixels
 are rounder, with the accuracy and, at equal length of contours, the recall of a cost without it
 (docs/models.md)."""
@@ -222,7 +222,7 @@ class Round:
     shape : (e,) float64 array
         ``P^2 / 16 area`` of the two together.
     roundness_lost : (e,) float64 array
-        Mean of the roundness of the two, by area, less that of the two together.
+        Mean of the roundness of the two, by area, less that of the two together; 0 if that is higher.
     cell_area : float
     """
 
@@ -591,7 +591,7 @@ class _State:
             border,
             strength / (2 * COLOUR_STEPS) / border,
             outline * outline / (SQUARE * (a + b)),
-            (self.round_area[u] + self.round_area[v]) / (a + b) - kept,
+            np.maximum((self.round_area[u] + self.round_area[v]) / (a + b) - kept, 0),
             self.features.cell_area,
         )
 
