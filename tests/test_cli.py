@@ -482,14 +482,14 @@ def test_many_pictures_become_labels_in_a_folder(
     assert main(["segment", "in.png", "-n", "2", "a.jpg", "b.ome.tif", "-o", "out", "--overlay", "out"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in printed[:-1:2]] == [
-        f"out/{name}-superpixels.tif" for name in ("in", "a", "b")
+        f"out/{name}.superpixels.tif" for name in ("in", "a", "b")
     ]
     assert printed[-1].startswith("3 of 3 pictures segmented, ")
     assert sorted(os.listdir("out")) == sorted(
-        f"{name}-{kind}" for name in ("in", "a", "b") for kind in ("borders.png", "superpixels.tif")
+        f"{name}{kind}" for name in ("in", "a", "b") for kind in ("-borders.png", ".superpixels.tif")
     )
     assert [record.n_segments for _, record in calls] == [2, 2, 2]
-    found = from_notes(read_notes("out/b-superpixels.tif"))
+    found = from_notes(read_notes("out/b.superpixels.tif"))
     assert found is not None
     assert found[1].path == str(pictures_there / "b.ome.tif")
 
@@ -505,7 +505,7 @@ def test_one_picture_that_fails_does_not_stop_the_rest(
         "napari-pcnet: image none.tif does not exist",
     ]
     assert printed.out.splitlines()[-1].startswith("2 of 4 pictures segmented, ")
-    assert sorted(os.listdir("out")) == ["a-superpixels.tif", "in-superpixels.tif"]
+    assert sorted(os.listdir("out")) == ["a.superpixels.tif", "in.superpixels.tif"]
 
 
 def test_where_nothing_is_made_no_folder_stays(
@@ -530,7 +530,7 @@ def test_what_is_there_stays_and_the_rest_is_made(
 ) -> None:
     assert main(["segment", "in.png", "-o", "out"]) == 0
     assert main(["segment", "in.png", "a.jpg", "-o", "out"]) == 1
-    assert "output out/in-superpixels.tif exists; add --overwrite" in capsys.readouterr().err
+    assert "output out/in.superpixels.tif exists; add --overwrite" in capsys.readouterr().err
     assert len(calls) == 2
     assert main(["segment", "in.png", "a.jpg", "-o", "out", "--overwrite"]) == 0
 
@@ -538,7 +538,7 @@ def test_what_is_there_stays_and_the_rest_is_made(
 def test_patterns_that_a_shell_has_left_are_filled(pictures_there: Path, calls: Calls) -> None:
     Path("[1].png").write_bytes(Path("in.png").read_bytes())  # a name may look like a pattern
     assert main(["segment", "*.jpg", "i*.png", "in.png", "[1].png", "-o", "out"]) == 0
-    assert sorted(os.listdir("out")) == ["[1]-superpixels.tif", "a-superpixels.tif", "in-superpixels.tif"]
+    assert sorted(os.listdir("out")) == ["[1].superpixels.tif", "a.superpixels.tif", "in.superpixels.tif"]
 
 
 @pytest.mark.parametrize(
@@ -546,7 +546,7 @@ def test_patterns_that_a_shell_has_left_are_filled(pictures_there: Path, calls: 
     [
         (
             "in.png sub/in.png -o out",
-            "in.png and sub/in.png would both become out/in-superpixels.tif; segment them",
+            "in.png and sub/in.png would both become out/in.superpixels.tif; segment them",
         ),
         ("*.zarr -o out", "no file fits the pattern *.zarr"),
         (
@@ -588,7 +588,7 @@ def test_an_interruption_says_how_many_are_done(
     pictures_there: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(image: Image, record: RunRecord, progress: Progress) -> np.ndarray[Any, Any]:
-        if Path("out/in-superpixels.tif").exists():
+        if Path("out/in.superpixels.tif").exists():
             raise KeyboardInterrupt
         return np.ones((48, 64), np.int32)
 
@@ -1061,9 +1061,9 @@ def test_a_pattern_passes_over_superpixels_of_an_earlier_call(
     tifffile.imwrite("a.tif", PICTURE)
     assert main(["segment", "*.tif", "-o", "."]) == 0
     assert main(["segment", "*.tif", "-o", ".", "--overwrite"]) == 0
-    assert capsys.readouterr().err == "napari-pcnet: a-superpixels.tif passed over: superpixels\n"
-    assert sorted(each.name for each in folder.glob("*.tif")) == ["a-superpixels.tif", "a.tif"]
-    assert main(["segment", "a-superpixels.tif", "-o", ".", "--overwrite"]) == 2
+    assert capsys.readouterr().err == "napari-pcnet: a.superpixels.tif passed over: superpixels\n"
+    assert sorted(each.name for each in folder.glob("*.tif")) == ["a.superpixels.tif", "a.tif"]
+    assert main(["segment", "a.superpixels.tif", "-o", ".", "--overwrite"]) == 2
 
 
 def test_the_folder_of_outputs_is_no_zarr(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ def test_a_run_on_a_file_is_a_script_that_reads_it() -> None:
 def test_a_run_on_a_file_is_a_command() -> None:
     origin = Origin("cat", "/data/a cat.png")
     assert as_command(RunRecord(40, level=2), origin, "cat superpixels") == (
-        "napari-pcnet segment '/data/a cat.png' cat-superpixels.tif --n-segments 40 --channel-axis=-1 "
+        "napari-pcnet segment '/data/a cat.png' cat.superpixels.tif --n-segments 40 --channel-axis=-1 "
         "--level 2\n"
     )
 
@@ -55,7 +55,7 @@ def test_what_is_in_no_file_is_to_be_saved_first() -> None:
     assert script.startswith(f"# {first}\nfrom napari_pcnet import") and "('cells-1.tif')" in script
     assert as_command(RunRecord(40), origin, "cells [1] superpixels").splitlines() == [
         f"# '{first}'",
-        "napari-pcnet segment cells-1.tif cells-1-superpixels.tif --n-segments 40 --channel-axis=-1",
+        "napari-pcnet segment cells-1.tif cells-1.superpixels.tif --n-segments 40 --channel-axis=-1",
     ]
 
 
@@ -65,7 +65,7 @@ def test_a_region_is_the_layer_of_its_own_superpixels() -> None:
     assert text == (
         '# \'First save the layer "cat superpixels" as cat-superpixels-region.tif: '
         "what is 0 there lies outside.'\n"
-        "napari-pcnet segment cat.png cat-superpixels.tif --n-segments 40 --channel-axis=-1 "
+        "napari-pcnet segment cat.png cat.superpixels.tif --n-segments 40 --channel-axis=-1 "
         "--mask cat-superpixels-region.tif --crop 1 2 30 40\n"
     )
     script = as_python(record, Origin("cat", "cat.png"), "cat superpixels")

@@ -39,7 +39,7 @@ def test_the_commands_of_the_menu_do_what_the_buttons_do(
     command("copy_python")
     assert "pcnet_superpixels(picture.pixels, 12," in clipboard.text()
     command("copy_command")
-    assert "napari-pcnet segment a.tif a-superpixels.tif --n-segments 12" in clipboard.text()
+    assert "napari-pcnet segment a.tif a.superpixels.tif --n-segments 12" in clipboard.text()
 
     command("run")
     command("cancel")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 HELP = "make superpixels of pictures"
 
 ABOUT = """Make superpixels of a picture, or of many: segment IN OUT, or segment IN... -o FOLDER, which writes
-FOLDER/NAME-superpixels.tif for each."""
+FOLDER/NAME.superpixels.tif for each."""
 
 
 class Files(NamedTuple):
@@ -211,7 +211,7 @@ def _files_in(folder: Path, images: Sequence[Path], overlays: Path | None) -> li
     every = []
     for image in images:
         name = image.stem.removesuffix(".ome")
-        labels = folder / f"{name}-superpixels.tif"
+        labels = folder / f"{name}.superpixels.tif"
         other = made.setdefault(labels, image)
         if other != image:
             raise ValueError(f"{other} and {image} would both become {labels}; segment them one by one")

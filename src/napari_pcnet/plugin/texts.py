@@ -36,7 +36,7 @@ def as_command(record: RunRecord, origin: Origin, layer_name: str) -> str:
     """
     steps, source, record = _saved_first(record, origin, layer_name)
     comments = "".join(f"# {shlex.quote(step)}\n" for step in steps)
-    output = f"{_file_name(origin.image)}-superpixels.tif"
+    output = f"{_file_name(origin.image)}.superpixels.tif"
     return comments + record.command_line(source, output) + "\n"
 
 
