@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from napari_pcnet import RunRecord, pcnet_superpixels, pipeline, run_record, weights
+from napari_pcnet.disk.files import version_of
 from napari_pcnet.network.prepared import prepare
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8)
@@ -84,6 +85,20 @@ def test_a_file_that_is_written_again_is_loaded_again(
     assert np.array_equal(first, pcnet_superpixels(IMAGE, 9))
     assert np.array_equal(second, pcnet_superpixels(IMAGE, 9, model=FAITHFUL))
     assert not np.array_equal(first, second)
+
+
+def test_another_file_of_the_same_length_and_time_is_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = set()
+    for content in (b"one", b"two"):
+        (tmp_path / content.decode()).mkdir()
+        monkeypatch.chdir(tmp_path / content.decode())  # a relative path leads elsewhere
+        Path("own").write_bytes(content)
+        os.utime("own", ns=(1, 1))
+        shutil.copy2("own", tmp_path / "kept")
+        versions |= {version_of(Path("own")), version_of(tmp_path / "kept")}
+    assert len(versions) == 4
 
 
 def test_threads_share_a_network(prepared: list[tuple[str, str]]) -> None:

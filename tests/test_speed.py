@@ -85,8 +85,9 @@ def test_peak_memory_is_measured_in_a_fresh_process(tmp_path):
     )
     table = main_speed(options, ignore)
     mebibytes = int(table.splitlines()[2].split()[3])
-    # 120,000 pixels of float64 Lab alone are 2.7 MiB; the interpreter and scipy would be 100.
-    assert 2 <= mebibytes <= 60
+    # 120,000 pixels of float64 Lab alone are 2.7 MiB, and skimage imports on its first call; the interpreter
+    # and scipy would be 100.
+    assert 2 <= mebibytes <= 80
 
 
 def test_time_and_memory_are_drawn_against_the_side(tmp_path):

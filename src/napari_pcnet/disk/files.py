@@ -113,14 +113,15 @@ def try_folder(folder: Path) -> None:
         os.rmdir(made)
 
 
-Version: TypeAlias = tuple[int, int]
-"""What a file's content is known by without reading it: when it was written, in ns, and its length."""
+Version: TypeAlias = tuple[int, ...]
+"""What a file's content is known by without reading it: which file it is, its length, and when it was written
+and changed, in ns. A copy may keep the first of these times, a path may come to lead elsewhere."""
 
 
 def version_of(path: Path) -> Version:
     """Return what changes with the content of a file."""
     status = path.stat()
-    return status.st_mtime_ns, status.st_size
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def sha256_of(path: Path) -> str:
