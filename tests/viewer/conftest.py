@@ -12,6 +12,7 @@ import pytest
 from actions import N, wait_for_threads
 from napari._qt.qt_viewer import QtViewer
 from napari.settings import get_settings
+from napari.utils.triangulation_backend import TriangulationBackend
 from pytestqt.qtbot import QtBot
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -33,6 +34,8 @@ def viewer(qapp: QApplication) -> Iterator[napari.Viewer]:
     with pytest.MonkeyPatch.context() as patch:
         # as napari's own fixture has it: no preferences of the user's, no thread, nothing kept at the end
         get_settings().reset()
+        # numba would compile it for ten seconds
+        get_settings().experimental.triangulation_backend = TriangulationBackend.pure_python
         patch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda *_: None)
         viewer = napari.Viewer(show=True, show_welcome_screen=False)
         window = viewer.window._qt_window
