@@ -160,6 +160,21 @@ def test_windows_are_as_small_as_free_memory_asks(
     assert len(told) == (expected != picture.shape)
 
 
+@pytest.mark.parametrize(("free", "alike"), [(10**10, False), (3 * 10**8, True)])
+def test_where_memory_is_scarce_windows_are_of_one_shape(
+    single: PreparedNetwork, monkeypatch: pytest.MonkeyPatch, free: int, alike: bool
+) -> None:
+    found: set[tuple[int, int]] = set()
+    monkeypatch.setattr(inference, "_segment", lambda *of: found.update(tile.read.shape for tile in of[3]))
+    monkeypatch.setattr(inference, "free_bytes", lambda: free)
+    picture = Picture(np.zeros((1100, 1100), np.uint8), None, None, np.zeros(1), np.ones(1))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        segment_base(picture, Grid.enlarged(picture.shape, 1), single, window_px=512)
+    assert (len(found) == 1) is alike
+    assert told == []
+
+
 def test_labels_that_find_no_room_are_one_sentence_without_another_try(
     single: PreparedNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:

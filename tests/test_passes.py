@@ -170,8 +170,11 @@ SETTINGS: dict[str, dict[str, str]] = {
     "compiled": {passes.SWITCH: "1"},
     "in numpy": {passes.SWITCH: "0"},
     "two threads": {passes.SWITCH: "0", "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
-    "an older processor": {passes.SWITCH: "0", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F"},
-    "another BLAS": {passes.SWITCH: "0", "OPENBLAS_CORETYPE": "NEHALEM"},
+    "an older processor, another BLAS": {
+        passes.SWITCH: "0",
+        "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F",
+        "OPENBLAS_CORETYPE": "NEHALEM",
+    },
     "compiled for an older processor": {
         passes.SWITCH: "1",
         "NUMBA_CPU_NAME": "x86-64",

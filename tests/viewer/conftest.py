@@ -34,8 +34,6 @@ def viewer(qapp: QApplication) -> Iterator[napari.Viewer]:
     with pytest.MonkeyPatch.context() as patch:
         # as napari's own fixture has it: no preferences of the user's, no thread, nothing kept at the end
         get_settings().reset()
-        # numba would compile it for ten seconds
-        get_settings().experimental.triangulation_backend = TriangulationBackend.pure_python
         patch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda *_: None)
         viewer = napari.Viewer(show=True, show_welcome_screen=False)
         window = viewer.window._qt_window
@@ -79,6 +77,8 @@ def opened(
 ) -> Iterator[tuple[napari.Viewer, SuperpixelsWidget]]:
     """The viewer with the widget, warmed up; afterwards it is as it was, and no thread is left."""
     monkeypatch.setattr(machine, "measure_machine", measured)
+    # numba would compile it for ten seconds; a viewer of napari's own fixture sets it back
+    get_settings().experimental.triangulation_backend = TriangulationBackend.pure_python
     before = _state_of(viewer)
     widget = viewer.window.add_plugin_dock_widget("napari-pcnet", "PCNet superpixels")[1]
     qtbot.waitUntil(lambda: widget.machine is not None, timeout=60_000)

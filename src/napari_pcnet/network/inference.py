@@ -50,6 +50,9 @@ RUN_BYTES = 170_000_000
 MANY_RUN_BYTES = 210_000_000
 """The same for several windows of one size: freed memory does not all go back, and kernels are kept."""
 
+SHAPES_BYTES = 140_000_000
+"""Memory on a CPU for the kernels of windows of other shapes, which those at the ends of a picture have."""
+
 CLEARLY_LESS = 0.9
 """Share of the memory that the next smaller windows take at most, or else they are not worth their time."""
 
@@ -269,12 +272,13 @@ def segment_base(
     passes.compiled()  # what is already due is loaded before free memory is asked for
     free = free_bytes()
     first = _first_that_fits(sizes, free) if prepared.device.type == "cpu" else 0
+    is_scarce = prepared.device.type == "cpu" and free < sizes[0].total_bytes + SHAPES_BYTES
     ids: NDArray[np.int32] | None = None
     for size in sizes[first:]:
         is_smaller = size is not sizes[0]
         if is_smaller:
             _warn_of_smaller(size)
-        tiles = _tiles_inside(picture, grid, size.core_shape, prepared.halo, alike=is_smaller)
+        tiles = _tiles_inside(picture, grid, size.core_shape, prepared.halo, alike=is_smaller or is_scarce)
         if tiles[0].core.shape != picture.shape and ids is None:
             ids = _room_for_labels(picture.shape)
         try:
