@@ -136,20 +136,20 @@ def merge(parts: Sequence[RegionTable]) -> tuple[RegionTable, list[NDArray[np.in
     pairs = np.concatenate([lookup[part.edges] for part, lookup in zip(parts, lookups, strict=True)])
     codes = _codes(pairs[:, 0], pairs[:, 1], len(names))
     lines = np.concatenate([np.column_stack([part.border, part.strength]) for part in parts])
-    codes, sums = _sums_by_code(codes, lines)
+    codes, sums, _ = sums_by_code(codes, lines)
     edges = np.column_stack(np.divmod(codes, len(names)))
     area, rim, colour = table[:, 0], table[:, 1:3], table[:, 3:]
     return RegionTable(names, cells, area, colour, rim, edges, sums[:, :2], sums[:, 2:]), lookups
 
 
-def _sums_by_code(
+def sums_by_code(
     codes: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Codes that occur, in order, and the sum of the rows of each."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp]]:
+    """Codes that occur, in order, the sum of the rows of each, and where each stands first."""
     order = np.argsort(codes, kind="stable")  # quick where codes are sorted in parts
     codes, rows = codes[order], rows[order]
     first = np.flatnonzero(np.diff(codes, prepend=-1))
-    return codes[first], np.add.reduceat(rows, first) if len(first) else rows
+    return codes[first], np.add.reduceat(rows, first) if len(first) else rows, order[first]
 
 
 def _add_pixels(

@@ -22,8 +22,7 @@ rest of Ward's term keeps results sensible on pictures unlike the training data.
 Merging goes in rounds. Each round merges every edge that is the cheapest of both its ends. Costs
 in one step of an eighth of an octave count as equal, and among equals a hash of the two regions'
 numbers decides: in exact order a smooth gradient or a uniform picture would merge one pair a round.
-Heights are the exact costs, made monotone. A merge that gains roundness, as of an island and what lies
-around it, may cost less than nothing: its height is that of its parts, which for leaves is 0.
+Heights are the exact costs, made monotone.
 
 The same base gives the same tree on every processor, for any number of threads, compiled or not: what is
 summed up over regions and borders are whole numbers, and what is computed of them goes through `exact`.
@@ -42,6 +41,7 @@ from numpy.typing import NDArray
 from napari_pcnet.geometry.picture import COLOUR_STEPS
 from napari_pcnet.merging import exact, passes
 from napari_pcnet.merging.connectivity import number_by_first
+from napari_pcnet.merging.regions import sums_by_code
 from napari_pcnet.options import Options
 
 STEPS_PER_OCTAVE = 8
@@ -669,13 +669,9 @@ def _relabel(
     apart = np.flatnonzero(u != v)
     u, v = u[apart], v[apart]
     number = int(target.max()) + 1
-    codes = np.minimum(u, v) * number + np.maximum(u, v)
-    order = np.argsort(codes, kind="stable")
-    codes, old = codes[order], apart[order]
-    first = np.flatnonzero(np.diff(codes, prepend=-1))
-    pairs: NDArray[np.int64] = np.column_stack(np.divmod(codes[first], number))
-    lines = lines[old]
-    return pairs, np.add.reduceat(lines, first) if len(first) else lines, old[first]
+    codes, sums, kept = sums_by_code(np.minimum(u, v) * number + np.maximum(u, v), lines[apart])
+    pairs: NDArray[np.int64] = np.column_stack(np.divmod(codes, number))
+    return pairs, sums, apart[kept]
 
 
 def _sorted_tree(leaves: int, children: NDArray[np.int64], height: NDArray[np.float64]) -> Tree:
