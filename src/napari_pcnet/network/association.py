@@ -1,11 +1,11 @@
 """The association of pixels with superpixels, and the two sums it serves: Eq. 1 and Eq. 2.
 
-All of it is in the work frame, where a superpixel starts as a cell of ``CELL`` x ``CELL``
+All of it is in the work frame, where a superpixel starts as a cell of `cell` x `cell`
 pixels. Each pixel may belong to its own cell or to one of the 8 around it, so the association is a
 map ``q`` of shape ``(B, 9, H, W)``; channel ``3 * (dy + 1) + (dx + 1)`` is the cell ``dy`` rows
 below and ``dx`` columns to the right of the pixel's own.
 
-Pooling and unpooling first lay the pixels out cell by cell, ``(B, rows, columns, 256, C)``. Each
+Pooling and unpooling first lay the pixels out cell by cell, ``(B, rows, columns, cell * cell, C)``. Each
 cell is then one small matrix product with its 9 neighbours, and only tables of the size of the
 lattice are shifted.
 """
@@ -13,6 +13,7 @@ lattice are shifted.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,17 +25,18 @@ NEIGHBOURS = 9
 """A pixel's own cell and the 8 around it."""
 
 
-def to_cells(values: Tensor) -> Tensor:
-    """Lay pixels out cell by cell: ``(B, C, H, W)`` to ``(B, rows, columns, 256, C)``."""
+def to_cells(values: Tensor, cell: int = CELL) -> Tensor:
+    """Lay pixels out cell by cell: ``(B, C, H, W)`` to ``(B, rows, columns, cell * cell, C)``."""
     batch, channels, height, width = values.shape
-    assert height % CELL == width % CELL == 0, "the work frame holds whole cells"
-    split = values.permute(0, 2, 3, 1).reshape(batch, height // CELL, CELL, width // CELL, CELL, channels)
-    return split.permute(0, 1, 3, 2, 4, 5).reshape(
-        batch, height // CELL, width // CELL, CELL * CELL, channels
-    )
+    assert height % cell == width % cell == 0, "the work frame holds whole cells"
+    rows, columns = height // cell, width // cell
+    split = values.permute(0, 2, 3, 1).reshape(batch, rows, cell, columns, cell, channels)
+    return split.permute(0, 1, 3, 2, 4, 5).reshape(batch, rows, columns, cell * cell, channels)
 
 
-def mask_outside(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int] = (0, 0)) -> Tensor:
+def mask_outside(
+    logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int] = (0, 0), cell: int = CELL
+) -> Tensor:
     """Give the neighbours that lie outside the lattice a logit of minus infinity.
 
     Parameters
@@ -45,6 +47,8 @@ def mask_outside(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, in
         Rows and columns of the whole lattice.
     origin : tuple of int
         Row and column of the first cell of `logits` in that lattice.
+    cell : int
+        Side of a cell in work pixels.
 
     Returns
     -------
@@ -52,8 +56,8 @@ def mask_outside(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, in
         A pixel of the padding, whose own cell is outside, keeps its logits: its label is never used.
     """
     height, width = logits.shape[-2:]
-    row_of = torch.arange(height, device=logits.device) // CELL + origin[0]
-    column_of = torch.arange(width, device=logits.device) // CELL + origin[1]
+    row_of = torch.arange(height, device=logits.device) // cell + origin[0]
+    column_of = torch.arange(width, device=logits.device) // cell + origin[1]
     step = torch.arange(-1, 2, device=logits.device)
     rows = row_of[None, :] + step[:, None]  # (3, H)
     columns = column_of[None, :] + step[:, None]  # (3, W)
@@ -78,9 +82,9 @@ def pool(values: Tensor, q: Tensor) -> Tensor:
 
     Parameters
     ----------
-    values : (B, rows, columns, 256, C) tensor
-        Pixel values, laid out by `to_cells`.
-    q : (B, rows, columns, 256, 9) tensor
+    values : (B, rows, columns, n, C) tensor
+        Values of the n pixels of each cell, laid out by `to_cells`.
+    q : (B, rows, columns, n, 9) tensor
         Association, laid out by `to_cells`.
 
     Returns
@@ -102,12 +106,12 @@ def unpool(means: Tensor, q: Tensor) -> Tensor:
     ----------
     means : (B, rows, columns, C) tensor
         Means over superpixels, as `pool` returns them.
-    q : (B, rows, columns, 256, 9) tensor
+    q : (B, rows, columns, n, 9) tensor
         Association, laid out by `to_cells`.
 
     Returns
     -------
-    (B, rows, columns, 256, C) tensor
+    (B, rows, columns, n, C) tensor
     """
     return q.to(means.dtype) @ _spread_to_neighbours(means)
 
@@ -139,17 +143,51 @@ def confidence(logits: Tensor) -> Tensor:
 
 def _sum_at_target(gathered: Tensor) -> Tensor:
     """Sum what every cell gives to each of its 9 neighbours, from ``(B, rows, columns, 9, C)``."""
-    rows, columns = gathered.shape[1:3]
-    padded = F.pad(gathered, (0, 0, 0, 0, 1, 1, 1, 1))
-    total = torch.zeros_like(gathered[..., 0, :])
-    for k in range(NEIGHBOURS):
-        dy, dx = k // 3 - 1, k % 3 - 1  # the giver is on the opposite side
-        total = total + padded[:, 1 - dy : 1 - dy + rows, 1 - dx : 1 - dx + columns, k]
+    total: Tensor = _SumAtTarget.apply(gathered)  # type: ignore[no-untyped-call]
     return total
 
 
 def _spread_to_neighbours(means: Tensor) -> Tensor:
     """Give every cell the means of its 9 neighbours, ``(B, rows, columns, 9, C)``."""
+    spread: Tensor = _SpreadToNeighbours.apply(means)  # type: ignore[no-untyped-call]
+    return spread
+
+
+class _SumAtTarget(torch.autograd.Function):
+    """The sum, with its adjoint as gradient: torch's own would make a table of zeros for each neighbour."""
+
+    @staticmethod
+    def forward(_context: Any, gathered: Tensor) -> Tensor:
+        return _summed(gathered)
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
+        return _spread(gradient)
+
+
+class _SpreadToNeighbours(torch.autograd.Function):
+    """The adjoint of `_SumAtTarget`, and the other way round."""
+
+    @staticmethod
+    def forward(_context: Any, means: Tensor) -> Tensor:
+        return _spread(means)
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
+        return _summed(gradient)
+
+
+def _summed(gathered: Tensor) -> Tensor:
+    rows, columns = gathered.shape[1:3]
+    padded = F.pad(gathered, (0, 0, 0, 0, 1, 1, 1, 1))
+    total = torch.zeros_like(gathered[..., 0, :])
+    for k in range(NEIGHBOURS):
+        dy, dx = k // 3 - 1, k % 3 - 1  # the giver is on the opposite side
+        total += padded[:, 1 - dy : 1 - dy + rows, 1 - dx : 1 - dx + columns, k]
+    return total
+
+
+def _spread(means: Tensor) -> Tensor:
     rows, columns = means.shape[1:3]
     padded = F.pad(means, (0, 0, 1, 1, 1, 1))
     shifted = [padded[:, k // 3 : k // 3 + rows, k % 3 : k % 3 + columns] for k in range(NEIGHBOURS)]

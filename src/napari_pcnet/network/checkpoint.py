@@ -185,9 +185,13 @@ def _parse_config(text: str) -> PCNetConfig:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(table, dict):
         raise ValueError("it is not a JSON table")
-    config = PCNetConfig(**table | {name: tuple(table[name]) for name in ("widths", "mean")})
-    if any(type(width) is not int or not 1 <= width <= WIDEST for width in config.widths):
-        raise ValueError(f"widths must be whole numbers from 1 to {WIDEST}, got {shown(config.widths)}")
+    lists = {name: tuple(table[name]) for name in ("widths", "mean")}
+    lists |= {name: tuple(table[name]) for name in ("block", "finer") if name in table}
+    config = PCNetConfig(**table | lists)
+    for name in ("widths", "block", "finer"):
+        numbers = getattr(config, name)
+        if any(type(each) is not int or not 1 <= each <= WIDEST for each in numbers):
+            raise ValueError(f"{name} must be whole numbers from 1 to {WIDEST}, got {shown(numbers)}")
     for name in ("reduction", "cell", "guide", "boundary", "merge_classifier"):  # more is damage, too
         value = getattr(config, name)
         if type(value) is not int or value > WIDEST:

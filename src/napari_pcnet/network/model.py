@@ -6,6 +6,10 @@ encoder-decoder, on 1/16 of the pixels; `tail` is the sub-pixel convolution and 
 them. SCN (Yang et al. 2020), the paper's baseline, is the same trunk at full resolution with the
 head at its end: ``PCNetConfig(reduction=1)``.
 
+The cheaper network of this project, ``PCNetConfig(block=...)``, has no full-resolution tail: it predicts the
+logits of whole blocks of pixels at the resolution of the trunk, for cells of several sides. Its activation is
+ReLU and it enlarges by repeating pixels, so that all of it can be computed in whole numbers.
+
 Layers and their order are those of the authors' network (activation LeakyReLU 0.1, transposed
 convolutions with a bias and no normalisation), not of the paper's drawing where the two differ.
 """
@@ -67,6 +71,11 @@ class PCNetConfig:
     merge_classifier : int
         Hidden units of a small network that predicts, for two touching regions, how much merging them
         would lose; 0 for none.
+    block : tuple of int
+        Channels of the 3 x 3 convolutions, at the trunk's resolution, behind which one more predicts the
+        logits of all pixels of a block; empty for the paper's tail at full resolution.
+    finer : tuple of int
+        Sides of finer cells that `block` predicts the association with, too, in work pixels, falling.
     """
 
     stem: Stem = "nearest"
@@ -77,6 +86,13 @@ class PCNetConfig:
     guide: int = 0
     boundary: int = 0
     merge_classifier: int = 0
+    block: tuple[int, ...] = ()
+    finer: tuple[int, ...] = ()
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Sides of the cells that pixels are associated with, falling."""
+        return self.cell, *self.finer
 
     def __post_init__(self) -> None:
         if self.stem not in get_args(Stem):
@@ -94,6 +110,17 @@ class PCNetConfig:
             raise ValueError("a merge classifier needs a boundary decoder: set boundary, too")
         if len(self.widths) != 5:
             raise ValueError(f"widths must have five entries, got {shown(self.widths)}")
+        if self.block and (self.guide or self.reduction == 1):
+            raise ValueError(
+                "block takes the place of the tail: it goes with reduction 4 and without a guide"
+            )
+        if self.finer and not self.block:
+            raise ValueError("finer cells are predicted for whole blocks: set block")
+        for coarse, fine in pairwise(self.cells):
+            if fine < self.reduction or coarse % fine or fine >= coarse:
+                raise ValueError(
+                    f"finer must fall from {self.cell} to {self.reduction} by whole factors, got {shown(self.finer)}"
+                )
 
 
 class Trunk(NamedTuple):
@@ -107,20 +134,30 @@ class Output(NamedTuple):
     """Output of the network for every work pixel."""
 
     logits: Tensor  # (B, 9, H, W)
-    embedding: Tensor  # (B, 16, H, W), after the convolution that follows the sub-pixel layer
-    detail: Tensor  # (B, 16, H, W), the sub-pixel layer itself, input of `reconstruct`
+    embedding: Tensor | None = None  # (B, 16, H, W), after the convolution that follows the sub-pixel layer
+    detail: Tensor | None = None  # (B, 16, H, W), the sub-pixel layer itself, input of `reconstruct`
     boundary: Tensor | None = None  # (B, 1, H, W), logits that the pixel lies on a boundary
+    finer: tuple[Tensor, ...] = ()  # (B, 9, H, W) for each of `PCNetConfig.finer`
 
 
 class ConvBlock(nn.Sequential):
-    """3 x 3 convolution without bias, batch normalisation, LeakyReLU."""
+    """3 x 3 convolution without bias, batch normalisation, LeakyReLU or ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, stride: int = 1, *, kernel: int = 3, leak: float = LEAK
+    ) -> None:
         super().__init__(
-            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
             nn.BatchNorm2d(outputs),
-            nn.LeakyReLU(LEAK),
+            nn.LeakyReLU(leak) if leak else nn.ReLU(),
         )
+
+
+class RepeatBlock(nn.Sequential):
+    """1 x 1 convolution, batch normalisation, ReLU; then each pixel is repeated, twice along both axes."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(ConvBlock(inputs, outputs, kernel=1, leak=0), nn.UpsamplingNearest2d(scale_factor=2))
 
 
 class UpBlock(nn.Sequential):
@@ -143,16 +180,18 @@ class BoundaryDecoder(nn.Module):
     channels : int
     reduction : int
         Side of the block of work pixels that a pixel of the first stage stands for.
+    cheap : bool
+        Whether its last convolution is 1 x 1, and its activation ReLU.
     """
 
-    def __init__(self, widths: tuple[int, ...], channels: int, reduction: int) -> None:
+    def __init__(self, widths: tuple[int, ...], channels: int, reduction: int, cheap: bool = False) -> None:
         super().__init__()
         self.deepest = nn.Conv2d(widths[-1], channels, 1)
         self.lateral = nn.ModuleList(nn.Conv2d(2 * here, channels, 1) for here in widths[-2::-1])
         self.refine = nn.Sequential(
-            nn.LeakyReLU(LEAK),
-            ConvBlock(channels, channels),  # one more would need a larger halo than the head does
-            nn.Conv2d(channels, reduction**2, 3, padding=1),
+            nn.ReLU() if cheap else nn.LeakyReLU(LEAK),
+            ConvBlock(channels, channels, leak=0 if cheap else LEAK),  # one more would need a larger halo
+            nn.Conv2d(channels, reduction**2, 1 if cheap else 3, padding=0 if cheap else 1),
         )
 
     def finer(self, level: int, context: Tensor, skip: Tensor, features: Tensor) -> Tensor:
@@ -239,27 +278,43 @@ class PCNet(nn.Module):
         widths = config.widths
         self.register_buffer("mean", torch.tensor(config.mean).reshape(1, 3, 1, 1))
         self.stem = Reduce(config.stem, config.reduction)
-        stages = [nn.Sequential(ConvBlock(self.stem.channels, widths[0]), ConvBlock(widths[0], widths[0]))]
-        for below, here in pairwise(widths):
-            stages.append(nn.Sequential(ConvBlock(below, here, stride=2), ConvBlock(here, here)))
-        self.encoder = nn.ModuleList(stages)
+        leak = 0 if config.block else LEAK
+
+        def stage(below: int, here: int, stride: int) -> nn.Sequential:
+            return nn.Sequential(ConvBlock(below, here, stride, leak=leak), ConvBlock(here, here, leak=leak))
+
+        self.encoder = nn.ModuleList(
+            stage(below, here, stride)
+            for (below, here), stride in zip(
+                pairwise((self.stem.channels, *widths)), (1, 2, 2, 2, 2), strict=True
+            )
+        )
         falling = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # (256, 128), ... (32, 16)
-        self.up = nn.ModuleList(UpBlock(below, here) for below, here in falling)
-        self.fuse = nn.ModuleList(ConvBlock(2 * here, here) for _, here in falling)
+        enlarge = RepeatBlock if config.block else UpBlock
+        self.up = nn.ModuleList(enlarge(below, here) for below, here in falling)
+        self.fuse = nn.ModuleList(ConvBlock(2 * here, here, leak=leak) for _, here in falling)
         base = widths[0]
-        if config.reduction > 1:
+        self.subpixel: nn.Module = nn.Sequential()
+        self.embed: nn.Module = nn.Identity()
+        if config.reduction > 1 and not config.block:
             self.subpixel = nn.Sequential(
                 ConvBlock(base, base * config.reduction**2), nn.PixelShuffle(config.reduction)
             )
-            self.embed: nn.Module = ConvBlock(base + config.guide, base)
+            self.embed = ConvBlock(base + config.guide, base)
+        self.block = nn.Sequential(
+            *(ConvBlock(below, here, leak=0) for below, here in pairwise((base, *config.block)))
+        )
+        if config.block:
+            logits = NEIGHBOURS * config.reduction**2
+            self.heads = nn.ModuleList(nn.Conv2d(config.block[-1], logits, 1) for _ in config.cells)
         else:
-            self.subpixel = nn.Sequential()
-            self.embed = nn.Identity()
-        self.head = nn.Conv2d(base, NEIGHBOURS, 3, padding=1)
-        self.super_resolution = nn.Conv2d(base, 3, 1, bias=False)  # training only
+            self.head = nn.Conv2d(base, NEIGHBOURS, 3, padding=1)
+            self.super_resolution = nn.Conv2d(base, 3, 1, bias=False)  # training only
         self.guide = ConvBlock(3, config.guide) if config.guide else None
         self.boundary = (
-            BoundaryDecoder(widths, config.boundary, config.reduction) if config.boundary else None
+            BoundaryDecoder(widths, config.boundary, config.reduction, cheap=bool(config.block))
+            if config.boundary
+            else None
         )
         self.apply(_initialise)
         # last, so that it changes none of the random weights above
@@ -306,6 +361,10 @@ class PCNet(nn.Module):
 
     def tail(self, trunk: Trunk, image: Tensor) -> Output:
         """Restore the resolution and associate: to ``(B, ., H, W)``."""
+        if self.config.block:
+            hidden = self.block(trunk.features)
+            logits, *finer = (self.to_pixels(head(hidden)) for head in self.heads)
+            return Output(logits, boundary=self.boundary_map(trunk), finer=tuple(finer))
         detail = self.subpixel(trunk.features)
         embedding = self.embed(self.guided(detail, image))
         return Output(self.head(embedding), embedding, detail, self.boundary_map(trunk))
@@ -315,6 +374,10 @@ class PCNet(nn.Module):
         if trunk.boundary is None:
             return None
         return nn.functional.pixel_shuffle(trunk.boundary, self.config.reduction)
+
+    def to_pixels(self, block_logits: Tensor) -> Tensor:
+        """Lay out the logits of blocks, ``(B, 9 * reduction**2, h, w)``, as ``(B, 9, H, W)``."""
+        return nn.functional.pixel_shuffle(block_logits, self.config.reduction)
 
     def guided(self, detail: Tensor, image: Tensor) -> Tensor:
         """Join the restored features with the guide's features of the picture ``(B, 3, H, W)``."""
@@ -327,7 +390,10 @@ class PCNet(nn.Module):
         return self.tail(self.trunk(image), image)
 
     def reconstruct(self, detail: Tensor) -> Tensor:
-        """Super-resolved picture minus its mean, ``(B, 3, H, W)`` in -1..1; training only."""
+        """Super-resolved picture minus its mean, ``(B, 3, H, W)`` in -1..1; training only.
+
+        For the paper's tail, which has `Output.detail`.
+        """
         return torch.tanh(self.super_resolution(detail))
 
 
@@ -339,8 +405,7 @@ def channels_last(model: PCNet) -> PCNet:
 
 def parameter_count(model: PCNet) -> int:
     """Number of parameters that inference needs."""
-    training_only = {id(p) for p in model.super_resolution.parameters()}
-    return sum(p.numel() for p in model.parameters() if id(p) not in training_only)
+    return sum(p.numel() for name, p in model.named_parameters() if not name.startswith("super_resolution."))
 
 
 def multiply_adds_per_px(model: PCNet) -> float:

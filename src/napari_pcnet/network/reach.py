@@ -221,6 +221,7 @@ _RULES: dict[Callable[..., Any], Callable[..., Intervals]] = {
     F.interpolate: _interpolate,
     F.batch_norm: _pointwise,
     F.leaky_relu: _pointwise,
+    F.relu: _pointwise,
     torch.cat: _joined,
 }
 """What each operation does to intervals; the arguments are the operation's own."""

@@ -175,6 +175,12 @@ class TrainingConfig:
                 "merge_classifier.steps is set, but the network has no merge classifier: "
                 "set model.merge_classifier"
             )
+        of_the_tail = self.loss.reconstruction or self.loss.discrimination
+        if self.model.block and not alone and of_the_tail:
+            raise ValueError(
+                "loss.reconstruction and loss.discrimination need the features of the paper's tail: with "
+                "model.block set both to 0"
+            )
         if not (alone or self.samples.patches) and self.loss.local:
             raise ValueError("loss.local needs local patches: set samples.patches, or loss.local = 0")
 

@@ -151,18 +151,19 @@ def loss_terms(
     device = batch.whole.image.device.type
     with torch.autocast(device, autocast or torch.bfloat16, enabled=autocast is not None):
         whole = model(batch.whole.image)
-    global_loss = superpixel_loss(whole.logits, batch.whole.labels, config.position_power)
+    global_loss = superpixel_losses(model, whole, batch.whole, config)
     reconstruction = _reconstruction(model, whole, batch.whole, config)
     boundary = boundary_loss(whole.boundary, batch.whole.labels) if config.boundary else zero
     discrimination = zero
     if config.discrimination:
+        assert whole.embedding is not None, "TrainingConfig checks it"
         discrimination = discrimination_loss(whole.embedding, batch.whole.labels, config, random)
     local_loss, local_reconstruction = SuperpixelLoss(zero, zero), zero
     if config.local:
         assert batch.patch is not None, "TrainingConfig checks it"
         with torch.autocast(device, autocast or torch.bfloat16, enabled=autocast is not None):
             patch = model(batch.patch.image)
-        local_loss = superpixel_loss(patch.logits, batch.patch.labels, config.position_power)
+        local_loss = superpixel_losses(model, patch, batch.patch, config)
         local_reconstruction = _reconstruction(model, patch, batch.patch, config)
     return LossTerms(
         global_loss.semantic,
@@ -187,7 +188,23 @@ def boundary_terms(model: PCNet, batch: Batch, autocast: torch.dtype | None = No
     return LossTerms(**terms)
 
 
-def superpixel_loss(logits: Tensor, labels: Tensor, position_power: int = 1) -> SuperpixelLoss:
+def superpixel_losses(model: PCNet, output: Output, view: Crops, config: LossConfig) -> SuperpixelLoss:
+    """Mean of Eq. 3 over the cells of a network; distances are measured in 16ths of a cell."""
+    each = [
+        superpixel_loss(logits, view.labels, config.position_power, cell)
+        for cell, logits in zip(model.config.cells, (output.logits, *output.finer), strict=True)
+    ]
+    semantic = torch.stack([loss.semantic for loss in each]).mean()
+    scaled = [
+        (CELL / cell) ** config.position_power * loss.position
+        for cell, loss in zip(model.config.cells, each, strict=True)
+    ]
+    return SuperpixelLoss(semantic, torch.stack(scaled).mean())
+
+
+def superpixel_loss(
+    logits: Tensor, labels: Tensor, position_power: int = 1, cell: int = CELL
+) -> SuperpixelLoss:
     """Superpixel loss, Eq. 3: the error of labels and positions after pooling and unpooling.
 
     Parameters
@@ -197,6 +214,8 @@ def superpixel_loss(logits: Tensor, labels: Tensor, position_power: int = 1) -> 
     labels : (B, H, W) int64 tensor
         Classes from 0.
     position_power : {1, 2}
+    cell : int
+        Side of a cell in pixels.
 
     Returns
     -------
@@ -210,11 +229,12 @@ def superpixel_loss(logits: Tensor, labels: Tensor, position_power: int = 1) -> 
             f"{tuple(logits.shape[-2:])}"
         )
     height, width = labels.shape[-2:]
-    q = to_cells(associate(mask_outside(logits, (height // CELL, width // CELL))))
-    truth = to_cells(labels[:, None])  # (B, rows, columns, 256, 1)
+    lattice = height // cell, width // cell
+    q = to_cells(associate(mask_outside(logits, lattice, cell=cell)), cell)
+    truth = to_cells(labels[:, None], cell)  # (B, rows, columns, n, 1)
     classes = int(labels.max()) + 1
     one_hot = F.one_hot(truth[..., 0], classes).to(q.dtype)
-    place = to_cells(_coordinates(height, width, q)).expand(len(labels), -1, -1, -1, -1)
+    place = to_cells(_coordinates(height, width, q), cell).expand(len(labels), -1, -1, -1, -1)
     rebuilt = unpool(pool(torch.cat([one_hot, place], dim=-1), q), q)
     at_truth = rebuilt[..., :-2].gather(-1, truth)
     floor = torch.finfo(q.dtype).tiny
@@ -301,6 +321,7 @@ def discrimination_loss(
 def _reconstruction(model: PCNet, output: Output, view: Crops, config: LossConfig) -> Tensor:
     if not config.reconstruction:
         return view.image.new_zeros(())
+    assert output.detail is not None, "TrainingConfig checks it"
     rebuilt = model.reconstruct(output.detail.to(view.image.dtype))
     return reconstruction_loss(rebuilt, view.image - model.mean, view.labels)
 

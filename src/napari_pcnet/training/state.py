@@ -34,7 +34,7 @@ STATE, WEIGHTS = "state.safetensors", "weights.safetensors"
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types that `RunConfig.precision` names."""
 
-ADDED = ("boundary", "merge_classifier")
+ADDED = ("boundary", "merge_classifier", "block", "finer")
 """Parts of a network that the weights it starts from may lack."""
 
 FREE_TO_CHANGE = (
@@ -229,12 +229,17 @@ def _start_file(start_from: str, runs: Path) -> Path:
 def _start(model: PCNet, path: Path) -> dict[str, Any]:
     """Give a model the weights of a file; return the record of their training.
 
-    The file may lack what was added to the network since: its boundary decoder, its merge classifier.
+    The file may lack what was added to the network since: its boundary decoder, its merge classifier. A network
+    that predicts blocks takes the layers that a network with the paper's tail shares with it.
     """
     start = checkpoint.load_model(path)
     added = {name: getattr(model.config, name) for name in ADDED if not getattr(start.config, name)}
     if replace(start.config, **added) != model.config:
         raise ValueError(f"{path} holds a model of {start.config}, the configuration asks for {model.config}")
-    lacks = model.load_state_dict(start.state_dict(), strict=False)
-    assert not lacks.unexpected_keys and {key.partition(".")[0] for key in lacks.missing_keys} <= set(added)
+    own = {name: value.shape for name, value in model.state_dict().items()}
+    shared = {name: value for name, value in start.state_dict().items() if own.get(name) == value.shape}
+    lacks = model.load_state_dict(shared, strict=False)
+    if "block" not in added:
+        assert len(shared) == len(start.state_dict())
+        assert {key.partition(".")[0] for key in lacks.missing_keys} <= set(added)
     return checkpoint.read_record(path)
