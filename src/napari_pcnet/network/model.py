@@ -37,6 +37,9 @@ Stem = Literal["nearest", "area", "unshuffle"]
 LEAK = 0.1
 """Slope of LeakyReLU below zero, and the ``a`` of the Kaiming initialisation."""
 
+STRIDES = (1, 2, 2, 2, 2)
+"""Strides of the five encoder stages."""
+
 _DRAWING = ("uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_")
 """What the layers draw their first weights by."""
 
@@ -119,7 +122,8 @@ class PCNetConfig:
         for coarse, fine in pairwise(self.cells):
             if fine < self.reduction or coarse % fine or fine >= coarse:
                 raise ValueError(
-                    f"finer must fall from {self.cell} to {self.reduction} by whole factors, got {shown(self.finer)}"
+                    f"finer must fall from {self.cell} to {self.reduction} by whole factors, "
+                    f"got {shown(self.finer)}"
                 )
 
 
@@ -285,9 +289,7 @@ class PCNet(nn.Module):
 
         self.encoder = nn.ModuleList(
             stage(below, here, stride)
-            for (below, here), stride in zip(
-                pairwise((self.stem.channels, *widths)), (1, 2, 2, 2, 2), strict=True
-            )
+            for (below, here), stride in zip(pairwise((self.stem.channels, *widths)), STRIDES, strict=True)
         )
         falling = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # (256, 128), ... (32, 16)
         enlarge = RepeatBlock if config.block else UpBlock

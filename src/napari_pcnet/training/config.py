@@ -175,6 +175,13 @@ class TrainingConfig:
                 "merge_classifier.steps is set, but the network has no merge classifier: "
                 "set model.merge_classifier"
             )
+        if self.model.block and not alone and self.samples.batch < len(self.model.cells):
+            raise ValueError(
+                f"samples.batch must be at least {len(self.model.cells)}, a view for each of the network's "
+                f"cells, got {self.samples.batch}"
+            )
+        if self.model.block and not alone and self.loss.local:
+            raise ValueError("a network that predicts blocks learns from whole views: set loss.local = 0")
         of_the_tail = self.loss.reconstruction or self.loss.discrimination
         if self.model.block and not alone and of_the_tail:
             raise ValueError(

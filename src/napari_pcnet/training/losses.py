@@ -7,6 +7,7 @@ ratios.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
@@ -134,6 +135,8 @@ class ModelLosses(nn.Module):
         """Return the terms of `LossTerms` by name: tensors must come in a plain container."""
         if self.boundary_only:
             terms = boundary_terms(self.model, batch, self.autocast)
+        elif self.model.config.block:
+            terms = block_terms(self.model, batch, self.config, self.autocast)
         else:
             terms = loss_terms(self.model, batch, self.config, random, self.autocast)
         return {each.name: getattr(terms, each.name) for each in fields(terms)}
@@ -151,7 +154,7 @@ def loss_terms(
     device = batch.whole.image.device.type
     with torch.autocast(device, autocast or torch.bfloat16, enabled=autocast is not None):
         whole = model(batch.whole.image)
-    global_loss = superpixel_losses(model, whole, batch.whole, config)
+    global_loss = superpixel_loss(whole.logits, batch.whole.labels, config.position_power)
     reconstruction = _reconstruction(model, whole, batch.whole, config)
     boundary = boundary_loss(whole.boundary, batch.whole.labels) if config.boundary else zero
     discrimination = zero
@@ -163,7 +166,7 @@ def loss_terms(
         assert batch.patch is not None, "TrainingConfig checks it"
         with torch.autocast(device, autocast or torch.bfloat16, enabled=autocast is not None):
             patch = model(batch.patch.image)
-        local_loss = superpixel_losses(model, patch, batch.patch, config)
+        local_loss = superpixel_loss(patch.logits, batch.patch.labels, config.position_power)
         local_reconstruction = _reconstruction(model, patch, batch.patch, config)
     return LossTerms(
         global_loss.semantic,
@@ -183,23 +186,70 @@ def boundary_terms(model: PCNet, batch: Batch, autocast: torch.dtype | None = No
     device = view.image.device.type
     with torch.autocast(device, autocast or torch.bfloat16, enabled=autocast is not None):
         logits = model.boundary_map(model.trunk(view.image))
+    return _only(view, boundary=boundary_loss(logits, view.labels))
+
+
+def block_terms(
+    model: PCNet, batch: Batch, config: LossConfig, autocast: torch.dtype | None = None
+) -> LossTerms:
+    """Run a network that predicts blocks; it has no terms of the paper's tail, which are 0."""
+    view = batch.whole
+    with torch.autocast(view.image.device.type, autocast or torch.bfloat16, enabled=autocast is not None):
+        trunk = model.trunk(view.image)
+        hidden = views_of_cells(model, model.block(trunk.features))
+        logits = [model.to_pixels(head(part)) for head, part in zip(model.heads, hidden, strict=True)]
+        drawn = model.boundary_map(trunk) if config.boundary else None
+    loss = block_loss(model, logits, view, config.position_power)
+    terms = {"semantic_global": loss.semantic, "position_global": loss.position}
+    if config.boundary:
+        terms["boundary"] = boundary_loss(drawn, view.labels)
+    return _only(view, **terms)
+
+
+def _only(view: Crops, **terms: Tensor) -> LossTerms:
+    """Some terms; the others are 0."""
     zero = view.image.new_zeros(())
-    terms = {each.name: zero for each in fields(LossTerms)} | {"boundary": boundary_loss(logits, view.labels)}
-    return LossTerms(**terms)
+    return LossTerms(**{each.name: zero for each in fields(LossTerms)} | terms)
 
 
-def superpixel_losses(model: PCNet, output: Output, view: Crops, config: LossConfig) -> SuperpixelLoss:
-    """Mean of Eq. 3 over the cells of a network; distances are measured in 16ths of a cell."""
-    each = [
-        superpixel_loss(logits, view.labels, config.position_power, cell)
-        for cell, logits in zip(model.config.cells, (output.logits, *output.finer), strict=True)
+def block_loss(
+    model: PCNet, logits: Sequence[Tensor], view: Crops, position_power: int = 1
+) -> SuperpixelLoss:
+    """Superpixel loss of a network that predicts blocks: the mean over its cells.
+
+    Parameters
+    ----------
+    model : PCNet
+    logits : sequence of (b, 9, H, W) tensor
+        Of the network's cells, each for its own part of the views; see `views_of_cells`.
+    view : Crops
+    position_power : {1, 2}
+
+    Returns
+    -------
+    SuperpixelLoss
+        Distances are those of cells enlarged to `CELL` pixels, so that cells of all sides weigh the same.
+    """
+    parts = views_of_cells(model, view.labels)
+    losses = [
+        superpixel_loss(each, labels, position_power, cell)
+        for each, labels, cell in zip(logits, parts, model.config.cells, strict=True)
     ]
-    semantic = torch.stack([loss.semantic for loss in each]).mean()
-    scaled = [
-        (CELL / cell) ** config.position_power * loss.position
-        for cell, loss in zip(model.config.cells, each, strict=True)
+    shares = [len(labels) / len(view.labels) for labels in parts]
+    scales = [(CELL / cell) ** position_power for cell in model.config.cells]
+    semantic = [share * loss.semantic for share, loss in zip(shares, losses, strict=True)]
+    position = [
+        share * scale * loss.position for share, scale, loss in zip(shares, scales, losses, strict=True)
     ]
-    return SuperpixelLoss(semantic, torch.stack(scaled).mean())
+    return SuperpixelLoss(torch.stack(semantic).sum(), torch.stack(position).sum())
+
+
+def views_of_cells(model: PCNet, views: Tensor) -> tuple[Tensor, ...]:
+    """Deal out the views of a batch to the cells of a network.
+
+    Pooling costs more than the network, and cells of all sides learn much the same from a view.
+    """
+    return torch.tensor_split(views, len(model.config.cells))
 
 
 def superpixel_loss(

@@ -229,8 +229,8 @@ def _start_file(start_from: str, runs: Path) -> Path:
 def _start(model: PCNet, path: Path) -> dict[str, Any]:
     """Give a model the weights of a file; return the record of their training.
 
-    The file may lack what was added to the network since: its boundary decoder, its merge classifier. A network
-    that predicts blocks takes the layers that a network with the paper's tail shares with it.
+    The file may lack what was added to the network since: its boundary decoder, its merge classifier. A
+    network that predicts blocks takes the layers that it shares with one that has the paper's tail.
     """
     start = checkpoint.load_model(path)
     added = {name: getattr(model.config, name) for name in ADDED if not getattr(start.config, name)}
