@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_pcnet.geometry.grid import CELL, Grid, Window, raw_ids
+from napari_pcnet.geometry.grid import CELL, Fineness, Grid, Window, raw_ids
 
 
 def test_a_picture_at_its_own_scale_has_partial_last_cells_and_whole_strides() -> None:
@@ -39,8 +39,31 @@ def test_anisotropic_pixels_are_enlarged_along_the_coarse_axis() -> None:
     ("number", "inside_px", "scale"), [(8, 6400, 2), (3, 6400, 1), (3, 3200, 2), (7000, 6400, 16)]
 )
 def test_the_base_is_fine_enough_for_a_count(number: int, inside_px: int, scale: int) -> None:
-    grid, found = Grid.for_count((80, 80), number, inside_px)
-    assert (found, grid.work_shape) == (scale, (80 * scale, 80 * scale))
+    grid, *_ = Grid.for_count((80, 80), number, inside_px)
+    assert grid.work_shape == (80 * scale, 80 * scale)
+
+
+def test_finer_cells_come_before_larger_pictures() -> None:
+    fineness = Fineness((16, 8, 4), 4)
+    grids = Grid.ever_finer((40, 60), fineness=fineness)
+    assert [(grid.cell, grid.work_shape) for grid in grids] == [
+        (16, (40, 60)),
+        (8, (40, 60)),
+        *((4, (40 * scale, 60 * scale)) for scale in (1, 2, 3, 4)),
+    ]
+    assert grids[-1].cells == 40 * 60
+
+
+@pytest.mark.parametrize(
+    ("number", "cell", "scale"), [(3, 16, 1), (4, 8, 1), (10, 8, 1), (11, 4, 1), (38, 4, 2), (601, 4, 4)]
+)
+def test_the_coarsest_of_several_cells_that_is_fine_enough_is_taken(
+    number: int, cell: int, scale: int
+) -> None:
+    # 3 x 4 cells of 16 pixels, 5 x 8 of 8, 10 x 15 of 4, and 4 are wanted for each superpixel
+    grid, *finer = Grid.for_count((40, 60), number, 2400, fineness=Fineness((16, 8, 4), 4))
+    assert (grid.cell, grid.work_shape) == (cell, (40 * scale, 60 * scale))
+    assert all(each.cells > grid.cells for each in finer)
 
 
 def test_raw_ids_name_the_chosen_cell() -> None:

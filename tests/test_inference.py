@@ -61,12 +61,13 @@ def test_raw_ids_are_the_argmax_of_the_masked_association(model: PCNet, double: 
 
 @pytest.mark.parametrize("lattice", [(1, 1), (2, 3), (4, 5), (9, 9)])
 @pytest.mark.parametrize("origin", [(0, 0), (0, 2), (1, 0), (3, 4)])
+@pytest.mark.parametrize("cell", [CELL, 4])
 def test_the_rim_is_masked_in_place_as_by_looking_at_every_pixel(
-    lattice: tuple[int, int], origin: tuple[int, int]
+    lattice: tuple[int, int], origin: tuple[int, int], cell: int
 ) -> None:
-    logits = torch.rand(1, 9, 3 * CELL, 4 * CELL, generator=torch.Generator().manual_seed(0))
-    expected = mask_outside(logits, lattice, origin)
-    _mask_rim(logits, lattice, origin)
+    logits = torch.rand(1, 9, 3 * cell, 4 * cell, generator=torch.Generator().manual_seed(0))
+    expected = mask_outside(logits, lattice, origin, cell)
+    _mask_rim(logits, lattice, origin, cell)
     assert torch.equal(logits, expected)
 
 

@@ -22,13 +22,14 @@ SHAPE = (300, 200)
 Whole = tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]
 
 
-@pytest.fixture(scope="module", params=["paper", "guide and boundary", "scn"])
+@pytest.fixture(scope="module", params=["paper", "guide and boundary", "scn", "blocks"])
 def model(request: pytest.FixtureRequest) -> PCNet:
     torch.manual_seed(0)
     options: dict[str, Any] = {
         "paper": {},
         "guide and boundary": {"stem": "unshuffle", "guide": 3, "boundary": 4},
         "scn": {"reduction": 1},
+        "blocks": {"stem": "unshuffle", "block": (6, 5), "finer": (8, 4), "boundary": 4},
     }[request.param]
     network = PCNet(PCNetConfig(widths=(8, 4, 4, 4, 4), **options)).double()
     network.train()(torch.rand(2, 3, 64, 64, dtype=torch.float64))  # lively normalisation
@@ -46,7 +47,8 @@ def _by_the_model(model: PCNet, picture: Picture, grid: Grid) -> Whole:
     frame = picture.read_work(grid, Window(0, 0, *grid.padded_shape), np.float64)
     with torch.no_grad():
         output = model(torch.from_numpy(frame).permute(2, 0, 1)[None])
-    logits = mask_outside(output.logits, grid.lattice)
+    every = dict(zip(model.config.cells, (output.logits, *output.finer), strict=True))
+    logits = mask_outside(every[grid.cell], grid.lattice, cell=grid.cell)
     here = slice(SHAPE[0]), slice(SHAPE[1])
     neighbour = neighbour_argmax(logits)[0].numpy()[here]
     edge = torch.zeros(1, 1, *SHAPE) if output.boundary is None else output.boundary.sigmoid()
@@ -57,16 +59,22 @@ def _by_the_model(model: PCNet, picture: Picture, grid: Grid) -> Whole:
     )
 
 
+@pytest.mark.parametrize("finest", [False, True])
 @pytest.mark.parametrize(("window", "strip_px"), [(64, inference.STRIP_PX), (9999, 1)])
 def test_every_window_and_strip_has_the_ids_confidence_and_boundary_of_the_network(
-    model: PCNet, picture: Picture, monkeypatch: pytest.MonkeyPatch, window: int, strip_px: int
+    model: PCNet,
+    picture: Picture,
+    monkeypatch: pytest.MonkeyPatch,
+    window: int,
+    strip_px: int,
+    finest: bool,
 ) -> None:
     monkeypatch.setattr(inference, "STRIP_PX", strip_px)
-    grid = Grid.enlarged(SHAPE, 1)
+    grid = Grid.enlarged(SHAPE, 1, cell=model.config.cells[-1 if finest else 0])
     ids, sure, edge = _by_the_model(model, picture, grid)
     prepared = prepare(model, torch.device("cpu"), "float64")
     predictor = Predictor(prepared, confidence=True)
-    for tile in plan(grid, (window, window), connectivity.REACH_PX, prepared.halo):
+    for tile in plan(grid, (window, window), connectivity.reach_px(grid), prepared.halo):
         found = predictor.raw_labels(picture, grid, tile, lambda: None)
         here = tile.labelled.slices
         np.testing.assert_array_equal(found.raw, ids[here])

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from napari_pcnet import RunRecord, pcnet_hierarchy, pcnet_superpixels, pipeline, run_record
-from napari_pcnet.geometry import grid as grid_module
 from napari_pcnet.geometry import picture as picture_module
-from napari_pcnet.geometry.grid import Window
+from napari_pcnet.geometry.grid import Grid, Window
 from napari_pcnet.geometry.picture import Picture
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (300, 300, 3)).astype(np.uint8)
@@ -46,7 +45,8 @@ def test_passing_over_what_is_outside_changes_nothing(
 ) -> None:
     image, inside = IMAGE[:100, :120], mask[:100, :120]
     options: dict[str, Any] = {"mask": inside, "precision": "float64", "spacing": (1.0, 1.0)}
-    monkeypatch.setattr(grid_module, "MAX_SCALE", 2)  # windows begin at pixels 32, 64 and 96
+    grids = Grid.ever_finer((100, 120))[:2]  # windows begin at pixels 32, 64 and 96
+    monkeypatch.setattr(Grid, "ever_finer", lambda *_: grids)
     trees = [pcnet_hierarchy(image, 5, window=window, **options) for window in (64, None)]
     monkeypatch.setattr(Picture, "surroundings", Window(0, 0, 100, 120))
     whole = pcnet_hierarchy(image, 5, window=9999, **options)

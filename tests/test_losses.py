@@ -11,11 +11,13 @@ from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.training.losses import (
     BAND_PX,
     LossConfig,
+    block_terms,
     boundary_loss,
     discrimination_loss,
     loss_terms,
     reconstruction_loss,
     superpixel_loss,
+    views_of_cells,
 )
 from napari_pcnet.training.samples import Batch, Crops
 
@@ -49,6 +51,35 @@ def test_the_position_term_is_the_distance_from_the_centroid() -> None:
     logits = certain(CENTRE, 16, 16)
     assert float(superpixel_loss(logits, labels).position) == pytest.approx(float(squared.sqrt().mean()))
     assert float(superpixel_loss(logits, labels, 2).position) == pytest.approx(float(squared.mean()))
+
+
+@pytest.mark.parametrize("cell", [4, 8])
+def test_distances_of_finer_cells_are_theirs(cell: int) -> None:
+    labels = torch.zeros(1, 16, 16, dtype=torch.int64)
+    at = torch.arange(cell, dtype=torch.float64) - (cell - 1) / 2
+    squared = at[:, None] ** 2 + at[None, :] ** 2
+    loss = superpixel_loss(certain(CENTRE, 16, 16), labels, 2, cell)
+    assert float(loss.position) == pytest.approx(float(squared.mean()))
+
+
+def test_each_cell_of_a_network_learns_from_its_own_part_of_the_views() -> None:
+    torch.manual_seed(0)
+    model = PCNet(PCNetConfig("unshuffle", widths=SMALL.widths, block=(4,), finer=(8, 4)))
+    views = Crops(torch.rand(4, 3, 64, 64), torch.randint(0, 3, (4, 64, 64)))
+    output = model(views.image)
+    every = [output.logits[:2], output.finer[0][2:3], output.finer[1][3:]]
+    parts = views_of_cells(model, views.labels)
+    assert [len(part) for part in parts] == [2, 1, 1]
+    cells = zip(every, parts, model.config.cells, strict=True)
+    each = [superpixel_loss(logits, labels, 1, cell) for logits, labels, cell in cells]
+    terms = block_terms(model, Batch(views, None), LossConfig()).as_record()
+    assert terms["semantic_global"] == pytest.approx(
+        sum(loss.semantic.item() * share for loss, share in zip(each, (0.5, 0.25, 0.25), strict=True))
+    )
+    assert terms["position_global"] == pytest.approx(
+        sum(loss.position.item() * weight for loss, weight in zip(each, (0.5, 0.5, 1), strict=True)), rel=1e-5
+    )
+    assert terms["boundary"] == terms["reconstruction_global"] == 0
 
 
 def test_labels_of_another_size_are_refused() -> None:

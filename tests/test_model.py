@@ -106,6 +106,7 @@ def test_a_merge_classifier_changes_no_other_random_weights() -> None:
         PCNetConfig(),
         PCNetConfig("unshuffle", guide=2, boundary=4, merge_classifier=3),
         PCNetConfig(reduction=1),
+        PCNetConfig("unshuffle", block=(6, 5), finer=(8, 4), boundary=4),
     ],
 )
 def test_the_cost_is_that_of_the_convolutions(config: PCNetConfig) -> None:
@@ -147,6 +148,16 @@ def test_scn_is_the_same_trunk_at_full_resolution() -> None:
     assert parameter_count(model) == expected
 
 
+def test_blocks_are_associated_with_cells_of_every_side() -> None:
+    model = PCNet(PCNetConfig("unshuffle", block=(6, 5), finer=(8, 4), boundary=4)).eval()
+    output = model(torch.rand(2, 3, 64, 128))
+    assert [each.shape for each in (output.logits, *output.finer)] == [(2, 9, 64, 128)] * 3
+    assert output.boundary is not None and output.boundary.shape == (2, 1, 64, 128)
+    # channel 16 k + 4 y + x is what pixel (y, x) of a block thinks of its neighbour k
+    block = torch.arange(9.0 * 16).reshape(1, 144, 1, 1)
+    assert model.to_pixels(block)[0, 5, 2, 3] == 16 * 5 + 4 * 2 + 3
+
+
 def test_the_reconstruction_is_the_picture_less_its_mean() -> None:
     model = PCNet().eval()
     output = model(torch.rand(1, 3, 64, 64))
@@ -164,6 +175,15 @@ def test_the_reconstruction_is_the_picture_less_its_mean() -> None:
         ({"guide": -1}, "guide must be at least 0, and 0 where nothing is reduced, got -1"),
         ({"guide": 8, "reduction": 1}, "guide must be at least 0, and 0 where nothing is reduced, got 8"),
         ({"widths": (16, 32)}, "widths must have five entries, got (16, 32)"),
+        (
+            {"block": (8,), "guide": 4},
+            "with block, in place of the paper's tail, reduction must be 4 and guide 0",
+        ),
+        ({"finer": (8,)}, "finer must be empty without block: only whole blocks have finer cells"),
+        ({"block": (8,), "finer": (8, 2)}, "finer must fall from 16 to 4 by whole factors, got (8, 2)"),
+        ({"block": (8,), "finer": (4, 8)}, "finer must fall from 16 to 4 by whole factors, got (4, 8)"),
+        ({"block": (8,), "finer": (16,)}, "finer must fall from 16 to 4 by whole factors, got (16,)"),
+        ({"block": (8,), "finer": (12,)}, "finer must fall from 16 to 4 by whole factors, got (12,)"),
     ],
 )
 def test_a_configuration_that_is_no_pcnet_is_refused(options: dict[str, object], message: str) -> None:

@@ -20,6 +20,7 @@ CONFIGS = {
     "unshuffle": PCNetConfig("unshuffle", widths=THIN),
     "scn": PCNetConfig(reduction=1, widths=THIN),
     "guide and boundary": PCNetConfig("unshuffle", widths=THIN, guide=3, boundary=4),
+    "blocks": PCNetConfig("unshuffle", widths=THIN, boundary=4, block=(4, 3), finer=(8,)),
     "scn and boundary": PCNetConfig(reduction=1, widths=THIN, boundary=4),
 }
 HALOS = dict.fromkeys(CONFIGS, (320, 256)) | dict.fromkeys(["scn", "scn and boundary"], (128, 64))
@@ -34,7 +35,11 @@ class DeeperTail(PCNet):
 
 
 def lively(model: PCNet) -> PCNet:
-    """Normalise by statistics of noise, so that no channel is silent."""
+    """Normalise by statistics of noise, and let all pass, so that no channel is silent."""
+    for block in [each for each in model.modules() if isinstance(each, nn.Sequential)]:
+        for at, layer in enumerate(block):
+            if isinstance(layer, nn.ReLU):
+                block[at] = nn.LeakyReLU(0.5)
     model.double().train()(torch.rand(2, 3, 64, 64, dtype=torch.float64))
     return model.eval()
 
@@ -48,7 +53,7 @@ def model(request: pytest.FixtureRequest) -> PCNet:
 def maps_of(model: PCNet, image: Tensor) -> list[Tensor]:
     """All outputs of a network."""
     output = model(image)
-    return [output.logits] if output.boundary is None else [output.logits, output.boundary]
+    return [output.logits, *output.finer, *([] if output.boundary is None else [output.boundary])]
 
 
 def columns_with_gradient(maps: list[Tensor], window: slice, image: Tensor) -> slice:

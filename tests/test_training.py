@@ -29,10 +29,10 @@ from napari_pcnet.training.config import (
     read_config,
 )
 from napari_pcnet.training.loop import train
-from napari_pcnet.training.losses import LossTerms, loss_terms
+from napari_pcnet.training.losses import LossConfig, LossTerms, loss_terms
 from napari_pcnet.training.samples import SampleConfig, Sampler, guiding_mask
 from napari_pcnet.training.split import split_pairs
-from napari_pcnet.training.state import TrainingState
+from napari_pcnet.training.state import TrainingState, initial_state
 from napari_pcnet.training.step import descend, learning_rate
 from napari_pcnet.training.validation import raw_lattice
 
@@ -433,6 +433,45 @@ def test_weights_keep_the_record_of_the_weights_they_started_from(pairs_folder: 
     record = checkpoint.read_record(train(second, tmp_path / "second"))
     assert record["step"] == 2
     assert (record["start"]["step"], record["start"]["training"]["run"]["seed"]) == (1, 5)
+
+
+BLOCKS = {"block": (4,), "finer": (8, 4)}
+
+
+def test_a_network_of_blocks_goes_on_from_the_layers_that_it_shares_with_another(
+    pairs_folder: Path, tmp_path: Path
+) -> None:
+    start = train(config_of(pairs_folder, steps=1, seed=5), tmp_path / "start")
+    config = config_of(pairs_folder, start_from=str(start))
+    loss = LossConfig(reconstruction=0, local=0, discrimination=0)
+    samples = replace(config.samples, batch=3, patches=False)
+    config = replace(config, model=replace(config.model, **BLOCKS), loss=loss, samples=samples)
+    theirs = checkpoint.load_model(start).state_dict()
+    ours = initial_state(config, tmp_path, torch.device("cpu")).model.state_dict()
+    shared = [name for name in ours if name in theirs and ours[name].shape == theirs[name].shape]
+    assert all(torch.equal(ours[name], theirs[name]) for name in shared)
+    assert {name.partition(".")[0] for name in shared} == {"mean", "encoder", "fuse"}
+
+
+@pytest.mark.parametrize(
+    ("loss", "samples", "message"),
+    [
+        ({"reconstruction": 1}, {}, "need the features of the paper's tail"),
+        ({"discrimination": 1}, {}, "need the features of the paper's tail"),
+        ({"local": 1}, {}, "learns from whole views: set loss.local = 0"),
+        ({}, {"batch": 2}, "samples.batch must be at least 3, a view for each of the network's cells, got 2"),
+    ],
+)
+def test_what_a_network_of_blocks_can_not_learn_is_refused(
+    loss: dict[str, float], samples: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig(
+            data=DataConfig(train=("x",)),
+            model=PCNetConfig(**BLOCKS),
+            samples=SampleConfig(**{"batch": 3, "patches": False} | samples),
+            loss=LossConfig(**{"reconstruction": 0, "local": 0, "discrimination": 0} | loss),
+        )
 
 
 def test_a_run_killed_before_its_first_save_begins_its_log_anew(pairs_folder: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import torch
 
 from napari_pcnet import weights
 from napari_pcnet.disk import files
-from napari_pcnet.geometry.grid import MAX_SCALE, Grid
+from napari_pcnet.geometry.grid import Grid
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, network_channels
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy, smooth_plane
 from napari_pcnet.merging.connectivity import number_by_first, owners
@@ -96,9 +96,9 @@ def fine_base(
     *,
     confidence: bool = False,
 ) -> Base:
-    """Label at the smallest whole enlargement whose base is fine enough for `options.n_segments`.
+    """Label with the coarsest lattice whose base is fine enough for `options.n_segments`.
 
-    Where not even the largest is, each pixel is a region, so that every count up to the pixels can be had.
+    Where not even the finest is, each pixel is a region, so that every count up to the pixels can be had.
     """
 
     def base_of(grid: Grid, single_pixels: bool = False) -> Base:
@@ -113,17 +113,20 @@ def fine_base(
             single_pixels=single_pixels,
         )
 
-    number, spacing = options.n_segments, options.pixel_sides
-    grid, scale = Grid.for_count(picture.shape, number, picture.pixels_inside, spacing)
-    while True:
+    number = options.n_segments
+    grids = Grid.for_count(
+        picture.shape, number, picture.pixels_inside, options.pixel_sides, network.fineness
+    )
+    wanted = 0.0
+    for grid in grids:
+        if grid.cells < wanted and grid is not grids[-1]:
+            continue
         base = base_of(grid)
         found = len(base.regions)
         if found >= number:
             return base
-        if scale == MAX_SCALE:
-            return base_of(grid, single_pixels=True)
-        scale = min(MAX_SCALE, max(scale + 1, math.ceil(scale * math.sqrt(number / found))))
-        grid = Grid.enlarged(picture.shape, scale, spacing)
+        wanted = grid.cells * number / found
+    return base_of(grids[-1], single_pixels=True)
 
 
 def merge_base(

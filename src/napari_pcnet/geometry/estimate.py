@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_pcnet.geometry.grid import Grid, whole_strides
+from napari_pcnet.geometry.grid import OF_THE_PAPER, Fineness, Grid, whole_strides
 from napari_pcnet.geometry.tiling import Halo, default_core
 
 NO_HALO = Halo(0, 0)
@@ -51,6 +51,7 @@ def estimate(
     spacing: tuple[float, float] = (1.0, 1.0),
     window_px: int | None = None,
     halo: Halo = NO_HALO,
+    fineness: Fineness = OF_THE_PAPER,
 ) -> Estimate:
     """Estimate a run of ``method="hierarchy"``.
 
@@ -68,9 +69,11 @@ def estimate(
         As ``window`` of `pcnet_superpixels`.
     halo : Halo, optional
         Work pixels that the network reads around a window, from `network.reach.halo_of`.
+    fineness : Fineness, optional
+        Of the network's lattices.
     """
     pixels = shape[0] * shape[1]
-    grid, _ = Grid.for_count(shape, number, max(1, round(inside * pixels)), spacing)
+    grid, *_ = Grid.for_count(shape, number, max(1, round(inside * pixels)), spacing, fineness)
     core = (window_px, window_px) if window_px else default_core(grid)
     around_px = halo.before_px + halo.after_px
     rows, columns = (

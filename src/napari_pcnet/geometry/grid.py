@@ -1,7 +1,7 @@
 """The lattice of superpixels, the work frame it lives in, and the way between work and image pixels.
 
 The *image frame* is the caller's pixels, ``(H, W)``. The *work frame* is the picture the network is
-asked about; a superpixel starts as a cell of `CELL` x `CELL` work pixels. A superpixel's raw id is
+asked about; a superpixel starts as a square cell of work pixels. A superpixel's raw id is
 its cell, ``row * columns + column``. All numbers here are whole: positions are compared as products
 of integers, so that every window of a picture agrees on them.
 """
@@ -16,21 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 CELL = 16
-"""Side of a cell, in work pixels."""
+"""Side of the paper's cells, in work pixels; some networks have finer ones."""
 
 STRIDE = 64
 """The network reduces the work frame by 4 and halves it four times: frames and windows start and
 end on multiples of this, in work pixels."""
 
-MAX_SCALE = 16
-"""Largest enlargement: a cell is then one image pixel."""
+
+class Fineness(NamedTuple):
+    """How fine a network's bases can be, and how fine they should be."""
+
+    cells: tuple[int, ...]  # sides of the cells that it knows, in work pixels, falling
+    base_factor: int  # cells of the base for each superpixel that is asked for, at least
 
 
-BASE_FACTOR = 8
-"""The base has at least this many times the superpixels that are asked for.
+OF_THE_PAPER = Fineness((CELL,), 8)
+"""For networks that know the paper's cells alone.
 
-Chosen on BSDS500 val: compared with 4 it finds more of the boundaries, for twice the time on small pictures;
-16 adds little."""
+The factor was chosen on BSDS500 val: compared with 4 it finds more of the boundaries, for twice the time on
+small pictures; 16 adds little."""
 
 
 class Window(NamedTuple):
@@ -69,15 +73,18 @@ class Grid:
         Rows and columns of the picture.
     work_shape : tuple of int
         Rows and columns of the work frame, without padding.
+    cell : int
+        Side of a cell in work pixels.
     """
 
     image_shape: tuple[int, int]
     work_shape: tuple[int, int]
+    cell: int = CELL
 
     @property
     def lattice(self) -> tuple[int, int]:
         """Rows and columns of cells; the last ones may be partial."""
-        return _ceil_div(self.work_shape[0], CELL), _ceil_div(self.work_shape[1], CELL)
+        return _ceil_div(self.work_shape[0], self.cell), _ceil_div(self.work_shape[1], self.cell)
 
     @property
     def cells(self) -> int:
@@ -88,7 +95,7 @@ class Grid:
     def cell_area(self) -> float:
         """Image pixels that a whole cell covers."""
         image, work = math.prod(self.image_shape), math.prod(self.work_shape)
-        return CELL * CELL * image / work
+        return self.cell * self.cell * image / work
 
     @property
     def padded_shape(self) -> tuple[int, int]:
@@ -97,7 +104,11 @@ class Grid:
 
     @classmethod
     def enlarged(
-        cls, image_shape: tuple[int, int], scale: int, spacing: tuple[float, float] = (1.0, 1.0)
+        cls,
+        image_shape: tuple[int, int],
+        scale: int,
+        spacing: tuple[float, float] = (1.0, 1.0),
+        cell: int = CELL,
     ) -> Grid:
         """The lattice of ``method="hierarchy"``: the picture enlarged by a whole factor.
 
@@ -106,8 +117,23 @@ class Grid:
         stay as large as a pixel.
         """
         finest = min(spacing)
-        factors = [min(MAX_SCALE, scale * max(1, round(step / finest))) for step in spacing]
-        return cls(image_shape, (image_shape[0] * factors[0], image_shape[1] * factors[1]))
+        factors = [min(cell, scale * max(1, round(step / finest))) for step in spacing]
+        return cls(image_shape, (image_shape[0] * factors[0], image_shape[1] * factors[1]), cell)
+
+    @classmethod
+    def ever_finer(
+        cls,
+        image_shape: tuple[int, int],
+        spacing: tuple[float, float] = (1.0, 1.0),
+        fineness: Fineness = OF_THE_PAPER,
+    ) -> list[Grid]:
+        """Every lattice that a network can be asked for: its cells, coarse to fine, then enlarged pictures.
+
+        With the largest enlargement a cell is one image pixel.
+        """
+        *coarse, finest = fineness.cells
+        sides = [(1, cell) for cell in coarse] + [(scale, finest) for scale in range(1, finest + 1)]
+        return [cls.enlarged(image_shape, scale, spacing, cell) for scale, cell in sides]
 
     @classmethod
     def for_count(
@@ -116,18 +142,16 @@ class Grid:
         number: int,
         inside_px: int,
         spacing: tuple[float, float] = (1.0, 1.0),
-    ) -> tuple[Grid, int]:
-        """The smallest whole enlargement that is fine enough for this many superpixels, and its scale.
+        fineness: Fineness = OF_THE_PAPER,
+    ) -> list[Grid]:
+        """The lattices that are fine enough for this many superpixels, the coarsest first.
 
-        There are to be `BASE_FACTOR` cells for each inside a mask of `inside_px` pixels, as far as
-        these go.
+        There are to be `Fineness.base_factor` cells for each inside a mask of `inside_px` pixels, as far as
+        these go. The finest lattice is always among them.
         """
-        wanted = min(BASE_FACTOR * number, inside_px) / inside_px * image_shape[0] * image_shape[1]
-        for scale in range(1, MAX_SCALE + 1):
-            grid = cls.enlarged(image_shape, scale, spacing)
-            if grid.cells >= wanted:
-                break
-        return grid, scale
+        wanted = min(fineness.base_factor * number, inside_px) / inside_px * image_shape[0] * image_shape[1]
+        *grids, finest = cls.ever_finer(image_shape, spacing, fineness)
+        return [grid for grid in grids if grid.cells >= wanted] + [finest]
 
     @classmethod
     def of_count(
@@ -179,8 +203,8 @@ def raw_ids(
     across = grid.lattice[1]
     steps = np.array([(k // 3 - 1) * across + k % 3 - 1 for k in range(9)], np.int32)
     ids: NDArray[np.int32] = steps[neighbour]
-    ids += ((rows // CELL) * across).astype(np.int32)[:, None]
-    ids += (columns // CELL).astype(np.int32)[None, :]
+    ids += ((rows // grid.cell) * across).astype(np.int32)[:, None]
+    ids += (columns // grid.cell).astype(np.int32)[None, :]
     return ids
 
 

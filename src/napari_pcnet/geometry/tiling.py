@@ -1,7 +1,7 @@
 """The plan of windows: what each of them reads, and which pixels it labels for the result.
 
 The result in a window's *core* is final; cores cover the picture without overlap. To name the connected
-pieces in its core, a window needs the labels of a few more pixels (`connectivity.REACH_PX`), and for these
+pieces in its core, a window needs the labels of a few more pixels (`connectivity.reach_px`), and for these
 it reads still more (the network's `Halo`). The margins are sums of the reaches of the operators, so the
 labels in a core are those that the whole picture would give.
 """

@@ -2,7 +2,7 @@
 
 The network lets a pixel choose among 9 cells, so the pixels of one cell need not be connected. A
 *piece* is a 4-connected set of pixels with one raw id. A raw id lives inside 3 x 3 cells, so its
-pieces can be found in any window that reaches `REACH_PX` beyond what it answers for. A piece's name
+pieces can be found in any window that reaches `reach_px` beyond what it answers for. A piece's name
 is its first pixel in raster order of the whole picture, ``y * width + x``: the same in every
 tiling.
 """
@@ -17,11 +17,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from napari_pcnet.geometry.grid import CELL, Window
+from napari_pcnet.geometry.grid import Grid, Window
 from napari_pcnet.merging import passes
-
-REACH_PX = 3 * CELL
-"""A piece that has a pixel in a window ends less than this far from it, in work pixels."""
 
 BLOCK_PX = 1 << 20
 """Pixels searched at once."""
@@ -36,6 +33,11 @@ class Pieces(NamedTuple):
     ids: NDArray[np.int32]  # (h, w), from 0 in raster order of the first pixel, OUTSIDE elsewhere
     names: NDArray[np.int64]  # (n,) first pixel in the whole picture, increasing
     cells: NDArray[np.int32]  # (n,) raw id
+
+
+def reach_px(grid: Grid) -> int:
+    """Work pixels from a pixel within which each piece that holds it ends."""
+    return 3 * grid.cell
 
 
 def find_pieces(raw: NDArray[np.int32], window: Window, width: int) -> Pieces:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_pcnet.disk.memory import free_bytes, memory_text
-from napari_pcnet.geometry.grid import CELL, STRIDE, Grid, Window, raw_ids, whole_strides
+from napari_pcnet.geometry.grid import STRIDE, Grid, Window, raw_ids, whole_strides
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import Halo, Tile, default_core, plan
 from napari_pcnet.merging import connectivity, passes, regions
@@ -120,7 +120,7 @@ class Predictor:
             columns = columns[tile.labelled.left : tile.labelled.right]
             for strip in _strips(tile.tail):
                 with stage("tail"):
-                    logits = self._tail(picture, trunk.features, tile, strip, grid)
+                    logits = self._logits(picture, trunk.features, tile, strip, grid)
                     neighbour = neighbour_argmax(logits)[0].to(torch.uint8).cpu().numpy()
                 first, last = np.searchsorted(rows, [strip.top, strip.bottom])
                 first, last = max(first, tile.labelled.top), min(last, tile.labelled.bottom)
@@ -177,8 +177,27 @@ class Predictor:
         first: Tensor = self.model.first(self.model.stem(image))
         return first
 
+    def _logits(self, picture: Picture, features: Tensor, tile: Tile, strip: Window, grid: Grid) -> Tensor:
+        """Logits of the association of every work pixel of a strip, ``(1, 9, h, w)``."""
+        if self.model.config.block:
+            logits = self._blocks(features, tile, strip, grid)
+        else:
+            logits = self._tail(picture, features, tile, strip, grid)
+        cell = grid.cell
+        _mask_rim(logits, grid.lattice, (strip.top // cell, strip.left // cell), cell)
+        return logits
+
+    def _blocks(self, features: Tensor, tile: Tile, strip: Window, grid: Grid) -> Tensor:
+        """The same of a network that predicts blocks, before the rim of the lattice is masked."""
+        ratio, sides = self.reduction, features.shape[-2:]
+        inside = [slice(span.start // ratio, span.stop // ratio) for span in strip.inside(tile.read)]
+        wide = _needed(self.model.block, inside, sides)
+        hidden = _crop(self.model.block(features[:, :, wide[0], wide[1]]), wide, inside)
+        head = self.model.heads[self.model.config.cells.index(grid.cell)]
+        return self.model.to_pixels(head(hidden))
+
     def _tail(self, picture: Picture, features: Tensor, tile: Tile, strip: Window, grid: Grid) -> Tensor:
-        """Logits of the association of every work pixel of a strip, ``(1, 9, h, w)``.
+        """The same of a network with the paper's tail.
 
         Each layer of the tail is computed on no more than the next one needs.
         """
@@ -201,9 +220,7 @@ class Predictor:
             guide = self.model.guide(self._pixels(picture, grid, window) - self.model.mean)
             detail = torch.cat([detail, _crop(guide, wide, near)], dim=1)
         embedding = _crop(self.model.embed(detail), near, nearer)
-        logits = _crop(self.model.head(embedding), nearer, inside)
-        _mask_rim(logits, grid.lattice, (strip.top // CELL, strip.left // CELL))
-        return logits
+        return _crop(self.model.head(embedding), nearer, inside)
 
     def _pixels(self, picture: Picture, grid: Grid, window: Window) -> Tensor:
         """A window of the work frame, ``(1, 3, h, w)``."""
@@ -359,7 +376,7 @@ def _window_sizes(
 def _bytes_for(picture: Picture, grid: Grid, core_shape: tuple[int, int], prepared: PreparedNetwork) -> int:
     """Memory that windows of a size take, labels included."""
     part, halo = picture.surroundings, prepared.halo
-    tile = next(plan(grid, core_shape, connectivity.REACH_PX, halo, part, alike=True))
+    tile = next(plan(grid, core_shape, connectivity.reach_px(grid), halo, part, alike=True))
     of_a_window = math.prod(tile.read.shape) * PIXEL_BYTES[prepared.dtype]
     if prepared.device.type != "cpu":
         return of_a_window
@@ -402,7 +419,7 @@ def _tiles_inside(
     A window also counts the sides between its last pixels and the next ones, so it is passed over only if
     nothing that it labels is inside.
     """
-    tiles = plan(grid, core_shape, connectivity.REACH_PX, halo, picture.surroundings, alike=alike)
+    tiles = plan(grid, core_shape, connectivity.reach_px(grid), halo, picture.surroundings, alike=alike)
     masks = ((tile, picture.read_mask(tile.labelled)) for tile in tiles)
     return [tile for tile, mask in masks if mask is None or mask.any()]
 
@@ -476,23 +493,23 @@ def _is_run(numbers: NDArray[np.int64]) -> bool:
     return bool(numbers[-1] - numbers[0] == len(numbers) - 1)
 
 
-def _mask_rim(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int]) -> None:
+def _mask_rim(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int], cell: int) -> None:
     """Mask neighbours outside the lattice as `association.mask_outside` does, but in place and at its rim."""
     rows, columns = (
-        min(cells - first, side // CELL)
+        min(cells - first, side // cell)
         for cells, first, side in zip(lattice, origin, logits.shape[-2:], strict=True)
     )
     if min(rows, columns) <= 0:  # padding alone
         return
-    inside = logits.unflatten(1, (3, 3))[..., : rows * CELL, : columns * CELL]  # (1, dy, dx, h, w)
+    inside = logits.unflatten(1, (3, 3))[..., : rows * cell, : columns * cell]  # (1, dy, dx, h, w)
     if origin[0] == 0:
-        inside[:, 0, :, :CELL] = -math.inf
+        inside[:, 0, :, :cell] = -math.inf
     if origin[0] + rows == lattice[0]:
-        inside[:, 2, :, -CELL:] = -math.inf
+        inside[:, 2, :, -cell:] = -math.inf
     if origin[1] == 0:
-        inside[:, :, 0, :, :CELL] = -math.inf
+        inside[:, :, 0, :, :cell] = -math.inf
     if origin[1] + columns == lattice[1]:
-        inside[:, :, 2, :, -CELL:] = -math.inf
+        inside[:, :, 2, :, -cell:] = -math.inf
 
 
 def _halved(core_shape: tuple[int, int], grid: Grid) -> tuple[int, int] | None:

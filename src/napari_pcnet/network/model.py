@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from napari_pcnet.geometry.grid import CELL, STRIDE
+from napari_pcnet.geometry.grid import CELL, OF_THE_PAPER, STRIDE, Fineness
 from napari_pcnet.merging.tree import EDGE_FEATURES, MergeClassifier
 from napari_pcnet.network.association import NEIGHBOURS
 from napari_pcnet.options import shown
@@ -36,6 +36,9 @@ Stem = Literal["nearest", "area", "unshuffle"]
 
 LEAK = 0.1
 """Slope of LeakyReLU below zero, and the ``a`` of the Kaiming initialisation."""
+
+BLOCK_BASE_FACTOR = 4
+"""Cells of the base for each superpixel, at least, of a network that predicts blocks."""
 
 STRIDES = (1, 2, 2, 2, 2)
 """Strides of the five encoder stages."""
@@ -97,6 +100,11 @@ class PCNetConfig:
         """Sides of the cells that pixels are associated with, falling."""
         return self.cell, *self.finer
 
+    @property
+    def fineness(self) -> Fineness:
+        """Which lattices it can be asked for."""
+        return Fineness(self.cells, BLOCK_BASE_FACTOR if self.block else OF_THE_PAPER.base_factor)
+
     def __post_init__(self) -> None:
         if self.stem not in get_args(Stem):
             raise ValueError(f"stem must be one of {get_args(Stem)}, got {self.stem!r}")
@@ -114,11 +122,9 @@ class PCNetConfig:
         if len(self.widths) != 5:
             raise ValueError(f"widths must have five entries, got {shown(self.widths)}")
         if self.block and (self.guide or self.reduction == 1):
-            raise ValueError(
-                "block takes the place of the tail: it goes with reduction 4 and without a guide"
-            )
+            raise ValueError("with block, in place of the paper's tail, reduction must be 4 and guide 0")
         if self.finer and not self.block:
-            raise ValueError("finer cells are predicted for whole blocks: set block")
+            raise ValueError("finer must be empty without block: only whole blocks have finer cells")
         for coarse, fine in pairwise(self.cells):
             if fine < self.reduction or coarse % fine or fine >= coarse:
                 raise ValueError(

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_pcnet.geometry.grid import OF_THE_PAPER, Fineness
 from napari_pcnet.geometry.tiling import Halo
 from napari_pcnet.merging.tree import MergeClassifier
 from napari_pcnet.network.machine import survive_forks
@@ -43,6 +44,8 @@ class PreparedNetwork:
         How far it reads.
     classifier : MergeClassifier or None
         Its merge classifier, if it has one.
+    fineness : Fineness
+        Of its lattices.
     """
 
     network: PCNet
@@ -50,6 +53,7 @@ class PreparedNetwork:
     dtype: torch.dtype
     halo: Halo
     classifier: MergeClassifier | None
+    fineness: Fineness = OF_THE_PAPER
 
     @property
     def reads(self) -> type[np.floating[Any]]:
@@ -80,7 +84,7 @@ def prepare(model: PCNet, device: torch.device, precision: Precision = "auto") -
     network = channels_last(_fused(model).to(dtype).to(device)).requires_grad_(False)
     merging = model.merge_classifier
     classifier = None if merging is None else merging.as_numpy()
-    return PreparedNetwork(network, device, dtype, halo_of(network), classifier)
+    return PreparedNetwork(network, device, dtype, halo_of(network), classifier, model.config.fineness)
 
 
 def _fused(model: PCNet) -> PCNet:
@@ -90,7 +94,7 @@ def _fused(model: PCNet) -> PCNet:
         if isinstance(block, ConvBlock):
             block[0] = fuse_conv_bn_eval(block[0], block[1])  # type: ignore[arg-type, type-var]
             block[1] = nn.Identity()
-        elif isinstance(block, nn.LeakyReLU):
+        elif isinstance(block, nn.LeakyReLU | nn.ReLU):
             block.inplace = True
     if fused.stem.stem == "unshuffle":
         fused.stem, fused.encoder[0][0][0] = nn.Identity(), _strided(fused)  # type: ignore[index, assignment]

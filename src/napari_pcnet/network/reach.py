@@ -126,7 +126,7 @@ def halo_of(model: PCNet) -> Halo:
 def window_input(model: PCNet, window: slice, length: int) -> slice:
     """Work pixels, of a frame of `length`, on which association and boundaries in a window depend."""
     output: Output = model(Intervals.of_input(length))
-    maps = [output.logits] if output.boundary is None else [output.logits, output.boundary]
+    maps = [output.logits, *output.finer, *([] if output.boundary is None else [output.boundary])]
     spans = [cast(Intervals, each).span(window.start, window.stop) for each in maps]
     return slice(min(span.start for span in spans), max(span.stop for span in spans))
 

@@ -208,7 +208,7 @@ def annotated_bases(
     found: dict[tuple[int, int], AnnotatedBase] = {}
     for asked in config.counts:
         count = min(asked, max(1, picture.pixels_inside // SLIVER_PX))
-        grid, _ = Grid.for_count(picture.shape, count, picture.pixels_inside)
+        grid, *_ = Grid.for_count(picture.shape, count, picture.pixels_inside, fineness=network.fineness)
         if grid.lattice not in found:
             base = fine_base(picture, Options(n_segments=count), network)
             if len(base.regions) > config.min_regions:
