@@ -12,9 +12,10 @@ from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.geometry.tiling import Halo, plan
 from napari_pcnet.network import inference
 from napari_pcnet.network.association import mask_outside, neighbour_argmax
-from napari_pcnet.network.inference import Predictor, SmallerWindowsWarning, _mask_rim, segment_base
+from napari_pcnet.network.inference import SmallerWindowsWarning, segment_base
 from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.model import PCNet, PCNetConfig
+from napari_pcnet.network.predictor import FloatPredictor, _mask_rim
 from napari_pcnet.network.prepared import PreparedNetwork, _fused, prepare
 
 CPU = torch.device("cpu")
@@ -47,7 +48,7 @@ def test_raw_ids_are_the_argmax_of_the_masked_association(model: PCNet, double: 
     picture = noise(150, 200)
     grid = Grid.enlarged(picture.shape, 1)
     (tile,) = plan(grid, (9999, 9999), 48, Halo(320, 256))
-    raw = Predictor(double).raw_labels(picture, grid, tile, lambda: None).raw
+    raw = FloatPredictor(double).raw_labels(picture, grid, tile, lambda: None).raw
     frame = picture.read_work(grid, Window(0, 0, *grid.padded_shape), np.float64)
     with torch.no_grad():
         logits = model.double()(torch.from_numpy(frame).permute(2, 0, 1)[None]).logits
@@ -109,15 +110,15 @@ def test_windows_are_halved_when_the_device_is_out_of_memory(
     grid = Grid.enlarged(picture.shape, 1)
     expected = segment_base(picture, grid, double)
     calls = []
-    trunk = Predictor._trunk
+    trunk = FloatPredictor.trunk
 
-    def once(self: Predictor, picture: Picture, grid: Grid, read: Window) -> torch.Tensor:
+    def once(self: FloatPredictor, picture: Picture, grid: Grid, read: Window) -> torch.Tensor:
         calls.append(1)
         if len(calls) == 1:
             raise error
         return trunk(self, picture, grid, read)
 
-    monkeypatch.setattr(Predictor, "_trunk", once)
+    monkeypatch.setattr(FloatPredictor, "trunk", once)
     with pytest.warns(
         SmallerWindowsWarning, match="memory is short: the picture is segmented in windows of 512 x 64 pixels"
     ):
@@ -132,7 +133,7 @@ def test_a_device_with_no_room_at_all_is_named(
     def full(*_: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(Predictor, "_trunk", full)
+    monkeypatch.setattr(FloatPredictor, "trunk", full)
     monkeypatch.setattr(inference, "free_bytes", lambda: 50_000_000)
     picture = noise(1500, 1500)
     sentence = "windows of 1536 x 1536 pixels take about 283 MB, and 50 MB were free"
@@ -180,7 +181,7 @@ def test_labels_that_find_no_room_are_one_sentence_without_another_try(
     single: PreparedNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[object] = []
-    monkeypatch.setattr(Predictor, "_trunk", lambda *arguments: tried.append(arguments))
+    monkeypatch.setattr(FloatPredictor, "trunk", lambda *arguments: tried.append(arguments))
     filled = np.full
 
     def full(shape: Any, *arguments: Any, **options: Any) -> np.ndarray[Any, Any]:
@@ -202,7 +203,7 @@ def test_another_error_of_torch_is_not_taken_for_want_of_memory(
     def broken(*_: object) -> torch.Tensor:
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(Predictor, "_trunk", broken)
+    monkeypatch.setattr(FloatPredictor, "trunk", broken)
     picture = noise(64, 64)
     with pytest.raises(RuntimeError, match="shapes differ"):
         segment_base(picture, Grid.enlarged(picture.shape, 1), single)
@@ -230,7 +231,7 @@ def test_lower_precision_moves_few_pixels(model: PCNet, precision: str) -> None:
 
     def raw(name: str) -> np.ndarray:
         prepared = prepare(model, CPU, name)  # type: ignore[arg-type]
-        return Predictor(prepared).raw_labels(picture, grid, tile, lambda: None).raw
+        return FloatPredictor(prepared).raw_labels(picture, grid, tile, lambda: None).raw
 
     moved = (raw(precision) != raw("float64")).mean()
     assert moved <= (1e-4 if precision == "float32" else 0.2)  # of an untrained network

@@ -11,10 +11,10 @@ from napari_pcnet.geometry.grid import Grid, Window, raw_ids
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import plan
 from napari_pcnet.merging import connectivity
-from napari_pcnet.network import inference
+from napari_pcnet.network import predictor as predictor_module
 from napari_pcnet.network.association import confidence, mask_outside, neighbour_argmax
-from napari_pcnet.network.inference import Predictor
 from napari_pcnet.network.model import PCNet, PCNetConfig
+from napari_pcnet.network.predictor import predictor
 from napari_pcnet.network.prepared import prepare
 
 SHAPE = (300, 200)
@@ -60,7 +60,7 @@ def _by_the_model(model: PCNet, picture: Picture, grid: Grid) -> Whole:
 
 
 @pytest.mark.parametrize("finest", [False, True])
-@pytest.mark.parametrize(("window", "strip_px"), [(64, inference.STRIP_PX), (9999, 1)])
+@pytest.mark.parametrize(("window", "strip_px"), [(64, predictor_module.STRIP_PX), (9999, 1)])
 def test_every_window_and_strip_has_the_ids_confidence_and_boundary_of_the_network(
     model: PCNet,
     picture: Picture,
@@ -69,13 +69,13 @@ def test_every_window_and_strip_has_the_ids_confidence_and_boundary_of_the_netwo
     strip_px: int,
     finest: bool,
 ) -> None:
-    monkeypatch.setattr(inference, "STRIP_PX", strip_px)
+    monkeypatch.setattr(predictor_module, "STRIP_PX", strip_px)
     grid = Grid.enlarged(SHAPE, 1, cell=model.config.cells[-1 if finest else 0])
     ids, sure, edge = _by_the_model(model, picture, grid)
     prepared = prepare(model, torch.device("cpu"), "float64")
-    predictor = Predictor(prepared, confidence=True)
+    at_work = predictor(prepared, confidence=True)
     for tile in plan(grid, (window, window), connectivity.reach_px(grid), prepared.halo):
-        found = predictor.raw_labels(picture, grid, tile, lambda: None)
+        found = at_work.raw_labels(picture, grid, tile, lambda: None)
         here = tile.labelled.slices
         np.testing.assert_array_equal(found.raw, ids[here])
         np.testing.assert_allclose(found.confidence, sure[here] * COLOUR_STEPS, atol=0.51)

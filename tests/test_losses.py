@@ -80,6 +80,7 @@ def test_each_cell_of_a_network_learns_from_its_own_part_of_the_views() -> None:
         sum(loss.position.item() * weight for loss, weight in zip(each, (0.5, 0.5, 1), strict=True)), rel=1e-5
     )
     assert terms["boundary"] == terms["reconstruction_global"] == 0
+    assert [len(part) for part in views_of_cells(model, views.labels[:2])] == [2, 2, 2]
 
 
 def test_labels_of_another_size_are_refused() -> None:

@@ -11,7 +11,7 @@ from napari_pcnet import metrics, pcnet_superpixels, weights
 from napari_pcnet.evaluation import methods
 from napari_pcnet.evaluation.methods import OurMethod, choose, ours
 from napari_pcnet.network import inference
-from napari_pcnet.network.inference import Predictor
+from napari_pcnet.network.predictor import FloatPredictor
 from napari_pcnet.options import Options
 
 FAITHFUL = "pcnet-faithful-bsds500-v1"
@@ -92,7 +92,7 @@ def test_windows_that_do_not_fit_are_not_measured_as_smaller_ones(monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(Predictor, "_trunk", full)
+    monkeypatch.setattr(FloatPredictor, "trunk", full)
     monkeypatch.setattr(inference, "RUN_BYTES", 0)  # of small pictures, nothing else counts
     monkeypatch.setattr(inference, "MANY_RUN_BYTES", 0)
     picture = np.zeros((1200, 1200, 3), np.uint8)

@@ -166,6 +166,9 @@ def test_the_reconstruction_is_the_picture_less_its_mean() -> None:
     assert rebuilt.abs().max() <= 1
 
 
+BLOCK = {"stem": "unshuffle", "block": (8,)}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -177,13 +180,25 @@ def test_the_reconstruction_is_the_picture_less_its_mean() -> None:
         ({"widths": (16, 32)}, "widths must have five entries, got (16, 32)"),
         (
             {"block": (8,), "guide": 4},
-            "with block, in place of the paper's tail, reduction must be 4 and guide 0",
+            "with block, in place of the paper's tail, stem must be 'unshuffle', reduction 4 and guide 0",
         ),
         ({"finer": (8,)}, "finer must be empty without block: only whole blocks have finer cells"),
-        ({"block": (8,), "finer": (8, 2)}, "finer must fall from 16 to 4 by whole factors, got (8, 2)"),
-        ({"block": (8,), "finer": (4, 8)}, "finer must fall from 16 to 4 by whole factors, got (4, 8)"),
-        ({"block": (8,), "finer": (16,)}, "finer must fall from 16 to 4 by whole factors, got (16,)"),
-        ({"block": (8,), "finer": (12,)}, "finer must fall from 16 to 4 by whole factors, got (12,)"),
+        (
+            BLOCK | {"finer": (8, 2)},
+            "finer must fall from 16 to 4 by whole factors, got (8, 2)",
+        ),
+        (
+            BLOCK | {"finer": (4, 8)},
+            "finer must fall from 16 to 4 by whole factors, got (4, 8)",
+        ),
+        (
+            BLOCK | {"finer": (16,)},
+            "finer must fall from 16 to 4 by whole factors, got (16,)",
+        ),
+        (
+            BLOCK | {"finer": (12,)},
+            "finer must fall from 16 to 4 by whole factors, got (12,)",
+        ),
     ],
 )
 def test_a_configuration_that_is_no_pcnet_is_refused(options: dict[str, object], message: str) -> None:

@@ -26,10 +26,12 @@ from napari_pcnet.training.config import (
     OptimizerConfig,
     RunConfig,
     TrainingConfig,
+    WholeNumbersConfig,
     read_config,
 )
 from napari_pcnet.training.loop import train
 from napari_pcnet.training.losses import LossConfig, LossTerms, loss_terms
+from napari_pcnet.training.merge_classifier import MergeClassifierConfig
 from napari_pcnet.training.samples import SampleConfig, Sampler, guiding_mask
 from napari_pcnet.training.split import split_pairs
 from napari_pcnet.training.state import TrainingState, initial_state
@@ -435,14 +437,16 @@ def test_weights_keep_the_record_of_the_weights_they_started_from(pairs_folder: 
     assert (record["start"]["step"], record["start"]["training"]["run"]["seed"]) == (1, 5)
 
 
-BLOCKS = {"block": (4,), "finer": (8, 4)}
+BLOCKS = {"stem": "unshuffle", "block": (4,), "finer": (8, 4)}
 
 
 def test_a_network_of_blocks_goes_on_from_the_layers_that_it_shares_with_another(
     pairs_folder: Path, tmp_path: Path
 ) -> None:
-    start = train(config_of(pairs_folder, steps=1, seed=5), tmp_path / "start")
-    config = config_of(pairs_folder, start_from=str(start))
+    config = config_of(pairs_folder, steps=1)
+    config = replace(config, model=replace(config.model, stem="unshuffle"))
+    start = train(config, tmp_path / "start")
+    config = replace(config, run=replace(config.run, start_from=str(start)))
     loss = LossConfig(reconstruction=0, local=0, discrimination=0)
     samples = replace(config.samples, batch=3, patches=False)
     config = replace(config, model=replace(config.model, **BLOCKS), loss=loss, samples=samples)
@@ -453,23 +457,50 @@ def test_a_network_of_blocks_goes_on_from_the_layers_that_it_shares_with_another
     assert {name.partition(".")[0] for name in shared} == {"mean", "encoder", "fuse"}
 
 
+def test_a_network_of_blocks_is_rounded_to_whole_numbers_when_it_is_trained(
+    pairs_folder: Path, tmp_path: Path
+) -> None:
+    config = config_of(pairs_folder, steps=2)
+    config = replace(
+        config,
+        model=replace(config.model, boundary=4, merge_classifier=3, **BLOCKS),
+        loss=LossConfig(reconstruction=0, local=0, discrimination=0, boundary=1),
+        samples=replace(config.samples, patches=False),
+        whole_numbers=WholeNumbersConfig(batches=2),
+        merge_classifier=MergeClassifierConfig(
+            steps=2, images=2, counts=(4,), rounds=1, min_regions=2, samples_per_tree=100, batch=10
+        ),
+    )
+    path = train(config, tmp_path / "run")
+    model, record = checkpoint.load_model(path), checkpoint.read_record(path)
+    assert model.whole_numbers is not None
+    assert record["whole_numbers"] == {"views": 2 * config.samples.batch}
+    assert record["merge_classifier"]["images"] > 0
+    before = path.read_bytes()
+    assert train(config, tmp_path / "run", resume=True).read_bytes() == before  # neither is done again
+
+
+def test_only_a_network_of_blocks_can_be_rounded() -> None:
+    with pytest.raises(ValueError, match=r"set model\.block$"):
+        TrainingConfig(data=DataConfig(train=("x",)), whole_numbers=WholeNumbersConfig(batches=1))
+    with pytest.raises(ValueError, match=r"^batches must be at least 0, got -1$"):
+        WholeNumbersConfig(batches=-1)
+
+
 @pytest.mark.parametrize(
-    ("loss", "samples", "message"),
+    ("loss", "message"),
     [
-        ({"reconstruction": 1}, {}, "need the features of the paper's tail"),
-        ({"discrimination": 1}, {}, "need the features of the paper's tail"),
-        ({"local": 1}, {}, "learns from whole views: set loss.local = 0"),
-        ({}, {"batch": 2}, "samples.batch must be at least 3, a view for each of the network's cells, got 2"),
+        ({"reconstruction": 1}, "need the features of the paper's tail"),
+        ({"discrimination": 1}, "need the features of the paper's tail"),
+        ({"local": 1}, "learns from whole views: set loss.local = 0"),
     ],
 )
-def test_what_a_network_of_blocks_can_not_learn_is_refused(
-    loss: dict[str, float], samples: dict[str, int], message: str
-) -> None:
+def test_what_a_network_of_blocks_can_not_learn_is_refused(loss: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrainingConfig(
             data=DataConfig(train=("x",)),
             model=PCNetConfig(**BLOCKS),
-            samples=SampleConfig(**{"batch": 3, "patches": False} | samples),
+            samples=SampleConfig(batch=3, patches=False),
             loss=LossConfig(**{"reconstruction": 0, "local": 0, "discrimination": 0} | loss),
         )
 

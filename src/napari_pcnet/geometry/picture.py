@@ -39,6 +39,18 @@ FILL = 0.5
 
 NETWORK_CHANNELS = 3
 
+NetworkType = type[np.floating[Any]] | type[np.uint8]
+"""In which a network reads."""
+
+BYTE_TOP = 255
+"""Largest intensity for a network in whole numbers."""
+
+WEIGHT_BITS = 14
+"""Of a weight of resampling in whole numbers."""
+
+KEPT_BITS = 8
+"""Of a fraction between resampling along one axis and along the other."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -97,8 +109,12 @@ class Picture:
         height, width = self.shape
         return self.pixels_inside / (height * width)
 
-    def read(self, window: Window, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
-        """Read a window, ``(h, w, C)`` in 0..1; NaN becomes `FILL`."""
+    def read(self, window: Window, dtype: NetworkType = np.float32) -> NDArray[Any]:
+        """Read a window, ``(h, w, C)`` in 0..1, or in whole numbers up to `BYTE_TOP`; NaN becomes `FILL`."""
+        if dtype is np.uint8:
+            return self._stretch(
+                self._read_raw(window), lambda values: np.rint(values * BYTE_TOP).astype(dtype)
+            )
         return self._stretch(self._read_raw(window), lambda values: values.astype(dtype))
 
     def read_steps(self, window: Window) -> NDArray[np.float64]:
@@ -109,9 +125,7 @@ class Picture:
         """Read a window of the mask, ``(h, w)``."""
         return None if self.mask is None else np.asarray(self.mask[window.slices], bool)
 
-    def read_work(
-        self, grid: Grid, window: Window, dtype: type[np.floating[Any]] = np.float32
-    ) -> NDArray[Any]:
+    def read_work(self, grid: Grid, window: Window, dtype: NetworkType = np.float32) -> NDArray[Any]:
         """Read a window of the work frame as the network's three channels.
 
         Parameters
@@ -120,14 +134,16 @@ class Picture:
         window : Window
             In work pixels, of the padded frame; beyond the picture its last pixels are repeated.
         dtype : type
+            Of floats, or uint8.
 
         Returns
         -------
         (h, w, 3) array
-            In 0..1.
+            In 0..1, or from 0 to `BYTE_TOP` in whole numbers that are the same on every processor.
         """
-        rows, top, bottom = _resampling(grid, 0, window.top, window.bottom)
-        columns, left, right = _resampling(grid, 1, window.left, window.right)
+        in_whole = dtype is np.uint8
+        rows, top, bottom = _resampling(grid, 0, window.top, window.bottom, in_whole)
+        columns, left, right = _resampling(grid, 1, window.left, window.right, in_whole)
         height = window.bottom - window.top
         if height > 1 and (bottom - top) * (right - left) > READ_PX:  # shrunk a lot: by halves
             middle = window.top + height // 2
@@ -136,6 +152,8 @@ class Picture:
         values = to_three(self.read(Window(top, left, bottom, right), dtype))
         if rows is None and columns is None:
             return np.ascontiguousarray(values)
+        if in_whole:
+            return _resampled_bytes(rows, columns, values)
         values = _apply_rows(rows, values)
         values = _apply_rows(columns, values.transpose(1, 0, 2)).transpose(1, 0, 2)
         return np.ascontiguousarray(np.clip(values, 0, 1, dtype=dtype))  # bicubic overshoots
@@ -198,7 +216,8 @@ def to_three(values: NDArray[Any]) -> NDArray[Any]:
         return values
     if channels == 1:
         return np.repeat(values, NETWORK_CHANNELS, axis=-1)
-    return np.stack([values[..., run].mean(-1) for run in network_channels(channels)], axis=-1)
+    means = np.stack([values[..., run].mean(-1) for run in network_channels(channels)], axis=-1)
+    return np.rint(means).astype(np.uint8) if values.dtype == np.uint8 else means
 
 
 def network_channels(channels: int) -> list[NDArray[np.intp]]:
@@ -218,7 +237,33 @@ def _apply_rows(matrix: sparse.csr_array | None, values: NDArray[Any]) -> NDArra
     return out.reshape(-1, *values.shape[1:])
 
 
-def _resampling(grid: Grid, axis: int, start: int, stop: int) -> tuple[sparse.csr_array | None, int, int]:
+def _resampled_bytes(
+    rows: sparse.csr_array | None, columns: sparse.csr_array | None, values: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Resample along both axes in whole numbers, rounding halves up."""
+    fine = values.astype(np.int32) << KEPT_BITS
+    drop = WEIGHT_BITS - KEPT_BITS
+    if rows is not None:
+        fine = (_apply_rows(rows, values.astype(np.int32)) + (1 << drop - 1)) >> drop
+    if columns is not None:
+        turned = _apply_rows(columns, fine.transpose(1, 0, 2))
+        fine = (turned.transpose(1, 0, 2) + (1 << WEIGHT_BITS - 1)) >> WEIGHT_BITS
+    whole = (fine + (1 << KEPT_BITS - 1)) >> KEPT_BITS
+    return np.ascontiguousarray(np.clip(whole, 0, BYTE_TOP).astype(np.uint8))
+
+
+def _in_whole_steps(weight: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Weights in steps of ``1 / 2**WEIGHT_BITS``; what rounding leaves over goes to the largest of a row."""
+    whole = np.rint(weight * (1 << WEIGHT_BITS)).astype(np.int32)
+    whole[np.arange(len(whole)), whole.argmax(axis=1)] += (1 << WEIGHT_BITS) - whole.sum(
+        axis=1, dtype=np.int32
+    )
+    return whole
+
+
+def _resampling(
+    grid: Grid, axis: int, start: int, stop: int, in_whole_steps: bool
+) -> tuple[sparse.csr_array | None, int, int]:
     """Weights that make work pixels ``start .. stop`` of image pixels, and which ones they need.
 
     None stands for the identity: the frame has the picture's own pixels, and no padding is asked
@@ -237,7 +282,8 @@ def _resampling(grid: Grid, axis: int, start: int, stop: int) -> tuple[sparse.cs
     first, last = int(index.min()), int(index.max()) + 1
     row = np.repeat(np.arange(len(wanted)), index.shape[1])
     matrix = sparse.csr_array(
-        (weight.ravel(), (row, (index - first).ravel())), shape=(len(wanted), last - first)
+        ((_in_whole_steps(weight) if in_whole_steps else weight).ravel(), (row, (index - first).ravel())),
+        shape=(len(wanted), last - first),
     )
     return matrix, first, last
 

@@ -21,8 +21,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.network import quantise
 from napari_pcnet.network.machine import is_out_of_memory, survive_forks
 from napari_pcnet.network.model import BSDS500_MEAN, PCNet, PCNetConfig, weights_drawn_by
+from napari_pcnet.network.whole_numbers import WHOLE, as_tensors, from_tensors
 from napari_pcnet.options import as_number, shown
 
 FORMAT = "napari-pcnet-1"
@@ -86,6 +88,11 @@ def save_model(path: Path, model: PCNet, record: Mapping[str, Any]) -> None:
         "record": json.dumps(dict(record)),
     }
     tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    if model.whole_numbers is not None:
+        implied = quantise.implied(model)
+        tensors = {name: value for name, value in tensors.items() if name not in implied}
+        tensors |= as_tensors(model.whole_numbers)
+        header["whole_numbers"] = "true"
     content = save(tensors, metadata=header)
     write_atomically(Path(path), lambda file: file.write(content))
 
@@ -113,8 +120,22 @@ def load_model(path: Path) -> PCNet:
     survive_forks()
     if path.suffix == ".tar":
         return _filled(_empty(PCNetConfig(stem="nearest")), _read_authors(path), path)
-    model = _model_of(_open_header(path), path)
-    return _filled(model, _read_tensors(path), path)
+    header = _open_header(path)
+    model, tensors = _model_of(header, path), _read_tensors(path)
+    if header.get("whole_numbers") != "true":
+        return _filled(model, tensors, path)
+    if not model.config.block:
+        raise ValueError(f"{path} is damaged: a network with the paper's tail has no whole numbers")
+    whole = {name: tensors.pop(name) for name in list(tensors) if name.startswith(WHOLE)}
+    implied = quantise.implied(model)
+    empty = {name: torch.zeros_like(value) for name, value in model.state_dict().items() if name in implied}
+    _filled(model, tensors | empty, path)
+    try:
+        model.whole_numbers = from_tensors(whole, quantise.shapes(model.config), quantise.sizes(model))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    quantise.restore(model, model.whole_numbers)
+    return model
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from torch.overrides import TorchFunctionMode
 from napari_pcnet.geometry.grid import CELL, OF_THE_PAPER, STRIDE, Fineness
 from napari_pcnet.merging.tree import EDGE_FEATURES, MergeClassifier
 from napari_pcnet.network.association import NEIGHBOURS
+from napari_pcnet.network.whole_numbers import WholeNumbers
 from napari_pcnet.options import shown
 
 Stem = Literal["nearest", "area", "unshuffle"]
@@ -121,8 +122,10 @@ class PCNetConfig:
             raise ValueError("a merge classifier needs a boundary decoder: set boundary, too")
         if len(self.widths) != 5:
             raise ValueError(f"widths must have five entries, got {shown(self.widths)}")
-        if self.block and (self.guide or self.reduction == 1):
-            raise ValueError("with block, in place of the paper's tail, reduction must be 4 and guide 0")
+        if self.block and (self.stem != "unshuffle" or self.guide or self.reduction == 1):
+            raise ValueError(
+                "with block, in place of the paper's tail, stem must be 'unshuffle', reduction 4 and guide 0"
+            )
         if self.finer and not self.block:
             raise ValueError("finer must be empty without block: only whole blocks have finer cells")
         for coarse, fine in pairwise(self.cells):
@@ -248,6 +251,16 @@ class MergeClassifierNetwork(nn.Module):
         return MergeClassifier(tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in layers), LEAK)
 
 
+def strided(weight: Tensor, factor: int) -> Tensor:
+    """The unshuffle of a frame and the 3 x 3 convolution behind it as one strided convolution.
+
+    A block's pixel (i, j) of channel c is unshuffled channel ``(c * f + i) * f + j``; block (y, x) of
+    the 3 x 3 holds the frame's pixels ``(f y + i, f x + j)``.
+    """
+    split = weight.reshape(-1, 3, factor, factor, 3, 3).permute(0, 1, 4, 2, 5, 3)
+    return split.reshape(-1, 3, 3 * factor, 3 * factor)
+
+
 class Reduce(nn.Module):
     """The stem: the work frame reduced ``factor`` times."""
 
@@ -281,10 +294,13 @@ class PCNet(nn.Module):
     """
 
     mean: Tensor
+    whole_numbers: WholeNumbers | None
+    """What it was rounded to, if it was; `quantise.quantise` makes it."""
 
     def __init__(self, config: PCNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or PCNetConfig()
+        self.whole_numbers = None
         widths = config.widths
         self.register_buffer("mean", torch.tensor(config.mean).reshape(1, 3, 1, 1))
         self.stem = Reduce(config.stem, config.reduction)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -19,9 +20,21 @@ from napari_pcnet.geometry.grid import OF_THE_PAPER, Fineness
 from napari_pcnet.geometry.tiling import Halo
 from napari_pcnet.merging.tree import MergeClassifier
 from napari_pcnet.network.machine import survive_forks
-from napari_pcnet.network.model import ConvBlock, PCNet, channels_last, weights_drawn_by
+from napari_pcnet.network.model import ConvBlock, PCNet, channels_last, strided, weights_drawn_by
+from napari_pcnet.network.quantise import shapes
 from napari_pcnet.network.reach import halo_of
+from napari_pcnet.network.whole_numbers import Computed, WholeNumbers
 from napari_pcnet.options import Precision
+
+
+class WholeNetwork(NamedTuple):
+    """A network in whole numbers, on its device."""
+
+    computed: Computed
+    steps: NDArray[np.float32]  # (256,) boundary probability of each logit, in whole steps
+    rim: NDArray[np.uint8]  # (3,) colour beyond the rim of the frame
+    logit_scales: NDArray[np.float32]  # (cells,) what a step of the association's logits stands for
+
 
 DTYPES: dict[str, torch.dtype] = {
     "float64": torch.float64,
@@ -38,14 +51,18 @@ class PreparedNetwork:
     Attributes
     ----------
     network : PCNet
+        In floats.
     device : torch.device
     dtype : torch.dtype
+        uint8 for whole numbers.
     halo : Halo
         How far it reads.
     classifier : MergeClassifier or None
         Its merge classifier, if it has one.
     fineness : Fineness
         Of its lattices.
+    whole : WholeNetwork or None
+        The network in whole numbers, if that is what computes.
     """
 
     network: PCNet
@@ -54,6 +71,7 @@ class PreparedNetwork:
     halo: Halo
     classifier: MergeClassifier | None
     fineness: Fineness = OF_THE_PAPER
+    whole: WholeNetwork | None = None
 
     @property
     def reads(self) -> type[np.floating[Any]]:
@@ -70,7 +88,7 @@ def prepare(model: PCNet, device: torch.device, precision: Precision = "auto") -
         Not changed.
     device : torch.device
     precision : str
-        'auto' is float32.
+        'auto' is whole numbers for a network that has them, else float32.
 
     Raises
     ------
@@ -78,13 +96,30 @@ def prepare(model: PCNet, device: torch.device, precision: Precision = "auto") -
         If the device does not have the precision.
     """
     survive_forks()
+    fineness = model.config.fineness
+    if precision == "auto" and model.whole_numbers is not None:
+        whole = _whole(model, model.whole_numbers, device)
+        return PreparedNetwork(
+            model, device, torch.uint8, halo_of(model), _classifier(model), fineness, whole
+        )
     dtype = DTYPES["float32" if precision == "auto" else precision]
     if device.type == "mps" and dtype == torch.float64:
         raise ValueError("precision 'float64' does not exist on MPS: use float32, or device='cpu'")
     network = channels_last(_fused(model).to(dtype).to(device)).requires_grad_(False)
-    merging = model.merge_classifier
-    classifier = None if merging is None else merging.as_numpy()
-    return PreparedNetwork(network, device, dtype, halo_of(network), classifier, model.config.fineness)
+    return PreparedNetwork(network, device, dtype, halo_of(network), _classifier(model), fineness)
+
+
+def _classifier(model: PCNet) -> MergeClassifier | None:
+    return None if model.merge_classifier is None else model.merge_classifier.as_numpy()
+
+
+def _whole(model: PCNet, numbers: WholeNumbers, device: torch.device) -> WholeNetwork:
+    return WholeNetwork(
+        Computed(numbers, shapes(model.config), device),
+        numbers.steps.numpy().astype(np.float32),
+        numbers.rim.numpy(),
+        numbers.logit_scales.numpy(),
+    )
 
 
 def _fused(model: PCNet) -> PCNet:
@@ -102,17 +137,11 @@ def _fused(model: PCNet) -> PCNet:
 
 
 def _strided(fused: PCNet) -> nn.Conv2d:
-    """The unshuffle and the 3 x 3 convolution behind it as one strided convolution of the frame.
-
-    A block's pixel (i, j) of channel c is unshuffled channel ``(c * f + i) * f + j``; block (y, x) of
-    the 3 x 3 holds the frame's pixels ``(f y + i, f x + j)``.
-    """
+    """The unshuffle and the 3 x 3 convolution behind it as one strided convolution of the frame."""
     small, f = fused.get_submodule("encoder.0.0.0"), fused.stem.factor
     assert isinstance(small, nn.Conv2d)
-    outputs = small.out_channels
     with weights_drawn_by(None):  # they are replaced
-        large = nn.Conv2d(3, outputs, 3 * f, stride=f, padding=f)
-    weight = small.weight.detach().reshape(outputs, 3, f, f, 3, 3).permute(0, 1, 4, 2, 5, 3)
-    large.weight = nn.Parameter(weight.reshape(outputs, 3, 3 * f, 3 * f))
+        large = nn.Conv2d(3, small.out_channels, 3 * f, stride=f, padding=f)
+    large.weight = nn.Parameter(strided(small.weight.detach(), f))
     large.bias = small.bias
     return large

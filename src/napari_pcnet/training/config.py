@@ -146,6 +146,24 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
+class WholeNumbersConfig:
+    """Rounding of the trained network to whole numbers.
+
+    Attributes
+    ----------
+    batches : int
+        Batches of training views on which the ranges of activations are measured; 0 leaves the network in
+        floats.
+    """
+
+    batches: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batches < 0:
+            raise ValueError(f"batches must be at least 0, got {self.batches!r}")
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """A whole training; in TOML a table for each field."""
 
@@ -155,6 +173,7 @@ class TrainingConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    whole_numbers: WholeNumbersConfig = field(default_factory=WholeNumbersConfig)
     merge_classifier: MergeClassifierConfig = field(default_factory=MergeClassifierConfig)
 
     @property
@@ -175,10 +194,10 @@ class TrainingConfig:
                 "merge_classifier.steps is set, but the network has no merge classifier: "
                 "set model.merge_classifier"
             )
-        if self.model.block and not alone and self.samples.batch < len(self.model.cells):
+        if self.whole_numbers.batches and not self.model.block:
             raise ValueError(
-                f"samples.batch must be at least {len(self.model.cells)}, a view for each of the network's "
-                f"cells, got {self.samples.batch}"
+                "whole_numbers.batches is set, but only a network that predicts blocks can be rounded to "
+                "whole numbers: set model.block"
             )
         if self.model.block and not alone and self.loss.local:
             raise ValueError("a network that predicts blocks learns from whole views: set loss.local = 0")

@@ -20,6 +20,7 @@ import torch
 from napari_pcnet import weights
 from napari_pcnet.disk.datasets import Pair, sound_pairs
 from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.geometry.grid import CELL
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.model import PCNetConfig
@@ -27,7 +28,13 @@ from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
 from napari_pcnet.training import report
 from napari_pcnet.training.augment import AugmentConfig
-from napari_pcnet.training.config import DataConfig, OptimizerConfig, RunConfig, TrainingConfig
+from napari_pcnet.training.config import (
+    DataConfig,
+    OptimizerConfig,
+    RunConfig,
+    TrainingConfig,
+    WholeNumbersConfig,
+)
 from napari_pcnet.training.loop import Report, train
 from napari_pcnet.training.losses import LossConfig
 from napari_pcnet.training.merge_classifier import MergeClassifierConfig
@@ -69,6 +76,12 @@ START = "start.safetensors"
 
 AUGMENT = AugmentConfig(colour=0.1, gamma=0.2, noise=0.02)
 LARGEST_BATCH = 4
+
+BLOCK_POSITION = 0.02 / CELL
+"""Weight of the position term for a network that predicts blocks."""
+
+RANGE_BATCHES = 8
+"""Batches on which such a network is rounded to whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -226,8 +239,11 @@ def _association(options: FinetuneOptions, pairs: Sequence[Pair], model: PCNetCo
             global_scale=(0.5, 2.0),
             local_scale=(1.0, 3.0),
             rotate=True,
+            patches=not model.block,
             augment=AUGMENT,
         ),
+        loss=_loss(model),
+        whole_numbers=WholeNumbersConfig(RANGE_BATCHES if model.block else 0),
         optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, warmup=WARMUP),
         run=RunConfig(
             steps=options.steps,
@@ -241,6 +257,13 @@ def _association(options: FinetuneOptions, pairs: Sequence[Pair], model: PCNetCo
     )
 
 
+def _loss(model: PCNetConfig, boundary: float = 0.0) -> LossConfig:
+    """Weights of the terms that a network has."""
+    if not model.block:
+        return LossConfig(boundary=boundary)
+    return LossConfig(BLOCK_POSITION, reconstruction=0, local=0, discrimination=0, boundary=boundary)
+
+
 def _merging(options: FinetuneOptions, before: TrainingConfig, pairs: Sequence[Pair]) -> TrainingConfig:
     """Configuration of the second training, behind the weights of the first."""
     model = before.model
@@ -250,7 +273,7 @@ def _merging(options: FinetuneOptions, before: TrainingConfig, pairs: Sequence[P
         before,
         model=replace(model, boundary=model.boundary or DECODER_CHANNELS, merge_classifier=units),
         samples=replace(before.samples, global_scale=(0.7, 3.0), patches=False),
-        loss=LossConfig(boundary=1.0),
+        loss=_loss(model, boundary=1.0),
         optimizer=replace(before.optimizer, learning_rate=LEARNING_RATE if model.boundary else DECODER_RATE),
         run=replace(
             before.run,

@@ -14,9 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from napari_pcnet.disk.datasets import Pair
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.machine import choose_device
+from napari_pcnet.network.quantise import quantise
 from napari_pcnet.progress import Progress
 from napari_pcnet.training.config import TrainingConfig
 from napari_pcnet.training.log import TrainingLog
@@ -98,9 +101,24 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         _go_on(state, config, folder if processes.is_first else None, sampler, validation, report)
         wait_for_all()  # until the last weights are written
+    if processes.is_first and config.whole_numbers.batches:
+        _round_to_whole_numbers(config, folder, split)
     if processes.is_first and config.merge_classifier.steps:
         _fit_merge_classifier(config, folder, split, classifier_progress)
     return folder / WEIGHTS
+
+
+def _round_to_whole_numbers(config: TrainingConfig, folder: Path, split: Split) -> None:
+    """Round the finished network, by ranges measured on views that it has not learnt from."""
+    path = folder / WEIGHTS
+    model, record = checkpoint.load_model(path), checkpoint.read_record(path)
+    if model.whole_numbers is not None:
+        return
+    sampler = Sampler(split.train, config.samples, config.run.seed, shares=split.shares)
+    first, number = config.run.steps * config.run.accumulate, config.whole_numbers.batches
+    views = [sampler.batch(first + k).whole.image for k in range(number)]
+    model.whole_numbers = quantise(model, torch.cat(views))
+    checkpoint.save_model(path, model, record | {"whole_numbers": {"views": sum(map(len, views))}})
 
 
 def _fit_merge_classifier(

@@ -235,7 +235,8 @@ def block_loss(
         superpixel_loss(each, labels, position_power, cell)
         for each, labels, cell in zip(logits, parts, model.config.cells, strict=True)
     ]
-    shares = [len(labels) / len(view.labels) for labels in parts]
+    views = sum(len(labels) for labels in parts)
+    shares = [len(labels) / views for labels in parts]
     scales = [(CELL / cell) ** position_power for cell in model.config.cells]
     semantic = [share * loss.semantic for share, loss in zip(shares, losses, strict=True)]
     position = [
@@ -245,11 +246,12 @@ def block_loss(
 
 
 def views_of_cells(model: PCNet, views: Tensor) -> tuple[Tensor, ...]:
-    """Deal out the views of a batch to the cells of a network.
+    """Deal out the views of a batch to the cells of a network; of too few, each cell gets all.
 
     Pooling costs more than the network, and cells of all sides learn much the same from a view.
     """
-    return torch.tensor_split(views, len(model.config.cells))
+    cells = len(model.config.cells)
+    return torch.tensor_split(views, cells) if len(views) >= cells else (views,) * cells
 
 
 def superpixel_loss(

@@ -184,7 +184,7 @@ def _difference(stored: dict[str, Any], asked: dict[str, Any]) -> str:
     """Name the first field, of those that change what is learnt, in which two configurations differ."""
     for table, values in asked.items():
         for name, value in values.items():
-            before = stored[table].get(name)
+            before = stored.get(table, {}).get(name)
             if before != value and f"{table}.{name}" not in FREE_TO_CHANGE:
                 return f"{table}.{name} was {before!r}, the configuration has {value!r}"
     return ""

@@ -1,0 +1,429 @@
+"""A prepared network at work on one window: what each pixel chooses, and where boundaries run.
+
+The trunk, on 1/16 of the pixels, runs on a whole window; the stem before it and the tail behind it run in
+strips of rows, so memory is a few numbers for each work pixel of a window.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_pcnet.geometry.grid import STRIDE, Grid, Window, raw_ids
+from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
+from napari_pcnet.geometry.tiling import Tile
+from napari_pcnet.merging import connectivity
+from napari_pcnet.network import whole_numbers
+from napari_pcnet.network.association import NEIGHBOURS, confidence, neighbour_argmax
+from napari_pcnet.network.model import Trunk
+from napari_pcnet.network.prepared import PreparedNetwork, WholeNetwork
+from napari_pcnet.network.reach import needed
+from napari_pcnet.stages import stage
+
+STRIP_PX = 1 << 17
+"""Work pixels in a strip; the paper's tail holds 57 numbers for each, 16 + 16 + 16 + 9."""
+
+
+class Labelled(NamedTuple):
+    """Output of the network for a window of the image."""
+
+    raw: NDArray[np.int32]  # (h, w) raw ids, `connectivity.OUTSIDE` outside the mask
+    confidence: NDArray[np.float32] | None  # (h, w) in whole steps, 0 to COLOUR_STEPS
+    boundary: NDArray[np.float32] | None  # (h, w) boundary probability, in the same steps
+
+
+class Strip(NamedTuple):
+    """Output of the network for a strip of work pixels."""
+
+    neighbour: NDArray[np.uint8]  # (h, w) chosen neighbour, 0 to 8
+    confidence: NDArray[np.float32] | None  # as in `Labelled`
+    boundary: NDArray[np.float32] | None
+
+
+TrunkOutput = TypeVar("TrunkOutput")
+
+
+class Predictor(ABC, Generic[TrunkOutput]):
+    """A prepared network at work.
+
+    Parameters
+    ----------
+    prepared : PreparedNetwork
+    confidence : bool
+        Whether to compute the confidence of the association, too; a little more work.
+    """
+
+    def __init__(self, prepared: PreparedNetwork, confidence: bool = False) -> None:
+        self.prepared, self.model = prepared, prepared.network
+        self.reduction = self.model.config.reduction
+        self.with_confidence = confidence
+        self.with_boundary = self.model.boundary is not None
+
+    def raw_labels(
+        self, picture: Picture, grid: Grid, tile: Tile, strip_done: Callable[[], None]
+    ) -> Labelled:
+        """Label the labelled window of a tile."""
+        with torch.inference_mode(), _own_arithmetic(self.prepared.device):
+            with stage("trunk"):
+                trunk = self.trunk(picture, grid, tile.read)
+            ids = np.empty(tile.labelled.shape, np.int32)
+            certainty = np.empty(tile.labelled.shape, np.float32) if self.with_confidence else None
+            boundary = np.empty(tile.labelled.shape, np.float32) if self.with_boundary else None
+            rows, columns = (grid.work_position(axis) for axis in (0, 1))
+            columns = columns[tile.labelled.left : tile.labelled.right]
+            for strip in strips(tile.tail):
+                with stage("tail"):
+                    found = self.strip(picture, grid, trunk, tile, strip)
+                first, last = np.searchsorted(rows, [strip.top, strip.bottom])
+                first, last = max(first, tile.labelled.top), min(last, tile.labelled.bottom)
+                if first < last:
+                    at = rows[first:last]
+                    inside = at - strip.top, columns - strip.left
+                    place = slice(first - tile.labelled.top, last - tile.labelled.top)
+                    ids[place] = raw_ids(_pick(found.neighbour, *inside), at, columns, grid)
+                    if certainty is not None and found.confidence is not None:
+                        certainty[place] = _pick(found.confidence, *inside)
+                    if boundary is not None and found.boundary is not None:
+                        boundary[place] = _pick(found.boundary, *inside)
+                strip_done()
+        mask = picture.read_mask(tile.labelled)
+        if mask is not None:
+            ids[~mask] = connectivity.OUTSIDE
+        return Labelled(ids, certainty, boundary)
+
+    @abstractmethod
+    def trunk(self, picture: Picture, grid: Grid, read: Window) -> TrunkOutput:
+        """Encode and decode a window."""
+
+    @abstractmethod
+    def strip(self, picture: Picture, grid: Grid, trunk: TrunkOutput, tile: Tile, strip: Window) -> Strip:
+        """Associate a strip of a window."""
+
+    def _blocks(self, strip: Window, tile: Tile) -> list[slice]:
+        """Rows and columns of the blocks of a strip, in the output of the trunk."""
+        ratio = self.reduction
+        return [slice(span.start // ratio, span.stop // ratio) for span in strip.inside(tile.read)]
+
+
+def predictor(prepared: PreparedNetwork, confidence: bool = False) -> Predictor[Any]:
+    """The predictor of a network, in whole numbers if it has them."""
+    if prepared.whole is not None:
+        return WholePredictor(prepared, prepared.whole, confidence)
+    return FloatPredictor(prepared, confidence)
+
+
+class FloatPredictor(Predictor[Trunk]):
+    """A network in floats at work."""
+
+    def trunk(self, picture: Picture, grid: Grid, read: Window) -> Trunk:
+        """Encode and decode a window."""
+        return self.model.trunk_from_first(self._first(picture, grid, read))
+
+    def strip(self, picture: Picture, grid: Grid, trunk: Trunk, tile: Tile, strip: Window) -> Strip:
+        """Associate a strip of a window."""
+        if self.model.config.block:
+            logits = self._block_logits(trunk.features, tile, strip, grid)
+        else:
+            logits = self._tail(picture, trunk.features, tile, strip, grid)
+        _mask_rim(logits, grid.lattice, (strip.top // grid.cell, strip.left // grid.cell), grid.cell)
+        return Strip(
+            neighbour_argmax(logits)[0].to(torch.uint8).cpu().numpy(),
+            _in_steps(confidence(logits)[0]) if self.with_confidence else None,
+            self._boundary(trunk, tile, strip),
+        )
+
+    def _boundary(self, trunk: Trunk, tile: Tile, strip: Window) -> NDArray[np.float32] | None:
+        """Boundary probability of each work pixel of a strip, in whole steps."""
+        if trunk.boundary is None:
+            return None
+        rows, columns = self._blocks(strip, tile)
+        logits = self.model.boundary_map(trunk._replace(boundary=trunk.boundary[:, :, rows, columns]))
+        assert logits is not None
+        return _in_steps(logits[0, 0].sigmoid())
+
+    def _first(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
+        """Stem and first convolution, in strips: the frame itself is never held whole."""
+        first: Tensor | None = None
+        ratio = self.reduction
+        for strip in strips(read):
+            rows = slice((strip.top - read.top) // ratio, (strip.bottom - read.top) // ratio)
+            input_rows = needed(self._stem, rows, read.bottom - read.top)
+            wide = Window(read.top + input_rows.start, read.left, read.top + input_rows.stop, read.right)
+            image = self._pixels(picture, grid, wide)
+            reduced = self._stem(image - self.model.mean)
+            if first is None:
+                height, width = (side // ratio for side in read.shape)
+                first = reduced.new_empty((1, reduced.shape[1], height, width)).contiguous(
+                    memory_format=torch.channels_last
+                )
+            begin = (strip.top - wide.top) // ratio
+            first[:, :, rows] = reduced[:, :, begin : begin + rows.stop - rows.start]
+        assert first is not None, "a window has rows"
+        return first
+
+    def _stem(self, image: Tensor) -> Tensor:
+        """Stem and first convolution."""
+        first: Tensor = self.model.first(self.model.stem(image))
+        return first
+
+    def _block_logits(self, features: Tensor, tile: Tile, strip: Window, grid: Grid) -> Tensor:
+        """Logits of the association of a strip's work pixels, ``(1, 9, h, w)``, predicted for blocks."""
+        inside = self._blocks(strip, tile)
+        wide = _needed(self.model.block, inside, features.shape[-2:])
+        hidden = _crop(self.model.block(features[:, :, wide[0], wide[1]]), wide, inside)
+        head = self.model.heads[self.model.config.cells.index(grid.cell)]
+        return self.model.to_pixels(head(hidden))
+
+    def _tail(self, picture: Picture, features: Tensor, tile: Tile, strip: Window, grid: Grid) -> Tensor:
+        """The same of the paper's tail.
+
+        Each layer of the tail is computed on no more than the next one needs.
+        """
+        ratio = self.reduction
+        inside = list(strip.inside(tile.read))
+        low_sides = features.shape[-2:]
+        sides = [side * ratio for side in low_sides]
+        nearer = _needed(self.model.head, inside, sides)
+        near = _needed(self.model.embed, nearer, sides)
+        low = _needed(self.model.subpixel, near, low_sides)
+        have = [slice(span.start * ratio, span.stop * ratio) for span in low]
+        detail = _crop(self.model.subpixel(features[:, :, low[0], low[1]]), have, near)
+        if self.model.guide is not None:
+            rows, columns = wide = _needed(self.model.guide, near, sides)
+            top, left = tile.read.top, tile.read.left
+            window = Window(top + rows.start, left + columns.start, top + rows.stop, left + columns.stop)
+            guide = self.model.guide(self._pixels(picture, grid, window) - self.model.mean)
+            detail = torch.cat([detail, _crop(guide, wide, near)], dim=1)
+        embedding = _crop(self.model.embed(detail), near, nearer)
+        return _crop(self.model.head(embedding), nearer, inside)
+
+    def _pixels(self, picture: Picture, grid: Grid, window: Window) -> Tensor:
+        """A window of the work frame, ``(1, 3, h, w)``."""
+        with stage("reading"):
+            pixels = picture.read_work(grid, window, self.prepared.reads)
+        return torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.prepared.device, self.prepared.dtype)
+
+
+class WholeTrunk(NamedTuple):
+    """Output of the trunk in whole numbers, for every block of work pixels."""
+
+    features: Tensor  # (1, C, h, w) uint8
+    boundary: Tensor | None  # (1, reduction**2, h, w) uint8
+
+
+class WholePredictor(Predictor[WholeTrunk]):
+    """A network in whole numbers at work.
+
+    Parameters
+    ----------
+    prepared : PreparedNetwork
+    whole : WholeNetwork
+    confidence : bool
+    """
+
+    def __init__(self, prepared: PreparedNetwork, whole: WholeNetwork, confidence: bool = False) -> None:
+        super().__init__(prepared, confidence)
+        self.whole = whole
+        self.levels, self.layers = len(self.model.config.widths), len(self.model.config.block)
+
+    def trunk(self, picture: Picture, grid: Grid, read: Window) -> WholeTrunk:
+        """Encode and decode a window."""
+        first = self._first(picture, grid, read)
+        return WholeTrunk(*whole_numbers.trunk(self.whole.computed, first, self.levels, self.with_boundary))
+
+    def strip(
+        self,
+        picture: Picture,  # noqa: ARG002  # only a guide reads it
+        grid: Grid,
+        trunk: WholeTrunk,
+        tile: Tile,
+        strip: Window,
+    ) -> Strip:
+        """Associate a strip of a window."""
+        rows, columns = self._blocks(strip, tile)
+        height, width = trunk.features.shape[-2:]
+        reach = self.layers  # 3 x 3 convolutions
+        top, left = max(0, rows.start - reach), max(0, columns.start - reach)
+        hidden = trunk.features[
+            :, :, top : min(height, rows.stop + reach), left : min(width, columns.stop + reach)
+        ]
+        hidden = hidden.contiguous(memory_format=torch.channels_last)
+        for layer in range(self.layers):
+            hidden = self.whole.computed.layer(f"block.{layer}", hidden)
+        inside = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+        hidden = hidden[:, :, inside[0], inside[1]].contiguous(memory_format=torch.channels_last)
+        cell = self.model.config.cells.index(grid.cell)
+        codes = _by_block(self.whole.computed.layer(f"heads.{cell}", hidden))
+        codes = codes.reshape(*codes.shape[:2], NEIGHBOURS, self.reduction**2)
+        outside = self._outside(grid, strip)
+        boundary = None
+        if trunk.boundary is not None:
+            boundary = self._to_pixels(self.whole.steps[_by_block(trunk.boundary[:, :, rows, columns])])
+        certainty = None
+        if self.with_confidence:
+            certainty = self._to_pixels(self._confidence(codes, outside, cell))
+        return Strip(self._to_pixels(choices(codes, outside)), certainty, boundary)
+
+    def _first(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
+        """The first layer, in strips."""
+        first: Tensor | None = None
+        ratio = self.reduction
+        for strip in strips(read):
+            top, bottom = max(read.top, strip.top - ratio), min(read.bottom, strip.bottom + ratio)
+            with stage("reading"):
+                pixels = picture.read_work(grid, Window(top, read.left, bottom, read.right), np.uint8)
+            framed = np.empty(
+                (strip.bottom - strip.top + 2 * ratio, pixels.shape[1] + 2 * ratio, 3), np.uint8
+            )
+            framed[:] = self.whole.rim
+            begin = top - (strip.top - ratio)
+            framed[begin : begin + len(pixels), ratio:-ratio] = pixels
+            image = torch.from_numpy(framed).permute(2, 0, 1)[None].to(self.prepared.device)
+            reduced = self.whole.computed.layer("first", image)
+            if first is None:
+                height, width = (side // ratio for side in read.shape)
+                first = reduced.new_empty((1, reduced.shape[1], height, width)).contiguous(
+                    memory_format=torch.channels_last
+                )
+            first[:, :, (strip.top - read.top) // ratio : (strip.bottom - read.top) // ratio] = reduced
+        assert first is not None, "a window has rows"
+        return first
+
+    def _outside(self, grid: Grid, strip: Window) -> NDArray[np.bool_]:
+        """Which neighbours of each block of a strip lie outside the lattice, ``(h, w, 9)``.
+
+        Of a block of the padding none: its label is never used.
+        """
+        side = grid.cell // self.reduction
+        inside = []
+        for cells, start, stop in zip(grid.lattice, strip[:2], strip[2:], strict=True):
+            own = np.arange(start // self.reduction, stop // self.reduction) // side
+            neighbours = own[:, None] + np.arange(-1, 2)
+            inside.append(((neighbours >= 0) & (neighbours < cells)) | (own >= cells)[:, None])
+        rows, columns = inside
+        both = rows[:, None, :, None] & columns[None, :, None, :]
+        return ~both.reshape(len(rows), len(columns), NEIGHBOURS)
+
+    def _to_pixels(self, blocks: NDArray[Any]) -> NDArray[Any]:
+        """Lay out the pixels of blocks, ``(h, w, reduction**2)``, as ``(H, W)``."""
+        height, width, _ = blocks.shape
+        ratio = self.reduction
+        pixels = blocks.reshape(height, width, ratio, ratio).transpose(0, 2, 1, 3)
+        return pixels.reshape(height * ratio, width * ratio)
+
+    def _confidence(
+        self, codes: NDArray[np.uint8], outside: NDArray[np.bool_], cell: int
+    ) -> NDArray[np.float32]:
+        """Confidence of each pixel of blocks, in whole steps."""
+        logits = torch.from_numpy(codes.astype(np.float32) * self.whole.logit_scales[cell])
+        logits.masked_fill_(torch.from_numpy(outside)[..., None], -math.inf)
+        of_pixels = logits.permute(2, 0, 1, 3).reshape(1, NEIGHBOURS, -1, codes.shape[-1])
+        return _in_steps(confidence(of_pixels)[0]).reshape(*codes.shape[:2], -1)
+
+
+def choices(codes: NDArray[np.uint8], outside: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The neighbour that each pixel of blocks chooses: that of the largest logit, the first of equal ones.
+
+    Parameters
+    ----------
+    codes : (h, w, 9, n) uint8 array
+        Logits.
+    outside : (h, w, 9) bool array
+        Neighbours that cannot be chosen; not the fifth, which is a block's own cell.
+
+    Returns
+    -------
+    (h, w, n) uint8 array
+    """
+    best = np.zeros((*codes.shape[:2], codes.shape[-1]), np.uint16)
+    for k in range(NEIGHBOURS):
+        ranked = codes[:, :, k].astype(np.uint16)
+        ranked += 1
+        ranked <<= 4
+        ranked |= NEIGHBOURS - 1 - k
+        out = outside[:, :, k]
+        if out.any():
+            ranked[out] = 0
+        np.maximum(best, ranked, out=best)
+    return (NEIGHBOURS - 1 - (best & 15)).astype(np.uint8)
+
+
+def _by_block(values: Tensor) -> NDArray[np.uint8]:
+    """``(1, C, h, w)`` to ``(h, w, C)``."""
+    blocks: NDArray[np.uint8] = values[0].permute(1, 2, 0).cpu().numpy()
+    return blocks
+
+
+def _in_steps(shares: Tensor) -> NDArray[np.float32]:
+    """Shares from 0 to 1 in whole steps of 1 / `COLOUR_STEPS`."""
+    wide = shares.float() if shares.dtype in (torch.bfloat16, torch.float16) else shares
+    steps = (wide * COLOUR_STEPS).round()  # float16 ends at 65504
+    return steps.to(torch.float32).cpu().numpy()
+
+
+def _needed(layer: Callable[[Tensor], Tensor], spans: Sequence[slice], sides: Sequence[int]) -> list[slice]:
+    """Rows and columns that a layer needs for those of its output, of an input with these sides."""
+    return [needed(layer, span, side) for span, side in zip(spans, sides, strict=True)]
+
+
+def _crop(values: Tensor, have: Sequence[slice], need: Sequence[slice]) -> Tensor:
+    """Cut the rows and columns `need` out of a tensor that holds those of `have`."""
+    rows, columns = (slice(n.start - h.start, n.stop - h.start) for n, h in zip(need, have, strict=True))
+    return values[:, :, rows, columns]
+
+
+def strips(window: Window) -> Iterator[Window]:
+    """Cut a window of the work frame into strips of rows, on multiples of 64."""
+    width = max(1, window.right - window.left)
+    rows = max(STRIDE, STRIP_PX // width // STRIDE * STRIDE)
+    for top in range(window.top, window.bottom, rows):
+        yield Window(top, window.left, min(top + rows, window.bottom), window.right)
+
+
+def _pick(values: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[Any]:
+    """Values at the given rows and columns; a view where these follow each other."""
+    if _is_run(rows) and _is_run(columns):
+        return values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return values[rows[:, None], columns[None, :]]
+
+
+def _is_run(numbers: NDArray[np.int64]) -> bool:
+    return bool(numbers[-1] - numbers[0] == len(numbers) - 1)
+
+
+def _mask_rim(logits: Tensor, lattice: tuple[int, int], origin: tuple[int, int], cell: int) -> None:
+    """Mask neighbours outside the lattice as `association.mask_outside` does, but in place and at its rim."""
+    rows, columns = (
+        min(cells - first, side // cell)
+        for cells, first, side in zip(lattice, origin, logits.shape[-2:], strict=True)
+    )
+    if min(rows, columns) <= 0:  # padding alone
+        return
+    inside = logits.unflatten(1, (3, 3))[..., : rows * cell, : columns * cell]  # (1, dy, dx, h, w)
+    if origin[0] == 0:
+        inside[:, 0, :, :cell] = -math.inf
+    if origin[0] + rows == lattice[0]:
+        inside[:, 2, :, -cell:] = -math.inf
+    if origin[1] == 0:
+        inside[:, :, 0, :, :cell] = -math.inf
+    if origin[1] + columns == lattice[1]:
+        inside[:, :, 2, :, -cell:] = -math.inf
+
+
+@contextmanager
+def _own_arithmetic(device: torch.device) -> Iterator[None]:
+    """Compute without a caller's autocast and without CUDA's TF32; settings are restored afterwards."""
+    with torch.autocast(device.type, enabled=False):
+        if device.type != "cuda":
+            yield
+            return
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
