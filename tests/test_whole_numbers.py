@@ -22,7 +22,7 @@ from napari_pcnet.merging import connectivity
 from napari_pcnet.network import checkpoint, quantise, whole_numbers
 from napari_pcnet.network import predictor as predictor_module
 from napari_pcnet.network.model import PCNet, PCNetConfig
-from napari_pcnet.network.predictor import Labelled, choices, predictor
+from napari_pcnet.network.predictor import Inside, Labelled, _choices, predictor
 from napari_pcnet.network.prepared import PreparedNetwork, prepare
 from napari_pcnet.network.whole_numbers import (
     PIXEL_TOP,
@@ -199,14 +199,35 @@ def test_processors_and_threads_give_the_same_labels(file: Path) -> None:
     assert len(every) == 1 and len(every.pop()) == 64
 
 
-def test_the_first_of_equal_neighbours_inside_is_chosen() -> None:
-    codes = np.zeros((1, 2, 9, 3), np.uint8)
-    codes[0, :, 2], codes[0, :, 7], codes[0, :, 4, 1] = 255, 255, 255
-    codes[0, :, 8, 2] = 1
+@pytest.mark.parametrize("compiled", ["0", "1"])
+def test_the_first_of_equal_neighbours_inside_is_chosen(
+    compiled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAPARI_PCNET_COMPILED", compiled)
+    codes = np.zeros((1, 2, 9, 4), np.uint8)
+    codes[0, :, [2, 7]], codes[0, :, 4, 1] = 255, 255
     codes[0, :, [2, 7], 2] = 0
-    outside = np.zeros((1, 2, 9), bool)
-    outside[0, 1, :4] = outside[0, 1, 8] = True
-    assert choices(codes, outside).tolist() == [[[2, 2, 8], [7, 4, 4]]]
+    codes[0, :, 8, 2] = 1
+    rows, columns = np.ones((1, 3), bool), np.ones((2, 3), bool)
+    rows[0, 0] = False  # what lies above
+    columns[1, 2] = False  # and to the right of the second block
+    everything = np.ones((1, 3), bool)
+    # the pixels (0, 0) (0, 1) of both blocks, then (1, 0) (1, 1)
+    assert _choices(codes, Inside(everything, columns)).tolist() == [[2, 2, 7, 4], [8, 2, 0, 7]]
+    assert _choices(codes, Inside(rows, columns)).tolist() == [[7, 4, 7, 4], [8, 7, 3, 7]]
+
+
+def test_both_forms_of_choosing_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 4, (20, 30, 9, 16)).astype(np.uint8)
+    inside = Inside(random.random((20, 3)) < 0.7, random.random((30, 3)) < 0.7)
+    inside.rows[:, 1] = inside.columns[:, 1] = True
+    found = []
+    for compiled in "01":
+        monkeypatch.setenv("NAPARI_PCNET_COMPILED", compiled)
+        found.append(_choices(codes, inside))
+    np.testing.assert_array_equal(*found)
+    assert len(np.unique(found[0])) == 9
 
 
 def test_a_file_in_whole_numbers_comes_back(model: PCNet, file: Path) -> None:

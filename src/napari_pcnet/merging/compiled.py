@@ -96,6 +96,31 @@ class Rules(NamedTuple):
 
 
 @_compiled
+def choose(
+    codes: NDArray[np.uint8],
+    row_inside: NDArray[np.bool_],
+    column_inside: NDArray[np.bool_],
+    side: int,
+    out: NDArray[np.uint8],
+) -> None:
+    """Fill `out` with the choices of `network.choices`, laid out as pixels, ``(h * side, w * side)``."""
+    height, width, neighbours, pixels = codes.shape
+    ranked = np.empty(pixels, np.int32)
+    for y in range(height):
+        for x in range(width):
+            for p in range(pixels):
+                ranked[p] = 0
+            for k in range(neighbours):
+                if row_inside[y, k // 3] and column_inside[x, k % 3]:
+                    last = neighbours - 1 - k
+                    for p in range(pixels):
+                        rank = np.int32((codes[y, x, k, p] + 1) * neighbours + last)
+                        ranked[p] = max(ranked[p], rank)
+            for p in range(pixels):
+                out[y * side + p // side, x * side + p % side] = neighbours - 1 - ranked[p] % neighbours
+
+
+@_compiled
 def count_starts(raw: NDArray[np.int32], outside: int) -> int:
     """Count pixels that `number_pieces` may begin a piece with: unlike those on the left and above."""
     height, width = raw.shape

@@ -36,7 +36,7 @@ PIXEL_BYTES: dict[torch.dtype, int] = {
     torch.float32: 48,
     torch.bfloat16: 26,
     torch.float16: 26,
-    torch.uint8: 18,
+    torch.uint8: 30,
 }
 """Memory on a CPU for each work pixel that a window reads, as measured with `pcnet-v1` and one thread."""
 

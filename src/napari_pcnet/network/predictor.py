@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor
 from napari_pcnet.geometry.grid import STRIDE, Grid, Window, raw_ids
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import Tile
-from napari_pcnet.merging import connectivity
+from napari_pcnet.merging import connectivity, passes
 from napari_pcnet.network import whole_numbers
 from napari_pcnet.network.association import NEIGHBOURS, confidence, neighbour_argmax
 from napari_pcnet.network.model import Trunk
@@ -30,6 +31,10 @@ from napari_pcnet.stages import stage
 
 STRIP_PX = 1 << 17
 """Work pixels in a strip; the paper's tail holds 57 numbers for each, 16 + 16 + 16 + 9."""
+
+
+RANK_BITS = 4
+"""For the place of a neighbour among nine, below its logit."""
 
 
 class Labelled(NamedTuple):
@@ -252,25 +257,22 @@ class WholePredictor(Predictor[WholeTrunk]):
         height, width = trunk.features.shape[-2:]
         reach = self.layers  # 3 x 3 convolutions
         top, left = max(0, rows.start - reach), max(0, columns.start - reach)
-        hidden = trunk.features[
-            :, :, top : min(height, rows.stop + reach), left : min(width, columns.stop + reach)
-        ]
+        bottom, right = min(height, rows.stop + reach), min(width, columns.stop + reach)
+        hidden = trunk.features[:, :, top:bottom, left:right]
         hidden = hidden.contiguous(memory_format=torch.channels_last)
         for layer in range(self.layers):
             hidden = self.whole.computed.layer(f"block.{layer}", hidden)
-        inside = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
-        hidden = hidden[:, :, inside[0], inside[1]].contiguous(memory_format=torch.channels_last)
+        hidden = hidden[:, :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        hidden = hidden.contiguous(memory_format=torch.channels_last)
         cell = self.model.config.cells.index(grid.cell)
         codes = _by_block(self.whole.computed.layer(f"heads.{cell}", hidden))
         codes = codes.reshape(*codes.shape[:2], NEIGHBOURS, self.reduction**2)
-        outside = self._outside(grid, strip)
+        inside = self._inside(grid, strip)
         boundary = None
         if trunk.boundary is not None:
-            boundary = self._to_pixels(self.whole.steps[_by_block(trunk.boundary[:, :, rows, columns])])
-        certainty = None
-        if self.with_confidence:
-            certainty = self._to_pixels(self._confidence(codes, outside, cell))
-        return Strip(self._to_pixels(choices(codes, outside)), certainty, boundary)
+            boundary = self.whole.steps.take(_to_pixels(_by_block(trunk.boundary[:, :, rows, columns])))
+        certainty = _to_pixels(self._confidence(codes, inside, cell)) if self.with_confidence else None
+        return Strip(_choices(codes, inside), certainty, boundary)
 
     def _first(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
         """The first layer, in strips."""
@@ -290,70 +292,78 @@ class WholePredictor(Predictor[WholeTrunk]):
             reduced = self.whole.computed.layer("first", image)
             if first is None:
                 height, width = (side // ratio for side in read.shape)
-                first = reduced.new_empty((1, reduced.shape[1], height, width)).contiguous(
-                    memory_format=torch.channels_last
-                )
-            first[:, :, (strip.top - read.top) // ratio : (strip.bottom - read.top) // ratio] = reduced
+                first = reduced.new_empty((1, height, width, reduced.shape[1]))
+            rows = slice((strip.top - read.top) // ratio, (strip.bottom - read.top) // ratio)
+            first[:, rows] = reduced.permute(0, 2, 3, 1)
         assert first is not None, "a window has rows"
-        return first
+        return first.permute(0, 3, 1, 2)
 
-    def _outside(self, grid: Grid, strip: Window) -> NDArray[np.bool_]:
-        """Which neighbours of each block of a strip lie outside the lattice, ``(h, w, 9)``.
-
-        Of a block of the padding none: its label is never used.
-        """
+    def _inside(self, grid: Grid, strip: Window) -> Inside:
+        """Which neighbours of the blocks of a strip lie in the lattice; of the padding all count."""
         side = grid.cell // self.reduction
         inside = []
         for cells, start, stop in zip(grid.lattice, strip[:2], strip[2:], strict=True):
             own = np.arange(start // self.reduction, stop // self.reduction) // side
             neighbours = own[:, None] + np.arange(-1, 2)
             inside.append(((neighbours >= 0) & (neighbours < cells)) | (own >= cells)[:, None])
-        rows, columns = inside
-        both = rows[:, None, :, None] & columns[None, :, None, :]
-        return ~both.reshape(len(rows), len(columns), NEIGHBOURS)
+        return Inside(*inside)
 
-    def _to_pixels(self, blocks: NDArray[Any]) -> NDArray[Any]:
-        """Lay out the pixels of blocks, ``(h, w, reduction**2)``, as ``(H, W)``."""
-        height, width, _ = blocks.shape
-        ratio = self.reduction
-        pixels = blocks.reshape(height, width, ratio, ratio).transpose(0, 2, 1, 3)
-        return pixels.reshape(height * ratio, width * ratio)
-
-    def _confidence(
-        self, codes: NDArray[np.uint8], outside: NDArray[np.bool_], cell: int
-    ) -> NDArray[np.float32]:
-        """Confidence of each pixel of blocks, in whole steps."""
-        logits = torch.from_numpy(codes.astype(np.float32) * self.whole.logit_scales[cell])
-        logits.masked_fill_(torch.from_numpy(outside)[..., None], -math.inf)
-        of_pixels = logits.permute(2, 0, 1, 3).reshape(1, NEIGHBOURS, -1, codes.shape[-1])
+    def _confidence(self, codes: NDArray[np.uint8], inside: Inside, cell: int) -> NDArray[np.float32]:
+        """Confidence of each pixel of blocks, ``(h, w, n)``, in whole steps."""
+        logits = codes.astype(np.float32) * self.whole.logit_scales[cell]
+        for k, (rows, columns) in enumerate(product(inside.rows.T, inside.columns.T)):
+            logits[~rows, :, k], logits[:, ~columns, k] = -np.inf, -np.inf
+        of_pixels = torch.from_numpy(logits).permute(2, 0, 1, 3).reshape(1, NEIGHBOURS, -1, codes.shape[-1])
         return _in_steps(confidence(of_pixels)[0]).reshape(*codes.shape[:2], -1)
 
 
-def choices(codes: NDArray[np.uint8], outside: NDArray[np.bool_]) -> NDArray[np.uint8]:
+class Inside(NamedTuple):
+    """Which neighbours of blocks lie in the lattice: one does if its row and its column do."""
+
+    rows: NDArray[np.bool_]  # (h, 3)
+    columns: NDArray[np.bool_]  # (w, 3)
+
+
+def _choices(codes: NDArray[np.uint8], inside: Inside) -> NDArray[np.uint8]:
     """The neighbour that each pixel of blocks chooses: that of the largest logit, the first of equal ones.
 
     Parameters
     ----------
     codes : (h, w, 9, n) uint8 array
-        Logits.
-    outside : (h, w, 9) bool array
-        Neighbours that cannot be chosen; not the fifth, which is a block's own cell.
+        Logits of the n pixels of each block.
+    inside : Inside
+        Neighbours that can be chosen.
 
     Returns
     -------
-    (h, w, n) uint8 array
+    (h * side, w * side) uint8 array
+        Pixel by pixel.
     """
-    best = np.zeros((*codes.shape[:2], codes.shape[-1]), np.uint16)
-    for k in range(NEIGHBOURS):
+    height, width, _, pixels = codes.shape
+    fast = passes.compiled()
+    if fast is not None:
+        side = math.isqrt(pixels)
+        chosen = np.empty((height * side, width * side), np.uint8)
+        fast.choose(codes, inside.rows, inside.columns, side, chosen)
+        return chosen
+    best = np.zeros((height, width, pixels), np.uint16)
+    for k, (rows, columns) in enumerate(product(inside.rows.T, inside.columns.T)):
         ranked = codes[:, :, k].astype(np.uint16)
         ranked += 1
-        ranked <<= 4
+        ranked <<= RANK_BITS
         ranked |= NEIGHBOURS - 1 - k
-        out = outside[:, :, k]
-        if out.any():
-            ranked[out] = 0
+        ranked[~rows], ranked[:, ~columns] = 0, 0
         np.maximum(best, ranked, out=best)
-    return (NEIGHBOURS - 1 - (best & 15)).astype(np.uint8)
+    return _to_pixels((NEIGHBOURS - 1 - (best & ((1 << RANK_BITS) - 1))).astype(np.uint8))
+
+
+def _to_pixels(blocks: NDArray[Any]) -> NDArray[Any]:
+    """Lay out the pixels of blocks, ``(h, w, side**2)``, as ``(h * side, w * side)``."""
+    height, width, pixels = blocks.shape
+    side = math.isqrt(pixels)
+    return (
+        blocks.reshape(height, width, side, side).transpose(0, 2, 1, 3).reshape(height * side, width * side)
+    )
 
 
 def _by_block(values: Tensor) -> NDArray[np.uint8]:
