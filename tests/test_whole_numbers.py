@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -142,7 +143,9 @@ def test_numbers_whose_sums_would_not_be_exact_are_refused(change: dict[str, obj
 @pytest.mark.parametrize("cell", CONFIG.cells)
 def test_whole_numbers_are_close_to_the_floats(model: PCNet, cell: int) -> None:
     whole = whole_window(prepare(model, CPU), cell, confidence=True)
-    floats = whole_window(prepare(model, CPU, "float32"), cell, confidence=True)
+    in_floats = copy.deepcopy(model)
+    in_floats.whole_numbers = None
+    floats = whole_window(prepare(in_floats, CPU), cell, confidence=True)
     assert (whole.raw == floats.raw).mean() > 0.7  # of a network that has learnt nothing
     for ours, theirs in ((whole.confidence, floats.confidence), (whole.boundary, floats.boundary)):
         assert ours is not None and theirs is not None
@@ -289,6 +292,10 @@ def test_damaged_whole_numbers_are_one_sentence(
 def test_only_a_network_of_blocks_becomes_whole() -> None:
     with pytest.raises(ValueError, match=r"^only a network that predicts blocks can be rounded"):
         quantise.quantise(PCNet().eval(), torch.zeros(1, 3, 64, 64))
+
+
+def test_a_precision_is_for_networks_in_floats(model: PCNet) -> None:
+    assert prepare(model, CPU, "float64").dtype == prepare(model, CPU, "bfloat16").dtype == torch.uint8
 
 
 @pytest.mark.parametrize("number", [1, 7, 600, 5000, 199 * 90])

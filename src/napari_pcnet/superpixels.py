@@ -82,11 +82,11 @@ def pcnet_superpixels(
     device : str, optional
         'auto', 'cpu', 'cuda', 'mps'.
     precision : {'auto', 'float32', 'float64', 'bfloat16', 'float16'}, optional
-        Arithmetic of the network; 'auto' is float32. Half precision is faster and moves some
-        boundary pixels.
+        Arithmetic of a network in floats; 'auto' is float32. Half precision is faster and moves some
+        boundary pixels. Networks in whole numbers compute in these.
     window : int, optional
         Side of a window in work pixels, without its halo. Labels do not depend on it (in float64
-        not at all), memory does.
+        and whole numbers not at all), memory does.
     progress : callable, optional
         ``progress(done, total)``.
 

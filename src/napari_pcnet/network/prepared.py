@@ -88,7 +88,7 @@ def prepare(model: PCNet, device: torch.device, precision: Precision = "auto") -
         Not changed.
     device : torch.device
     precision : str
-        'auto' is whole numbers for a network that has them, else float32.
+        Of a network in floats; 'auto' is float32. One in whole numbers computes in these.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def prepare(model: PCNet, device: torch.device, precision: Precision = "auto") -
     """
     survive_forks()
     fineness = model.config.fineness
-    if precision == "auto" and model.whole_numbers is not None:
+    if model.whole_numbers is not None:
         whole = _whole(model, model.whole_numbers, device)
         return PreparedNetwork(
             model, device, torch.uint8, halo_of(model), _classifier(model), fineness, whole
