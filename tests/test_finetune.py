@@ -10,11 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from napari_pcnet import pcnet_superpixels
 from napari_pcnet.cli import main
 from napari_pcnet.cli.exits import USER_ERROR
 from napari_pcnet.disk.datasets import Pair, sound_pairs
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
+from napari_pcnet.network.quantise import quantise
 from napari_pcnet.training import finetune, loop, report
 from napari_pcnet.training.config import DataConfig, TrainingConfig
 from napari_pcnet.training.finetune import (
@@ -329,3 +331,19 @@ def test_what_is_no_folder_is_said_before_anything_is_read(
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match=r"^a folder is trained on in one process: leave torchrun out"):
         main_finetune(options_of(folder, start), silent)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_network_in_whole_numbers_stays_one(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = PCNetConfig("unshuffle", widths=(4, 4, 4, 4, 4), boundary=4, block=(4,), finer=(8, 4))
+    model = PCNet(config).eval()
+    model.whole_numbers = quantise(model, torch.rand(2, 3, 64, 64))
+    checkpoint.save_model(tmp_path / "whole.safetensors", model, {})
+    main_finetune(options_of(folder, tmp_path / "whole.safetensors", steps=2), silent)
+    for part in (ASSOCIATION, MERGING):
+        trained = checkpoint.load_model(tmp_path / "run" / part / "weights.safetensors")
+        assert trained.whole_numbers is not None
+        assert trained.config == replace(config, merge_classifier=trained.config.merge_classifier)
+    kept = tmp_path / "run" / "weights.safetensors"
+    assert pcnet_superpixels(np.eye(70), 30, model=str(kept)).max() == 30
