@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import napari
@@ -87,6 +88,56 @@ def test_a_run_shows_what_was_asked_for_wherever_the_slider_was(
         assert (record_of(layer).n_segments, record_of(layer).max_segments) == (n, None)
         widget.cut_panel.n_box.setValue(3)  # where the slider is when the next run is done
         wait_until_settled(widget, qtbot)
+
+
+def test_a_run_in_another_region_leaves_the_earlier_result(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    image = viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    corners = np.array([[10, 20], [10, 60], [50, 60], [50, 20]])
+    shapes = viewer.add_shapes([corners], shape_type="polygon", name="field")
+    drawn = np.zeros((64, 80), np.uint8)
+    drawn[10:50, 10:40] = 1
+    labels = viewer.add_labels(drawn, name="cell")
+    viewer.layers.selection.active = image
+
+    def fields() -> Iterator[None]:
+        choose_in(widget.form.region_field.box, "whole plane")
+        yield
+        choose_in(widget.form.region_field.box, "inside 'field'")
+        yield
+        shapes.data = [np.array([[10, 20], [10, 60], [50, 60], [30, 20]])]  # in the same rectangle
+        yield
+        choose_in(widget.form.region_field.box, "inside 'cell'")
+        yield
+        labels.data[20, 20] = 0
+        yield
+        choose_in(widget.form.region_field.box, "current view")
+        for centre in ((32, 40), (20, 30)):
+            look_at(viewer, (0, *centre), 20.0)
+            yield
+
+    made = []
+    for _ in fields():
+        made.append(run_widget(widget, qtbot))
+        before = [np.array(each.data) for each in made]
+        widget.form.size_fields.count.setValue(N - 1)
+        assert run_widget(widget, qtbot) is made[-1]  # of this region again
+        assert record_of(made[-1]).n_segments == N - 1
+        widget.form.size_fields.count.setValue(N)
+        assert list(viewer.layers)[3:] == made
+        for layer, labels_before in zip(made[:-1], before[:-1], strict=True):
+            assert_array_equal(layer.data, labels_before)
+    assert len(set(map(id, made))) == 7
+
+    viewer.layers.selection.active = made[2]
+    widget.use_record()
+    assert run_widget(widget, qtbot) is made[2]
+    viewer.layers.selection.active = made[1]
+    widget.slide(3)
+    assert made[1].data.max() == 3 and made[2].data.max() == N - 1
+    wait_until_settled(widget, qtbot)
 
 
 def test_a_region_is_the_mask_of_the_run(

@@ -106,12 +106,12 @@ def test_the_copied_script_and_command_make_the_very_labels(
     layer = run_widget(widget, qtbot)
     folder = keep("region", layer)
     first = (
-        f'First save the layer "{layer.name}" as my-picture-superpixels-region.tif: '
+        f'First save the layer "{layer.name}" as my-picture-superpixels-1-region.tif: '
         "what is 0 there lies outside."
     )
     assert (folder / "script.py").read_text().startswith(f"# {first}\n")
     assert (folder / "command.sh").read_text().startswith(f"# '{first}'\n")
-    layer.save(str(folder / "my-picture-superpixels-region.tif"), plugin="napari")
+    layer.save(str(folder / "my-picture-superpixels-1-region.tif"), plugin="napari")
 
     choose_in(widget.form.region_field.box, "whole plane")
     tifffile.imwrite(tmp_path / "stack.tif", drawn_picture(3, 48, 60), photometric="minisblack")

@@ -261,7 +261,10 @@ def test_a_coarser_level_is_taken_when_it_is_chosen_and_lies_on_the_finer(
         assert_allclose(layer.data_to_world(edge), viewer.layers[0].data_to_world(there))
     choose_in(widget.form.image.level_box, "2:")
     again = run_widget(widget, qtbot)
-    assert again is layer and len(viewer.layers) == 2 and record_of(again).level == 2
+    assert list(viewer.layers)[1:] == [layer, again] and record_of(again).level == 2
+    assert layer.data.shape == (128, 160)  # another level is another result
+    choose_in(widget.form.image.level_box, "1:")
+    assert run_widget(widget, qtbot) is layer and len(viewer.layers) == 3
     assert_array_equal(again.data, run_record(pixels[::4, ::4], record_of(again)))
     assert_allclose(again.data_to_world((0, 0)), (3, 3))  # of pixels 0 to 3
 

@@ -19,6 +19,7 @@ from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes
 from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray
 from napari_pcnet.plugin.metadata import KEY
+from napari_pcnet.plugin.roi import RegionPlace
 from napari_pcnet.plugin.source import Source, shear_matrix
 from napari_pcnet.record import Origin, RunRecord
 
@@ -44,6 +45,8 @@ class ResultLayer:
         A layer of at most this many pixels is a plain array.
     layer : Labels, optional
         The layer of an earlier run, which this run fills again.
+    region : RegionPlace, optional
+        The region that is segmented; by default the whole plane.
     """
 
     def __init__(
@@ -53,10 +56,12 @@ class ResultLayer:
         planes: Planes,
         editable_px: int,
         layer: Labels | None = None,
+        region: RegionPlace = (None, None),
     ) -> None:
         self.viewer = viewer
         self.source = source
         self.planes = planes
+        self.region = region
         self.hierarchy: PCNetHierarchy | None = None
         self.record = RunRecord()
         self._origin = Origin(source.layer.name)
@@ -180,7 +185,7 @@ class ResultLayer:
     def again(self) -> ResultLayer:
         """The same cut in a new layer, where someone has painted on this one."""
         assert self.hierarchy is not None, "a run is done"
-        result = ResultLayer(self.viewer, self.source, self.planes, self._editable_px)
+        result = ResultLayer(self.viewer, self.source, self.planes, self._editable_px, region=self.region)
         result.finish(self.hierarchy, self.cut(self.record))
         return result
 

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from napari.layers import Image, Labels, Layer
 
 from napari_pcnet.plugin.result_layer import ResultLayer
+from napari_pcnet.plugin.roi import RegionPlace
 from napari_pcnet.plugin.source import Source
 from napari_pcnet.record import RunRecord
 
-ImagePlane = tuple[Image, tuple[int, ...] | None]
-"""An image layer and the plane of it that was segmented; None stands for all planes."""
+
+@dataclass(frozen=True)
+class Place:
+    """What a run segments: two runs of one place give one result, the later.
+
+    Attributes
+    ----------
+    image : Image
+    plane : tuple of int or None
+        None for all planes.
+    level : int
+    channel_axis : int or None
+        With another one, rows and columns are others.
+    region : RegionPlace
+    """
+
+    image: Image
+    plane: tuple[int, ...] | None
+    level: int
+    channel_axis: int | None
+    region: RegionPlace
+
+    @classmethod
+    def of(cls, source: Source, record: RunRecord, region: RegionPlace) -> Place:
+        """The place of a run on an image, in a region."""
+        return cls(source.layer, record.plane, record.level, source.channel_axis, region)
 
 
 class Results:
-    """Results of runs, one for each image layer and plane.
+    """Results of runs, one for each `Place`.
 
     Attributes
     ----------
@@ -22,7 +49,7 @@ class Results:
     """
 
     def __init__(self) -> None:
-        self._by_key: dict[ImagePlane, ResultLayer] = {}
+        self._by_key: dict[Place, ResultLayer] = {}
         self.current: ResultLayer | None = None
 
     @property
@@ -32,15 +59,19 @@ class Results:
 
     def add(self, result: ResultLayer) -> None:
         """Take in a result that is done, in place of an earlier one, and make it the current one."""
-        self._by_key[result.source.layer, result.record.plane] = result
+        self._by_key[Place.of(result.source, result.record, result.region)] = result
         self.current = result
 
-    def layer_to_update(self, source: Source, record: RunRecord) -> Labels | None:
-        """The layer of an earlier run on the same image and plane, unless someone has painted on it."""
-        before = self._by_key.get((source.layer, record.plane))
+    def layer_to_update(self, source: Source, record: RunRecord, region: RegionPlace) -> Labels | None:
+        """The layer of an earlier run of the same place, unless someone has painted on it."""
+        before = self._by_key.get(Place.of(source, record, region))
         if before is None or not before.is_there or before.is_edited:
             return None
         return before.layer if before.layer.ndim == len(source.layer_axes) else None
+
+    def region_of(self, layer: Layer) -> RegionPlace | None:
+        """The region of the result that a layer shows; None if it shows none."""
+        return next((each.region for each in self._by_key.values() if each.layer == layer), None)
 
     def select(self, layer: Layer | None) -> bool:
         """Make the result of a layer the current one; whether it has one."""

@@ -88,8 +88,10 @@ class SuperpixelsWidget(QWidget):
         self.cutting.settle()
         self.run_panel.live.setChecked(False)
         self.show_message("")
-        layer = self.results.layer_to_update(source, record)
-        result = ResultLayer(self.viewer, source, planes, self.settings.editable_px, layer)
+        layer = self.results.layer_to_update(source, record, region.place)
+        result = ResultLayer(
+            self.viewer, source, planes, self.settings.editable_px, layer, region=region.place
+        )
         self.running.start(result, record, region)
         self._enable()
 
@@ -129,7 +131,8 @@ class SuperpixelsWidget(QWidget):
             self.show_message("select a layer of superpixels that has a record")
             return
         try:
-            self.form.use(found.record, found.origin, found.region)
+            known = self.results.region_of(found.layer)
+            self.form.use(found.record, found.origin, found.region(known))
         except ValueError as error:  # of another image's axes
             self.show_message(str(error))
             return

@@ -86,4 +86,4 @@ def _as_recorded(recorded: RecordedRegion, source: Source) -> RegionOfInterest:
         raise ValueError(f"the region of '{recorded.name}' is of level {recorded.level}: choose it")
     if recorded.crop is not None and overlap(source.plane_window, recorded.crop) != recorded.crop:
         raise ValueError(f"the region of '{recorded.name}' is not inside '{source.layer.name}'")
-    return RegionOfInterest(recorded.crop, mask=recorded.mask)
+    return RegionOfInterest(recorded.crop, mask=recorded.mask, inside=recorded.inside)
