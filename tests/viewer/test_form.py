@@ -21,13 +21,22 @@ from actions import (
     record_of,
     run_widget,
     state_of,
+    turn_wheel,
     wait_for_run,
     wait_for_threads,
 )
 from napari._qt.utils import QImg2array
 from numpy.testing import assert_array_equal
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QScrollArea,
+    QSlider,
+)
 
 from napari_pcnet.plugin import cost
 from napari_pcnet.plugin import widget as widget_module
@@ -191,6 +200,34 @@ def test_every_field_and_button_says_what_it_is(
             assert field.toolTip(), name
             checked.append(name)
     assert len(checked) >= 25 and {"layer_box", "count", "compactness", "live", "n_slider"} <= set(checked)
+
+
+def test_the_wheel_changes_no_field_that_has_not_the_focus(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.window._qt_window.activateWindow()
+    _with_everything(viewer, widget)
+    run_widget(widget, qtbot)
+    kinds = (QComboBox, QAbstractSpinBox, QSlider)
+    fields: list[Any] = [field for kind in kinds for field in widget.findChildren(kind)]
+    fields = [field for field in fields if field.isVisible()]
+
+    def values() -> list[Any]:
+        return [each.currentIndex() if isinstance(each, QComboBox) else each.value() for each in fields]
+
+    assert len(fields) >= 14
+    before = values()
+    for field in fields:
+        field.clearFocus()
+        for turn in (120, -120):
+            assert not turn_wheel(field, turn), field.toolTip()
+            assert values() == before, field.toolTip()
+        assert field.focusPolicy() == Qt.FocusPolicy.StrongFocus  # with Qt's own the wheel gives it
+    count = widget.form.size_fields.count
+    count.setFocus()
+    qtbot.waitUntil(count.hasFocus, timeout=5_000)
+    assert turn_wheel(count, 120) and count.value() > N
 
 
 def test_the_preferences_are_where_the_widget_begins(
