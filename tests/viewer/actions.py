@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, QPointF, Qt, QThreadPool
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QApplication, QComboBox, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QDockWidget, QWidget
 
 from napari_pcnet.plugin import jobs
 from napari_pcnet.plugin.metadata import recorded_run
@@ -75,6 +75,13 @@ def choose_in(box: QComboBox, text: str) -> None:
     texts = [box.itemText(k) for k in range(box.count())]
     (at,) = [k for k, each in enumerate(texts) if each.startswith(text)]
     box.setCurrentIndex(at)
+
+
+def close_dock_of(widget: SuperpixelsWidget) -> None:
+    """Click the x of the dock that a widget is in."""
+    dock = widget.parent()
+    assert isinstance(dock, QDockWidget)
+    dock.title.close_button.click()
 
 
 def turn_wheel(over: QWidget, eighths_of_degrees: int) -> bool:

@@ -9,7 +9,6 @@ from actions import N, choose_in, drawn_picture, look_at, previews_of, run_widge
 from numpy.testing import assert_allclose, assert_array_equal
 from pytestqt.qtbot import QtBot
 
-from napari_pcnet.plugin.preview import NAME as PREVIEW
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 from napari_pcnet.record import RunRecord
 from napari_pcnet.run import run_record
@@ -85,14 +84,3 @@ def test_the_preview_shows_the_plane_that_is_shown_inside_the_region(
     qtbot.waitUntil(
         lambda: "look at rows and columns in 2D" in widget.run_panel.message.text(), timeout=60_000
     )
-
-
-def test_closing_the_dock_takes_the_preview_along(
-    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
-) -> None:
-    viewer, widget = opened
-    viewer.add_image(drawn_picture(60, 80, 3), name="a")
-    widget.run_panel.live.setChecked(True)
-    qtbot.waitUntil(lambda: PREVIEW in viewer.layers, timeout=60_000)
-    widget._leave()
-    assert PREVIEW not in viewer.layers

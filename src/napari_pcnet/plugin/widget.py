@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import QEvent
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QShortcut, QVBoxLayout, QWidget
 
@@ -237,8 +238,17 @@ class SuperpixelsWidget(QWidget):
         self._show_outlook()
         self.preview.ask()
 
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802  # Qt's name
+        """End with the dock: its x takes the widget out of it, and Python keeps the widget alive."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            if is_open(self.viewer):
+                self.cutting.settle()
+            self._leave()
+            self.deleteLater()
+
     def _leave(self) -> None:
-        """The dock was closed, or the viewer: end what is under way. Qt's part of the widget is gone."""
+        """The dock was closed, or the viewer: end what is under way. Qt's part of the widget may be gone."""
         self.events.cut()
         for part in (self.running, self.cutting, self.probe, self.preview):
             part.stop()
