@@ -85,7 +85,7 @@ def close_dock_of(widget: SuperpixelsWidget) -> None:
 
 
 def turn_wheel(over: QWidget, eighths_of_degrees: int) -> bool:
-    """Turn the mouse wheel over a widget, forwards above 0; whether it takes it, or leaves it to its parent."""
+    """Turn the mouse wheel over a widget, forwards above 0; whether it keeps that from its parent."""
     middle = over.rect().center()
     event = QWheelEvent(
         QPointF(middle),

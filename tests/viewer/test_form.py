@@ -28,7 +28,7 @@ from actions import (
 from napari._qt.utils import QImg2array
 from numpy.testing import assert_array_equal
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QApplication,
@@ -228,6 +228,26 @@ def test_the_wheel_changes_no_field_that_has_not_the_focus(
     count.setFocus()
     qtbot.waitUntil(count.hasFocus, timeout=5_000)
     assert turn_wheel(count, 120) and count.value() > N
+
+
+def test_nothing_moves_under_the_mouse_when_a_line_of_text_comes_or_goes(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    panels = (widget.run_panel, widget.cut_panel, widget.form.network.model_box)
+
+    def places() -> list[QPoint]:
+        qtbot.wait(50)  # until all is laid out
+        return [each.mapToGlobal(QPoint(0, 0)) for each in panels]
+
+    before = places()
+    assert widget.machine is not None
+    for text in ("", "short", "a sentence as long as the widget ever says one, and then some more " * 3):
+        widget.show_message(text)
+        widget.run_panel.info.setText(text)
+        widget.form.show_machine(replace(widget.machine, reason=text))
+        assert places() == before, text
 
 
 def test_the_preferences_are_where_the_widget_begins(

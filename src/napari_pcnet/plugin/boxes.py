@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QMenu,
     QScrollArea,
+    QSizePolicy,
     QSlider,
     QSpinBox,
     QToolButton,
@@ -196,6 +197,7 @@ def scrolled_column(*widgets: QWidget) -> QScrollArea:
     The wheel over a field in it scrolls, too, unless the field has the focus.
     """
     inner = QWidget()
+    inner.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)  # scrolled, never squeezed
     column = QVBoxLayout(inner)
     column.setContentsMargins(6, 6, 6, 6)
     column.setSpacing(4)

@@ -1,9 +1,12 @@
-"""Messages to the user: one line below the bar of progress, and how times and sizes are put into words."""
+"""Messages to the user: one line below the fields, and how times and sizes are put into words."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+LEAST_LINES = 5
+"""Height of the lines below the fields where they are fewer."""
 
 
 class WrappedLabel(QLabel):
@@ -33,6 +36,22 @@ class MessageLine(WrappedLabel):
         if text or self.text() == self._of_preview:
             self.show_message(text)
         self._of_preview = sentence(text)
+
+
+def lines_below(*labels: WrappedLabel) -> QWidget:
+    """Return lines of text in a place of their own below all fields and buttons.
+
+    They come and change by themselves, and nothing that is under the mouse may move with them.
+    """
+    lines = QWidget()
+    column = QVBoxLayout(lines)
+    column.setContentsMargins(6, 4, 6, 6)
+    column.setSpacing(2)
+    for label in labels:
+        column.addWidget(label)
+    column.addStretch()
+    lines.setMinimumHeight(LEAST_LINES * lines.fontMetrics().lineSpacing())
+    return lines
 
 
 def sentence(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The controls of a run: preview, outlook, Run and Cancel, progress, and the last message."""
+"""The controls of a run: preview, Run and Cancel, progress; and the lines that say what it is about."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from napari_pcnet.plugin.messages import MessageLine, WrappedLabel, duration
 
 
 class RunPanel(QWidget):
-    """Buttons, bar and lines between the form and the cuts."""
+    """Buttons and bar between the form and the cuts; the widget puts the lines below all of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,10 +25,8 @@ class RunPanel(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(self.live)
-        column.addWidget(self.info)
         column.addLayout(row(self.run_button, self.cancel_button))
         column.addWidget(self.progress)
-        column.addWidget(self.message)
 
     def show_progress(self, done: int, total: int, seconds_left: float) -> None:
         """Show how far a run is."""

@@ -17,6 +17,7 @@ from napari_pcnet.plugin.cutting import Cutting
 from napari_pcnet.plugin.form.form import Form
 from napari_pcnet.plugin.jobs import Job, stop_when_application_ends
 from napari_pcnet.plugin.machine import Machine, MachineProbe
+from napari_pcnet.plugin.messages import lines_below
 from napari_pcnet.plugin.preview import LivePreview, Preview
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.results import Results
@@ -59,7 +60,11 @@ class SuperpixelsWidget(QWidget):
         self._report_timer = single_shot(self._report, 0, self)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scrolled_column(self.form, self.run_panel, self.cut_panel))
+        outer.setSpacing(0)
+        outer.addWidget(scrolled_column(self.form, self.run_panel, self.cut_panel), 1)
+        outer.addWidget(
+            lines_below(self.form.network.device_reason, self.run_panel.info, self.run_panel.message)
+        )
         self.setMinimumWidth(330)
         self._connect_viewer()
         self._connect_parts()
