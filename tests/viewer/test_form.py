@@ -34,12 +34,14 @@ from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
     QFileDialog,
+    QLabel,
     QScrollArea,
     QSlider,
 )
 
 from napari_pcnet.plugin import cost
 from napari_pcnet.plugin import widget as widget_module
+from napari_pcnet.plugin.field_names import FIELDS
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 from napari_pcnet.record import RunRecord
 from napari_pcnet.run import run_record
@@ -248,6 +250,12 @@ def test_nothing_moves_under_the_mouse_when_a_line_of_text_comes_or_goes(
         widget.run_panel.info.setText(text)
         widget.form.show_machine(replace(widget.machine, reason=text))
         assert places() == before, text
+
+
+def test_messages_name_fields_as_the_form_does(opened: tuple[napari.Viewer, SuperpixelsWidget]) -> None:
+    _, widget = opened
+    labels = {each.text() for each in widget.form.findChildren(QLabel)}
+    assert set(FIELDS.values()) <= labels
 
 
 def test_the_preferences_are_where_the_widget_begins(

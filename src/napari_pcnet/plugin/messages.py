@@ -5,6 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_pcnet.plugin.field_names import in_fields
+
 LEAST_LINES = 5
 """Height of the lines below the fields where they are fewer."""
 
@@ -29,13 +31,13 @@ class MessageLine(WrappedLabel):
 
     def show_message(self, text: str) -> None:
         """Show a message; an empty one clears the line."""
-        self.setText(sentence(text))
+        self.setText(sentence(in_fields(text)))
 
     def show_preview_message(self, text: str) -> None:
         """Show why there is no preview; an empty message clears only what an earlier one has left."""
         if text or self.text() == self._of_preview:
             self.show_message(text)
-        self._of_preview = sentence(text)
+        self._of_preview = sentence(in_fields(text))
 
 
 def lines_below(*labels: WrappedLabel) -> QWidget:
