@@ -63,8 +63,10 @@ def test_cancelling_a_second_run_leaves_every_layer_as_it_was(
     before = state_of(viewer)
     image.scale = (2, 3)  # a second run would move the layer, too
     before[0] |= {"scale": np.array((2.0, 3.0))}
+    layer.visible = before[1]["visible"] = False
     start_run(widget, qtbot)
     assert_array_equal(layer.scale, (2, 3))
+    assert layer.visible
     widget.cancel()
     wait_for_run(widget, qtbot)
     assert_same_state(viewer, before)

@@ -21,6 +21,7 @@ from actions import (
     wait_until_settled,
 )
 from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 
 from napari_pcnet.plugin.layer_cut import LookupArray
@@ -213,13 +214,46 @@ def test_a_large_result_is_a_pyramid_that_slides_and_has_an_editable_copy(
     assert_array_equal(copy.data, expected)
     assert_array_equal(copy.extent.world, image.extent.world)
     assert recorded_run(copy.metadata) == recorded_run(layer.metadata)
+    assert (copy.contour, copy.visible, layer.visible) == (0, True, False)
     copy.brush_size = 5
     copy.paint((30, 30), 99)
     assert_array_equal(layer.data[0], expected)
 
     again = run_widget(widget, qtbot)
-    assert again is layer and len(viewer.layers) == 3
+    assert again is layer and len(viewer.layers) == 3 and layer.visible
     assert_array_equal(layer.data[0], run_record(image.data, record))
+
+
+def test_a_merge_in_the_editable_copy_is_seen(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(np.full((60, 80), 128, np.uint8), name="a")
+    viewer.reset_view()
+    widget.form.size_fields.count.setValue(2)
+    layer = run_widget(widget, qtbot)
+    widget.make_editable()
+    copy = viewer.layers.selection.active
+    assert copy.name == "a superpixels (editable)"
+    first, second = (tuple(map(int, np.argwhere(layer.data == label).mean(0))) for label in (1, 2))
+
+    def seen(row: int, column: int) -> NDArray[np.uint8]:
+        """The colour on the screen at a pixel of the image."""
+        shot = viewer.screenshot(flash=False)
+        zoom = viewer.scene.camera.zoom * shot.shape[0] / viewer.canvas.viewbox_size(viewer.layers)[0]
+        at = np.array(shot.shape[:2]) / 2 + (np.array((row, column)) - (29.5, 39.5)) * zoom
+        colour: NDArray[np.uint8] = shot[tuple(at.astype(int))][:3]
+        return colour
+
+    before = seen(*second)
+    assert (before != seen(*first)).any()
+    copy.fill(second, 1)
+    assert_array_equal(seen(*second), seen(*first))
+    assert (seen(*second) != before).any()
+
+    widget.slide(1)
+    assert layer.visible
+    wait_until_settled(widget, qtbot)
 
 
 def test_the_slider_belongs_to_the_superpixels_that_are_selected(

@@ -59,9 +59,8 @@ def in_fields(text: str) -> str:
     >>> in_fields("n_segments must be at most 12, the pixels of the mask, got 13")
     'Superpixels must be at most 12, the pixels of the region, got 13'
     """
-    return "".join(
-        part if at % 2 else _translated(part, at == 0) for at, part in enumerate(_QUOTED.split(text))
-    )
+    parts = enumerate(_QUOTED.split(text))
+    return "".join(part if at % 2 else _translated(part, is_first=at == 0) for at, part in parts)
 
 
 def field_of(name: str) -> str:

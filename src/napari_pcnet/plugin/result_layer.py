@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SMALLEST_LEVEL_PX = 512
 """A pyramid ends with the first level that is no longer than this along rows or columns."""
 
+EDITABLE_OPACITY = 0.4
+"""Of a filled layer to paint on: colours tell superpixels apart, and the image is seen through them."""
+
 
 class ResultLayer:
     """The layer of a run and, when the run is done, its trees.
@@ -146,6 +149,7 @@ class ResultLayer:
     def slide(self, n: int | None = None, height: float | None = None) -> None:
         """Show another cut of the trees at once, without smoothing; `settle` completes it."""
         assert self.hierarchy is not None, "a run is done"
+        self.layer.visible = True
         self._table, self._smoothed = self.hierarchy.table(n, height=height, nearest=True), None
         base = self.hierarchy.base.reshape(self._buffer.shape)
         if not self.is_pyramid:
@@ -190,13 +194,19 @@ class ResultLayer:
         return result
 
     def editable_copy(self) -> Labels:
-        """Add the labels as a plain array, which napari can paint on."""
+        """Add the labels as a plain array, which napari can paint on, and show it in place of the run's.
+
+        It is filled: where two superpixels become one, one sees so. Under the outlines of the run's layer
+        nothing would change.
+        """
         labels = np.array(self._labels())
         name = f"{self.layer.name} (editable)"
         layer = _labels_layer(labels, False, name, self._transform)
         layer.features = self.layer.features
         layer.metadata = dict(self.layer.metadata)
+        layer.contour, layer.opacity = 0, EDITABLE_OPACITY
         self.viewer.add_layer(layer)
+        self.layer.visible = False
         return layer
 
     def _labels(self) -> NDArray[np.integer[Any]]:
@@ -213,7 +223,8 @@ class ResultLayer:
     def _take_over(self) -> None:
         data = list(self.layer.data) if self.is_pyramid else self.layer.data
         self._before = {"data": data, "metadata": dict(self.layer.metadata)}
-        self._before |= {name: getattr(self.layer, name) for name in self._transform}
+        self._before |= {name: getattr(self.layer, name) for name in ("visible", *self._transform)}
+        self.layer.visible = True  # 'Make editable' may have hidden it
         self._place(self._transform)
         self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
 
