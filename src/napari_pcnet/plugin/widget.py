@@ -111,14 +111,17 @@ class SuperpixelsWidget(QWidget):
     def slide(self, n: int | None = None, height: float | None = None) -> None:
         """Show another cut of the last trees, by count or by height."""
         if self.job is None:
+            self.run_panel.live.setChecked(False)
             self.cutting.slide(n, height)
 
     def add_nested(self) -> list[Labels]:
         """Add three layers, fine, medium and coarse: every superpixel lies in one of the next."""
+        self.run_panel.live.setChecked(False)
         return self.cutting.add_nested()
 
     def make_editable(self) -> None:
-        """Add the result as a layer that can be painted on."""
+        """Show the result as a layer that can be painted on."""
+        self.run_panel.live.setChecked(False)
         self.cutting.make_editable()
 
     def copy_python(self) -> str | None:
