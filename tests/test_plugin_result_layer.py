@@ -105,8 +105,8 @@ def test_another_cut_remembers_the_tree_that_it_is_of() -> None:
 def test_a_table_begins_with_the_background() -> None:
     features = {"label": np.array([1, 2]), "area": np.array([5, 7]), "confidence": np.array([0.5, 0.25])}
     table = features_table(features)
-    assert list(table) == ["index", "area", "confidence"]
-    assert_array_equal(table["index"], [0, 1, 2])
+    assert list(table) == ["label", "area", "confidence"]
+    assert_array_equal(table["label"], [0, 1, 2])
     assert_array_equal(table["area"], [0, 5, 7])
     assert table["area"].dtype == features["area"].dtype
     assert_array_equal(table["confidence"], [np.nan, 0.5, 0.25])

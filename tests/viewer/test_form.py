@@ -186,6 +186,21 @@ def test_the_widget_is_drawn_in_both_themes_and_fits_a_small_screen(
     assert viewer.window._qt_window.width() <= 1280 and viewer.window._qt_window.height() <= 800
 
 
+def test_the_table_of_features_leaves_the_widget_its_place(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.window.resize(1280, 800)
+    viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    run_widget(widget, qtbot)
+    dock, _ = viewer.window.add_plugin_dock_widget("napari", "Features table widget")
+    qtbot.wait(100)
+    assert dock.isVisible() and dock.geometry().left() == widget.parent().geometry().left()
+    run_button = widget.run_panel.run_button
+    assert run_button.visibleRegion().boundingRect() == run_button.rect()
+    assert viewer.window._qt_window.height() <= 800
+
+
 def test_every_field_and_button_says_what_it_is(
     opened: tuple[napari.Viewer, SuperpixelsWidget],
 ) -> None:

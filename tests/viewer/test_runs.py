@@ -56,7 +56,7 @@ def test_a_photograph_gets_exactly_so_many_superpixels_where_it_lies(
 
     features = layer.features
     assert list(features.columns) == [
-        "index",
+        "label",
         "area",
         "intensity_mean-0",
         "intensity_mean-1",
@@ -64,7 +64,9 @@ def test_a_photograph_gets_exactly_so_many_superpixels_where_it_lies(
         "confidence",
     ]
     assert len(features) == 41
-    assert_array_equal(features["index"], np.arange(41))
+    assert_array_equal(features["label"], np.arange(41))
+    shown = layer._get_properties((5, 7), view_direction=None, dims_displayed=[0, 1])  # as the status bar
+    assert f"area: {(layer.data == layer.data[5, 7]).sum()}" in shown
     assert_array_equal(features["area"], np.bincount(layer.data.ravel()))
     for channel in range(3):
         sums = np.bincount(layer.data.ravel(), weights=image.data[..., channel].ravel())

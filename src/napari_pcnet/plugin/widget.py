@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 WAIT_MS = 200
 """How long the view must rest before the outlook on a run in it is shown."""
 
+LEAST_HEIGHT_PX = 440
+"""Height that other docks in the same column, such as the table of features, leave the widget."""
+
 
 class SuperpixelsWidget(QWidget):
     """Superpixels of an image layer, as a dock widget.
@@ -65,7 +68,7 @@ class SuperpixelsWidget(QWidget):
         outer.addWidget(
             lines_below(self.form.network.device_reason, self.run_panel.info, self.run_panel.message)
         )
-        self.setMinimumWidth(330)
+        self.setMinimumSize(330, LEAST_HEIGHT_PX)
         self._connect_viewer()
         self._connect_parts()
         self._connect_commands()
