@@ -103,7 +103,7 @@ def _state_of(viewer: napari.Viewer) -> dict[str, Any]:
     layers, dims = viewer.layers.events, viewer.dims.events
     followed = (
         *(layers.inserted, layers.removed, layers.reordered, viewer.layers.selection.events.active),
-        *(viewer.scene.camera.events, dims.point, dims.ndisplay, viewer.canvas.events.size),
+        *(viewer.scene.camera.events, dims.point, dims.order, dims.ndisplay, viewer.canvas.events.size),
     )
     return {
         "layers": list(viewer.layers),

@@ -126,6 +126,41 @@ def test_this_plane_of_a_stack_makes_a_layer_on_that_plane_and_others_their_own(
     assert_array_equal(np.unique(layers[2, 1].data), np.arange(1, 6))
 
 
+def test_a_plane_that_is_not_shown_is_not_segmented(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    stack = drawn_picture(5, 48, 60)
+    image = viewer.add_image(stack, name="stack")
+    viewer.dims.set_current_step(0, 3)
+    refusal = "The viewer shows no plane of the image; look at rows and columns in 2D, or choose all planes"
+    before = state_of(viewer)
+    for order in ((1, 0, 2), (2, 0, 1), (1, 2, 0)):
+        viewer.dims.order = order
+        qtbot.waitUntil(lambda: widget.run_panel.info.text() == refusal, timeout=5_000)
+        widget.run()
+        assert widget.job is None and widget.run_panel.message.text() == refusal
+    assert_same_state(viewer, before)
+
+    viewer.dims.order = (0, 2, 1)  # the same plane, turned
+    qtbot.waitUntil(lambda: widget.run_panel.info.text().startswith("12 superpixels of"), timeout=5_000)
+    layer = run_widget(widget, qtbot)
+    assert record_of(layer).plane == (3,)
+    assert_array_equal(layer.data[0], run_record(stack, record_of(layer)))
+    look_at(viewer, (0, 30, 24), 20.0)
+    choose_in(widget.form.region_field.box, "current view")
+    part = run_widget(widget, qtbot)
+    half = np.array(viewer.canvas.viewbox_size(viewer.layers))[::-1] / 40  # rows run across the screen
+    low, high = np.floor((24, 30) - half + 0.5), np.ceil((24, 30) + half + 0.5)
+    assert record_of(part).crop == (*low, *high)
+
+    choose_in(widget.form.region_field.box, "whole plane")
+    viewer.dims.order = (1, 0, 2)
+    choose_in(widget.form.image.planes_box, "all planes")
+    every = run_widget(widget, qtbot)
+    assert_array_equal(every.data, run_record(image.data, record_of(every)))
+
+
 def test_all_planes_are_numbered_on(opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot) -> None:
     viewer, widget = opened
     image = viewer.add_image(drawn_picture(3, 2, 48, 60, 3), scale=(1, 2, 0.5, 0.5))

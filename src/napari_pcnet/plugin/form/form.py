@@ -87,8 +87,18 @@ class Form(QWidget):
         return self.region_field.region(source)
 
     def record(self, source: Source, region: RegionOfInterest) -> RunRecord:
-        """The record of the chosen run."""
+        """The record of the chosen run.
+
+        Raises
+        ------
+        ValueError
+            If "this plane" is chosen, and the viewer shows none.
+        """
         one_plane = source.has_planes and not self.image.all_planes
+        if one_plane and not self._view.shows_planes(source):
+            raise ValueError(
+                "the viewer shows no plane of the image; look at rows and columns in 2D, or choose all planes"
+            )
         crop = region.crop and (region.crop.top, region.crop.left, region.crop.bottom, region.crop.right)
         return RunRecord(
             self.count,
@@ -112,6 +122,7 @@ class Form(QWidget):
             return "Open an image to begin."
         try:
             region = self.region(source)
+            self.record(source, region)
         except ValueError as error:
             return sentence(in_fields(str(error)))
         self.size_fields.link(source, region)
