@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import napari
 import numpy as np
 import pytest
+import tifffile
 from actions import (
     N,
     assert_same_state,
@@ -23,6 +25,7 @@ from actions import (
 from numpy.testing import assert_allclose, assert_array_equal
 from pytestqt.qtbot import QtBot
 from skimage.draw import polygon2mask
+from skimage.measure import regionprops
 
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 from napari_pcnet.record import RunRecord
@@ -158,6 +161,35 @@ def test_a_region_is_the_mask_of_the_run(
     inside[11:50, 21:60] = True
     assert whole[inside].all() and not whole[:10].any() and not whole[51:].any() and not whole[:, :20].any()
     assert_array_equal(layer.data, run_record(pixels, replace(record, mask=None), mask=whole))
+
+
+def test_the_result_of_a_region_can_be_as_large_as_the_image(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, tmp_path: Path
+) -> None:
+    viewer, widget = opened
+    pixels = drawn_picture(64, 80, 3)
+    viewer.add_image(pixels, name="a")
+    size_box = widget.form.region_field.size_box
+    assert not size_box.isVisible()
+    look_at(viewer, (0, 30, 40), 20.0)
+    choose_in(widget.form.region_field.box, "current view")
+    assert size_box.isVisible()
+    small = run_widget(widget, qtbot)
+    record = record_of(small)
+    part = np.array(small.data)
+    size_box.setChecked(True)
+    layer = run_widget(widget, qtbot)
+    assert layer is small and record_of(layer) == record and record.crop is not None
+    whole = np.zeros((64, 80), np.int32)
+    whole[record.crop[0] : record.crop[2], record.crop[1] : record.crop[3]] = part
+    assert_array_equal(layer.data, whole)
+    assert [each.label for each in regionprops(layer.data, pixels)] == list(range(1, N + 1))
+    widget.use_record()
+    assert_array_equal(run_widget(widget, qtbot).data, whole)
+    layer.save(str(tmp_path / "a.tif"), plugin="napari")  # which keeps no place
+    assert_array_equal(tifffile.imread(tmp_path / "a.tif"), whole)
+    size_box.setChecked(False)
+    assert_array_equal(run_widget(widget, qtbot).data, part)
 
 
 @pytest.mark.parametrize("side", [1, 4])

@@ -103,6 +103,8 @@ class RecordedRegion:
         if record.mask is None:
             return cls(labels.name, record.level, crop, None)
         inside: Mask = np.asarray(labels.data[0] if labels.multiscale else labels.data) != 0
+        if crop is not None and inside.shape[-2:] != crop.shape:  # as large as the image
+            inside = inside[(..., *crop.slices)]
         return cls(labels.name, record.level, crop, lambda: inside, inside=labels)
 
 

@@ -98,9 +98,19 @@ class SuperpixelsWidget(QWidget):
         self.run_panel.live.setChecked(False)
         self.show_message("")
         layer = self.results.layer_to_update(source, record, region.place)
-        result = ResultLayer(
-            self.viewer, source, planes, self.settings.editable_px, layer, region=region.place
-        )
+        try:
+            result = ResultLayer(
+                self.viewer,
+                source,
+                planes,
+                self.settings.editable_px,
+                layer,
+                region.place,
+                image_sized=self.form.region_field.image_sized,
+            )
+        except ValueError as error:  # no memory for it
+            self.show_message(str(error))
+            return
         self.running.start(result, record, region)
         self._enable()
 
