@@ -43,7 +43,7 @@ class RegionField(QObject):
         rows.add(
             "",
             self.size_box,
-            "Whether the result of a region has the shape of the image, with 0 outside, as other tools take it",
+            "Whether a region's result has the shape of the image, with 0 outside: other tools want that",
         )
         self._rows = rows
         self._show_size_box()
@@ -53,7 +53,7 @@ class RegionField(QObject):
     @property
     def image_sized(self) -> bool:
         """Whether the labels of a region are to be as large as the image."""
-        return self.size_box.isChecked()
+        return bool(self.size_box.isChecked())
 
     def region(self, source: Source) -> RegionOfInterest:
         """The chosen region of an image.
