@@ -441,6 +441,83 @@ def test_an_image_that_cannot_be_segmented_leaves_a_message_and_no_layer(
     assert widget.run_panel.run_button.isEnabled() and not widget.run_panel.cancel_button.isEnabled()
 
 
+class _Broken:
+    """An array whose file has gone since it was opened."""
+
+    def __init__(self, error: Exception, *shape: int) -> None:
+        self.shape, self.ndim, self.dtype = shape, len(shape), np.dtype(np.uint8)
+        self.error: Exception | None = None
+        self._later = error
+
+    def go(self) -> None:
+        self.error = self._later
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        if self.error is not None:
+            raise self.error
+        pixels: NDArray[Any] = drawn_picture(*self.shape)[key]
+        return pixels
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[...], dtype)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("the server\nhas gone"), "RuntimeError the server has gone"),
+        (KeyError("c/0/0"), "KeyError 'c/0/0'"),
+        (ZeroDivisionError(), "ZeroDivisionError"),
+        (OSError(5, "Input/output error"), "OSError [Errno 5] Input/output error"),
+    ],
+)
+def test_an_error_of_a_lazy_array_is_a_sentence(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, error: Exception, reason: str
+) -> None:
+    viewer, widget = opened
+    image, mask = _Broken(error, 48, 64), _Broken(error, 48, 64)
+    viewer.add_image(image, name="far", contrast_limits=(0, 255))
+    viewer.add_labels(mask, name="cells")
+    viewer.layers.selection.active = viewer.layers["far"]
+    before = [each.data for each in viewer.layers]
+    image.go()
+    widget.run()
+    wait_for_run(widget, qtbot)
+    assert widget.run_panel.message.text() == f"'far' could not be read: {reason}"
+    assert [each.data for each in viewer.layers] == before
+    assert widget.run_panel.run_button.isEnabled()
+    widget.show_message("")
+    widget.run_panel.live.setChecked(True)
+    qtbot.waitUntil(lambda: widget.run_panel.message.text() != "", timeout=60_000)
+    assert widget.run_panel.message.text() == f"'far' could not be read: {reason}"
+    widget.run_panel.live.setChecked(False)
+    mask.go()
+    choose_in(widget.form.region_field.box, "inside 'cells'")
+    assert widget.run_panel.info.text() == f"'cells' could not be read: {reason}"
+    widget.run()
+    assert widget.job is None and widget.run_panel.message.text() == widget.run_panel.info.text()
+
+
+def test_an_error_of_a_dask_array_is_a_sentence(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    gone: list[bool] = []
+
+    def chunk(block: NDArray[Any]) -> NDArray[Any]:
+        if gone:
+            raise LookupError("no such chunk")
+        return block
+
+    pixels = da.from_array(drawn_picture(48, 64), chunks=(16, 16)).map_blocks(chunk)
+    viewer.add_image(pixels, name="lazy", contrast_limits=(0, 255))
+    gone.append(True)
+    widget.run()
+    wait_for_run(widget, qtbot)
+    assert widget.run_panel.message.text() == "'lazy' could not be read: LookupError no such chunk"
+    assert len(viewer.layers) == 1
+
+
 def test_without_an_image_every_command_leaves_a_message(
     opened: tuple[napari.Viewer, SuperpixelsWidget],
 ) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
 from napari_pcnet.geometry.grid import Window
+from napari_pcnet.plugin.pixels import readable
 from napari_pcnet.plugin.source import Source, overlap
 from napari_pcnet.record import RunRecord
 
@@ -102,7 +103,8 @@ class RecordedRegion:
         crop = None if record.crop is None else Window(*record.crop)
         if record.mask is None:
             return cls(labels.name, record.level, crop, None)
-        inside: Mask = np.asarray(labels.data[0] if labels.multiscale else labels.data) != 0
+        data = labels.data[0] if labels.multiscale else labels.data
+        inside: Mask = np.asarray(readable(data, labels.name)) != 0
         if crop is not None and inside.shape[-2:] != crop.shape:  # as large as the image
             inside = inside[(..., *crop.slices)]
         return cls(labels.name, record.level, crop, lambda: inside, inside=labels)
@@ -193,7 +195,8 @@ def _sampled(
     low, high = (
         (at[there].min(0), at[there].max(0) + 1) if there.any() else (np.zeros(2, int), np.zeros(2, int))
     )
-    part = np.asarray(array[(*ahead, slice(low[0], high[0]), slice(low[1], high[1]))])
+    here = (*ahead, slice(low[0], high[0]), slice(low[1], high[1]))
+    part = np.asarray(readable(array, labels.name)[here])
     inside = np.zeros(there.shape, bool)
     inside[there] = part[tuple((at[there] - low).T)] != 0
     return inside

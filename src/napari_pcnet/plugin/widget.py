@@ -155,7 +155,7 @@ class SuperpixelsWidget(QWidget):
         try:
             known = self.results.region_of(found.layer)
             self.form.use(found.record, found.origin, found.region(known))
-        except ValueError as error:  # of another image's axes
+        except ValueError as error:  # of another image's axes, or its region cannot be read
             self.show_message(str(error))
             return
         not_shown = self.form.not_shown(found.record, found.origin)
