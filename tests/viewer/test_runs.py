@@ -13,6 +13,7 @@ import zarr
 from actions import (
     TURNED,
     N,
+    add_large_image,
     assert_same_state,
     choose_in,
     drawn_picture,
@@ -74,6 +75,31 @@ def test_a_photograph_gets_exactly_so_many_superpixels_where_it_lies(
     assert features["confidence"][1:].between(0, 1).all()
     assert widget.run_panel.message.text().startswith("40 superpixels in ")
     assert layer.contour == 1
+
+
+def test_a_run_says_of_what_it_is_and_its_bar_moves_from_the_start_to_the_end(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    image = add_large_image(viewer)
+    bar, message = widget.run_panel.progress, widget.run_panel.message
+    widget.form.size_fields.count.setValue(500)
+    widget.run()
+    assert (bar.minimum(), bar.maximum()) == (0, 0)  # busy: it moves while the pixels are read
+    assert message.text() == "Segmenting 'large' ..." and widget.job is not None
+    seen: list[tuple[int, int, int]] = []
+    widget.job.progressed.connect(lambda done, _: seen.append((done, bar.value(), bar.maximum())))
+    wait_for_run(widget, qtbot)
+    part_way = [(value, maximum) for done, value, maximum in seen if value == done and maximum > done]
+    assert part_way and seen[-1][2] == 0  # busy again behind the last window: the tree is built
+    assert message.text().startswith("500 superpixels in ")
+    assert bar.maximum() > 0 and bar.text() == ""
+
+    widget.run()
+    widget.cancel()
+    assert message.text() == "Stopping ..."
+    wait_for_run(widget, qtbot)
+    assert message.text() == "" and bar.maximum() > 0
 
 
 def test_a_second_run_updates_the_layer_of_the_first(
@@ -433,10 +459,8 @@ def test_an_image_that_cannot_be_segmented_leaves_a_message_and_no_layer(
     before = state_of(viewer)
     widget.run()
     wait_for_run(widget, qtbot)
-    with pytest.raises(ValueError, match="infinity") as refused:
-        run_record(pixels, RunRecord(N, channel_axis=None))
-    reason = str(refused.value)
-    assert widget.run_panel.message.text() == reason[:1].upper() + reason[1:]
+    reason = "Image must be finite, got infinity; leave such pixels out of the region"
+    assert widget.run_panel.message.text() == reason
     assert_same_state(viewer, before)
     assert widget.run_panel.run_button.isEnabled() and not widget.run_panel.cancel_button.isEnabled()
 

@@ -96,7 +96,6 @@ class SuperpixelsWidget(QWidget):
             return
         self.cutting.settle()
         self.run_panel.live.setChecked(False)
-        self.show_message("")
         layer = self.results.layer_to_update(source, record, region.place)
         try:
             result = ResultLayer(
@@ -111,6 +110,7 @@ class SuperpixelsWidget(QWidget):
         except ValueError as error:  # no memory for it
             self.show_message(str(error))
             return
+        self.run_panel.show_started(source.layer.name)
         self.running.start(result, record, region)
         self._enable()
 
