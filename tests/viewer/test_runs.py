@@ -81,7 +81,7 @@ def test_a_run_says_of_what_it_is_and_its_bar_moves_from_the_start_to_the_end(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:
     viewer, widget = opened
-    image = add_large_image(viewer)
+    add_large_image(viewer)
     bar, message = widget.run_panel.progress, widget.run_panel.message
     widget.form.size_fields.count.setValue(500)
     widget.run()
