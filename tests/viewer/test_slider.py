@@ -12,6 +12,7 @@ from actions import (
     N,
     add_large_image,
     choose_in,
+    close_dock_of,
     drawn_picture,
     previews_of,
     record_of,
@@ -24,6 +25,7 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 
+from napari_pcnet.plugin import commands, results
 from napari_pcnet.plugin.layer_cut import LookupArray
 from napari_pcnet.plugin.metadata import recorded_run
 from napari_pcnet.plugin.widget import SuperpixelsWidget
@@ -310,3 +312,34 @@ def test_a_slide_of_one_result_is_completed_before_that_of_another(
         widget.slide(5)
     wait_until_settled(widget, qtbot)
     assert [record_of(layer).n_segments for layer in layers] == [5, 5]
+
+
+def test_tree_and_slider_are_there_when_the_widget_is_opened_again(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    image = viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    layer = run_widget(widget, qtbot)
+    widget.slide(5)
+    close_dock_of(widget)
+    viewer.layers.selection.active = image
+    again = commands.widget_of(viewer)
+    qtbot.waitUntil(lambda: again.machine is not None, timeout=60_000)
+    assert again is not widget and again.cut_panel.n_slider.isEnabled()
+    assert again.cut_panel.n_box.value() == 5 and again.form.region_field.box.count() == 2  # no layer of ours
+    again.slide(7)
+    assert layer.data.max() == 7
+    wait_until_settled(again, qtbot)
+    assert record_of(layer) == RunRecord(7, max_segments=N)
+    again.form.size_fields.count.setValue(N)
+    assert run_widget(again, qtbot) is layer and len(viewer.layers) == 2
+
+    close_dock_of(again)
+    assert results._left
+    viewer.layers.remove(layer)
+    assert not results._left  # nothing keeps the tree of a layer that has gone
+    last = commands.widget_of(viewer)
+    assert last.result is None and not last.cut_panel.n_slider.isEnabled()
+    qtbot.waitUntil(lambda: last.machine is not None, timeout=60_000)
+    with qtbot.waitSignal(last.destroyed):
+        close_dock_of(last)

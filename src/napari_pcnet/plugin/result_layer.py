@@ -7,6 +7,7 @@ what is on the screen is drawn.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ class ResultLayer:
         *,
         image_sized: bool = False,
     ) -> None:
-        self.viewer = viewer
+        self._viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))  # a plugin gets napari's wrapper
         self.source = source
         self.planes = planes
         self.region = region
@@ -134,6 +135,13 @@ class ResultLayer:
         return replace(self._origin, image=self.source.layer.name)
 
     @property
+    def viewer(self) -> ViewerModel:
+        """The viewer that the layer is in, which a result does not keep alive."""
+        viewer = self._viewer()
+        assert viewer is not None, "a viewer has its layers"
+        return viewer
+
+    @property
     def is_there(self) -> bool:
         """Whether the layer is still in the viewer."""
         return self.layer in self.viewer.layers
@@ -158,7 +166,7 @@ class ResultLayer:
     def slide(self, n: int | None = None, height: float | None = None) -> None:
         """Show another cut of the trees at once, without smoothing; `settle` completes it."""
         assert self.hierarchy is not None, "a run is done"
-        self.layer.visible = True
+        self._show_layer()
         self._table, self._smoothed = self.hierarchy.table(n, height=height, nearest=True), None
         if not self.is_pyramid:
             part = self._buffer[self._frame.part]
@@ -233,6 +241,11 @@ class ResultLayer:
         assert self.hierarchy is not None, "a run is done"
         return self._frame.around(self.hierarchy.look_up(self._table))
 
+    def _show_layer(self) -> None:
+        """Show the layer, which 'Make editable' may have hidden; napari draws again at each setting."""
+        if not self.layer.visible:
+            self.layer.visible = True
+
     def _show(self, data: Any) -> None:
         self.layer.data = data
         self._shown = self.layer.data[0] if self.is_pyramid else self.layer.data
@@ -241,7 +254,7 @@ class ResultLayer:
         data = list(self.layer.data) if self.is_pyramid else self.layer.data
         self._before = {"data": data, "metadata": dict(self.layer.metadata)}
         self._before |= {name: getattr(self.layer, name) for name in ("visible", *self._frame.transform)}
-        self.layer.visible = True  # 'Make editable' may have hidden it
+        self._show_layer()
         self._place(self._frame.transform)
         self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
 

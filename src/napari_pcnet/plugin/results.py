@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer
 
@@ -10,6 +12,12 @@ from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.roi import RegionPlace
 from napari_pcnet.plugin.source import Source
 from napari_pcnet.record import RunRecord
+
+if TYPE_CHECKING:
+    from napari.viewer import ViewerModel
+
+_left: dict[int, Results] = {}
+"""What widgets that are closed have left, by the identity of their viewer."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,31 @@ class Results:
     def layers(self) -> set[Labels]:
         """The layers of all results."""
         return {each.layer for each in self._by_key.values()}
+
+    @classmethod
+    def of(cls, viewer: ViewerModel) -> Results:
+        """Those that an earlier widget has left in a viewer, else none."""
+        model = getattr(viewer, "__wrapped__", viewer)
+        left = _left.pop(id(model), None)
+        if left is None:
+            return cls()
+        model.layers.events.removed.disconnect(left._forget_removed)
+        return left
+
+    def leave(self, viewer: ViewerModel) -> None:
+        """Keep what there is for the next widget in a viewer, as long as its layers are there."""
+        model = getattr(viewer, "__wrapped__", viewer)
+        if self._by_key:
+            _left[id(model)] = self
+            weakref.finalize(model, _left.pop, id(model), None)
+            model.layers.events.removed.connect(self._forget_removed)
+
+    def _forget_removed(self, event: Any) -> None:
+        self.forget(event.value)
+        if not self._by_key:
+            event.source.events.removed.disconnect(self._forget_removed)
+            for viewer in [viewer for viewer, left in _left.items() if left is self]:
+                del _left[viewer]
 
     def add(self, result: ResultLayer) -> None:
         """Take in a result that is done, in place of an earlier one, and make it the current one."""

@@ -51,7 +51,7 @@ class SuperpixelsWidget(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.settings = read_settings()
-        self.results = Results()
+        self.results = Results.of(napari_viewer)
         self.view = View(napari_viewer)
         self.form, self.run_panel, self.cut_panel = Form(self.view, self.settings), RunPanel(), CutPanel()
         self.running, self.probe = Running(self), MachineProbe(self)
@@ -74,6 +74,8 @@ class SuperpixelsWidget(QWidget):
         self._connect_commands()
         self._list_layers()
         self._follow_active()
+        if self.result is not None:  # of a widget that was here before
+            self.cutting.select()
         self.run_panel.live.setChecked(self.settings.live_preview)
         self._measure()
 
@@ -265,6 +267,7 @@ class SuperpixelsWidget(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             if is_open(self.viewer):
                 self.cutting.settle()
+                self.results.leave(self.viewer)
             self._leave()
             self.deleteLater()
 
