@@ -9,10 +9,13 @@ import numpy as np
 import psutil
 import pytest
 from napari.layers import Image
+from numpy.typing import NDArray
 
 from napari_pcnet.geometry.estimate import Estimate, estimate
 from napari_pcnet.geometry.tiling import Halo
+from napari_pcnet.plugin import machine
 from napari_pcnet.plugin.cost import Cost, cost_of, finest_that_fits, outlook, why_this_level
+from napari_pcnet.plugin.jobs import Job
 from napari_pcnet.plugin.roi import RegionOfInterest
 from napari_pcnet.plugin.source import Source
 
@@ -70,3 +73,21 @@ def test_a_coarser_level_is_explained_by_what_the_finer_would_need() -> None:
         "Level 2, because level 1 would need 2.0 GB and 1.0 GB may be taken; for full resolution choose the "
         "current view."
     )
+
+
+def test_the_speed_of_the_machine_is_in_the_pixels_that_costs_are_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    timed: list[int] = []
+
+    def superpixels(image: NDArray[np.uint8], n_segments: int, **_: object) -> None:
+        rows, columns = image.shape
+        timed.append(estimate((rows, columns), n_segments).work_px)
+        clock[0] += 8.0
+
+    monkeypatch.setattr("napari_pcnet.superpixels.pcnet_superpixels", superpixels)
+    monkeypatch.setattr(machine, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    found = machine.measure_machine(Job(lambda _: None), "cpu")
+    assert timed[-1] > machine.CALIBRATION_PX**2  # it is enlarged
+    assert found.work_px_per_s == timed[-1] / 8.0
+    again = Estimate(work_px=timed[-1], memory_bytes=0)
+    assert again.seconds(found.work_px_per_s) == 8.0

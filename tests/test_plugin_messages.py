@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
 from pytestqt.qtbot import QtBot
 
+from napari_pcnet import pcnet_superpixels
+from napari_pcnet.options import Options
+from napari_pcnet.planes import Planes
+from napari_pcnet.plugin.field_names import FIELDS, OTHERS, in_fields
 from napari_pcnet.plugin.messages import MessageLine
+from napari_pcnet.record import RunRecord
 
 
 def test_a_message_begins_with_a_capital_letter(qtbot: QtBot) -> None:
@@ -27,3 +38,64 @@ def test_a_preview_takes_back_its_own_message_and_no_other(qtbot: QtBot) -> None
     line.show_message("12 superpixels")
     line.show_preview_message("")
     assert line.text() == "12 superpixels"
+
+
+SPOTS = np.zeros((64, 80), np.uint8)
+SPOTS[5:20, 5:20] = SPOTS[30:60, 30:60] = SPOTS[1, 70] = 1
+
+
+@pytest.mark.parametrize(
+    ("refused", "said"),
+    [
+        (
+            lambda: pcnet_superpixels(np.zeros((4, 5), np.uint8), 21),
+            "Superpixels must be at most 20, the pixels of the image, got 21",
+        ),
+        (
+            lambda: pcnet_superpixels(SPOTS, 2, mask=SPOTS),
+            "Superpixels must be at least 3, the number of connected parts of the region, got 2",
+        ),
+        (
+            lambda: pcnet_superpixels(np.full((4, 5), np.inf), 2),
+            "Image must be finite, got infinity; leave such pixels out of the region",
+        ),
+        (
+            lambda: RunRecord(channels=()),
+            "Channels must be one or more whole numbers from 0 on, got ()",
+        ),
+        (
+            lambda: Planes.select(SPOTS, RunRecord(channel_axis=None, channels=(1,))),
+            "Channels can be chosen of an image that has some: choose it under Channels",
+        ),
+        (
+            lambda: Options(intensity_range=(5, 5)),
+            "Intensities must be two numbers (low, high), got (5, 5)",
+        ),
+        (
+            lambda: Options(model=""),
+            "Model must be the name of weights or of a file of them, got ''",
+        ),
+    ],
+)
+def test_what_the_library_refuses_is_said_in_the_words_of_the_form(
+    qtbot: QtBot, refused: Callable[[], Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=r"got|channel") as error:
+        refused()
+    line = MessageLine()
+    qtbot.addWidget(line)
+    line.show_message(str(error.value))
+    assert line.text() == said
+
+
+def test_names_of_files_and_layers_stay_as_they_are() -> None:
+    for text in (
+        "/tmp/n_segments/the mask.tif is damaged",
+        "no shape of the layer 'n_segments of the mask' encloses pixels of 'channel_axis'",
+        "the region of 'a' is of level 1: choose it",
+    ):
+        assert in_fields(text) == text
+
+
+def test_every_option_has_a_field_or_words() -> None:
+    assert {each.name for each in fields(Options)} <= FIELDS.keys() | OTHERS.keys()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
@@ -17,6 +20,7 @@ from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray, at_cut, features_table
 from napari_pcnet.plugin.metadata import KEY, recorded_run
 from napari_pcnet.plugin.result_layer import ResultLayer
+from napari_pcnet.plugin.roi import RecordedRegion
 from napari_pcnet.plugin.source import Source
 from napari_pcnet.record import Origin, RunRecord, notes_of
 from napari_pcnet.run import build_hierarchy, run_record
@@ -105,8 +109,8 @@ def test_another_cut_remembers_the_tree_that_it_is_of() -> None:
 def test_a_table_begins_with_the_background() -> None:
     features = {"label": np.array([1, 2]), "area": np.array([5, 7]), "confidence": np.array([0.5, 0.25])}
     table = features_table(features)
-    assert list(table) == ["index", "area", "confidence"]
-    assert_array_equal(table["index"], [0, 1, 2])
+    assert list(table) == ["label", "area", "confidence"]
+    assert_array_equal(table["label"], [0, 1, 2])
     assert_array_equal(table["area"], [0, 5, 7])
     assert table["area"].dtype == features["area"].dtype
     assert_array_equal(table["confidence"], [np.nan, 0.5, 0.25])
@@ -318,3 +322,61 @@ def test_one_plane_of_a_stack_and_a_crop_are_layers_of_that_part() -> None:
     assert result.layer.data.shape == (1, 32, 36)
     assert_array_equal(result.layer.data[0], run_record(source.pixels, record))
     assert_array_equal(result.layer.data_to_world((0, 0, 0)), (2, 4, 8))
+
+
+# -- as large as the image ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("editable_px", [LARGE, 0], ids=["plain", "pyramid"])
+@pytest.mark.parametrize("planes", [(), (3,)], ids=["plane", "stack"])
+def test_labels_as_large_as_the_image_are_those_of_the_region_with_0_around(
+    editable_px: int, planes: tuple[int, ...]
+) -> None:
+    viewer, source = _opened(*planes, 60, 70, 3, scale=(1,) * len(planes) + (2, 3))
+    record = RunRecord(N, crop=(10, 20, 50, 65))
+    result = ResultLayer(viewer, source, source.planes(record), editable_px, image_sized=True)
+    assert result.buffer is None
+    for k in range(3 if planes else 1):
+        result.write(k, Window(0, 0, 40, 45), np.full((40, 45), k, np.int32))
+    shown = np.asarray(result.layer.data[0] if result.is_pyramid else result.layer.data)
+    inside = (..., slice(10, 50), slice(20, 65))
+    assert_array_equal(np.unique(shown[inside]), np.arange(1, 4 if planes else 2))
+
+    def check(expected: NDArray[Any], layer: Labels = result.layer) -> None:
+        data = layer.data[0] if layer.multiscale else layer.data
+        whole = np.zeros((*planes, 60, 70), np.int32)
+        whole[inside] = expected
+        assert_array_equal(np.asarray(data), whole)
+        assert_array_equal(layer.extent.world, source.layer.extent.world)
+
+    hierarchy = build_hierarchy(source.pixels, record, confidence=True)
+    result.finish(hierarchy, LayerCut.make(hierarchy, record, Origin("image")))
+    check(hierarchy.labels(N))
+    result.slide(3)
+    check(hierarchy.labels(3))
+    cut = result.cut(at_cut(record, 4))
+    result.settle(cut)
+    check(hierarchy.labels(4))
+    check(hierarchy.labels(4), result.add_cut(cut, "more"))
+    check(hierarchy.labels(4), result.editable_copy())
+    check(hierarchy.labels(4), result.again().layer)
+    assert not result.is_edited
+    smooth = replace(record, smoothing=3.0)
+    result.settle(result.cut(smooth))
+    check(run_record(source.pixels, smooth))
+    region = RecordedRegion.of(result.layer, replace(record, mask="layer"))
+    assert region.mask is not None and region.mask().shape[-2:] == (40, 45)
+    assert region.mask().all()
+
+
+def test_labels_as_large_as_the_image_are_refused_where_there_is_no_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    viewer, source = _opened(600, 700, 3)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1_000_000))
+    planes = source.planes(RunRecord(N, crop=(10, 20, 50, 65)))
+    refusal = "labels as large as the image need 3 MB of memory, and 1 MB are free: take them as large"
+    with pytest.raises(ValueError, match=refusal):
+        ResultLayer(viewer, source, planes, LARGE, image_sized=True)
+    assert list(viewer.layers) == [source.layer]
+    assert ResultLayer(viewer, source, planes, LARGE).layer.data.shape == (40, 45)

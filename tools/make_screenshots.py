@@ -102,7 +102,7 @@ class Desk:
 
 
 def open_a_sample_and_the_widget(desk: Desk) -> None:
-    """The line above Run says what a run would make, take and need."""
+    """The lines at the bottom say what a run would make, take and need."""
     desk.open("cat")
     assert "memory" in desk.widget.run_panel.info.text()
 

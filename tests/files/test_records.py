@@ -241,7 +241,7 @@ def test_a_layer_on_the_globe_keeps_its_place(tmp_path: Path) -> None:
 
 def test_columns_that_are_none_are_dropped_and_the_others_kept(tmp_path: Path) -> None:
     table = {
-        "index": [0, 1],
+        "label": [0, 1],
         "area": [math.nan, 2.5],
         "kind": ["", "cell"],
         "short": [1],
@@ -254,7 +254,7 @@ def test_columns_that_are_none_are_dropped_and_the_others_kept(tmp_path: Path) -
         layer = open_in(ViewerModel(), str(_file(tmp_path, {"features": table})))
     names = [str(each.message).split("'")[1] for each in told]
     assert names == ["short", "ragged", "mixed", "big", "none"]
-    assert list(layer.features) == ["index", "area", "kind"]
+    assert list(layer.features) == ["label", "area", "kind"]
     assert layer.features["kind"].tolist() == ["", "cell"]
 
 

@@ -11,8 +11,9 @@ from napari.layers import Image, Labels, Layer
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QThreadPool
-from qtpy.QtWidgets import QApplication, QComboBox
+from qtpy.QtCore import QPoint, QPointF, Qt, QThreadPool
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication, QComboBox, QDockWidget, QWidget
 
 from napari_pcnet.plugin import jobs
 from napari_pcnet.plugin.metadata import recorded_run
@@ -74,6 +75,30 @@ def choose_in(box: QComboBox, text: str) -> None:
     texts = [box.itemText(k) for k in range(box.count())]
     (at,) = [k for k, each in enumerate(texts) if each.startswith(text)]
     box.setCurrentIndex(at)
+
+
+def close_dock_of(widget: SuperpixelsWidget) -> None:
+    """Click the x of the dock that a widget is in."""
+    dock = widget.parent()
+    assert isinstance(dock, QDockWidget)
+    dock.title.close_button.click()
+
+
+def turn_wheel(over: QWidget, eighths_of_degrees: int) -> bool:
+    """Turn the mouse wheel over a widget, forwards above 0; whether it keeps that from its parent."""
+    middle = over.rect().center()
+    event = QWheelEvent(
+        QPointF(middle),
+        QPointF(over.mapToGlobal(middle)),
+        QPoint(),
+        QPoint(0, eighths_of_degrees),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(over, event)
+    return event.isAccepted()
 
 
 def record_of(layer: Layer) -> RunRecord:

@@ -14,6 +14,7 @@ from napari._qt.qt_viewer import QtViewer
 from napari.settings import get_settings
 from napari.utils.triangulation_backend import TriangulationBackend
 from pytestqt.qtbot import QtBot
+from qtpy.compat import isalive
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -86,8 +87,7 @@ def opened(
     yield viewer, widget
     wait_for_threads(qtbot)
     viewer.window.remove_dock_widget("all")
-    with qtbot.waitSignal(widget.destroyed):
-        widget.deleteLater()
+    qtbot.waitUntil(lambda: not isalive(widget))
     wait_for_threads(qtbot)
     viewer.layers.clear()
     viewer.dims.update(before["dims"])
@@ -103,7 +103,7 @@ def _state_of(viewer: napari.Viewer) -> dict[str, Any]:
     layers, dims = viewer.layers.events, viewer.dims.events
     followed = (
         *(layers.inserted, layers.removed, layers.reordered, viewer.layers.selection.events.active),
-        *(viewer.scene.camera.events, dims.point, dims.ndisplay, viewer.canvas.events.size),
+        *(viewer.scene.camera.events, dims.point, dims.order, dims.ndisplay, viewer.canvas.events.size),
     )
     return {
         "layers": list(viewer.layers),

@@ -9,9 +9,14 @@ import napari
 import numpy as np
 import pytest
 from actions import (
+    N,
     add_large_image,
     assert_same_state,
+    close_dock_of,
     drawn_picture,
+    look_at,
+    previews_of,
+    record_of,
     run_widget,
     start_run,
     state_of,
@@ -21,8 +26,10 @@ from actions import (
 from numpy.testing import assert_array_equal
 from pytestqt.qtbot import QtBot
 
-from napari_pcnet.plugin import jobs
+from napari_pcnet.plugin import commands, jobs
 from napari_pcnet.plugin.widget import SuperpixelsWidget
+from napari_pcnet.record import RunRecord
+from napari_pcnet.run import run_record
 
 
 def test_cancelling_a_first_run_leaves_no_layer(
@@ -56,8 +63,10 @@ def test_cancelling_a_second_run_leaves_every_layer_as_it_was(
     before = state_of(viewer)
     image.scale = (2, 3)  # a second run would move the layer, too
     before[0] |= {"scale": np.array((2.0, 3.0))}
+    layer.visible = before[1]["visible"] = False
     start_run(widget, qtbot)
     assert_array_equal(layer.scale, (2, 3))
+    assert layer.visible
     widget.cancel()
     wait_for_run(widget, qtbot)
     assert_same_state(viewer, before)
@@ -154,15 +163,48 @@ def test_closing_the_viewer_during_a_run_leaves_no_thread(
     wait_for_threads(qtbot)
 
 
-def test_closing_the_dock_widget_during_a_run_leaves_no_thread(
+def test_the_x_of_the_dock_cancels_a_run(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:
     viewer, widget = opened
     image = add_large_image(viewer)
+    before = state_of(viewer)
     start_run(widget, qtbot)
-    viewer.window.remove_dock_widget(widget)
-    del widget
+    with qtbot.waitSignal(widget.destroyed):
+        close_dock_of(widget)
+        assert_same_state(viewer, before)
+    assert all(job.is_stopped for job in jobs._running)
     wait_for_threads(qtbot)
     viewer.add_image(drawn_picture(32, 32), name="later")  # no slot of a widget that is gone is called
     viewer.layers.remove(image)
     qtbot.wait(300)
+    again = commands.widget_of(viewer)
+    assert again is not widget and again.form.image.layer == viewer.layers["later"]
+    with qtbot.waitSignal(again.destroyed):
+        close_dock_of(again)
+
+
+def test_the_x_of_the_dock_ends_the_preview(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    image = viewer.add_image(drawn_picture(60, 80, 3), name="a")
+    widget.run_panel.live.setChecked(True)
+    qtbot.waitUntil(lambda: bool(previews_of(viewer)), timeout=60_000)
+    close_dock_of(widget)
+    assert list(viewer.layers) == [image]
+    look_at(viewer, (0, 20, 20), 9.0)  # an own preview would follow
+    qtbot.wait(400)
+    assert list(viewer.layers) == [image] and not jobs._running
+
+
+def test_the_x_of_the_dock_completes_a_cut(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    image = viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    layer = run_widget(widget, qtbot)
+    widget.slide(5)
+    close_dock_of(widget)
+    assert record_of(layer) == RunRecord(5, max_segments=N) and len(layer.features) == 6
+    assert_array_equal(layer.data, run_record(image.data, record_of(layer)))

@@ -21,16 +21,27 @@ from actions import (
     record_of,
     run_widget,
     state_of,
+    turn_wheel,
     wait_for_run,
     wait_for_threads,
 )
 from napari._qt.utils import QImg2array
 from numpy.testing import assert_array_equal
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QScrollArea,
+    QSlider,
+)
 
 from napari_pcnet.plugin import cost
 from napari_pcnet.plugin import widget as widget_module
+from napari_pcnet.plugin.field_names import FIELDS
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 from napari_pcnet.record import RunRecord
 from napari_pcnet.run import run_record
@@ -175,6 +186,21 @@ def test_the_widget_is_drawn_in_both_themes_and_fits_a_small_screen(
     assert viewer.window._qt_window.width() <= 1280 and viewer.window._qt_window.height() <= 800
 
 
+def test_the_table_of_features_leaves_the_widget_its_place(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.window.resize(1280, 800)
+    viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    run_widget(widget, qtbot)
+    dock, _ = viewer.window.add_plugin_dock_widget("napari", "Features table widget")
+    qtbot.wait(100)
+    assert dock.isVisible() and dock.geometry().left() == widget.parent().geometry().left()
+    run_button = widget.run_panel.run_button
+    assert run_button.visibleRegion().boundingRect() == run_button.rect()
+    assert viewer.window._qt_window.height() <= 800
+
+
 def test_every_field_and_button_says_what_it_is(
     opened: tuple[napari.Viewer, SuperpixelsWidget],
 ) -> None:
@@ -191,6 +217,60 @@ def test_every_field_and_button_says_what_it_is(
             assert field.toolTip(), name
             checked.append(name)
     assert len(checked) >= 25 and {"layer_box", "count", "compactness", "live", "n_slider"} <= set(checked)
+
+
+def test_the_wheel_changes_no_field_that_has_not_the_focus(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.window._qt_window.activateWindow()
+    _with_everything(viewer, widget)
+    run_widget(widget, qtbot)
+    kinds = (QComboBox, QAbstractSpinBox, QSlider)
+    fields: list[Any] = [field for kind in kinds for field in widget.findChildren(kind)]
+    fields = [field for field in fields if field.isVisible()]
+
+    def values() -> list[Any]:
+        return [each.currentIndex() if isinstance(each, QComboBox) else each.value() for each in fields]
+
+    assert len(fields) >= 14
+    before = values()
+    for field in fields:
+        field.clearFocus()
+        for turn in (120, -120):
+            assert not turn_wheel(field, turn), field.toolTip()
+            assert values() == before, field.toolTip()
+        assert field.focusPolicy() == Qt.FocusPolicy.StrongFocus  # with Qt's own the wheel gives it
+    count = widget.form.size_fields.count
+    count.setFocus()
+    qtbot.waitUntil(count.hasFocus, timeout=5_000)
+    assert turn_wheel(count, 120) and count.value() > N
+
+
+def test_nothing_moves_under_the_mouse_when_a_line_of_text_comes_or_goes(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    panels = (widget.run_panel, widget.cut_panel, widget.form.network.model_box)
+
+    def places() -> list[QPoint]:
+        qtbot.wait(50)  # until all is laid out
+        return [each.mapToGlobal(QPoint(0, 0)) for each in panels]
+
+    before = places()
+    assert widget.machine is not None
+    for text in ("", "short", "a sentence as long as the widget ever says one, and then some more " * 3):
+        widget.show_message(text)
+        widget.run_panel.info.setText(text)
+        widget.form.show_machine(replace(widget.machine, reason=text))
+        assert places() == before, text
+
+
+def test_messages_name_fields_as_the_form_does(opened: tuple[napari.Viewer, SuperpixelsWidget]) -> None:
+    _, widget = opened
+    labels = {each.text() for each in widget.form.findChildren(QLabel)}
+    assert set(FIELDS.values()) <= labels
 
 
 def test_the_preferences_are_where_the_widget_begins(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import napari
 import numpy as np
 import pytest
-from actions import N, choose_in, drawn_picture, look_at, previews_of, run_widget
+from actions import N, choose_in, drawn_picture, look_at, previews_of, run_widget, wait_until_settled
 from numpy.testing import assert_allclose, assert_array_equal
 from pytestqt.qtbot import QtBot
 
-from napari_pcnet.plugin.preview import NAME as PREVIEW
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 from napari_pcnet.record import RunRecord
 from napari_pcnet.run import run_record
@@ -87,12 +86,31 @@ def test_the_preview_shows_the_plane_that_is_shown_inside_the_region(
     )
 
 
-def test_closing_the_dock_takes_the_preview_along(
+def test_the_preview_stands_in_for_the_outlines_that_it_would_cross(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:
     viewer, widget = opened
-    viewer.add_image(drawn_picture(60, 80, 3), name="a")
-    widget.run_panel.live.setChecked(True)
-    qtbot.waitUntil(lambda: PREVIEW in viewer.layers, timeout=60_000)
-    widget._leave()
-    assert PREVIEW not in viewer.layers
+    image = viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    layer = run_widget(widget, qtbot)
+    nested = widget.add_nested()
+    nested[1].visible = False
+    filled = nested[2]
+    filled.contour = 0
+    beside = viewer.add_labels(layer.data, metadata=layer.metadata, translate=(0, 100), name="beside")
+    beside.contour = 1
+    viewer.layers.selection.active = image
+    before = [each.visible for each in viewer.layers]
+    look_at(viewer, (0, 32, 40), 4.0)
+    live = widget.run_panel.live
+    live.setChecked(True)
+    qtbot.waitUntil(lambda: bool(previews_of(viewer)), timeout=60_000)
+    assert [each for each in viewer.layers if each.visible] == [image, filled, beside, *previews_of(viewer)]
+    live.setChecked(False)
+    assert [each.visible for each in viewer.layers] == before
+
+    for show in (lambda: widget.slide(3), widget.add_nested, widget.make_editable):
+        live.setChecked(True)
+        qtbot.waitUntil(lambda: bool(previews_of(viewer)), timeout=60_000)
+        show()
+        assert not previews_of(viewer) and not live.isChecked()
+    wait_until_settled(widget, qtbot)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import napari
 import numpy as np
 import pytest
+import tifffile
 from actions import (
     N,
     assert_same_state,
@@ -22,6 +25,7 @@ from actions import (
 from numpy.testing import assert_allclose, assert_array_equal
 from pytestqt.qtbot import QtBot
 from skimage.draw import polygon2mask
+from skimage.measure import regionprops
 
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 from napari_pcnet.record import RunRecord
@@ -89,6 +93,56 @@ def test_a_run_shows_what_was_asked_for_wherever_the_slider_was(
         wait_until_settled(widget, qtbot)
 
 
+def test_a_run_in_another_region_leaves_the_earlier_result(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    image = viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    corners = np.array([[10, 20], [10, 60], [50, 60], [50, 20]])
+    shapes = viewer.add_shapes([corners], shape_type="polygon", name="field")
+    drawn = np.zeros((64, 80), np.uint8)
+    drawn[10:50, 10:40] = 1
+    labels = viewer.add_labels(drawn, name="cell")
+    viewer.layers.selection.active = image
+
+    def fields() -> Iterator[None]:
+        choose_in(widget.form.region_field.box, "whole plane")
+        yield
+        choose_in(widget.form.region_field.box, "inside 'field'")
+        yield
+        shapes.data = [np.array([[10, 20], [10, 60], [50, 60], [30, 20]])]  # in the same rectangle
+        yield
+        choose_in(widget.form.region_field.box, "inside 'cell'")
+        yield
+        labels.data[20, 20] = 0
+        yield
+        choose_in(widget.form.region_field.box, "current view")
+        for centre in ((32, 40), (20, 30)):
+            look_at(viewer, (0, *centre), 20.0)
+            yield
+
+    made = []
+    for _ in fields():
+        made.append(run_widget(widget, qtbot))
+        before = [np.array(each.data) for each in made]
+        widget.form.size_fields.count.setValue(N - 1)
+        assert run_widget(widget, qtbot) is made[-1]  # of this region again
+        assert record_of(made[-1]).n_segments == N - 1
+        widget.form.size_fields.count.setValue(N)
+        assert list(viewer.layers)[3:] == made
+        for layer, labels_before in zip(made[:-1], before[:-1], strict=True):
+            assert_array_equal(layer.data, labels_before)
+    assert len(set(map(id, made))) == 7
+
+    viewer.layers.selection.active = made[2]
+    widget.use_record()
+    assert run_widget(widget, qtbot) is made[2]
+    viewer.layers.selection.active = made[1]
+    widget.slide(3)
+    assert made[1].data.max() == 3 and made[2].data.max() == N - 1
+    wait_until_settled(widget, qtbot)
+
+
 def test_a_region_is_the_mask_of_the_run(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:
@@ -107,6 +161,35 @@ def test_a_region_is_the_mask_of_the_run(
     inside[11:50, 21:60] = True
     assert whole[inside].all() and not whole[:10].any() and not whole[51:].any() and not whole[:, :20].any()
     assert_array_equal(layer.data, run_record(pixels, replace(record, mask=None), mask=whole))
+
+
+def test_the_result_of_a_region_can_be_as_large_as_the_image(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, tmp_path: Path
+) -> None:
+    viewer, widget = opened
+    pixels = drawn_picture(64, 80, 3)
+    viewer.add_image(pixels, name="a")
+    size_box = widget.form.region_field.size_box
+    assert not size_box.isVisible()
+    look_at(viewer, (0, 30, 40), 20.0)
+    choose_in(widget.form.region_field.box, "current view")
+    assert size_box.isVisible()
+    small = run_widget(widget, qtbot)
+    record = record_of(small)
+    part = np.array(small.data)
+    size_box.setChecked(True)
+    layer = run_widget(widget, qtbot)
+    assert layer is small and record_of(layer) == record and record.crop is not None
+    whole = np.zeros((64, 80), np.int32)
+    whole[record.crop[0] : record.crop[2], record.crop[1] : record.crop[3]] = part
+    assert_array_equal(layer.data, whole)
+    assert [each.label for each in regionprops(layer.data, pixels)] == list(range(1, N + 1))
+    widget.use_record()
+    assert_array_equal(run_widget(widget, qtbot).data, whole)
+    layer.save(str(tmp_path / "a.tif"), plugin="napari")  # which keeps no place
+    assert_array_equal(tifffile.imread(tmp_path / "a.tif"), whole)
+    size_box.setChecked(False)
+    assert_array_equal(run_widget(widget, qtbot).data, part)
 
 
 @pytest.mark.parametrize("side", [1, 4])

@@ -106,12 +106,12 @@ def test_the_copied_script_and_command_make_the_very_labels(
     layer = run_widget(widget, qtbot)
     folder = keep("region", layer)
     first = (
-        f'First save the layer "{layer.name}" as my-picture-superpixels-region.tif: '
+        f'First save the layer "{layer.name}" as my-picture-superpixels-1-region.tif: '
         "what is 0 there lies outside."
     )
     assert (folder / "script.py").read_text().startswith(f"# {first}\n")
     assert (folder / "command.sh").read_text().startswith(f"# '{first}'\n")
-    layer.save(str(folder / "my-picture-superpixels-region.tif"), plugin="napari")
+    layer.save(str(folder / "my-picture-superpixels-1-region.tif"), plugin="napari")
 
     choose_in(widget.form.region_field.box, "whole plane")
     tifffile.imwrite(tmp_path / "stack.tif", drawn_picture(3, 48, 60), photometric="minisblack")
@@ -326,7 +326,7 @@ def test_the_settings_of_superpixels_can_be_used_again(
         ({"level": 10**12}, ""),
         ({"crop": (0, 0, 10**18, 10**18)}, ""),
         ({"compactness": 1e9}, "Compactness is 10000, was 1e+09"),
-        ({"channel_axis": -64}, "Channel_axis must be a whole number from -3 to 2 for an image of shape"),
+        ({"channel_axis": -64}, "Channels must be a whole number from -3 to 2 for an image of shape"),
         (
             {"level": "0\n--overwrite"},
             "The record's level was dropped: level must be a whole number from 0 on",
@@ -394,7 +394,8 @@ def test_options_without_a_field_are_in_the_message(
     image.name = "b"
     widget.use_record()
     assert widget.run_panel.message.text() == (
-        "'a' is not open; min_size is not set; nodata is not set: choose a region without pixels of -9999"
+        "'a' is not open; the smallest part of a region was 5: no field; "
+        "pixels of -9999 were outside: choose a region without them"
     )
 
 

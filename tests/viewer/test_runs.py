@@ -13,6 +13,7 @@ import zarr
 from actions import (
     TURNED,
     N,
+    add_large_image,
     assert_same_state,
     choose_in,
     drawn_picture,
@@ -56,7 +57,7 @@ def test_a_photograph_gets_exactly_so_many_superpixels_where_it_lies(
 
     features = layer.features
     assert list(features.columns) == [
-        "index",
+        "label",
         "area",
         "intensity_mean-0",
         "intensity_mean-1",
@@ -64,7 +65,9 @@ def test_a_photograph_gets_exactly_so_many_superpixels_where_it_lies(
         "confidence",
     ]
     assert len(features) == 41
-    assert_array_equal(features["index"], np.arange(41))
+    assert_array_equal(features["label"], np.arange(41))
+    shown = layer._get_properties((5, 7), view_direction=None, dims_displayed=[0, 1])  # as the status bar
+    assert f"area: {(layer.data == layer.data[5, 7]).sum()}" in shown
     assert_array_equal(features["area"], np.bincount(layer.data.ravel()))
     for channel in range(3):
         sums = np.bincount(layer.data.ravel(), weights=image.data[..., channel].ravel())
@@ -72,6 +75,31 @@ def test_a_photograph_gets_exactly_so_many_superpixels_where_it_lies(
     assert features["confidence"][1:].between(0, 1).all()
     assert widget.run_panel.message.text().startswith("40 superpixels in ")
     assert layer.contour == 1
+
+
+def test_a_run_says_of_what_it_is_and_its_bar_moves_from_the_start_to_the_end(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    add_large_image(viewer)
+    bar, message = widget.run_panel.progress, widget.run_panel.message
+    widget.form.size_fields.count.setValue(500)
+    widget.run()
+    assert (bar.minimum(), bar.maximum()) == (0, 0)  # busy: it moves while the pixels are read
+    assert message.text() == "Segmenting 'large' ..." and widget.job is not None
+    seen: list[tuple[int, int, int]] = []
+    widget.job.progressed.connect(lambda done, _: seen.append((done, bar.value(), bar.maximum())))
+    wait_for_run(widget, qtbot)
+    part_way = [(value, maximum) for done, value, maximum in seen if value == done and maximum > done]
+    assert part_way and seen[-1][2] == 0  # busy again behind the last window: the tree is built
+    assert message.text().startswith("500 superpixels in ")
+    assert bar.maximum() > 0 and bar.text() == ""
+
+    widget.run()
+    widget.cancel()
+    assert message.text() == "Stopping ..."
+    wait_for_run(widget, qtbot)
+    assert message.text() == "" and bar.maximum() > 0
 
 
 def test_a_second_run_updates_the_layer_of_the_first(
@@ -122,6 +150,41 @@ def test_this_plane_of_a_stack_makes_a_layer_on_that_plane_and_others_their_own(
     widget.form.size_fields.count.setValue(5)
     assert run_widget(widget, qtbot) is layers[2, 1] and len(viewer.layers) == 3
     assert_array_equal(np.unique(layers[2, 1].data), np.arange(1, 6))
+
+
+def test_a_plane_that_is_not_shown_is_not_segmented(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    stack = drawn_picture(5, 48, 60)
+    image = viewer.add_image(stack, name="stack")
+    viewer.dims.set_current_step(0, 3)
+    refusal = "The viewer shows no plane of the image; look at rows and columns in 2D, or choose all planes"
+    before = state_of(viewer)
+    for order in ((1, 0, 2), (2, 0, 1), (1, 2, 0)):
+        viewer.dims.order = order
+        qtbot.waitUntil(lambda: widget.run_panel.info.text() == refusal, timeout=5_000)
+        widget.run()
+        assert widget.job is None and widget.run_panel.message.text() == refusal
+    assert_same_state(viewer, before)
+
+    viewer.dims.order = (0, 2, 1)  # the same plane, turned
+    qtbot.waitUntil(lambda: widget.run_panel.info.text().startswith("12 superpixels of"), timeout=5_000)
+    layer = run_widget(widget, qtbot)
+    assert record_of(layer).plane == (3,)
+    assert_array_equal(layer.data[0], run_record(stack, record_of(layer)))
+    look_at(viewer, (0, 30, 24), 20.0)
+    choose_in(widget.form.region_field.box, "current view")
+    part = run_widget(widget, qtbot)
+    half = np.array(viewer.canvas.viewbox_size(viewer.layers))[::-1] / 40  # rows run across the screen
+    low, high = np.floor((24, 30) - half + 0.5), np.ceil((24, 30) + half + 0.5)
+    assert record_of(part).crop == (*low, *high)
+
+    choose_in(widget.form.region_field.box, "whole plane")
+    viewer.dims.order = (1, 0, 2)
+    choose_in(widget.form.image.planes_box, "all planes")
+    every = run_widget(widget, qtbot)
+    assert_array_equal(every.data, run_record(image.data, record_of(every)))
 
 
 def test_all_planes_are_numbered_on(opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot) -> None:
@@ -261,7 +324,10 @@ def test_a_coarser_level_is_taken_when_it_is_chosen_and_lies_on_the_finer(
         assert_allclose(layer.data_to_world(edge), viewer.layers[0].data_to_world(there))
     choose_in(widget.form.image.level_box, "2:")
     again = run_widget(widget, qtbot)
-    assert again is layer and len(viewer.layers) == 2 and record_of(again).level == 2
+    assert list(viewer.layers)[1:] == [layer, again] and record_of(again).level == 2
+    assert layer.data.shape == (128, 160)  # another level is another result
+    choose_in(widget.form.image.level_box, "1:")
+    assert run_widget(widget, qtbot) is layer and len(viewer.layers) == 3
     assert_array_equal(again.data, run_record(pixels[::4, ::4], record_of(again)))
     assert_allclose(again.data_to_world((0, 0)), (3, 3))  # of pixels 0 to 3
 
@@ -393,12 +459,87 @@ def test_an_image_that_cannot_be_segmented_leaves_a_message_and_no_layer(
     before = state_of(viewer)
     widget.run()
     wait_for_run(widget, qtbot)
-    with pytest.raises(ValueError, match="infinity") as refused:
-        run_record(pixels, RunRecord(N, channel_axis=None))
-    reason = str(refused.value)
-    assert widget.run_panel.message.text() == reason[:1].upper() + reason[1:]
+    reason = "Image must be finite, got infinity; leave such pixels out of the region"
+    assert widget.run_panel.message.text() == reason
     assert_same_state(viewer, before)
     assert widget.run_panel.run_button.isEnabled() and not widget.run_panel.cancel_button.isEnabled()
+
+
+class _Broken:
+    """An array whose file has gone since it was opened."""
+
+    def __init__(self, error: Exception, *shape: int) -> None:
+        self.shape, self.ndim, self.dtype = shape, len(shape), np.dtype(np.uint8)
+        self.error: Exception | None = None
+        self._later = error
+
+    def go(self) -> None:
+        self.error = self._later
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        if self.error is not None:
+            raise self.error
+        pixels: NDArray[Any] = drawn_picture(*self.shape)[key]
+        return pixels
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[...], dtype)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("the server\nhas gone"), "RuntimeError the server has gone"),
+        (KeyError("c/0/0"), "KeyError 'c/0/0'"),
+        (ZeroDivisionError(), "ZeroDivisionError"),
+        (OSError(5, "Input/output error"), "OSError [Errno 5] Input/output error"),
+    ],
+)
+def test_an_error_of_a_lazy_array_is_a_sentence(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, error: Exception, reason: str
+) -> None:
+    viewer, widget = opened
+    image, mask = _Broken(error, 48, 64), _Broken(error, 48, 64)
+    viewer.add_image(image, name="far", contrast_limits=(0, 255))
+    viewer.add_labels(mask, name="cells")
+    viewer.layers.selection.active = viewer.layers["far"]
+    before = [each.data for each in viewer.layers]
+    image.go()
+    widget.run()
+    wait_for_run(widget, qtbot)
+    assert widget.run_panel.message.text() == f"'far' could not be read: {reason}"
+    assert [each.data for each in viewer.layers] == before
+    assert widget.run_panel.run_button.isEnabled()
+    widget.show_message("")
+    widget.run_panel.live.setChecked(True)
+    qtbot.waitUntil(lambda: widget.run_panel.message.text() != "", timeout=60_000)
+    assert widget.run_panel.message.text() == f"'far' could not be read: {reason}"
+    widget.run_panel.live.setChecked(False)
+    mask.go()
+    choose_in(widget.form.region_field.box, "inside 'cells'")
+    assert widget.run_panel.info.text() == f"'cells' could not be read: {reason}"
+    widget.run()
+    assert widget.job is None and widget.run_panel.message.text() == widget.run_panel.info.text()
+
+
+def test_an_error_of_a_dask_array_is_a_sentence(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    gone: list[bool] = []
+
+    def chunk(block: NDArray[Any]) -> NDArray[Any]:
+        if gone:
+            raise LookupError("no such chunk")
+        return block
+
+    pixels = da.from_array(drawn_picture(48, 64), chunks=(16, 16)).map_blocks(chunk)
+    viewer.add_image(pixels, name="lazy", contrast_limits=(0, 255))
+    gone.append(True)
+    widget.run()
+    wait_for_run(widget, qtbot)
+    assert widget.run_panel.message.text() == "'lazy' could not be read: LookupError no such chunk"
+    assert len(viewer.layers) == 1
 
 
 def test_without_an_image_every_command_leaves_a_message(

@@ -12,6 +12,7 @@ from actions import (
     N,
     add_large_image,
     choose_in,
+    close_dock_of,
     drawn_picture,
     previews_of,
     record_of,
@@ -21,8 +22,10 @@ from actions import (
     wait_until_settled,
 )
 from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 
+from napari_pcnet.plugin import commands, results
 from napari_pcnet.plugin.layer_cut import LookupArray
 from napari_pcnet.plugin.metadata import recorded_run
 from napari_pcnet.plugin.widget import SuperpixelsWidget
@@ -213,13 +216,46 @@ def test_a_large_result_is_a_pyramid_that_slides_and_has_an_editable_copy(
     assert_array_equal(copy.data, expected)
     assert_array_equal(copy.extent.world, image.extent.world)
     assert recorded_run(copy.metadata) == recorded_run(layer.metadata)
+    assert (copy.contour, copy.visible, layer.visible) == (0, True, False)
     copy.brush_size = 5
     copy.paint((30, 30), 99)
     assert_array_equal(layer.data[0], expected)
 
     again = run_widget(widget, qtbot)
-    assert again is layer and len(viewer.layers) == 3
+    assert again is layer and len(viewer.layers) == 3 and layer.visible
     assert_array_equal(layer.data[0], run_record(image.data, record))
+
+
+def test_a_merge_in_the_editable_copy_is_seen(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(np.full((60, 80), 128, np.uint8), name="a")
+    viewer.reset_view()
+    widget.form.size_fields.count.setValue(2)
+    layer = run_widget(widget, qtbot)
+    widget.make_editable()
+    copy = viewer.layers.selection.active
+    assert copy.name == "a superpixels (editable)"
+    first, second = (tuple(map(int, np.argwhere(layer.data == label).mean(0))) for label in (1, 2))
+
+    def seen(row: int, column: int) -> NDArray[np.uint8]:
+        """The colour on the screen at a pixel of the image."""
+        shot = viewer.screenshot(flash=False)
+        zoom = viewer.scene.camera.zoom * shot.shape[0] / viewer.canvas.viewbox_size(viewer.layers)[0]
+        at = np.array(shot.shape[:2]) / 2 + (np.array((row, column)) - (29.5, 39.5)) * zoom
+        colour: NDArray[np.uint8] = shot[tuple(at.astype(int))][:3]
+        return colour
+
+    before = seen(*second)
+    assert (before != seen(*first)).any()
+    copy.fill(second, 1)
+    assert_array_equal(seen(*second), seen(*first))
+    assert (seen(*second) != before).any()
+
+    widget.slide(1)
+    assert layer.visible
+    wait_until_settled(widget, qtbot)
 
 
 def test_the_slider_belongs_to_the_superpixels_that_are_selected(
@@ -276,3 +312,34 @@ def test_a_slide_of_one_result_is_completed_before_that_of_another(
         widget.slide(5)
     wait_until_settled(widget, qtbot)
     assert [record_of(layer).n_segments for layer in layers] == [5, 5]
+
+
+def test_tree_and_slider_are_there_when_the_widget_is_opened_again(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    image = viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    layer = run_widget(widget, qtbot)
+    widget.slide(5)
+    close_dock_of(widget)
+    viewer.layers.selection.active = image
+    again = commands.widget_of(viewer)
+    qtbot.waitUntil(lambda: again.machine is not None, timeout=60_000)
+    assert again is not widget and again.cut_panel.n_slider.isEnabled()
+    assert again.cut_panel.n_box.value() == 5 and again.form.region_field.box.count() == 2  # no layer of ours
+    again.slide(7)
+    assert layer.data.max() == 7
+    wait_until_settled(again, qtbot)
+    assert record_of(layer) == RunRecord(7, max_segments=N)
+    again.form.size_fields.count.setValue(N)
+    assert run_widget(again, qtbot) is layer and len(viewer.layers) == 2
+
+    close_dock_of(again)
+    assert results._left
+    viewer.layers.remove(layer)
+    assert not results._left  # nothing keeps the tree of a layer that has gone
+    last = commands.widget_of(viewer)
+    assert last.result is None and not last.cut_panel.n_slider.isEnabled()
+    qtbot.waitUntil(lambda: last.machine is not None, timeout=60_000)
+    with qtbot.waitSignal(last.destroyed):
+        close_dock_of(last)

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QMenu,
     QScrollArea,
+    QSizePolicy,
     QSlider,
     QSpinBox,
     QToolButton,
@@ -53,6 +55,27 @@ class LogSlider(QSlider):
     def _number(self, at: int) -> float:
         ratio: float = (self._high / self._low) ** (at / self.STEPS)
         return self._low * ratio
+
+
+class WheelNeedsFocus(QObject):
+    """Lets the mouse wheel change a field only after a click into it; else the column of fields scrolls.
+
+    Qt gives such a field the focus by the wheel itself.
+    """
+
+    def keep(self, *fields: QWidget) -> None:
+        """Keep the wheel from these fields."""
+        for field in fields:
+            field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            field.installEventFilter(self)
+
+    def eventFilter(self, field: QObject | None, event: QEvent | None) -> bool:  # noqa: N802  # Qt's name
+        """Pass the wheel over a field without focus on to what the field lies in."""
+        assert isinstance(field, QWidget) and event is not None, "filters what `keep` names"
+        passed = event.type() == QEvent.Type.Wheel and not field.hasFocus()
+        if passed:
+            event.ignore()
+        return passed
 
 
 class Channels(QToolButton):
@@ -169,8 +192,12 @@ def side_by_side(*widgets: QWidget) -> QWidget:
 
 
 def scrolled_column(*widgets: QWidget) -> QScrollArea:
-    """Return a column of widgets that scrolls where the screen is too small for it."""
+    """Return a column of widgets that scrolls where the screen is too small for it.
+
+    The wheel over a field in it scrolls, too, unless the field has the focus.
+    """
     inner = QWidget()
+    inner.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)  # scrolled, never squeezed
     column = QVBoxLayout(inner)
     column.setContentsMargins(6, 6, 6, 6)
     column.setSpacing(4)
@@ -181,6 +208,8 @@ def scrolled_column(*widgets: QWidget) -> QScrollArea:
     scroll.setWidgetResizable(True)
     scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     scroll.setWidget(inner)
+    kinds = (QComboBox, QAbstractSpinBox, QSlider)
+    WheelNeedsFocus(scroll).keep(*(field for kind in kinds for field in inner.findChildren(kind)))
     return scroll
 
 

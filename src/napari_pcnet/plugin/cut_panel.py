@@ -93,7 +93,10 @@ class CutPanel(QGroupBox):
             (self.n_box, "Another number of superpixels, from the same tree"),
             (self.height_slider, "Merge all that is cheaper than this: more where there is more to see"),
             (self.nested_button, "Three layers, of n, n / 4 and n / 16 superpixels, one inside the other"),
-            (self.editable_button, "A copy as a plain layer that can be painted on"),
+            (
+                self.editable_button,
+                "A filled copy that can be painted on, in place of the outlines",
+            ),
             (self.python_button, "A script that makes the selected superpixels again"),
             (self.command_button, "A command for a terminal that makes the selected superpixels again"),
             (self.use_button, "Set the fields above as they were for the selected superpixels"),

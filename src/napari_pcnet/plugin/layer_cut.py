@@ -82,12 +82,11 @@ class LookupArray:
 
 
 def features_table(features: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Features as napari takes them, with a first row for the background."""
-    table = {"index": np.concatenate([[0], features["label"]])}
+    """Features as napari takes them: row k is for label k, so the first is for the background."""
+    table = {}
     for name, values in features.items():
-        if name != "label":
-            nothing = 0 if values.dtype.kind == "i" else np.nan
-            table[name] = np.concatenate([np.array([nothing], values.dtype), values])
+        nothing = 0 if values.dtype.kind == "i" else np.nan
+        table[name] = np.concatenate([np.array([nothing], values.dtype), values])
     return table
 
 

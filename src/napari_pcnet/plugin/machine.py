@@ -8,12 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_pcnet.geometry.estimate import estimate
 from napari_pcnet.geometry.tiling import Halo
 from napari_pcnet.options import Options
 from napari_pcnet.plugin.jobs import Job
 
 CALIBRATION_PX = 512
 """Side of the picture that is timed."""
+
+CALIBRATION_COUNT = 200
+"""Superpixels of it."""
 
 FIRST_GUESS_PX_PER_S = 2e6
 """Speed until this machine's is known."""
@@ -58,8 +62,9 @@ def measure_machine(job: Job, device: str) -> Machine:
     pcnet_superpixels(noise[:64, :64], 4, channel_axis=None, device=device)  # loads the weights
     job.check()
     started = time.monotonic()
-    pcnet_superpixels(noise, 200, channel_axis=None, device=device, progress=job.progress)
-    rate = CALIBRATION_PX**2 / max(time.monotonic() - started, 1e-3)
+    pcnet_superpixels(noise, CALIBRATION_COUNT, channel_axis=None, device=device, progress=job.progress)
+    timed = estimate(noise.shape, CALIBRATION_COUNT)
+    rate = timed.work_px / max(time.monotonic() - started, 1e-3)
     halo = load_prepared(Options(device=device)).halo
     return Machine(str(choice.device), choice.reason, rate, device_names(), halo)
 

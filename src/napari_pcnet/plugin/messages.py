@@ -1,9 +1,14 @@
-"""Messages to the user: one line below the bar of progress, and how times and sizes are put into words."""
+"""Messages to the user: one line below the fields, and how times and sizes are put into words."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_pcnet.plugin.field_names import in_fields
+
+LEAST_LINES = 5
+"""Height of the lines below the fields where they are fewer."""
 
 
 class WrappedLabel(QLabel):
@@ -26,13 +31,29 @@ class MessageLine(WrappedLabel):
 
     def show_message(self, text: str) -> None:
         """Show a message; an empty one clears the line."""
-        self.setText(sentence(text))
+        self.setText(sentence(in_fields(text)))
 
     def show_preview_message(self, text: str) -> None:
         """Show why there is no preview; an empty message clears only what an earlier one has left."""
         if text or self.text() == self._of_preview:
             self.show_message(text)
-        self._of_preview = sentence(text)
+        self._of_preview = sentence(in_fields(text))
+
+
+def lines_below(*labels: WrappedLabel) -> QWidget:
+    """Return lines of text in a place of their own below all fields and buttons.
+
+    They come and change by themselves, and nothing that is under the mouse may move with them.
+    """
+    lines = QWidget()
+    column = QVBoxLayout(lines)
+    column.setContentsMargins(6, 4, 6, 6)
+    column.setSpacing(2)
+    for label in labels:
+        column.addWidget(label)
+    column.addStretch()
+    lines.setMinimumHeight(LEAST_LINES * lines.fontMetrics().lineSpacing())
+    return lines
 
 
 def sentence(text: str) -> str:
@@ -47,10 +68,14 @@ def sentence(text: str) -> str:
 def duration(seconds: float) -> str:
     """A time in words.
 
-    >>> duration(0.24), duration(3.7), duration(200)
-    ('0.2 s', '4 s', '3 min 20 s')
+    >>> duration(0.24), duration(3.7), duration(200), duration(25_560)
+    ('0.2 s', '4 s', '3 min 20 s', '7 h 6 min')
     """
     if seconds < 1:
         return f"{seconds:.1f} s"
     whole = round(seconds)
-    return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60} s"
+    if whole < 100:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_pcnet.geometry.estimate import estimate
 from napari_pcnet.plugin.boxes import single_shot
 from napari_pcnet.plugin.jobs import Job
+from napari_pcnet.plugin.metadata import KEY
 from napari_pcnet.plugin.roi import RegionOfInterest
 from napari_pcnet.plugin.source import Source, overlap
 from napari_pcnet.plugin.view import View
@@ -101,6 +102,7 @@ class LivePreview(QObject):
         self._wanted = wanted
         self.job: Job | None = None
         self._is_on = False
+        self._hidden: list[Labels] = []  # outlines that the preview would be drawn over
         self._timer = single_shot(self._make, WAIT_MS, self)
 
     @property
@@ -125,9 +127,13 @@ class LivePreview(QObject):
             self.job.stop()
 
     def clear(self) -> None:
-        """Remove the layer."""
+        """Remove the layer, and show again what it has hidden."""
         if self.layer is not None:
             self.viewer.layers.remove(self.layer)
+        for each in self._hidden:
+            if each in self.viewer.layers:
+                each.visible = True
+        self._hidden.clear()
 
     def ask(self) -> None:
         """Make a new one when nothing has changed for a while."""
@@ -167,10 +173,25 @@ class LivePreview(QObject):
             layer.contour = 1
             self.viewer.add_layer(layer)
             self.viewer.layers.selection.active = active
-            return
-        layer.data = labels
-        for name, value in transform.items():
-            setattr(layer, name, value)
+        else:
+            layer.data = labels
+            for name, value in transform.items():
+                setattr(layer, name, value)
+        self._hide_outlines_under(layer)
+
+    def _hide_outlines_under(self, preview: Labels) -> None:
+        """Hide the outlines of superpixels where those of the preview are: nobody can tell them apart."""
+        for each in self.viewer.layers:
+            is_outlined = isinstance(each, Labels) and each.contour > 0 and KEY in each.metadata
+            if is_outlined and each.visible and each not in self._hidden and _meet(each, preview):
+                self._hidden.append(each)
+                each.visible = False
+
+
+def _meet(one: Layer, other: Layer) -> bool:
+    """Whether two layers share a part of the plane, in the world."""
+    (low, high), (other_low, other_high) = (each.extent.world[:, -2:] for each in (one, other))
+    return bool((np.maximum(low, other_low) < np.minimum(high, other_high)).all())
 
 
 def make(wanted: Preview, job: Job) -> tuple[NDArray[np.int32], dict[str, Any]]:

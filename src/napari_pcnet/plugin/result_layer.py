@@ -7,6 +7,7 @@ what is on the screen is drawn.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes
+from napari_pcnet.plugin.frame import Frame
 from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray
 from napari_pcnet.plugin.metadata import KEY
+from napari_pcnet.plugin.roi import RegionPlace
 from napari_pcnet.plugin.source import Source, shear_matrix
 from napari_pcnet.record import Origin, RunRecord
 
@@ -29,6 +32,12 @@ if TYPE_CHECKING:
 
 SMALLEST_LEVEL_PX = 512
 """A pyramid ends with the first level that is no longer than this along rows or columns."""
+
+EDITABLE_OPACITY = 0.4
+"""Of a filled layer to paint on: colours tell superpixels apart, and the image is seen through them."""
+
+OUTSIDE = -1
+"""Stands in a base for what lies outside, which the last entry of a table of labels is for."""
 
 
 class ResultLayer:
@@ -44,6 +53,10 @@ class ResultLayer:
         A layer of at most this many pixels is a plain array.
     layer : Labels, optional
         The layer of an earlier run, which this run fills again.
+    region : RegionPlace, optional
+        The region that is segmented; by default the whole plane.
+    image_sized : bool
+        Whether the labels of a region are as large as the image, 0 outside.
     """
 
     def __init__(
@@ -53,17 +66,21 @@ class ResultLayer:
         planes: Planes,
         editable_px: int,
         layer: Labels | None = None,
+        region: RegionPlace = (None, None),
+        *,
+        image_sized: bool = False,
     ) -> None:
-        self.viewer = viewer
+        self._viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))  # a plugin gets napari's wrapper
         self.source = source
         self.planes = planes
+        self.region = region
         self.hierarchy: PCNetHierarchy | None = None
         self.record = RunRecord()
         self._origin = Origin(source.layer.name)
         # As it is now: the image may move, or get other data.
-        self._transform = source.labels_transform(planes)
+        self._frame = Frame.of(source, planes, image_sized=image_sized)
         self._editable_px = editable_px
-        self._buffer = np.zeros(source.labels_shape(planes), np.int32)
+        self._buffer = np.zeros(self._frame.shape, np.int32)
         self.is_pyramid = self._buffer.size > editable_px
         self._smoothed: NDArray[np.int32] | None = None
         self._before: dict[str, Any] | None = None
@@ -79,13 +96,14 @@ class ResultLayer:
 
     def write(self, k: int, window: Window, ids: NDArray[np.int32]) -> None:
         """Put a window of the base into the layer's data, from any thread; the next refresh draws it."""
-        plane = self._buffer.reshape(-1, *self.planes.crop.shape)[k]
+        part = self._buffer[self._frame.part]
+        plane = part[np.unravel_index(k, part.shape[:-2])]
         np.add(ids, 1, out=plane[window.slices])
 
     @property
-    def buffer(self) -> NDArray[np.int32]:
-        """The array that the layer shows while it is filled; in the end it holds the labels."""
-        return self._buffer.reshape(self.planes.shape)
+    def buffer(self) -> NDArray[np.int32] | None:
+        """The array that the layer shows while it is filled; None if it is larger than the labels."""
+        return None if self._frame.is_larger else self._buffer.reshape(self.planes.shape)
 
     def finish(self, hierarchy: PCNetHierarchy, cut: LayerCut) -> None:
         """Show the labels of a finished run."""
@@ -117,6 +135,13 @@ class ResultLayer:
         return replace(self._origin, image=self.source.layer.name)
 
     @property
+    def viewer(self) -> ViewerModel:
+        """The viewer that the layer is in, which a result does not keep alive."""
+        viewer = self._viewer()
+        assert viewer is not None, "a viewer has its layers"
+        return viewer
+
+    @property
     def is_there(self) -> bool:
         """Whether the layer is still in the viewer."""
         return self.layer in self.viewer.layers
@@ -141,14 +166,16 @@ class ResultLayer:
     def slide(self, n: int | None = None, height: float | None = None) -> None:
         """Show another cut of the trees at once, without smoothing; `settle` completes it."""
         assert self.hierarchy is not None, "a run is done"
+        self._show_layer()
         self._table, self._smoothed = self.hierarchy.table(n, height=height, nearest=True), None
-        base = self.hierarchy.base.reshape(self._buffer.shape)
         if not self.is_pyramid:
-            np.take(self._table, base, out=self._buffer)
+            part = self._buffer[self._frame.part]
+            part[...] = self._table[self.hierarchy.base.reshape(part.shape)]
         elif isinstance(self._shown, LookupArray):
             for level in self.layer.data:
                 level.table = self._table
         else:
+            base = self._frame.around(self.hierarchy.base, OUTSIDE)
             self._show([LookupArray(level, self._table) for level in _levels(base)])
             return
         self.layer.refresh(extent=False, thumbnail=False)
@@ -159,7 +186,7 @@ class ResultLayer:
         if np.may_share_memory(cut.labels, self._buffer):
             self.layer.refresh(extent=False)  # cheaper than new data
         else:
-            self._buffer = cut.labels.astype(np.int32, copy=False).reshape(self._buffer.shape)
+            self._buffer = self._frame.around(cut.labels.astype(np.int32, copy=False))
             self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
         if cut.record.smoothing:  # the table does not give these labels, and a plain array can be painted on
             self._smoothed = self._buffer if self.is_pyramid else self._buffer.copy()
@@ -170,8 +197,8 @@ class ResultLayer:
 
     def add_cut(self, cut: LayerCut, name: str) -> Labels:
         """Add another cut as a layer of its own."""
-        labels = cut.labels.reshape(self._buffer.shape)
-        layer = _labels_layer(labels, self.is_pyramid, name, self._transform)
+        labels = self._frame.around(cut.labels)
+        layer = _labels_layer(labels, self.is_pyramid, name, self._frame.transform)
         layer.features = cut.features
         layer.metadata = {KEY: cut.notes}
         self.viewer.add_layer(layer)
@@ -180,18 +207,31 @@ class ResultLayer:
     def again(self) -> ResultLayer:
         """The same cut in a new layer, where someone has painted on this one."""
         assert self.hierarchy is not None, "a run is done"
-        result = ResultLayer(self.viewer, self.source, self.planes, self._editable_px)
+        result = ResultLayer(
+            self.viewer,
+            self.source,
+            self.planes,
+            self._editable_px,
+            region=self.region,
+            image_sized=self._frame.is_larger,
+        )
         result.finish(self.hierarchy, self.cut(self.record))
         return result
 
     def editable_copy(self) -> Labels:
-        """Add the labels as a plain array, which napari can paint on."""
+        """Add the labels as a plain array, which napari can paint on, and show it in place of the run's.
+
+        It is filled: where two superpixels become one, one sees so. Under the outlines of the run's layer
+        nothing would change.
+        """
         labels = np.array(self._labels())
         name = f"{self.layer.name} (editable)"
-        layer = _labels_layer(labels, False, name, self._transform)
+        layer = _labels_layer(labels, False, name, self._frame.transform)
         layer.features = self.layer.features
         layer.metadata = dict(self.layer.metadata)
+        layer.contour, layer.opacity = 0, EDITABLE_OPACITY
         self.viewer.add_layer(layer)
+        self.layer.visible = False
         return layer
 
     def _labels(self) -> NDArray[np.integer[Any]]:
@@ -199,7 +239,12 @@ class ResultLayer:
         if self._smoothed is not None:
             return self._smoothed
         assert self.hierarchy is not None, "a run is done"
-        return self.hierarchy.look_up(self._table).reshape(self._buffer.shape)
+        return self._frame.around(self.hierarchy.look_up(self._table))
+
+    def _show_layer(self) -> None:
+        """Show the layer, which 'Make editable' may have hidden; napari draws again at each setting."""
+        if not self.layer.visible:
+            self.layer.visible = True
 
     def _show(self, data: Any) -> None:
         self.layer.data = data
@@ -208,8 +253,9 @@ class ResultLayer:
     def _take_over(self) -> None:
         data = list(self.layer.data) if self.is_pyramid else self.layer.data
         self._before = {"data": data, "metadata": dict(self.layer.metadata)}
-        self._before |= {name: getattr(self.layer, name) for name in self._transform}
-        self._place(self._transform)
+        self._before |= {name: getattr(self.layer, name) for name in ("visible", *self._frame.transform)}
+        self._show_layer()
+        self._place(self._frame.transform)
         self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
 
     def _place(self, transform: Mapping[str, Any]) -> None:
@@ -223,7 +269,7 @@ class ResultLayer:
 
     def _new_layer(self, like: Labels | None) -> Labels:
         name = f"{self.source.layer.name} superpixels" if like is None else like.name
-        layer = _labels_layer(self._buffer, self.is_pyramid, name, self._transform)
+        layer = _labels_layer(self._buffer, self.is_pyramid, name, self._frame.transform)
         self.viewer.add_layer(layer)
         self._shown = layer.data[0] if self.is_pyramid else layer.data
         return layer

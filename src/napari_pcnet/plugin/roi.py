@@ -5,7 +5,7 @@ Crops are in level pixels of the image; layers meet in napari's world, whatever 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
 from napari_pcnet.geometry.grid import Window
+from napari_pcnet.plugin.pixels import readable
 from napari_pcnet.plugin.source import Source, overlap
 from napari_pcnet.record import RunRecord
 
@@ -28,6 +29,9 @@ SAMPLES = 512
 
 Mask = NDArray[np.bool_]
 
+RegionPlace = tuple[Window | None, Hashable]
+"""The crop of a region, and what tells its mask from others of this crop."""
+
 
 @dataclass(frozen=True)
 class RegionOfInterest:
@@ -41,11 +45,19 @@ class RegionOfInterest:
         About how much of it is inside the mask.
     mask : callable or None
         Returns the mask, ``(h, w)`` of the crop. It is slow: not for the thread that draws.
+    inside : hashable
+        What tells the mask from others of the same crop.
     """
 
     crop: Window | None = None
     share: float = 1.0
     mask: Callable[[], Mask] | None = None
+    inside: Hashable = None
+
+    @property
+    def place(self) -> RegionPlace:
+        """What tells this region of an image from its other regions."""
+        return self.crop, self.inside
 
     def shape(self, source: Source) -> tuple[int, int]:
         """Rows and columns that are segmented."""
@@ -75,12 +87,15 @@ class RecordedRegion:
     mask : callable or None
         Returns where its labels were not 0, ``(..., h, w)`` of the crop. They are read when this object is
         made, because a run in the region may fill the same layer.
+    inside : hashable
+        As `RegionOfInterest.inside`.
     """
 
     name: str
     level: int
     crop: Window | None
     mask: Callable[[], Mask] | None
+    inside: Hashable = None
 
     @classmethod
     def of(cls, labels: Labels, record: RunRecord) -> RecordedRegion:
@@ -88,8 +103,11 @@ class RecordedRegion:
         crop = None if record.crop is None else Window(*record.crop)
         if record.mask is None:
             return cls(labels.name, record.level, crop, None)
-        inside: Mask = np.asarray(labels.data[0] if labels.multiscale else labels.data) != 0
-        return cls(labels.name, record.level, crop, lambda: inside)
+        data = labels.data[0] if labels.multiscale else labels.data
+        inside: Mask = np.asarray(readable(data, labels.name)) != 0
+        if crop is not None and inside.shape[-2:] != crop.shape:  # as large as the image
+            inside = inside[(..., *crop.slices)]
+        return cls(labels.name, record.level, crop, lambda: inside, inside=labels)
 
 
 def inside_shapes(source: Source, shapes: Shapes, point: Sequence[float]) -> RegionOfInterest:
@@ -124,7 +142,8 @@ def inside_shapes(source: Source, shapes: Shapes, point: Sequence[float]) -> Reg
         return inside
 
     area = sum(_area_of(outline) for outline in outlines)
-    return RegionOfInterest(window, min(1.0, area / (window.shape[0] * window.shape[1])), mask)
+    share = min(1.0, area / (window.shape[0] * window.shape[1]))
+    return RegionOfInterest(window, share, mask, tuple(each.tobytes() for each in outlines))
 
 
 def inside_labels(source: Source, labels: Labels, point: Sequence[float]) -> RegionOfInterest:
@@ -150,7 +169,7 @@ def inside_labels(source: Source, labels: Labels, point: Sequence[float]) -> Reg
             raise ValueError(f"the layer '{labels.name}' is 0 everywhere on '{source.layer.name}'")
         return inside
 
-    return RegionOfInterest(None, max(share, 1 / (height * width)), mask)
+    return RegionOfInterest(None, max(share, 1 / (height * width)), mask, (labels, coarse.tobytes()))
 
 
 def _sampled(
@@ -176,7 +195,8 @@ def _sampled(
     low, high = (
         (at[there].min(0), at[there].max(0) + 1) if there.any() else (np.zeros(2, int), np.zeros(2, int))
     )
-    part = np.asarray(array[(*ahead, slice(low[0], high[0]), slice(low[1], high[1]))])
+    here = (*ahead, slice(low[0], high[0]), slice(low[1], high[1]))
+    part = np.asarray(readable(array, labels.name)[here])
     inside = np.zeros(there.shape, bool)
     inside[there] = part[tuple((at[there] - low).T)] != 0
     return inside

@@ -1,4 +1,4 @@
-"""The controls of a run: preview, outlook, Run and Cancel, progress, and the last message."""
+"""The controls of a run: preview, Run and Cancel, progress; and the lines that say what it is about."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from napari_pcnet.plugin.messages import MessageLine, WrappedLabel, duration
 
 
 class RunPanel(QWidget):
-    """Buttons, bar and lines between the form and the cuts."""
+    """Buttons and bar between the form and the cuts; the widget puts the lines below all of them."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._of_run = ""  # the message of a run under way
         self.live = QCheckBox("Live preview of what is in view")
         self.info, self.message = WrappedLabel(), MessageLine()
         self.run_button, self.cancel_button = QPushButton("Run"), QPushButton("Cancel")
@@ -25,25 +26,44 @@ class RunPanel(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(self.live)
-        column.addWidget(self.info)
         column.addLayout(row(self.run_button, self.cancel_button))
         column.addWidget(self.progress)
-        column.addWidget(self.message)
+
+    def show_started(self, name: str) -> None:
+        """Show that a run on an image is under way: its pixels are read, nobody knows how long."""
+        self._show_of_run(f"segmenting '{name}' ...")
+        self._show_busy()
 
     def show_progress(self, done: int, total: int, seconds_left: float) -> None:
-        """Show how far a run is."""
+        """Show how far the network is; behind its last window comes what is not counted."""
+        if done >= total:
+            self._show_busy()
+            return
         self.progress.setRange(0, total)
         self.progress.setValue(done)
         self.progress.setFormat(f"%p %, {duration(seconds_left)} left")
 
     def show_stopping(self) -> None:
         """Show that a run is about to stop."""
-        self.progress.setFormat("stopping ...")
+        self._show_of_run("stopping ...")
+        self._show_busy()
 
     def show_no_run(self) -> None:
-        """Empty the bar."""
+        """Empty the bar, and the line where it still speaks of the run."""
+        if self._of_run and self.message.text() == self._of_run:
+            self.message.show_message("")
+        self._of_run = ""
+        self.progress.setRange(0, 1)
         self.progress.reset()
         self.progress.setFormat("")
+
+    def _show_of_run(self, text: str) -> None:
+        self.message.show_message(text)
+        self._of_run = self.message.text()
+
+    def _show_busy(self) -> None:
+        """Let the bar move without an end."""
+        self.progress.setRange(0, 0)
 
     def enable(self, *, running: bool, has_image: bool) -> None:
         """Enable Run or Cancel."""

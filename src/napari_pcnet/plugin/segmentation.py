@@ -48,7 +48,7 @@ def segment(job: Job, result: ResultLayer, record: RunRecord, region: RegionOfIn
         job.draw(DRAW_EVERY_S)
 
     hierarchy = build_hierarchy(
-        source.pixels,
+        source.readable,
         replace(record, mask=None),
         mask=mask,
         progress=job.progress,

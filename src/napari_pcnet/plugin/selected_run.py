@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from napari.layers import Labels, Layer
 
 from napari_pcnet.plugin.metadata import recorded_run
-from napari_pcnet.plugin.roi import RecordedRegion
+from napari_pcnet.plugin.roi import RecordedRegion, RegionPlace
 from napari_pcnet.record import Origin, RunRecord
 
 
@@ -30,11 +30,12 @@ class SelectedRun:
     layer: Labels
     dropped: tuple[str, ...] = ()
 
-    @property
-    def region(self) -> RecordedRegion | None:
-        """The region of the run; None for the whole plane."""
-        has_one = self.record.crop is not None or self.record.mask is not None
-        return RecordedRegion.of(self.layer, self.record) if has_one else None
+    def region(self, known: RegionPlace | None = None) -> RecordedRegion | None:
+        """The region of the run; None for the whole plane. `known` is that of a result of this session."""
+        if self.record.crop is None and self.record.mask is None:
+            return None
+        region = RecordedRegion.of(self.layer, self.record)
+        return region if known is None else replace(region, inside=known[1])
 
     @classmethod
     def first_of(cls, layers: Iterable[Layer | None]) -> SelectedRun | None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes, record_axis
+from napari_pcnet.plugin.pixels import readable
 from napari_pcnet.record import RunRecord
 from napari_pcnet.shapes import CHANNEL_NAMES, plane_axes
 
@@ -46,6 +47,11 @@ class Source:
     def pixels(self) -> Any:  # whatever the layer holds
         """The array of the level; nothing here reads all of it."""
         return self.layer.data[self.level] if self.layer.multiscale else self.layer.data
+
+    @property
+    def readable(self) -> Any:
+        """The same, to be read: what fails in it is a ValueError of one sentence."""
+        return readable(self.pixels, self.layer.name)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -105,7 +111,7 @@ class Source:
     def planes(self, record: RunRecord | None = None, mask: Any = None) -> Planes:
         """The planes of the data that a record selects; by default all of them."""
         record = record or RunRecord(channel_axis=self.record_axis)
-        return Planes.select(self.pixels, record, mask)
+        return Planes.select(self.readable, record, mask)
 
     def plane_at(self, point: Sequence[float]) -> tuple[int, ...]:
         """Index of the plane that a viewer shows at a point of the world."""

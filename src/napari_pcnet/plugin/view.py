@@ -32,11 +32,10 @@ class View:
         return point
 
     def shows_planes(self, source: Source) -> bool:
-        """Whether the viewer shows rows and columns of an image, in 2D."""
+        """Whether the viewer shows a plane of an image: rows and columns in 2D, in this order or turned."""
         dims = self._viewer.dims
         offset = dims.ndim - source.layer.ndim
-        rows, columns = source.plane_axes
-        return dims.ndisplay == 2 and tuple(dims.displayed[-2:]) == (rows + offset, columns + offset)
+        return dims.ndisplay == 2 and set(dims.displayed) == {axis + offset for axis in source.plane_axes}
 
     def window(self, source: Source) -> Window | None:
         """The part of a plane on the canvas, in level pixels; None if the plane is out of view."""

@@ -48,7 +48,7 @@ class ViewerEvents(QObject):
         self._connect(layers.removed, self._remove_layer)
         self._connect(viewer.layers.selection.events.active, self._change_active)
         dims, canvas = viewer.dims.events, viewer.canvas.events
-        for event in (viewer.scene.camera.events, dims.point, dims.ndisplay, canvas.size):
+        for event in (viewer.scene.camera.events, dims.point, dims.order, dims.ndisplay, canvas.size):
             self._connect(event, self._change_view)
 
     def watch(self, layers: Iterable[Layer], regions: Iterable[Layer]) -> None:

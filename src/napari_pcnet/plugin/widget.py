@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import QEvent
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QShortcut, QVBoxLayout, QWidget
 
@@ -16,6 +17,7 @@ from napari_pcnet.plugin.cutting import Cutting
 from napari_pcnet.plugin.form.form import Form
 from napari_pcnet.plugin.jobs import Job, stop_when_application_ends
 from napari_pcnet.plugin.machine import Machine, MachineProbe
+from napari_pcnet.plugin.messages import lines_below
 from napari_pcnet.plugin.preview import LivePreview, Preview
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.results import Results
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 WAIT_MS = 200
 """How long the view must rest before the outlook on a run in it is shown."""
 
+LEAST_HEIGHT_PX = 440
+"""Height that other docks in the same column, such as the table of features, leave the widget."""
+
 
 class SuperpixelsWidget(QWidget):
     """Superpixels of an image layer, as a dock widget.
@@ -46,7 +51,7 @@ class SuperpixelsWidget(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.settings = read_settings()
-        self.results = Results()
+        self.results = Results.of(napari_viewer)
         self.view = View(napari_viewer)
         self.form, self.run_panel, self.cut_panel = Form(self.view, self.settings), RunPanel(), CutPanel()
         self.running, self.probe = Running(self), MachineProbe(self)
@@ -58,13 +63,19 @@ class SuperpixelsWidget(QWidget):
         self._report_timer = single_shot(self._report, 0, self)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scrolled_column(self.form, self.run_panel, self.cut_panel))
-        self.setMinimumWidth(330)
+        outer.setSpacing(0)
+        outer.addWidget(scrolled_column(self.form, self.run_panel, self.cut_panel), 1)
+        outer.addWidget(
+            lines_below(self.form.network.device_reason, self.run_panel.info, self.run_panel.message)
+        )
+        self.setMinimumSize(330, LEAST_HEIGHT_PX)
         self._connect_viewer()
         self._connect_parts()
         self._connect_commands()
         self._list_layers()
         self._follow_active()
+        if self.result is not None:  # of a widget that was here before
+            self.cutting.select()
         self.run_panel.live.setChecked(self.settings.live_preview)
         self._measure()
 
@@ -87,9 +98,21 @@ class SuperpixelsWidget(QWidget):
             return
         self.cutting.settle()
         self.run_panel.live.setChecked(False)
-        self.show_message("")
-        layer = self.results.layer_to_update(source, record)
-        result = ResultLayer(self.viewer, source, planes, self.settings.editable_px, layer)
+        layer = self.results.layer_to_update(source, record, region.place)
+        try:
+            result = ResultLayer(
+                self.viewer,
+                source,
+                planes,
+                self.settings.editable_px,
+                layer,
+                region.place,
+                image_sized=self.form.region_field.image_sized,
+            )
+        except ValueError as error:  # no memory for it
+            self.show_message(str(error))
+            return
+        self.run_panel.show_started(source.layer.name)
         self.running.start(result, record, region)
         self._enable()
 
@@ -103,14 +126,17 @@ class SuperpixelsWidget(QWidget):
     def slide(self, n: int | None = None, height: float | None = None) -> None:
         """Show another cut of the last trees, by count or by height."""
         if self.job is None:
+            self.run_panel.live.setChecked(False)
             self.cutting.slide(n, height)
 
     def add_nested(self) -> list[Labels]:
         """Add three layers, fine, medium and coarse: every superpixel lies in one of the next."""
+        self.run_panel.live.setChecked(False)
         return self.cutting.add_nested()
 
     def make_editable(self) -> None:
-        """Add the result as a layer that can be painted on."""
+        """Show the result as a layer that can be painted on."""
+        self.run_panel.live.setChecked(False)
         self.cutting.make_editable()
 
     def copy_python(self) -> str | None:
@@ -129,8 +155,9 @@ class SuperpixelsWidget(QWidget):
             self.show_message("select a layer of superpixels that has a record")
             return
         try:
-            self.form.use(found.record, found.origin, found.region)
-        except ValueError as error:  # of another image's axes
+            known = self.results.region_of(found.layer)
+            self.form.use(found.record, found.origin, found.region(known))
+        except ValueError as error:  # of another image's axes, or its region cannot be read
             self.show_message(str(error))
             return
         not_shown = self.form.not_shown(found.record, found.origin)
@@ -234,8 +261,18 @@ class SuperpixelsWidget(QWidget):
         self._show_outlook()
         self.preview.ask()
 
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802  # Qt's name
+        """End with the dock: its x takes the widget out of it, and Python keeps the widget alive."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            if is_open(self.viewer):
+                self.cutting.settle()
+                self.results.leave(self.viewer)
+            self._leave()
+            self.deleteLater()
+
     def _leave(self) -> None:
-        """The dock was closed, or the viewer: end what is under way. Qt's part of the widget is gone."""
+        """The dock was closed, or the viewer: end what is under way. Qt's part of the widget may be gone."""
         self.events.cut()
         for part in (self.running, self.cutting, self.probe, self.preview):
             part.stop()

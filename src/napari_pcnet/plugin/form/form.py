@@ -14,6 +14,7 @@ from napari_pcnet.geometry.estimate import NO_HALO
 from napari_pcnet.options import Options
 from napari_pcnet.plugin.boxes import FormRows, signals_blocked
 from napari_pcnet.plugin.cost import Cost, cost_of, finest_that_fits, outlook, why_this_level
+from napari_pcnet.plugin.field_names import field_of, in_fields
 from napari_pcnet.plugin.form.image import ImageFields
 from napari_pcnet.plugin.form.intensities import IntensitiesField
 from napari_pcnet.plugin.form.network import NetworkFields
@@ -86,8 +87,18 @@ class Form(QWidget):
         return self.region_field.region(source)
 
     def record(self, source: Source, region: RegionOfInterest) -> RunRecord:
-        """The record of the chosen run."""
+        """The record of the chosen run.
+
+        Raises
+        ------
+        ValueError
+            If "this plane" is chosen, and the viewer shows none.
+        """
         one_plane = source.has_planes and not self.image.all_planes
+        if one_plane and not self._view.shows_planes(source):
+            raise ValueError(
+                "the viewer shows no plane of the image; look at rows and columns in 2D, or choose all planes"
+            )
         crop = region.crop and (region.crop.top, region.crop.left, region.crop.bottom, region.crop.right)
         return RunRecord(
             self.count,
@@ -111,8 +122,9 @@ class Form(QWidget):
             return "Open an image to begin."
         try:
             region = self.region(source)
+            self.record(source, region)
         except ValueError as error:
-            return sentence(str(error))
+            return sentence(in_fields(str(error)))
         self.size_fields.link(source, region)
         area_px = region.area_px(source)
         if region.mask is None and self.count > area_px:
@@ -223,8 +235,8 @@ class Form(QWidget):
             value = getattr(record, option.name)
             shown = chosen.get(option.name, option.default)
             if option.name not in OWN_FIELDS and value != shown:
-                given = f"is {shown:g}, was {value:g}" if option.name in chosen else "is not set"
-                parts.append(f"{option.name} {given}")
+                given = f"is {shown:g}, was {value:g}" if option.name in chosen else f"was {value}: no field"
+                parts.append(f"{field_of(option.name)} {given}")
         if record.nodata is not None:
-            parts.append(f"nodata is not set: choose a region without pixels of {record.nodata:g}")
+            parts.append(f"pixels of {record.nodata:g} were outside: choose a region without them")
         return "; ".join(parts)

@@ -20,6 +20,11 @@ class NetworkFields(QObject):
         The form, to which the fields are added.
     device : str
         The device that the form begins with.
+
+    Attributes
+    ----------
+    device_reason : WrappedLabel
+        Which device runs take, and why; it comes later, so it has no place among the fields.
     """
 
     changed = Signal()
@@ -42,7 +47,6 @@ class NetworkFields(QObject):
         rows.add(
             "Device", self.device_box, "Where the network runs; auto takes a graphics card if there is one"
         )
-        rows.addRow("", self.device_reason)
         self.model_box.currentIndexChanged.connect(self.changed)
         self.device_box.currentIndexChanged.connect(self.changed)
         self.device_box.currentIndexChanged.connect(self.device_changed)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Shapes
 from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QCheckBox
 
 from napari_pcnet.plugin.boxes import FormRows, choice_box, index_of, offer
 from napari_pcnet.plugin.roi import RecordedRegion, RegionOfInterest, inside_labels, inside_shapes
@@ -37,8 +38,22 @@ class RegionField(QObject):
         self._recorded: RecordedRegion | None = None
         self._layers: Sequence[Shapes | Labels] = ()
         self.box = choice_box()
+        self.size_box = QCheckBox("labels as large as the image")
         rows.add("Region", self.box, "The whole plane, what is in view, or inside a Shapes or Labels layer")
+        rows.add(
+            "",
+            self.size_box,
+            "Whether a region's result has the shape of the image, with 0 outside: other tools want that",
+        )
+        self._rows = rows
+        self._show_size_box()
+        self.box.currentIndexChanged.connect(self._show_size_box)
         self.box.currentIndexChanged.connect(self.changed)
+
+    @property
+    def image_sized(self) -> bool:
+        """Whether the labels of a region are to be as large as the image."""
+        return bool(self.size_box.isChecked())
 
     def region(self, source: Source) -> RegionOfInterest:
         """The chosen region of an image.
@@ -64,12 +79,16 @@ class RegionField(QObject):
         inside = [(f"inside '{each.name}'", each) for each in layers]
         recorded = [] if self._recorded is None else [(f"as in '{self._recorded.name}'", self._recorded)]
         offer(self.box, [(WHOLE, WHOLE), (VIEW, VIEW), *inside, *recorded])
+        self._show_size_box()
 
     def use(self, recorded: RecordedRegion | None) -> None:
         """Offer the region of an earlier run and choose it; None chooses the whole plane."""
         self._recorded = recorded
         self.offer(self._layers)
         self.box.setCurrentIndex(index_of(self.box, WHOLE if recorded is None else recorded))
+
+    def _show_size_box(self, _index: int = 0) -> None:
+        self._rows.set_shown(self.size_box, self.box.currentData() != WHOLE)
 
     def _in_view(self, source: Source) -> RegionOfInterest:
         if not self._view.shows_planes(source):
@@ -86,4 +105,4 @@ def _as_recorded(recorded: RecordedRegion, source: Source) -> RegionOfInterest:
         raise ValueError(f"the region of '{recorded.name}' is of level {recorded.level}: choose it")
     if recorded.crop is not None and overlap(source.plane_window, recorded.crop) != recorded.crop:
         raise ValueError(f"the region of '{recorded.name}' is not inside '{source.layer.name}'")
-    return RegionOfInterest(recorded.crop, mask=recorded.mask)
+    return RegionOfInterest(recorded.crop, mask=recorded.mask, inside=recorded.inside)

@@ -1,0 +1,58 @@
+"""Pixels of a layer as they are read: whatever goes wrong in an array of somebody else's is one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pcnet.geometry.picture import in_memory
+
+
+class LayerPixels:
+    """An array of a layer that is read where it is sliced.
+
+    It has what a run asks of an image: shape, dtype, ndim, slicing.
+
+    Parameters
+    ----------
+    array : array
+        dask, zarr, or anything that is sliced so.
+    name : str
+        Of the layer.
+    """
+
+    def __init__(self, array: Any, name: str) -> None:
+        self._array = array
+        self._name = name
+        self.shape = tuple(array.shape)
+        self.dtype = array.dtype
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Read a part.
+
+        Raises
+        ------
+        MemoryError
+            As the array does.
+        ValueError
+            For every other error of the array: what failed there is a file, a server or somebody's function.
+        """
+        try:
+            return in_memory(self._array[key])
+        except MemoryError:
+            raise
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__} {error}".split())
+            raise ValueError(f"'{self._name}' could not be read: {reason}") from error
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read it all."""
+        return np.asarray(self[...], dtype)
+
+
+def readable(array: Any, name: str) -> Any:
+    """An array whose errors of reading are one sentence; one in memory has none, and stays."""
+    return array if isinstance(array, np.ndarray) else LayerPixels(array, name)
