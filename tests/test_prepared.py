@@ -115,7 +115,7 @@ def test_threads_share_a_network(prepared: list[tuple[str, str]]) -> None:
 def test_of_threads_that_call_at_once_one_prepares_the_network(
     prepared: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noted, both = pipeline.prepare, Barrier(2)
+    noted, both = vars(pipeline)["prepare"], Barrier(2)
 
     def waiting(*words: Any) -> Any:
         with suppress(BrokenBarrierError):
