@@ -396,7 +396,7 @@ IMAGE = np.zeros((32, 40, 3), np.uint8)
         ({"channel_axis": 3}, "channel_axis must be a whole number from -3 to 2, or None, got 3"),
         (
             {"image": np.full((4, 5, 3), np.nan)},
-            "image must hold at least one pixel to segment, it is empty, transparent or NaN",
+            "the image must hold at least one pixel to segment, it is empty, transparent or NaN",
         ),
         (
             {"image": np.full((4, 5, 3), np.inf)},
@@ -405,7 +405,7 @@ IMAGE = np.zeros((32, 40, 3), np.uint8)
         ({"mask": np.ones((4, 5))[:, :, None]}, "mask must have the image's shape (32, 40), got (4, 5, 1)"),
         (
             {"mask": np.zeros((32, 40), bool)},
-            "mask must hold at least one pixel to segment, it is empty, transparent or NaN",
+            "the mask must hold at least one pixel to segment, it is empty, transparent or NaN",
         ),
         ({"intensity_range": (5, 5)}, "intensity_range must be two numbers (low, high), got (5, 5)"),
         (
@@ -430,7 +430,7 @@ IMAGE = np.zeros((32, 40, 3), np.uint8)
         ),
         (
             {"image": np.zeros((4, 4, 4), np.uint8)},
-            "image must hold at least one pixel to segment, it is empty, transparent or NaN",
+            "the image must hold at least one pixel to segment, it is empty, transparent or NaN",
         ),
         ({"window": 0}, "window must be a whole number of at least 1, got 0"),
     ],

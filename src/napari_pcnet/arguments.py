@@ -70,7 +70,9 @@ def picture(
     region = seen.region
     if region is not None and not region.any():
         empty = "mask" if mask is not None else "image"
-        raise ValueError(f"{empty} must hold at least one pixel to segment, it is empty, transparent or NaN")
+        raise ValueError(
+            f"the {empty} must hold at least one pixel to segment, it is empty, transparent or NaN"
+        )
     if region is not None and min_size > 1:
         region = _without_specks(region, min_size)
         seen = _look(pixels, axis, channels, region)._replace(has_nan=seen.has_nan)

@@ -72,7 +72,7 @@ def run_record(
     """
     if record.method == "lattice":
         if record.height is not None or record.max_segments is not None:
-            raise ValueError("height and max_segments cut a tree, which method='lattice' does not build")
+            raise ValueError("height= and max_segments= cut a tree, which method='lattice' does not build")
         return _lattice(image, record, mask, progress)
     hierarchy = build_hierarchy(image, record, mask=mask, progress=progress)
     return hierarchy.labels(**record.cut)

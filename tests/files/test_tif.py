@@ -246,7 +246,7 @@ def test_of_several_pictures_one_is_chosen(tmp_path: Path) -> None:
     path = _with_three_pictures(tmp_path / "a.tif")
     message = (
         f"{path} holds 3 pictures (0: 3 x 4 of uint8, 1: 2 x 4 of uint8, 2: 3 x 4 x 3 of uint8); 0 is taken, "
-        "series (--series) names another, or mask_series (--mask-series) if this is the mask"
+        "series= names another, or mask_series= if this is the mask"
     )
     with pytest.warns(UserWarning, match=_refusal(message)):
         assert_array_equal(read_image(path).pixels, GREY)

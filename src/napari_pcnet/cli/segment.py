@@ -14,11 +14,11 @@ import numpy as np
 
 from napari_pcnet import weights
 from napari_pcnet.cli import exits
-from napari_pcnet.cli.flags import Parser, add_flags, options_from
+from napari_pcnet.cli.flags import Parser, add_flags, naming_flags, options_from
 from napari_pcnet.cli.labelling import label, summary
 from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.disk import pictures
-from napari_pcnet.disk.formats import LABEL_SUFFIXES, LARGEST_PNG_LABEL, OVERLAY_SUFFIXES, is_zarr
+from napari_pcnet.disk.formats import LABEL_SUFFIXES, LARGEST_PNG_LABEL, OVERLAY_SUFFIXES, format_of, is_zarr
 from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.labels import read_notes, write_labels
 from napari_pcnet.disk.output import check_output
@@ -90,6 +90,11 @@ def fill(parser: Parser) -> None:
 
 def segment(namespace: argparse.Namespace) -> int:
     """Make the labels of one picture or many, write them and the overlays."""
+    with naming_flags(RunRecord):
+        return _segment(namespace)
+
+
+def _segment(namespace: argparse.Namespace) -> int:
     record = options_from(namespace, RunRecord)
     task = Task(record, "channel_axis" in namespace, namespace.overwrite)
     if namespace.output is not None:
@@ -259,7 +264,7 @@ def _segment_each(every: Sequence[Files], task: Task) -> int:
 
 def _succeeds(files: Files, task: Task, display: ProgressDisplay, progress: Progress) -> bool:
     try:
-        with exits.warnings_as_sentences(files.image):
+        with exits.warnings_as_sentences(files.image), naming_flags(RunRecord):
             lines = _segment_one(files, task, progress)
     except exits.REFUSALS as error:
         with display.aside():
@@ -277,6 +282,8 @@ def _check_task(task: Task) -> None:
     options = Options.checked(vars(task.record))
     weights.locate(options.model)
     choose_device(options.device)
+    if task.record.mask is not None:
+        format_of(Path(task.record.mask), "mask")
 
 
 def _make(folder: Path) -> bool:

@@ -31,7 +31,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer[Any]]:
         If it is not a picture of whole numbers with one channel.
     """
     path = Path(path)
-    image = read_into_memory(path, colours_of_palette=False)
+    image = read_into_memory(path, colours_of_palette=False, role="labels file")
     labels: NDArray[np.integer[Any]] = image.pixels
     if image.channel_axis is not None or labels.ndim < 2 or labels.dtype.kind not in "bui":
         raise ValueError(
