@@ -12,8 +12,9 @@ import tifffile
 
 from napari_pcnet.cli import exits, main
 from napari_pcnet.cli.flags import flag_of, in_flags, naming_flags
+from napari_pcnet.disk.labels import read_notes
 from napari_pcnet.evaluation.benchmark import SpeedOptions
-from napari_pcnet.record import RunRecord
+from napari_pcnet.record import RunRecord, from_notes
 
 NAMES = [each.name for each in fields(RunRecord)]
 
@@ -194,3 +195,13 @@ def test_what_a_configuration_says_is_no_flag(capsys: pytest.CaptureFixture[str]
 )
 def test_words_that_are_arguments_become_flags(sentence: str, expected: str) -> None:
     assert in_flags(sentence, ["overwrite", *NAMES]).startswith(expected)
+
+
+def test_channels_that_a_file_declares_are_not_asked_about(capsys: pytest.CaptureFixture[str]) -> None:
+    many = np.random.default_rng(0).integers(0, 255, (12, 14, 40), np.uint8)
+    tifffile.imwrite("many.tif", many, photometric="minisblack", planarconfig="contig")
+    assert main(["segment", "many.tif", "o.tif", "-n", "3"]) == 0
+    assert capsys.readouterr().err == ""
+    found = from_notes(read_notes("o.tif"))
+    assert found is not None
+    assert found[0].channel_axis == 2

@@ -232,5 +232,5 @@ def _window_done_of_plane(window_done: PlaneWindowDone | None, k: int) -> Window
 
 def _array(image: Any, record: RunRecord) -> Any:
     pixels = arguments.array(image)
-    arguments.warn_of_channels_first(pixels.shape, record.channel_axis)
+    arguments.warn_of_channels_last(pixels.shape, record.channel_axis, "channel_axis=None")
     return pixels

@@ -217,7 +217,7 @@ def _checked(
         arguments.callback(each, name)
     picture = arguments.picture(image, mask, chosen.channel_axis, chosen.intensity_range, chosen.min_size)
     arguments.room_for(chosen.n_segments, arguments.room(picture), count_name)
-    arguments.warn_of_channels_first(picture.pixels.shape, chosen.channel_axis)
+    arguments.warn_of_channels_last(picture.pixels.shape, chosen.channel_axis, "image[0] and so on")
     if picture.has_nan:
         arguments.warn_of_nan()
     return picture
