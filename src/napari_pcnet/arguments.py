@@ -347,7 +347,7 @@ def _stretched(picture: Picture, intensity_range: IntensityRange) -> Picture:
         return replace(picture, low=low, high=high)
     shares = [share for limit in intensity_range if (share := share_of(str(limit))) is not None]
     count = 1 if picture.channels in ONE_RANGE else picture.channels
-    found = percentiles(lambda: _inside(picture, count), picture.pixels.dtype, count, shares)
+    found = percentiles(lambda: values_inside(picture, count), picture.pixels.dtype, count, shares)
     low, high = (np.broadcast_to(limit, picture.channels) for limit in found)
     is_flat = low == high  # what varies is rarer than the percentiles count
     return replace(
@@ -355,7 +355,7 @@ def _stretched(picture: Picture, intensity_range: IntensityRange) -> Picture:
     )
 
 
-def _inside(picture: Picture, channels: int) -> Iterator[NDArray[Any]]:
+def values_inside(picture: Picture, channels: int) -> Iterator[NDArray[Any]]:
     """The values inside the mask, part by part, ``(n, channels)``; with one channel those of all."""
     for window in _row_windows(picture.shape):
         values = np.asarray(read_raw(picture.pixels, picture.channel_axis, window))[..., : picture.channels]

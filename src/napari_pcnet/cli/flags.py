@@ -160,7 +160,7 @@ def in_flags(sentence: str, names: Sequence[str]) -> str:
     """
     known = "|".join(map(re.escape, names))
     long = "|".join(re.escape(name) for name in names if "_" in name) or "$^"
-    value = r"'[^']*'|\"[^\"]*\"|\([^)]*\)|-?\d+(?:\.\d+)?|None|True"
+    value = r"'[^']*'|\"[^\"]*\"|\([^)]*\)|-?\d+(?:\.\d+)?(?:e[+-]\d+)?|None|True"
     given = rf"(?<![\w./\\-])({known})=({value})?"
     sentence = re.sub(given, lambda found: _given_by_flag(*found.groups()), sentence)
     sentence = re.sub(rf"(?:^|(?<=: ))({known})(?= must | can )", _as_flag, sentence)
