@@ -352,13 +352,47 @@ def test_a_stack_is_refused_before_any_work_where_one_plane_is_shown(
     folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tifffile.imwrite("stack.tif", np.zeros((2, 48, 64), np.uint8), photometric="minisblack")
-    message = "an overlay shows one plane of stack.tif, which has several; choose one by --plane"
-    assert _refused(["segment", "stack.tif", "out.tif", "--overlay", "o.png"], capsys) == message
-    message = "a png holds one plane of stack.tif, which has several; choose one by --plane, or write "
-    message += "out.tif instead"
-    assert _refused(["segment", "stack.tif", "out.png"], capsys) == message
+    message = "a png {} one plane of stack.tif, which has several; choose one by --plane, or write {} instead"
+    words = ["segment", "stack.tif"]
+    assert _refused([*words, "out.tif", "--overlay", "o.png"], capsys) == message.format("shows", "o.tif")
+    assert _refused([*words, "out.png"], capsys) == message.format("holds", "out.tif")
     assert calls == []
-    assert main(["segment", "stack.tif", "out.png", "--plane", "1", "--overlay", "o.png"]) == 0
+    assert main([*words, "out.png", "--plane", "1", "--overlay", "o.png"]) == 0
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_overlay_of_a_stack_is_a_tif_of_its_planes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], several: bool
+) -> None:
+    stack = np.stack([PICTURE, PICTURE[::-1], PICTURE[:, ::-1]])
+    tifffile.imwrite("stack.tif", stack, photometric="rgb", metadata={"axes": "ZYXS"})
+    halves = np.ones((3, 48, 64), np.int32)
+    halves[:, :, 32:] = 2
+    _stand_in(monkeypatch, lambda image, record, progress: halves if image.pixels.ndim == 4 else halves[0])
+    words = "stack.tif in.png -o out --overlay out" if several else "stack.tif o.tif --overlay borders.tif"
+    assert main(["segment", *words.split()]) == 0
+    overlay = "out/stack-borders.tif" if several else "borders.tif"
+    assert f"{overlay}: the picture with their borders" in capsys.readouterr().out
+    shown = pictures.read_image(overlay)
+    assert (shown.pixels.shape, shown.channel_axis) == ((3, 48, 64, 3), 3)
+    assert_array_equal(shown.pixels[:, :, 31], np.tile(BOUNDARY_COLOUR, (3, 48, 1)))
+    assert_array_equal(shown.pixels[:, :, :31], stack[:, :, :31])
+    made = {"stack.superpixels.tif", "stack-borders.tif", "in.superpixels.tif", "in-borders.png"}
+    assert not several or set(os.listdir("out")) == made
+
+
+def test_no_overlay_of_a_stack_replaces_another_file(
+    pictures_there: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite("stack.tif", np.zeros((2, 48, 64), np.uint8), photometric="minisblack")
+    tifffile.imwrite("stack-borders.tif", np.ones((48, 64), np.uint8))
+    mine = Path("stack-borders.tif").read_bytes()
+    assert main(["segment", "stack.tif", "-o", "out", "--overlay", "."]) == 1
+    assert "output stack-borders.tif exists; pass --overwrite to replace it" in capsys.readouterr().err
+    words = ["stack.tif", "-o", "out", "--overlay", ".", "--mask", "stack-borders.tif", "--overwrite"]
+    assert main(["segment", *words]) == 1
+    assert "--mask and --overlay are the same file stack-borders.tif" in capsys.readouterr().err
+    assert (calls, Path("stack-borders.tif").read_bytes()) == ([], mine)
 
 
 @pytest.mark.parametrize("output", ["out.tif", "out.zarr"])

@@ -98,8 +98,9 @@ def write_labels(
 def write_picture(
     path: Path, pixels: NDArray[np.uint8], overwrite: bool, placement: Placement | None = None
 ) -> None:
-    """Write a picture of ``(H, W, 3)``, compressed."""
-    options = {"photometric": "rgb", "metadata": None} | tags.tags_of(placement)
+    """Write a picture of ``(..., H, W, 3)``, compressed."""
+    shape = None if pixels.ndim == 3 else {}  # kept in the description where pages do not tell it
+    options = {"photometric": "rgb", "metadata": shape} | tags.tags_of(placement)
     _write(path, pixels, overwrite, predictor=True, **options)
 
 
