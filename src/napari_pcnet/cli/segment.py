@@ -149,7 +149,8 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
     notes = notes_of(_with_absolute_paths(record), origin)
     can_note = files.labels.suffix.lower() != ".png"
     placement = _placement_of_part(image, record)
-    write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement)
+    outside = record.start_label - 1
+    write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement, outside)
     lines = [f"{files.labels}: {summary(labels, record, seconds)}"]
     if overlay is not None:
         shown = (_plane_to_show(planes, record, index) for index in planes.indices)
