@@ -127,29 +127,47 @@ class TestAxes:
             )
 
     @pytest.mark.parametrize(
-        ("shape", "axis", "last"), [((3, 40, 50), 0, 2), ((1, 40, 50), 0, 2), ((2, 3, 40, 50), -3, 3)]
+        ("shape", "axis", "last"),
+        [
+            ((3, 40, 50), 0, 2),
+            ((1, 40, 50), 0, 2),
+            ((5, 40, 50), 0, 2),
+            ((40, 50, 60), 0, 2),
+            ((99, 20, 20), 0, 2),  # as many columns as rows
+            ((99, 40, 33), 0, 2),  # fewer, and too many for channels
+            ((2, 3, 40, 50), -3, 3),
+            ((2, 7, 40, 50), -3, 3),
+        ],
     )
-    def test_channels_that_come_first_are_asked_about(
+    def test_a_last_axis_that_may_be_columns_is_asked_about(
         self, shape: tuple[int, ...], axis: int, last: int
     ) -> None:
         image = np.random.default_rng(0).random(shape)
-        message = re.escape(
-            f"image of shape {shape} is taken for {shape[-3]} x 40 pixels of 50 channels: "
-            f"pass channel_axis={axis} if the channels come first, channel_axis={last} if they do not"
+        message = (
+            f"image of shape {shape} is taken for {shape[-3]} x {shape[-2]} pixels of {shape[-1]} channels: "
+            f"pass channel_axis={last} if it is that, channel_axis={axis} if the channels come first, "
         )
-        with pytest.warns(UserWarning, match=message):
+        planes = "channel_axis=None if these are planes of a stack"
+        with pytest.warns(UserWarning, match=f"^{re.escape(message + planes)}$"):
             run_record(image, RunRecord(2))
         run_record(image, RunRecord(2, channel_axis=axis))
         run_record(image, RunRecord(2, channel_axis=last))
+        run_record(image[:2], RunRecord(2, channel_axis=None))
         if len(shape) == 3:
-            with pytest.warns(UserWarning, match=message):
+            planes = "image[0] and so on if these are planes of a stack"
+            with pytest.warns(UserWarning, match=f"^{re.escape(message + planes)}$"):
                 pcnet_superpixels(image, 2)
             pcnet_superpixels(image, 2, channel_axis=last)
-            assert pcnet_superpixels(image, 2, channel_axis=axis).shape == (40, 50)
+            assert pcnet_superpixels(image, 2, channel_axis=axis).shape == shape[1:]
 
-    @pytest.mark.parametrize("shape", [(3, 40, 3), (3, 4, 50), (5, 40, 50), (40, 50, 3), (1, 1, 7)])
-    def test_what_may_well_be_rows_is_taken_for_rows(self, shape: tuple[int, ...]) -> None:
-        assert pcnet_superpixels(np.random.default_rng(0).random(shape), 1).shape == shape[:2]
+    @pytest.mark.parametrize(
+        "shape", [(3, 40, 3), (40, 50, 3), (40, 50, 5), (40, 50, 32), (2, 40, 50, 5), (99, 40, 3), (1, 4, 4)]
+    )
+    def test_a_short_last_axis_is_taken_for_channels(self, shape: tuple[int, ...]) -> None:
+        image = np.random.default_rng(0).random(shape)
+        assert run_record(image, RunRecord(1)).shape == shape[:-1]
+        if len(shape) == 3:
+            assert pcnet_superpixels(image, 1).shape == shape[:2]
 
 
 class MultiScaleData(tuple[Any, ...]):

@@ -167,7 +167,7 @@ def test_an_existing_output_needs_overwrite(
     folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("out.tif").write_bytes(b"mine")
-    message = "output out.tif exists; add --overwrite (overwrite=True) to replace it"
+    message = "output out.tif exists; pass --overwrite to replace it"
     assert _refused(["segment", "in.png", "out.tif"], capsys) == message
     assert calls == []
     assert main(["segment", "in.png", "out.tif", "--overwrite"]) == 0
@@ -226,7 +226,7 @@ def test_a_refusal_of_the_function_is_one_sentence(
         raise ValueError("n_segments must be a whole number of at least 1,\n  got 0")
 
     _stand_in(monkeypatch, refusing)
-    message = "n_segments must be a whole number of at least 1, got 0"
+    message = "--n-segments must be a whole number of at least 1, got 0"
     assert _refused(["segment", "in.png", "out.tif", "-n", "0"], capsys) == message
 
 
@@ -352,13 +352,47 @@ def test_a_stack_is_refused_before_any_work_where_one_plane_is_shown(
     folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tifffile.imwrite("stack.tif", np.zeros((2, 48, 64), np.uint8), photometric="minisblack")
-    message = "an overlay shows one plane of stack.tif, which has several; choose one by --plane"
-    assert _refused(["segment", "stack.tif", "out.tif", "--overlay", "o.png"], capsys) == message
-    message = "a png holds one plane of stack.tif, which has several; choose one by --plane, or write "
-    message += "out.tif instead"
-    assert _refused(["segment", "stack.tif", "out.png"], capsys) == message
+    message = "a png {} one plane of stack.tif, which has several; choose one by --plane, or write {} instead"
+    words = ["segment", "stack.tif"]
+    assert _refused([*words, "out.tif", "--overlay", "o.png"], capsys) == message.format("shows", "o.tif")
+    assert _refused([*words, "out.png"], capsys) == message.format("holds", "out.tif")
     assert calls == []
-    assert main(["segment", "stack.tif", "out.png", "--plane", "1", "--overlay", "o.png"]) == 0
+    assert main([*words, "out.png", "--plane", "1", "--overlay", "o.png"]) == 0
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_overlay_of_a_stack_is_a_tif_of_its_planes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], several: bool
+) -> None:
+    stack = np.stack([PICTURE, PICTURE[::-1], PICTURE[:, ::-1]])
+    tifffile.imwrite("stack.tif", stack, photometric="rgb", metadata={"axes": "ZYXS"})
+    halves = np.ones((3, 48, 64), np.int32)
+    halves[:, :, 32:] = 2
+    _stand_in(monkeypatch, lambda image, record, progress: halves if image.pixels.ndim == 4 else halves[0])
+    words = "stack.tif in.png -o out --overlay out" if several else "stack.tif o.tif --overlay borders.tif"
+    assert main(["segment", *words.split()]) == 0
+    overlay = "out/stack-borders.tif" if several else "borders.tif"
+    assert f"{overlay}: the picture with their borders" in capsys.readouterr().out
+    shown = pictures.read_image(overlay)
+    assert (shown.pixels.shape, shown.channel_axis) == ((3, 48, 64, 3), 3)
+    assert_array_equal(shown.pixels[:, :, 31], np.tile(BOUNDARY_COLOUR, (3, 48, 1)))
+    assert_array_equal(shown.pixels[:, :, :31], stack[:, :, :31])
+    made = {"stack.superpixels.tif", "stack-borders.tif", "in.superpixels.tif", "in-borders.png"}
+    assert not several or set(os.listdir("out")) == made
+
+
+def test_no_overlay_of_a_stack_replaces_another_file(
+    pictures_there: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite("stack.tif", np.zeros((2, 48, 64), np.uint8), photometric="minisblack")
+    tifffile.imwrite("stack-borders.tif", np.ones((48, 64), np.uint8))
+    mine = Path("stack-borders.tif").read_bytes()
+    assert main(["segment", "stack.tif", "-o", "out", "--overlay", "."]) == 1
+    assert "output stack-borders.tif exists; pass --overwrite to replace it" in capsys.readouterr().err
+    words = ["stack.tif", "-o", "out", "--overlay", ".", "--mask", "stack-borders.tif", "--overwrite"]
+    assert main(["segment", *words]) == 1
+    assert "--mask and --overlay are the same file stack-borders.tif" in capsys.readouterr().err
+    assert (calls, Path("stack-borders.tif").read_bytes()) == ([], mine)
 
 
 @pytest.mark.parametrize("output", ["out.tif", "out.zarr"])
@@ -530,7 +564,7 @@ def test_what_is_there_stays_and_the_rest_is_made(
 ) -> None:
     assert main(["segment", "in.png", "-o", "out"]) == 0
     assert main(["segment", "in.png", "a.jpg", "-o", "out"]) == 1
-    assert "output out/in.superpixels.tif exists; add --overwrite" in capsys.readouterr().err
+    assert "output out/in.superpixels.tif exists; pass --overwrite" in capsys.readouterr().err
     assert len(calls) == 2
     assert main(["segment", "in.png", "a.jpg", "-o", "out", "--overwrite"]) == 0
 
@@ -567,11 +601,11 @@ def test_patterns_that_a_shell_has_left_are_filled(pictures_there: Path, calls: 
             "--overlay in.png/out lies in IN in.png, which it would change; name another",
         ),
         ("in.png a.jpg -o none/out", "output folder none does not exist; make it first"),
-        ("in.png a.jpg -o out -n 0", "n_segments must be a whole number of at least 1, got 0"),
+        ("in.png a.jpg -o out -n 0", "--n-segments must be a whole number of at least 1, got 0"),
         ("in.png a.jpg -o out --model pcnet", "no weights are called 'pcnet'; "),
         (
             "in.png a.jpg -o out --device tpu",
-            "device must be 'auto', 'cpu' or a device that torch finds here",
+            "--device must be 'auto', 'cpu' or a device that torch finds here",
         ),
         ("-o out", "the following arguments are required: FILE (see napari-pcnet segment --help)"),
     ],
@@ -656,7 +690,7 @@ def test_demo_replaces_no_file_in_a_folder_of_the_users(
     folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("overlay.png").write_bytes(b"mine")
-    message = "output overlay.png exists; add --overwrite (overwrite=True) to replace it"
+    message = "output overlay.png exists; pass --overwrite to replace it"
     assert _refused(["demo", "--output", "."], capsys) == message
     assert (calls, sorted(os.listdir(folder))) == ([], ["in.png", "overlay.png"])
     assert main(["demo", "--output", ".", "--overwrite"]) == 0
@@ -913,7 +947,7 @@ def test_transparent_pixels_get_no_superpixel(folder: Path) -> None:
 def test_the_functions_own_refusals_have_no_traceback(folder: Path) -> None:
     done = _run("segment", "in.png", "out.tif", "-n", "0")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "napari-pcnet: n_segments must be a whole number of at least 1, got 0\n"
+    assert done.stderr == "napari-pcnet: --n-segments must be a whole number of at least 1, got 0\n"
     assert os.listdir(folder) == ["in.png"]
 
 
@@ -1086,7 +1120,10 @@ def test_a_warning_is_one_sentence(folder: Path) -> None:
     words = [sys.executable, "-m", "napari_pcnet.cli", "segment", "nan.tif", "out.tif", "-n", "4"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     (warned,) = (line for line in done.stderr.splitlines() if "NaN" in line)
-    assert warned.startswith("napari-pcnet: image holds NaN")
+    assert warned == (
+        "napari-pcnet: image holds NaN: such pixels count as outside the mask; "
+        "pass --mask to say yourself what is outside"
+    )
 
 
 def test_of_many_pictures_each_is_named_in_its_warnings(folder: Path) -> None:
@@ -1095,6 +1132,8 @@ def test_of_many_pictures_each_is_named_in_its_warnings(folder: Path) -> None:
         tifffile.imwrite(f"{name}.tif", np.where(np.eye(40) > 0, np.nan, noise))
     words = [sys.executable, "-m", "napari_pcnet.cli", "segment", "a.tif", "b.tif", "-o", "out", "-n", "4"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert [line[:36] for line in done.stderr.splitlines() if "NaN" in line] == [
-        f"napari-pcnet: {name}.tif: image holds NaN" for name in ("a", "b")
+    assert [line for line in done.stderr.splitlines() if "NaN" in line] == [
+        f"napari-pcnet: {name}.tif: image holds NaN: such pixels count as outside the mask; "
+        "pass --mask to say yourself what is outside"
+        for name in ("a", "b")
     ]

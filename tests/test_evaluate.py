@@ -154,7 +154,7 @@ def test_a_file_of_bsds500_holds_several_annotations(tmp_path):
 
 def test_an_existing_output_is_kept_unless_asked(folders):
     folders.output.write_text("precious")
-    message = f"output {folders.output} exists; add --overwrite (overwrite=True) to replace it"
+    message = f"output {folders.output} exists; pass overwrite=True to replace it"
     with refuses(FileExistsError, message):
         main_evaluate(folders, ignore)
     assert folders.output.read_text() == "precious"

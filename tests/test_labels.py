@@ -316,7 +316,7 @@ def test_a_png_refuses_labels_that_do_not_fit(tmp_path: Path, pair: tuple[int, i
 def test_an_existing_file_is_kept_unless_overwrite_is_given(tmp_path: Path) -> None:
     path = tmp_path / "out.tif"
     path.write_bytes(b"mine")
-    message = f"output {path} exists; add --overwrite (overwrite=True) to replace it"
+    message = f"output {path} exists; pass overwrite=True to replace it"
     with pytest.raises(FileExistsError, match=_refusal(message)):
         write_labels(path, LABELS)
     assert path.read_bytes() == b"mine"
@@ -352,7 +352,7 @@ def test_an_existing_zarr_is_kept_unless_overwrite_is_given(tmp_path: Path) -> N
     path = tmp_path / "out.zarr"
     write_labels(path, np.ones((2000, 4), int))
     before = _everything_in(path)
-    message = f"output {path} exists; add --overwrite (overwrite=True) to replace it"
+    message = f"output {path} exists; pass overwrite=True to replace it"
     with pytest.raises(FileExistsError, match=_refusal(message)):
         write_labels(path, LABELS)
     assert _everything_in(path) == before

@@ -10,8 +10,9 @@ import zarr
 from numpy.testing import assert_array_equal
 
 from napari_pcnet.disk.image import Image
-from napari_pcnet.disk.overlay import BOUNDARY_COLOUR, boundary_lines, write_overlay
+from napari_pcnet.disk.overlay import BOUNDARY_COLOUR, boundary_lines, write_overlay, write_overlay_stack
 from napari_pcnet.disk.pictures import read_image
+from napari_pcnet.disk.placement import Placement
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 RGB = np.stack([GREY, GREY[::-1], 255 - GREY], axis=-1)
@@ -103,3 +104,15 @@ def test_pictures_and_labels_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         write_overlay(tmp_path / "o.png", pixels, labels)
+
+
+def test_the_overlays_of_a_stack_keep_its_axes_and_its_place(tmp_path: Path) -> None:
+    planes = [Image(GREY + k, None) for k in range(6)]
+    labels = np.stack([LABELS] * 6).reshape(2, 3, *LABELS.shape)
+    write_overlay_stack(tmp_path / "o.tif", planes, labels, placement=Placement((2.0, 3.0), "mm"))
+    shown = read_image(tmp_path / "o.tif")
+    assert (shown.pixels.shape, shown.channel_axis) == ((2, 3, 3, 4, 3), 4)
+    assert_array_equal(shown.pixels[1, 2, 0, 0], [5] * 3)
+    assert_array_equal(shown.pixels[1, 2, 0, 1], BOUNDARY_COLOUR)
+    assert shown.placement is not None
+    assert shown.placement.pixel_metres == pytest.approx((2e-3, 3e-3))

@@ -1,6 +1,8 @@
 """Compiled passes give the very answers of those in numpy."""
 
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -264,3 +266,66 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(tmp_path: Path) -
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines() == [str(copy / "merging" / "compiled.py"), "[[5, 6, 6]]", "True"]
     assert run.stderr == ""
+
+
+SMALL = """
+from numba import njit
+
+@njit(cache=True)
+def more(number):
+    return number + 1
+
+@njit(cache=True)
+def twice(number):
+    return more(number) + more(number)
+"""
+
+
+def _small(folder: Path) -> Any:
+    """A fresh module of two compiled functions, as another process would load it."""
+    (folder / "small.py").write_text(SMALL)
+    spec = importlib.util.spec_from_file_location("small", folder / "small.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    passes.surviving_its_cache(module)
+    return module
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize("content", [b"", b"not a pickle", None], ids=["empty", "other", "half"])
+def test_what_numba_keeps_may_be_damaged(tmp_path: Path, ending: str, content: bytes | None) -> None:
+    assert _small(tmp_path).twice(3) == 8
+    files = sorted((tmp_path / "__pycache__").glob(f"*.{ending}"))
+    assert len(files) == 2
+    for file in files:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2] if content is None else content)
+    assert _small(tmp_path).twice(3) == 8
+    mended = _small(tmp_path)
+    assert mended.twice(3) == 8
+    assert sum(mended.twice.stats.cache_hits.values()) == 1
+
+
+def test_where_numba_can_keep_nothing_any_more_one_warning_says_so(tmp_path: Path) -> None:
+    small = _small(tmp_path)
+    kept = tmp_path / "__pycache__"
+    shutil.rmtree(kept)
+    kept.touch()
+    message = (
+        f"numba cannot keep what it compiles in {kept} (File exists): each process compiles it again; "
+        "make room there, or name another folder by NUMBA_CACHE_DIR"
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$") as caught:
+        assert small.twice(3) == 8
+    assert len(caught) == 1
+
+
+def test_the_passes_are_kept_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setenv(passes.SWITCH, "1")
+    monkeypatch.setattr(passes, "surviving_its_cache", seen.append)
+    monkeypatch.setattr(passes, "_loaded", passes._loaded.__wrapped__)
+    fast = passes.compiled()
+    assert fast is not None
+    assert seen == [fast]
+    assert hasattr(fast.look_up, "_cache")

@@ -371,9 +371,14 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "none.png"
+    path, there = tmp_path / "none.png", _saved(tmp_path / "a.png", RGB)
     with pytest.raises(FileNotFoundError, match=_refusal(f"image {path} does not exist")):
         read_image(path)
+    for series in (0, 1):
+        with pytest.raises(FileNotFoundError, match=_refusal(f"mask {path} does not exist")):
+            read_image(there, path, mask_series=series)
+    with pytest.raises(FileNotFoundError, match=_refusal(f"labels file {path} does not exist")):
+        read_labels(path)
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
@@ -394,8 +399,9 @@ def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_a_zarr_is_refused_whatever_its_name(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     path.mkdir()
-    for use in (read_image, read_labels, read_mask, count_levels):
-        with pytest.raises(IsADirectoryError, match=_refusal(f"image {path} is a folder; name a file")):
+    roles = {read_image: "image", read_labels: "labels file", read_mask: "mask", count_levels: "image"}
+    for use, role in roles.items():
+        with pytest.raises(IsADirectoryError, match=_refusal(f"{role} {path} is a folder; name a file")):
             use(path)
 
 

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import torch
 from napari_pcnet import RunRecord, pcnet_superpixels, pipeline, run_record, weights
 from napari_pcnet.disk.files import version_of
 from napari_pcnet.network.prepared import prepare
+from napari_pcnet.options import Options
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8)
 FAITHFUL = "pcnet-faithful-bsds500-v1"
@@ -107,6 +110,45 @@ def test_threads_share_a_network(prepared: list[tuple[str, str]]) -> None:
         together = list(pool.map(lambda k: pcnet_superpixels(IMAGE[: 60 + k], 9), range(8)))
     assert all(map(np.array_equal, alone, together))
     assert len(prepared) == 1
+
+
+def test_of_threads_that_call_at_once_one_prepares_the_network(
+    prepared: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted, both = vars(pipeline)["prepare"], Barrier(2)
+
+    def waiting(*words: Any) -> Any:
+        with suppress(BrokenBarrierError):
+            both.wait(0.5)  # for another thread that prepares, too
+        return noted(*words)
+
+    monkeypatch.setattr(pipeline, "prepare", waiting)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(pipeline.load_prepared, [Options(device="cpu")] * 2)
+    assert one is other
+    assert prepared == [("cpu", "float32")]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("prepared")
+def test_a_process_that_is_forked_while_a_network_loads_can_load_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def forking(*_words: Any) -> Any:
+        monkeypatch.setattr(pipeline, "prepare", lambda *_: None)
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.alarm(20)  # a lock that nobody gives back would end it
+                pipeline.load_prepared(Options(device="cpu"))
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+
+    monkeypatch.setattr(pipeline, "prepare", forking)
+    pipeline.load_prepared(Options(device="cpu"))
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,11 @@ from napari_pcnet.stages import stage
 LARGEST_EXACT = 2**53
 """Beyond it float64 does not tell neighbouring whole numbers apart."""
 
-MOST_CHANNELS_FIRST = 4
-"""A first axis no longer than this, before two longer ones, is taken for channels."""
+FEW_CHANNELS = 4
+"""A last axis no longer than this is taken for channels without a word: grey, two, RGB, RGBA."""
+
+MANY_CHANNELS = 32
+"""A longer last axis may well be columns, however many rows there are: sensors and dyes are fewer."""
 
 ONE_RANGE = (1, 3)
 """Numbers of channels that have one range together: grey and RGB."""
@@ -70,7 +73,9 @@ def picture(
     region = seen.region
     if region is not None and not region.any():
         empty = "mask" if mask is not None else "image"
-        raise ValueError(f"{empty} must hold at least one pixel to segment, it is empty, transparent or NaN")
+        raise ValueError(
+            f"the {empty} must hold at least one pixel to segment, it is empty, transparent or NaN"
+        )
     if region is not None and min_size > 1:
         region = _without_specks(region, min_size)
         seen = _look(pixels, axis, channels, region)._replace(has_nan=seen.has_nan)
@@ -161,18 +166,33 @@ def warn_of_nan() -> None:
     )
 
 
-def warn_of_channels_first(shape: Sequence[int], channel_axis: int | None) -> None:
-    """Warn where the last axis counts as the channels, by default, and they seem to come first."""
-    if channel_axis != -1 or len(shape) < 3:
+def may_be_columns(shape: Sequence[int]) -> bool:
+    """Whether the last axis of an image of three axes or more may be columns, and not channels.
+
+    >>> [may_be_columns(shape) for shape in ((40, 50, 3), (40, 50, 9), (9, 40, 50), (90, 60, 40))]
+    [False, False, True, True]
+    """
+    if len(shape) < 3:
+        return False
+    first, rows, last = shape[-3:]
+    return last > FEW_CHANNELS and (last >= min(first, rows) or last > MANY_CHANNELS)
+
+
+def warn_of_channels_last(shape: Sequence[int], channel_axis: int | None, planes: str) -> None:
+    """Warn where the last axis counts as the channels, by default, and may be columns.
+
+    `planes` is what to pass of a stack of planes.
+    """
+    if channel_axis != -1 or not may_be_columns(shape):
         return
-    first, rows, columns = shape[-3:]
-    if first <= MOST_CHANNELS_FIRST < min(rows, columns):
-        axis, last = (0, 2) if len(shape) == 3 else (-3, len(shape) - 1)
-        warnings.warn(
-            f"image of shape {tuple(shape)} is taken for {first} x {rows} pixels of {columns} channels: "
-            f"pass channel_axis={axis} if the channels come first, channel_axis={last} if they do not",
-            stacklevel=4,
-        )
+    first, rows, last = shape[-3:]
+    others = (0, 2) if len(shape) == 3 else (-3, len(shape) - 1)
+    warnings.warn(
+        f"image of shape {tuple(shape)} is taken for {first} x {rows} pixels of {last} channels: pass "
+        f"channel_axis={others[1]} if it is that, channel_axis={others[0]} if the channels come first, "
+        f"{planes} if these are planes of a stack",
+        stacklevel=4,
+    )
 
 
 def refuse_others(function: str, others: dict[str, object], known: Sequence[str]) -> None:
@@ -327,7 +347,7 @@ def _stretched(picture: Picture, intensity_range: IntensityRange) -> Picture:
         return replace(picture, low=low, high=high)
     shares = [share for limit in intensity_range if (share := share_of(str(limit))) is not None]
     count = 1 if picture.channels in ONE_RANGE else picture.channels
-    found = percentiles(lambda: _inside(picture, count), picture.pixels.dtype, count, shares)
+    found = percentiles(lambda: values_inside(picture, count), picture.pixels.dtype, count, shares)
     low, high = (np.broadcast_to(limit, picture.channels) for limit in found)
     is_flat = low == high  # what varies is rarer than the percentiles count
     return replace(
@@ -335,7 +355,7 @@ def _stretched(picture: Picture, intensity_range: IntensityRange) -> Picture:
     )
 
 
-def _inside(picture: Picture, channels: int) -> Iterator[NDArray[Any]]:
+def values_inside(picture: Picture, channels: int) -> Iterator[NDArray[Any]]:
     """The values inside the mask, part by part, ``(n, channels)``; with one channel those of all."""
     for window in _row_windows(picture.shape):
         values = np.asarray(read_raw(picture.pixels, picture.channel_axis, window))[..., : picture.channels]

@@ -8,10 +8,12 @@ image has become a `Picture` by the checks (`arguments`); it becomes a `Base` by
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -163,7 +165,12 @@ def load_prepared(options: Options) -> PreparedNetwork:
     with stage("weights"):
         device = torch.empty(0, device=choose_device(options.device).device).device  # with its number
         path = weights.locate(options.model)
-        return _prepare_version(path, files.version_of(path), device, options.precision)
+        with _LOCKS.setdefault(os.getpid(), Lock()):  # of threads that call at once, one loads
+            return _prepare_version(path, files.version_of(path), device, options.precision)
+
+
+_LOCKS: dict[int, Lock] = {}
+"""By process: a fork may be made while another thread holds the lock."""
 
 
 @lru_cache(maxsize=2)

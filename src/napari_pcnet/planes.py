@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet import arguments
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import in_memory
 from napari_pcnet.record import RunRecord
@@ -147,17 +148,22 @@ def record_axis(shape: tuple[int, ...], channel_axis: int | None) -> int | None:
     Returns
     -------
     int or None
-        The record's `channel_axis`; None also for one channel along an axis that is passed over.
+        The record's `channel_axis`; None also for one channel along an axis that is passed over. Counted
+        from the start where the default, the last axis, would be asked about.
 
     >>> record_axis((1, 3, 1, 64, 64), 1), record_axis((1, 1, 1, 64, 64), 1)
     (0, None)
+    >>> record_axis((64, 64, 9), 2), record_axis((64, 64, 99), 2)
+    (-1, 2)
     """
     if channel_axis is None:
         return None
     ndim = len(shape)
     wanted = channel_axis % ndim
     axis: int
-    for axis in (*range(-1, -ndim - 1, -1), *range(ndim)):
+    from_end, from_start = range(-1, -ndim - 1, -1), range(ndim)
+    is_doubted = wanted == ndim - 1 and arguments.may_be_columns(shape)
+    for axis in (*from_start, *from_end) if is_doubted else (*from_end, *from_start):
         try:
             _, found = _axes(shape, axis)
         except ValueError:  # without axes of length 1 there are fewer

@@ -295,7 +295,7 @@ class RunRecord(Options):
         "napari-pcnet segment 'my scan.tif' labels.tif --n-segments 1000 --channel-axis=-1 --spacing 2.0 1.0"
         """
         chosen = {"n_segments": self.n_segments, "channel_axis": self.channel_axis} | self._chosen()
-        words = [each for name, value in chosen.items() for each in _flag(name, value)]
+        words = [each for name, value in chosen.items() for each in flag_words(name, value)]
         return shlex.join(["napari-pcnet", "segment", _argument(source), _argument(output), *words])
 
     def _items(self) -> dict[str, Any]:
@@ -380,7 +380,12 @@ def _argument(file: str) -> str:
     return os.path.join(os.curdir, file) if file.startswith("-") else file
 
 
-def _flag(name: str, value: Any) -> list[str]:
+def flag_words(name: str, value: Any) -> list[str]:
+    """An option as words of the command line.
+
+    >>> flag_words("min_size", 9), flag_words("channel_axis", -1)
+    (['--min-size', '9'], ['--channel-axis=-1'])
+    """
     flag = f"--{name.replace('_', '-')}"
     if isinstance(value, tuple):
         return [flag, *map(_word, value)]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet import arguments, pipeline
+from napari_pcnet import arguments, outliers, pipeline
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.image import Image
 from napari_pcnet.geometry.grid import Window
@@ -72,7 +72,7 @@ def run_record(
     """
     if record.method == "lattice":
         if record.height is not None or record.max_segments is not None:
-            raise ValueError("height and max_segments cut a tree, which method='lattice' does not build")
+            raise ValueError("height= and max_segments= cut a tree, which method='lattice' does not build")
         return _lattice(image, record, mask, progress)
     hierarchy = build_hierarchy(image, record, mask=mask, progress=progress)
     return hierarchy.labels(**record.cut)
@@ -212,11 +212,12 @@ def _pictures(planes: Planes, options: Options, count_name: str, cut: int | None
         arguments.parts_within(cut, sizes, "n_segments")
     if has_nan:
         arguments.warn_of_nan()
-    if len(planes.indices) == 1:
-        yield first
-        return
+    each = iter([first]) if len(planes.indices) == 1 else map(read, planes.indices)
     del first  # one plane at a time is held
-    yield from map(read, planes.indices)
+    has_warned = options.intensity_range is not None
+    for picture in each:
+        has_warned = has_warned or outliers.warn_of_spent_range(picture)
+        yield picture
 
 
 def _progress_of_plane(progress: Progress | None, k: int, number: int) -> Progress | None:
@@ -232,5 +233,5 @@ def _window_done_of_plane(window_done: PlaneWindowDone | None, k: int) -> Window
 
 def _array(image: Any, record: RunRecord) -> Any:
     pixels = arguments.array(image)
-    arguments.warn_of_channels_first(pixels.shape, record.channel_axis)
+    arguments.warn_of_channels_last(pixels.shape, record.channel_axis, "channel_axis=None")
     return pixels

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet import arguments, options, pipeline
+from napari_pcnet import arguments, options, outliers, pipeline
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.merging import outlines
@@ -217,9 +217,11 @@ def _checked(
         arguments.callback(each, name)
     picture = arguments.picture(image, mask, chosen.channel_axis, chosen.intensity_range, chosen.min_size)
     arguments.room_for(chosen.n_segments, arguments.room(picture), count_name)
-    arguments.warn_of_channels_first(picture.pixels.shape, chosen.channel_axis)
+    arguments.warn_of_channels_last(picture.pixels.shape, chosen.channel_axis, "image[0] and so on")
     if picture.has_nan:
         arguments.warn_of_nan()
+    if chosen.intensity_range is None:
+        outliers.warn_of_spent_range(picture)
     return picture
 
 

@@ -151,3 +151,88 @@ def test_what_is_free_is_what_the_system_says(monkeypatch: pytest.MonkeyPatch) -
     assert memory.free_bytes() > 0
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=123, free=45, total=678))
     assert memory.free_bytes() == 123
+
+
+V1 = """\
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 {root} /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
+35 31 0:32 {root} /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory
+"""
+V2 = "30 23 0:26 {root} /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+UNLIMITED = 9223372036854771712
+"""What version 1 has for no limit."""
+
+
+def _system(folder: Path, cgroup: str, mounts: str, root: str, files: dict[str, object]) -> Path:
+    """Make a tree of files as Linux shows them to a process."""
+    texts = {"proc/self/cgroup": cgroup, "proc/self/mountinfo": mounts.format(root=root), **files}
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"{text}\n")
+    return folder
+
+
+def _first(place: str, limit: int, usage: int, inactive: int = 0) -> dict[str, object]:
+    return {
+        f"sys/fs/cgroup/memory{place}/memory.limit_in_bytes": limit,
+        f"sys/fs/cgroup/memory{place}/memory.usage_in_bytes": usage,
+        f"sys/fs/cgroup/memory{place}/memory.stat": f"inactive_file 1\ntotal_inactive_file {inactive}",
+    }
+
+
+def _second(
+    place: str, limit: object, usage: int, inactive: int = 0, high: object = "max"
+) -> dict[str, object]:
+    return {
+        f"sys/fs/cgroup{place}/memory.max": limit,
+        f"sys/fs/cgroup{place}/memory.high": high,
+        f"sys/fs/cgroup{place}/memory.current": usage,
+        f"sys/fs/cgroup{place}/memory.stat": f"anon 5\nfile 9\ninactive_file {inactive}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "mounts", "root", "files", "room"),
+    [
+        ("5:cpu,cpuacct:/\n4:memory:/job", V1, "/", _first("/job", 1000, 700, 50), [350]),
+        ("4:memory:/docker/1f", V1, "/docker/1f", _first("", 1000, 700), [300]),
+        ("4:memory:/docker/1f", V1, "/", _first("", 1000, 700), [300]),
+        ("4:memory:/", V1, "/", _first("", UNLIMITED, 700), [UNLIMITED - 700]),
+        ("0::/user/job", V2, "/", _second("/user/job", 1000, 700, 50), [350]),
+        ("0::/user/job", V2, "/", _second("/user/job", "max", 700), []),
+        (
+            "0::/user/job",
+            V2,
+            "/",
+            _second("/user/job", 1000, 700) | _second("/user", 1100, 900),
+            [300, 200],
+        ),
+        ("0::/job", V2, "/", _second("/job", 1000, 700, high=800), [100]),
+        ("0::/job", V2, "/", _second("/job", 1000, 1200), [0]),
+        ("0::/", V2, "/", _second("", 1000, 700), [300]),
+        ("0::/../job", V2, "/../..", _second("", 1000, 700), [300]),
+        (
+            "4:memory:/job\n0::/",
+            V1 + V2.replace("/sys/fs/cgroup ", "/sys/fs/cgroup/unified "),
+            "/",
+            _first("/job", 1000, 700),
+            [300],
+        ),
+        ("0::/gone", V2, "/", {}, []),
+        ("", "", "/", {}, []),
+    ],
+)
+def test_a_cgroup_leaves_its_limit_less_what_is_used(
+    tmp_path: Path, cgroup: str, mounts: str, root: str, files: dict[str, object], room: list[int]
+) -> None:
+    assert list(memory.cgroup_room(_system(tmp_path, cgroup, mounts, root, files))) == room
+
+
+def test_where_there_are_no_cgroups_nothing_limits(tmp_path: Path) -> None:
+    assert list(memory.cgroup_room(tmp_path)) == []
+
+
+def test_a_cgroup_counts_among_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1230))
+    monkeypatch.setattr(memory, "cgroup_room", lambda: iter([2000, 45, 678]))
+    assert memory.free_bytes() == 45

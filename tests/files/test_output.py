@@ -218,7 +218,7 @@ def test_a_writer_that_comes_second_says_so(
     monkeypatch.setattr("napari_pcnet.disk.labels.check_output", lambda *_: None)  # it passed before
     message = (
         f"output {path} was made by another program in the meantime and stays; "
-        "add --overwrite (overwrite=True) to replace it"
+        "pass overwrite=True to replace it"
     )
     with pytest.raises(FileExistsError, match=_refusal(message)):
         write_labels(path, LABELS + 1)

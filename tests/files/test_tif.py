@@ -19,7 +19,7 @@ from rasterio.enums import ColorInterp
 from napari_pcnet.cli import main
 from napari_pcnet.disk import tiff
 from napari_pcnet.disk.deferred import Deferred
-from napari_pcnet.disk.labels import read_labels, read_notes
+from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
 from napari_pcnet.disk.pictures import count_series, read_image, read_mask
 from napari_pcnet.record import RunRecord
 from napari_pcnet.run import run_file
@@ -246,7 +246,7 @@ def test_of_several_pictures_one_is_chosen(tmp_path: Path) -> None:
     path = _with_three_pictures(tmp_path / "a.tif")
     message = (
         f"{path} holds 3 pictures (0: 3 x 4 of uint8, 1: 2 x 4 of uint8, 2: 3 x 4 x 3 of uint8); 0 is taken, "
-        "series (--series) names another, or mask_series (--mask-series) if this is the mask"
+        "series= names another, or mask_series= if this is the mask"
     )
     with pytest.warns(UserWarning, match=_refusal(message)):
         assert_array_equal(read_image(path).pixels, GREY)
@@ -481,3 +481,36 @@ def test_the_record_of_four_measured_channels_names_them(tmp_path: Path) -> None
 def test_a_series_without_names_for_rows_and_columns_is_read(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", GREY, metadata={"axes": "QR"})
     assert_array_equal(read_image(tmp_path / "a.tif").pixels, GREY)
+
+
+@pytest.mark.parametrize("start_label", [0, 1])
+@pytest.mark.parametrize("of", ["the file", "a mask", "a value"])
+def test_labels_declare_what_is_outside_as_no_data(tmp_path: Path, of: str, start_label: int) -> None:
+    heights = np.kron(np.arange(12).reshape(3, 4), np.ones((8, 8))).astype(np.float32)
+    heights[:8, :16] = -9999
+    picture = _by_gdal(tmp_path / "a.tif", heights[None], **{"nodata": -9999} if of == "the file" else {})
+    tifffile.imwrite(tmp_path / "mask.tif", (heights >= 0).astype(np.uint8))
+    words = {"a mask": ["--mask", str(tmp_path / "mask.tif")], "a value": ["--nodata=-9999"]}.get(of, [])
+    labels = tmp_path / "labels.tif"
+    words += ["-n", "4", "--start-label", str(start_label)]
+    assert main(["segment", str(picture), str(labels), *words]) == 0
+    assert _declared_no_data(labels) == str(start_label - 1)
+    with rasterio.open(labels) as file:
+        assert file.nodata == start_label - 1
+        assert_array_equal(file.read_masks(1) > 0, heights >= 0)
+    assert_array_equal(read_labels(labels) == start_label - 1, heights < 0)
+
+
+def test_labels_without_anything_outside_declare_nothing(tmp_path: Path) -> None:
+    for outside in (None, 0):
+        write_labels(tmp_path / "a.tif", np.array([[1, 2]]), overwrite=True, outside=outside)
+        assert _declared_no_data(tmp_path / "a.tif") is None
+    write_labels(tmp_path / "a.tif", np.array([[0, 2]]), overwrite=True)
+    assert _declared_no_data(tmp_path / "a.tif") is None
+
+
+def _declared_no_data(path: Path) -> str | None:
+    """The text of the tag by which GDAL knows it."""
+    with tifffile.TiffFile(path) as file:
+        text: str | None = file.pages.first.tags.valueof(42113)
+    return text

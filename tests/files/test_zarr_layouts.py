@@ -57,8 +57,8 @@ def _several(path: Path, names: list[str]) -> Path:
 
 def _notice(path: Path, count: int, shown: str) -> str:
     return "^" + re.escape(
-        f"{path} holds {count} pictures ({shown}); 0 is taken, series (--series) names another, or "
-        "mask_series (--mask-series) if this is the mask"
+        f"{path} holds {count} pictures ({shown}); 0 is taken, series= names another, or "
+        "mask_series= if this is the mask"
     )
 
 

@@ -31,7 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _status_of(words: Sequence[str]) -> int:
     try:
         namespace = parser_for(words).parse_args(words)
-        status: int = namespace.run(namespace)
+        from napari_pcnet.cli.flags import naming_flags
+
+        with naming_flags():
+            status: int = namespace.run(namespace)
     except BrokenPipeError:
         return exits.CLOSED_PIPE
     except ModuleNotFoundError as error:

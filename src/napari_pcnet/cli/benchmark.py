@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from napari_pcnet.cli.exits import INTERRUPTED
-from napari_pcnet.cli.flags import add_flags, options_from
+from napari_pcnet.cli.flags import add_flags, naming_flags, options_from
 from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.disk import configuration
 
@@ -43,7 +43,8 @@ def benchmark(namespace: argparse.Namespace) -> int:
     config = None
     if namespace.config is not None:
         config = configuration.read_toml(namespace.options_class, namespace.config)
-    options = options_from(namespace, namespace.options_class, config)
+    with naming_flags(namespace.options_class):
+        options = options_from(namespace, namespace.options_class, config)
     try:
         with ProgressDisplay(" results") as progress:
             text = measure(options, progress)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from napari_pcnet.cli.flags import add_flags, options_from
+from napari_pcnet.cli.flags import add_flags, naming_flags, options_from
 from napari_pcnet.cli.progress import ProgressDisplay
 
 HELP = "score labels against annotations"
@@ -20,7 +20,7 @@ def evaluate(namespace: argparse.Namespace) -> int:
     """Print the scores."""
     from napari_pcnet.evaluation.evaluate import EvaluateOptions, main_evaluate
 
-    with ProgressDisplay(" files") as progress:
+    with naming_flags(EvaluateOptions), ProgressDisplay(" files") as progress:
         scores = main_evaluate(options_from(namespace, EvaluateOptions), progress)
     print(scores)
     return 0

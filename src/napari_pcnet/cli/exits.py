@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 FAILED = 1
 USER_ERROR = 2
@@ -53,11 +54,11 @@ def warnings_as_sentences(file: Path | None = None) -> Iterator[None]:
 
     With a `file`, each line names it, and what was said of one file is said again of the next.
     """
-
-    def text(message: Warning | str, *_: object) -> str:
-        return f"{_line(message if file is None else about(file, str(message)))}\n"
-
     before = warnings.formatwarning
+
+    def text(message: Warning | str, *place: Any) -> str:
+        return f"{_line(message)}\n" if file is None else before(about(file, str(message)), *place)
+
     warnings.formatwarning = text  # type: ignore[assignment]  # takes all that is given, by position
     try:
         with warnings.catch_warnings():  # Python forgets which warnings it has shown

@@ -5,13 +5,19 @@ reads there; ``flag=False`` for a field without a flag; ``positional=True`` for 
 """
 
 import argparse
+import ast
+import re
+import shlex
 import types
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields, replace
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from napari_pcnet.cli.exits import refuse
+from napari_pcnet.cli.exits import REFUSALS, refuse
 from napari_pcnet.options import range_end
+from napari_pcnet.record import flag_words
 
 OptionsClass = TypeVar("OptionsClass")
 
@@ -115,6 +121,61 @@ def options_from(
     if config is None:
         return options_class(**given)
     return replace(config, **given)  # type: ignore[type-var]  # as above
+
+
+@contextmanager
+def naming_flags(*options_classes: type) -> Iterator[None]:
+    """Let errors and warnings name flags: the library names the arguments of its functions.
+
+    Parameters
+    ----------
+    *options_classes : dataclass
+        Whose fields have flags. ``overwrite`` has one in every command that writes.
+    """
+    every = (each for kind in options_classes for each in fields(kind))
+    names = ["overwrite", *(each.name for each in every if not each.metadata.get("positional"))]
+    before = warnings.formatwarning
+
+    def formatted(message: Warning | str, *place: Any, **more: Any) -> str:
+        return before(in_flags(str(message), names), *place, **more)
+
+    warnings.formatwarning = formatted
+    try:
+        yield
+    except REFUSALS as error:
+        if len(error.args) == 1 and isinstance(error.args[0], str):  # else it is the system's own
+            error.args = (in_flags(error.args[0], names),)
+        raise
+    finally:
+        warnings.formatwarning = before
+
+
+def in_flags(sentence: str, names: Sequence[str]) -> str:
+    """Write the arguments that a sentence names as flags: ``name=value``, and ``name must be``.
+
+    >>> in_flags("n_segments must be at least 3; min_size=5 does it", ["n_segments", "min_size"])
+    '--n-segments must be at least 3; --min-size 5 does it'
+    >>> in_flags("mask=, method='lattice' or spacing=None, a/mask=1.tif", ["mask", "method", "spacing"])
+    '--mask, --method lattice or --spacing none, a/mask=1.tif'
+    """
+    known = "|".join(map(re.escape, names))
+    long = "|".join(re.escape(name) for name in names if "_" in name) or "$^"
+    value = r"'[^']*'|\"[^\"]*\"|\([^)]*\)|-?\d+(?:\.\d+)?(?:e[+-]\d+)?|None|True"
+    given = rf"(?<![\w./\\-])({known})=({value})?"
+    sentence = re.sub(given, lambda found: _given_by_flag(*found.groups()), sentence)
+    sentence = re.sub(rf"(?:^|(?<=: ))({known})(?= must | can )", _as_flag, sentence)
+    sentence = re.sub(rf"(?<![\w./\\-])({long})(?![\w./\\-])", _as_flag, sentence)
+    return sentence.replace(" or None", " or none")
+
+
+def _as_flag(found: re.Match[str]) -> str:
+    return flag_of(found[1])
+
+
+def _given_by_flag(name: str, text: str | None) -> str:
+    """Return an argument with its value, a Python literal, as words of the command line."""
+    value = True if text is None else ast.literal_eval(text)
+    return flag_of(name) if value is True else shlex.join(flag_words(name, value))
 
 
 def _help(field: Field[Any]) -> str:

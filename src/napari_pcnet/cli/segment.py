@@ -14,15 +14,22 @@ import numpy as np
 
 from napari_pcnet import weights
 from napari_pcnet.cli import exits
-from napari_pcnet.cli.flags import Parser, add_flags, options_from
+from napari_pcnet.cli.flags import Parser, add_flags, naming_flags, options_from
 from napari_pcnet.cli.labelling import label, summary
 from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.disk import pictures
-from napari_pcnet.disk.formats import LABEL_SUFFIXES, LARGEST_PNG_LABEL, OVERLAY_SUFFIXES, is_zarr
+from napari_pcnet.disk.formats import (
+    LABEL_SUFFIXES,
+    LARGEST_PNG_LABEL,
+    OVERLAY_SUFFIXES,
+    TIF_SUFFIXES,
+    format_of,
+    is_zarr,
+)
 from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.labels import read_notes, write_labels
 from napari_pcnet.disk.output import check_output
-from napari_pcnet.disk.overlay import write_overlay
+from napari_pcnet.disk.overlay import write_overlay, write_overlay_stack
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
@@ -43,6 +50,7 @@ class Files(NamedTuple):
     image: Path
     labels: Path
     overlay: Path | None
+    overlay_of_stack: Path | None  # in its place where the picture has several planes
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ def fill(parser: Parser) -> None:
         "--overlay",
         type=Path,
         metavar="FILE",
-        help="write the picture with borders: png, jpg or tif; with -o, a folder of png",
+        help="write the picture with borders: png, jpg or, also of a stack, tif; with -o, a folder of them",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     add_flags(parser, RunRecord, short={"n_segments": "-n"})
@@ -90,12 +98,17 @@ def fill(parser: Parser) -> None:
 
 def segment(namespace: argparse.Namespace) -> int:
     """Make the labels of one picture or many, write them and the overlays."""
+    with naming_flags(RunRecord):
+        return _segment(namespace)
+
+
+def _segment(namespace: argparse.Namespace) -> int:
     record = options_from(namespace, RunRecord)
     task = Task(record, "channel_axis" in namespace, namespace.overwrite)
     if namespace.output is not None:
         images = _without_own(_expanded(namespace.files))
         return _segment_many(_files_in(namespace.output, images, namespace.overlay), task)
-    files = Files(*_pair(namespace.files), namespace.overlay)
+    files = Files(*_pair(namespace.files), namespace.overlay, namespace.overlay)
     with ProgressDisplay(" strips") as progress:
         lines = _segment_one(files, task, progress)
     print(*lines, sep="\n")
@@ -129,19 +142,23 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
         record = replace(record, channel_axis=record_axis(image.pixels.shape, image.channel_axis))
     record = naming_channels(image.pixels, record)  # so that whoever repeats the run has them, too
     planes = Planes.select(image.pixels, record, image.mask)
-    _check_planes(files, planes)
+    overlay = _check_planes(files, planes, task.overwrite)
     labels, seconds = label(image, record, progress)
     has_planes = image.pixels.ndim > (2 if record.channel_axis is None else 3)
     origin = Origin(files.image.stem, str(files.image.resolve()), has_planes)
     notes = notes_of(_with_absolute_paths(record), origin)
     can_note = files.labels.suffix.lower() != ".png"
     placement = _placement_of_part(image, record)
-    write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement)
+    outside = record.start_label - 1
+    write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement, outside)
     lines = [f"{files.labels}: {summary(labels, record, seconds)}"]
-    if files.overlay is not None:
-        shown = _plane_to_show(planes, record)
-        write_overlay(files.overlay, replace(shown, placement=placement), labels, task.overwrite)
-        lines.append(f"{files.overlay}: the picture with their borders")
+    if overlay is not None:
+        shown = (_plane_to_show(planes, record, index) for index in planes.indices)
+        if planes.stack_shape:
+            write_overlay_stack(overlay, shown, labels, task.overwrite, placement)
+        else:
+            write_overlay(overlay, replace(next(shown), placement=placement), labels, task.overwrite)
+        lines.append(f"{overlay}: the picture with their borders")
     return lines
 
 
@@ -154,12 +171,12 @@ def _with_absolute_paths(record: RunRecord) -> RunRecord:
     return record
 
 
-def _plane_to_show(planes: "Planes", record: RunRecord) -> Image:
-    """Return the plane, part and channels that were segmented; what counts as black and white is that."""
+def _plane_to_show(planes: "Planes", record: RunRecord, index: tuple[int, ...]) -> Image:
+    """Return a plane, part and channels that were segmented; what counts as black and white is that."""
     from napari_pcnet import arguments
 
-    pixels, axis = planes.read(planes.indices[0])
-    mask = planes.read_mask(planes.indices[0])
+    pixels, axis = planes.read(index)
+    mask = planes.read_mask(index)
     if record.intensity_range is None or pixels.dtype == np.uint8:  # an overlay shows 8 bits as they are
         return Image(pixels, axis, mask)
     picture = arguments.picture(pixels, mask, axis, record.intensity_range)
@@ -215,7 +232,8 @@ def _files_in(folder: Path, images: Sequence[Path], overlays: Path | None) -> li
         other = made.setdefault(labels, image)
         if other != image:
             raise ValueError(f"{other} and {image} would both become {labels}; segment them one by one")
-        every.append(Files(image, labels, overlays and overlays / f"{name}-borders.png"))
+        borders = [overlays and overlays / f"{name}-borders{ending}" for ending in (".png", ".tif")]
+        every.append(Files(image, labels, *borders))
     return every
 
 
@@ -259,7 +277,7 @@ def _segment_each(every: Sequence[Files], task: Task) -> int:
 
 def _succeeds(files: Files, task: Task, display: ProgressDisplay, progress: Progress) -> bool:
     try:
-        with exits.warnings_as_sentences(files.image):
+        with exits.warnings_as_sentences(files.image), naming_flags(RunRecord):
             lines = _segment_one(files, task, progress)
     except exits.REFUSALS as error:
         with display.aside():
@@ -277,6 +295,8 @@ def _check_task(task: Task) -> None:
     options = Options.checked(vars(task.record))
     weights.locate(options.model)
     choose_device(options.device)
+    if task.record.mask is not None:
+        format_of(Path(task.record.mask), "mask")
 
 
 def _make(folder: Path) -> bool:
@@ -305,7 +325,8 @@ def _check_files(files: Files, record: RunRecord, overwrite: bool) -> None:
         check_output(files.overlay, OVERLAY_SUFFIXES, overwrite)
     own_model = record.model if record.model.endswith(weights.SUFFIXES) else None
     named = {"IN": files.image, "--mask": record.mask, "--model": own_model}
-    for role, path in {"OUT": files.labels, "--overlay": files.overlay}.items():
+    overlays = dict.fromkeys((files.overlay, files.overlay_of_stack))  # one or two names
+    for role, path in (("OUT", files.labels), *(("--overlay", overlay) for overlay in overlays)):
         for other, its in named.items():
             if path is not None and its is not None:
                 _check_apart(role, path, other, Path(its))
@@ -341,16 +362,21 @@ def _placement_of_part(image: Image, record: RunRecord) -> Placement | None:
     return image.placement.part(top, left)
 
 
-def _check_planes(files: Files, planes: "Planes") -> None:
-    """Refuse files that hold one plane for a stack."""
+def _check_planes(files: Files, planes: "Planes", overwrite: bool) -> Path | None:
+    """Refuse files that hold one plane for a stack; return the overlay's name, if there is to be one."""
     if not planes.stack_shape:
-        return
-    if files.overlay is not None:
+        return files.overlay
+    overlay = files.overlay_of_stack
+    if overlay is not None and overlay.suffix.lower() not in TIF_SUFFIXES:
         raise ValueError(
-            f"an overlay shows one plane of {files.image}, which has several; choose one by --plane"
+            f"a {overlay.suffix[1:]} shows one plane of {files.image}, which has several; choose one by "
+            f"--plane, or write {overlay.with_suffix('.tif')} instead"
         )
+    if overlay is not None and overlay != files.overlay:
+        check_output(overlay, TIF_SUFFIXES, overwrite)
     if files.labels.suffix.lower() == ".png":
         raise ValueError(
             f"a png holds one plane of {files.image}, which has several; choose one by --plane, or write "
             f"{files.labels.with_suffix('.tif')} instead"
         )
+    return overlay

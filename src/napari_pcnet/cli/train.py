@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from napari_pcnet.cli.exits import INTERRUPTED, USER_ERROR
-from napari_pcnet.cli.flags import add_flags, flag_of, options_from
+from napari_pcnet.cli.flags import add_flags, flag_of, naming_flags, options_from
 from napari_pcnet.cli.progress import ProgressDisplay
 
 HELP = "train a network on a folder of pictures and labels"
@@ -39,10 +39,13 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def train(namespace: argparse.Namespace) -> int:
     """Train; an interruption keeps what was reached."""
+    from napari_pcnet.training.finetune import FinetuneOptions
+
     try:
         if namespace.what.suffix == ".toml":
             return _train_as_configured(namespace)
-        return _finetune(namespace)
+        with naming_flags(FinetuneOptions):
+            return _finetune(namespace)
     except KeyboardInterrupt:
         print("napari-pcnet: stopped; the same command with --resume goes on from here", file=sys.stderr)
         return INTERRUPTED

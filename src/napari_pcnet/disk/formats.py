@@ -29,8 +29,8 @@ _ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
 """What makes a folder an array or a group: of format 3, an array of format 2, a group of format 2."""
 
 
-def format_of(path: Path) -> Format:
-    """Return the format of a file or folder that is there, by its content.
+def format_of(path: Path, role: str = "image") -> Format:
+    """Return the format of a file or folder that is there, by its content; refusals name its role.
 
     Raises
     ------
@@ -42,13 +42,13 @@ def format_of(path: Path) -> Format:
         If it is a file of another format, or no file: a pipe may never begin.
     """
     if not path.exists():
-        raise FileNotFoundError(f"image {path} does not exist")
+        raise FileNotFoundError(f"{role} {path} does not exist")
     if path.is_dir():
         if not is_zarr(path):
-            raise IsADirectoryError(f"image {path} is a folder; name a file")
+            raise IsADirectoryError(f"{role} {path} is a folder; name a file")
         return "zarr"
     if not path.is_file():
-        raise ValueError(f"image {path} is a pipe or a device; name a file")
+        raise ValueError(f"{role} {path} is a pipe or a device; name a file")
     with path.open("rb") as file:
         head = file.read(8)
     for start, kind in _STARTS.items():

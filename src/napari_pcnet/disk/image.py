@@ -155,7 +155,7 @@ def several_text(path: Path, pictures: Sequence[str]) -> str:
     shown = ", ".join(listed) + (", ..." if len(pictures) > SHOWN_PICTURES else "")
     return (
         f"{path} holds {len(pictures)} pictures ({shown}); 0 is taken, "
-        "series (--series) names another, or mask_series (--mask-series) if this is the mask"
+        "series= names another, or mask_series= if this is the mask"
     )
 
 

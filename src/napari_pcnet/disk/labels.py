@@ -31,7 +31,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer[Any]]:
         If it is not a picture of whole numbers with one channel.
     """
     path = Path(path)
-    image = read_into_memory(path, colours_of_palette=False)
+    image = read_into_memory(path, colours_of_palette=False, role="labels file")
     labels: NDArray[np.integer[Any]] = image.pixels
     if image.channel_axis is not None or labels.ndim < 2 or labels.dtype.kind not in "bui":
         raise ValueError(
@@ -68,6 +68,7 @@ def write_labels(
     overwrite: bool = False,
     notes: Mapping[str, Any] | None = None,
     placement: Placement | None = None,
+    outside: int | None = None,
 ) -> None:
     """Write labels as integers, whole or not at all.
 
@@ -88,6 +89,9 @@ def write_labels(
     placement : Placement, optional
         Where the labels lie, as `pictures.read_image` gives it. A tif has all of it, a png and a zarr the
         size of a pixel.
+    outside : int, optional
+        The label of what is outside a mask or has no data. A tif that holds it declares it as no data
+        (GDAL_NODATA).
 
     Raises
     ------
@@ -113,7 +117,8 @@ def write_labels(
     else:
         is_short = _fits(labels, 0, LARGEST_PNG_LABEL)
         kind_of_number = np.uint16 if is_short else _wide_type(labels)
-        tiff.write_labels(path, labels.astype(kind_of_number), words, overwrite, placement)
+        nodata = outside if outside is not None and (labels == outside).any() else None
+        tiff.write_labels(path, labels.astype(kind_of_number), words, overwrite, placement, nodata)
 
 
 def _words_beside_pixels(path: Path, kind: Format) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def naming_failure(path: Path) -> Iterator[None]:
     except FileExistsError as error:
         raise FileExistsError(
             f"output {path} was made by another program in the meantime and stays; "
-            "add --overwrite (overwrite=True) to replace it"
+            "pass overwrite=True to replace it"
         ) from error
     except OSError as error:
         reason = error.strerror or str(error)
@@ -114,7 +114,7 @@ def _check_existing(path: Path, target: Path, overwrite: bool) -> None:
     if not target.exists():
         return
     if not overwrite:
-        raise FileExistsError(f"output {path} exists; add --overwrite (overwrite=True) to replace it")
+        raise FileExistsError(f"output {path} exists; pass overwrite=True to replace it")
     if not target.is_dir():
         if not target.is_file():
             raise OSError(f"output {path} is no regular file; name another")

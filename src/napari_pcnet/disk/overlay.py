@@ -1,6 +1,7 @@
 """Overlays: a picture with the borders between labels drawn on it."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from napari_pcnet.disk import pillow_files, tiff
 from napari_pcnet.disk.formats import OVERLAY_SUFFIXES, TIF_SUFFIXES
 from napari_pcnet.disk.image import Image, stretched
 from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.placement import Placement
 from napari_pcnet.shapes import size_text
 
 BOUNDARY_COLOUR = (255, 230, 0)
@@ -47,6 +49,48 @@ def write_overlay(
     path = Path(path)
     check_output(path, OVERLAY_SUFFIXES, overwrite)
     picture = image if isinstance(image, Image) else _of_array(np.asarray(image))
+    shown = _with_lines(picture, labels)
+    if path.suffix.lower() in TIF_SUFFIXES:
+        tiff.write_picture(path, shown, overwrite, picture.placement)
+    else:
+        pillow_files.write(path, shown, overwrite, picture.placement)
+
+
+def write_overlay_stack(
+    path: Path,
+    planes: Iterable[Image],
+    labels: NDArray[np.integer[Any]],
+    overwrite: bool = False,
+    placement: Placement | None = None,
+) -> None:
+    """Write the overlays of the planes of a stack as one tif.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .tif or .tiff.
+    planes : iterable of Image
+        The pictures, in the order of the labels; one at a time is held.
+    labels : (..., H, W) array of int
+    overwrite : bool
+    placement : Placement, optional
+        Where they lie.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `write_overlay`.
+    """
+    check_output(path, TIF_SUFFIXES, overwrite)
+    flat = labels.reshape(-1, *labels.shape[-2:])
+    shown = np.empty((*flat.shape, 3), np.uint8)
+    for at, (picture, of_plane) in enumerate(zip(planes, flat, strict=True)):
+        shown[at] = _with_lines(picture, of_plane)
+    tiff.write_picture(path, shown.reshape(*labels.shape, 3), overwrite, placement)
+
+
+def _with_lines(picture: Image, labels: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+    """Return a picture as ``(H, W, 3)`` of 8 bits with the borders between labels."""
     shown = _in_8_bits(picture)
     if shown.shape[:2] != labels.shape:
         raise ValueError(
@@ -54,10 +98,7 @@ def write_overlay(
             f"{size_text(labels.shape)}"
         )
     shown[boundary_lines(labels)] = BOUNDARY_COLOUR
-    if path.suffix.lower() in TIF_SUFFIXES:
-        tiff.write_picture(path, shown, overwrite, picture.placement)
-    else:
-        pillow_files.write(path, shown, overwrite, picture.placement)
+    return shown
 
 
 def boundary_lines(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:

@@ -81,7 +81,7 @@ def read_image(
     """
     path = Path(path)
     if series != 0:
-        _check_series(path, series, "series")
+        _check_series(path, series, count_series(path), "series")
     if level != 0:
         _check_level(path, level, series)
     if nodata is not None and not math.isfinite(nodata):
@@ -110,12 +110,7 @@ def count_series(path: str | os.PathLike[str]) -> int:
     FileNotFoundError, IsADirectoryError, ValueError
         As `count_levels`.
     """
-    path = Path(path)
-    kind = format_of(path)
-    with naming_damage(path, _IN_WORDS[kind]):
-        if kind == "zarr":
-            return zarr_store.count_series(path)
-        return tiff.count_series(path) if kind == "tif" else 1
+    return _count_series(Path(path), "image")
 
 
 def count_levels(path: str | os.PathLike[str], series: int = 0) -> int:
@@ -141,17 +136,22 @@ def count_levels(path: str | os.PathLike[str], series: int = 0) -> int:
 def read_mask(path: str | os.PathLike[str], series: int = 0) -> NDArray[np.bool_]:
     """Read a region from a picture: True where any channel is not zero and nothing is transparent."""
     if series != 0:
-        _check_series(Path(path), series, "mask_series")
-    image = read_into_memory(Path(path), series=series)
+        _check_series(Path(path), series, _count_series(Path(path), "mask"), "mask_series")
+    image = read_into_memory(Path(path), series=series, role="mask")
     inside: NDArray[np.bool_] = image.pixels.astype(bool)
     if image.channel_axis is not None:
         inside = np.logical_or.reduce(inside, axis=image.channel_axis)
     return inside if image.mask is None else inside & image.mask
 
 
-def read_into_memory(path: Path, colours_of_palette: bool = True, series: int = 0) -> Image:
-    """Read a picture, a zarr included, into arrays; of a palette the colours or the indices."""
-    image = _read(path, colours_of_palette, series=series)
+def read_into_memory(
+    path: Path, colours_of_palette: bool = True, series: int = 0, role: str = "image"
+) -> Image:
+    """Read a picture, a zarr included, into arrays; of a palette the colours or the indices.
+
+    What can't be read is refused by its `role`.
+    """
+    image = _read(path, colours_of_palette, series=series, role=role)
     mask = None if image.mask is None else np.asarray(image.mask)
     return replace(image, pixels=np.asarray(image.pixels), mask=mask)
 
@@ -162,8 +162,9 @@ def _read(
     level: int = 0,
     series: int = 0,
     alpha_apart: bool = True,
+    role: str = "image",
 ) -> Image:
-    kind = format_of(path)
+    kind = format_of(path, role)
     with naming_damage(path, _IN_WORDS[kind]):
         if kind == "zarr":
             return zarr_store.read(path, level, series)
@@ -178,8 +179,15 @@ def _read(
         return pillow_files.read(path, kind, colours_of_palette)
 
 
-def _check_series(path: Path, series: int, name: str) -> None:
-    number = count_series(path)
+def _count_series(path: Path, role: str) -> int:
+    kind = format_of(path, role)
+    with naming_damage(path, _IN_WORDS[kind]):
+        if kind == "zarr":
+            return zarr_store.count_series(path)
+        return tiff.count_series(path) if kind == "tif" else 1
+
+
+def _check_series(path: Path, series: int, number: int, name: str) -> None:
     if series in range(number):
         return
     if number == 1:

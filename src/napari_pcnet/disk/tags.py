@@ -71,11 +71,12 @@ def placement_of(file: Any, page: Page, series: int) -> Placement | None:
     return None if size is None and geo is None else Placement(size, unit, geo)
 
 
-def tags_of(placement: Placement | None) -> dict[str, Any]:
-    """Return the arguments of tifffile's ``imwrite`` that keep a placement."""
+def tags_of(placement: Placement | None, nodata: int | None = None) -> dict[str, Any]:
+    """Return the arguments of tifffile's ``imwrite`` that keep a placement, and a value that is no data."""
+    declared: list[TagTuple] = [] if nodata is None else [(_GDAL_NODATA, "s", 0, str(nodata), True)]
     if placement is None:
-        return {}
-    return _resolution_arguments(placement) | {"extratags": _geo_tags(placement.geo)}
+        return {"extratags": declared}
+    return _resolution_arguments(placement) | {"extratags": _geo_tags(placement.geo) + declared}
 
 
 def _items(text: object) -> list[Any]:

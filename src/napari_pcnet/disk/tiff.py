@@ -82,6 +82,7 @@ def write_labels(
     notes: dict[str, Any] | None,
     overwrite: bool,
     placement: Placement | None = None,
+    nodata: int | None = None,
 ) -> None:
     """Write labels in the type they have, compressed, with their notes in the description."""
     _write(
@@ -91,15 +92,17 @@ def write_labels(
         predictor=labels.dtype.itemsize <= 4,  # the format has none for 64 bits
         photometric="minisblack",
         metadata={NOTES_KEY: notes},  # the key, even without notes, marks the file's shape as ours
-        **tags.tags_of(placement),
+        **tags.tags_of(placement, nodata),
     )
 
 
 def write_picture(
     path: Path, pixels: NDArray[np.uint8], overwrite: bool, placement: Placement | None = None
 ) -> None:
-    """Write a picture of ``(H, W, 3)``, compressed."""
-    options = {"photometric": "rgb", "metadata": None} | tags.tags_of(placement)
+    """Write a picture of ``(..., H, W, 3)``, compressed."""
+    # Where pages do not tell the shape, it is kept in the description.
+    options: dict[str, Any] = {"photometric": "rgb", "metadata": None if pixels.ndim == 3 else {}}
+    options |= tags.tags_of(placement)
     _write(path, pixels, overwrite, predictor=True, **options)
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 SWITCH = "NAPARI_PCNET_COMPILED"
 """Environment variable: 0 keeps to numpy where numba is installed, too; 1 takes numba from the first
@@ -45,4 +50,70 @@ def _loaded() -> ModuleType | None:
         import napari_pcnet.merging.compiled as module
     except ImportError:  # numba is not installed, or not for this numpy
         return None
+    surviving_its_cache(module)
     return module
+
+
+_CACHE_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+"""What numba answers to files of its own that are damaged, or that a full disk does not take."""
+
+
+def surviving_its_cache(module: ModuleType) -> None:
+    """Let no call of a module's compiled functions fail because of the files where they are kept.
+
+    A function whose files are damaged is compiled again, and kept anew; one that can't be kept is compiled by
+    each process, of which one warning is given.
+    """
+    for function in vars(module).values():
+        kept = getattr(function, "_cache", None)  # numba has no other way to it
+        if kept is not None:
+            kept.load_overload = _load(kept)
+            kept.save_overload = _save(kept)
+
+
+def _load(kept: Any) -> Callable[[Any, Any], Any]:
+    load = kept.load_overload
+
+    def loaded(signature: Any, context: Any) -> Any:
+        try:
+            return load(signature, context)
+        except _CACHE_ERRORS:
+            with suppress(*_CACHE_ERRORS):  # `_save` says it
+                kept.flush()
+            return None
+
+    return loaded
+
+
+def _save(kept: Any) -> Callable[[Any, Any], None]:
+    save = kept.save_overload
+
+    def saved(signature: Any, result: Any) -> None:
+        try:
+            save(signature, result)
+        except _CACHE_ERRORS as error:
+            _warn_once(str(kept.cache_path), getattr(error, "strerror", None) or str(error))
+
+    return saved
+
+
+@cache
+def _warn_once(folder: str, reason: str) -> None:
+    warnings.warn(
+        f"numba cannot keep what it compiles in {folder} ({reason}): each process compiles it again; "
+        "make room there, or name another folder by NUMBA_CACHE_DIR",
+        stacklevel=2,
+    )
