@@ -12,6 +12,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.estimate import Estimate, estimate
+from napari_pcnet.geometry.grid import Fineness
 from napari_pcnet.geometry.tiling import Halo
 from napari_pcnet.plugin import machine
 from napari_pcnet.plugin.cost import Cost, cost_of, finest_that_fits, outlook, why_this_level
@@ -38,6 +39,9 @@ def test_the_network_reads_a_halo_around_each_window() -> None:
     source, halo = Source(Image(pixels, contrast_limits=(0, 255))), Halo(320, 256)
     found = cost_of(source, RegionOfInterest(), 50, halo)
     assert found == Cost(estimate((4000, 4000), 50, halo=halo), 0)
+    finer = Fineness((16, 4), 4)
+    assert cost_of(source, RegionOfInterest(), 40_000, fineness=finer).expected.work_px == 4032**2
+    assert cost_of(source, RegionOfInterest(), 40_000).expected.work_px == (3 * 4000 + 32) ** 2
     assert found.total_bytes > cost_of(source, RegionOfInterest(), 50).total_bytes
 
 

@@ -28,6 +28,7 @@ class Fineness(NamedTuple):
 
     cells: tuple[int, ...]  # sides of the cells that it knows, in work pixels, falling
     base_factor: int  # cells of the base for each superpixel that is asked for, at least
+    detail_px: int = 0  # where superpixels are smaller than this, in image pixels, the picture is doubled
 
 
 OF_THE_PAPER = Fineness((CELL,), 8)
@@ -126,14 +127,15 @@ class Grid:
         image_shape: tuple[int, int],
         spacing: tuple[float, float] = (1.0, 1.0),
         fineness: Fineness = OF_THE_PAPER,
+        scale: int = 1,
     ) -> list[Grid]:
-        """Every lattice that a network can be asked for: its cells, coarse to fine, then enlarged pictures.
+        """The lattices that a network can be asked for: its cells, coarse to fine, then larger pictures.
 
-        With the largest enlargement a cell is one image pixel.
+        With the largest enlargement a cell is one image pixel. The first is by `scale`.
         """
         *coarse, finest = fineness.cells
-        sides = [(1, cell) for cell in coarse] + [(scale, finest) for scale in range(1, finest + 1)]
-        return [cls.enlarged(image_shape, scale, spacing, cell) for scale, cell in sides]
+        sides = [(scale, cell) for cell in coarse] + [(each, finest) for each in range(scale, finest + 1)]
+        return [cls.enlarged(image_shape, each, spacing, cell) for each, cell in sides]
 
     @classmethod
     def for_count(
@@ -150,7 +152,8 @@ class Grid:
         these go. The finest lattice is always among them.
         """
         wanted = min(fineness.base_factor * number, inside_px) / inside_px * image_shape[0] * image_shape[1]
-        *grids, finest = cls.ever_finer(image_shape, spacing, fineness)
+        scale = 2 if inside_px < fineness.detail_px * number else 1
+        *grids, finest = cls.ever_finer(image_shape, spacing, fineness, scale)
         return [grid for grid in grids if grid.cells >= wanted] + [finest]
 
     @classmethod

@@ -41,6 +41,9 @@ LEAK = 0.1
 BLOCK_BASE_FACTOR = 4
 """Cells of the base for each superpixel, at least, of a network that predicts blocks."""
 
+DETAIL_PX = 2048
+"""Where superpixels are smaller than this, in image pixels, such a network gets the picture doubled."""
+
 STRIDES = (1, 2, 2, 2, 2)
 """Strides of the five encoder stages."""
 
@@ -104,7 +107,7 @@ class PCNetConfig:
     @property
     def fineness(self) -> Fineness:
         """Which lattices it can be asked for."""
-        return Fineness(self.cells, BLOCK_BASE_FACTOR if self.block else OF_THE_PAPER.base_factor)
+        return Fineness(self.cells, BLOCK_BASE_FACTOR, DETAIL_PX) if self.block else OF_THE_PAPER
 
     def __post_init__(self) -> None:
         if self.stem not in get_args(Stem):

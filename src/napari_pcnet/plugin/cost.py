@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_pcnet.disk.memory import free_bytes, memory_text
 from napari_pcnet.geometry.estimate import NO_HALO, Estimate, estimate
+from napari_pcnet.geometry.grid import OF_THE_PAPER, Fineness
 from napari_pcnet.geometry.tiling import Halo
 from napari_pcnet.plugin.messages import duration
 from napari_pcnet.plugin.roi import RegionOfInterest
@@ -37,10 +38,23 @@ class Cost:
         return self.expected.memory_bytes + self.read_bytes
 
 
-def cost_of(source: Source, region: RegionOfInterest, count: int, halo: Halo = NO_HALO) -> Cost:
-    """Estimate the cost of `count` superpixels in one plane of an image, by a network with this halo."""
+def cost_of(
+    source: Source,
+    region: RegionOfInterest,
+    count: int,
+    halo: Halo = NO_HALO,
+    fineness: Fineness = OF_THE_PAPER,
+) -> Cost:
+    """Estimate the cost of `count` superpixels in one plane of an image, by a network of these properties."""
     shape = region.shape(source)
-    expected = estimate(shape, count, inside=region.share, spacing=source.spacing or (1.0, 1.0), halo=halo)
+    expected = estimate(
+        shape,
+        count,
+        inside=region.share,
+        spacing=source.spacing or (1.0, 1.0),
+        halo=halo,
+        fineness=fineness,
+    )
     in_memory = isinstance(source.pixels, np.ndarray)
     read = shape[0] * shape[1] * source.n_channels * np.dtype(source.pixels.dtype).itemsize
     return Cost(expected, 0 if in_memory else int(read))

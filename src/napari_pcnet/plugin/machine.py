@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_pcnet.geometry.estimate import estimate
+from napari_pcnet.geometry.grid import Fineness
 from napari_pcnet.geometry.tiling import Halo
 from napari_pcnet.options import Options
 from napari_pcnet.plugin.jobs import Job
@@ -39,6 +40,8 @@ class Machine:
         All devices there are.
     halo : Halo
         Work pixels that the default network needs around a window.
+    fineness : Fineness
+        Of the default network's lattices.
     """
 
     device: str
@@ -46,6 +49,7 @@ class Machine:
     work_px_per_s: float
     device_names: tuple[str, ...]
     halo: Halo
+    fineness: Fineness
 
 
 def measure_machine(job: Job, device: str) -> Machine:
@@ -63,10 +67,11 @@ def measure_machine(job: Job, device: str) -> Machine:
     job.check()
     started = time.monotonic()
     pcnet_superpixels(noise, CALIBRATION_COUNT, channel_axis=None, device=device, progress=job.progress)
-    timed = estimate(noise.shape, CALIBRATION_COUNT)
-    rate = timed.work_px / max(time.monotonic() - started, 1e-3)
-    halo = load_prepared(Options(device=device)).halo
-    return Machine(str(choice.device), choice.reason, rate, device_names(), halo)
+    seconds = max(time.monotonic() - started, 1e-3)
+    network = load_prepared(Options(device=device))
+    timed = estimate(noise.shape, CALIBRATION_COUNT, fineness=network.fineness)
+    rate = timed.work_px / seconds
+    return Machine(str(choice.device), choice.reason, rate, device_names(), network.halo, network.fineness)
 
 
 class MachineProbe(QObject):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_pcnet.geometry.estimate import estimate
+from napari_pcnet.geometry.grid import Fineness
 from napari_pcnet.plugin.boxes import single_shot
 from napari_pcnet.plugin.jobs import Job
 from napari_pcnet.plugin.metadata import KEY
@@ -196,11 +197,12 @@ def _meet(one: Layer, other: Layer) -> bool:
 
 def make(wanted: Preview, job: Job) -> tuple[NDArray[np.int32], dict[str, Any]]:
     """Segment every k-th pixel of the visible part; its labels, and where they lie."""
+    from napari_pcnet.pipeline import load_prepared
     from napari_pcnet.run import run_record
 
     source, record = wanted.source, wanted.record
     planes = source.planes(record)
-    step = _step(planes.crop.shape, record)
+    step = _step(planes.crop.shape, record, load_prepared(record).fineness)
     pixels, channel_axis = planes.read(planes.indices[0], step)
     mask = None if wanted.mask is None else wanted.mask()[::step, ::step]
     own = replace(record, channel_axis=channel_axis, crop=None, plane=None, channels=None)
@@ -211,7 +213,7 @@ def make(wanted: Preview, job: Job) -> tuple[NDArray[np.int32], dict[str, Any]]:
     return np.asarray(labels).reshape(shape), _coarser(transform, step)
 
 
-def _step(shape: tuple[int, int], record: RunRecord) -> int:
+def _step(shape: tuple[int, int], record: RunRecord, fineness: Fineness) -> int:
     """The smallest k so that the network has at most `WORK_PX` pixels to do when it gets every k-th.
 
     Fewer pixels are enlarged by a larger whole factor, so a larger k may also mean more work.
@@ -220,7 +222,8 @@ def _step(shape: tuple[int, int], record: RunRecord) -> int:
     work_px = {}
     for step in range(first, max(first + 1, min(MAX_STEP, min(shape)))):
         taken = (-(-shape[0] // step), -(-shape[1] // step))
-        work_px[step] = estimate(taken, record.n_segments, spacing=record.spacing or (1.0, 1.0)).work_px
+        spacing = record.spacing or (1.0, 1.0)
+        work_px[step] = estimate(taken, record.n_segments, spacing=spacing, fineness=fineness).work_px
         if work_px[step] <= WORK_PX:
             return step
         if step >= 2 * first + 2:  # a coarser one shows too little

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_pcnet.disk.memory import free_bytes
 from napari_pcnet.geometry.estimate import NO_HALO
+from napari_pcnet.geometry.grid import OF_THE_PAPER
 from napari_pcnet.options import Options
 from napari_pcnet.plugin.boxes import FormRows, signals_blocked
 from napari_pcnet.plugin.cost import Cost, cost_of, finest_that_fits, outlook, why_this_level
@@ -56,7 +57,7 @@ class Form(QWidget):
         super().__init__()
         self._view = view
         self._memory_share = settings.memory_share
-        self._halo = NO_HALO
+        self._halo, self._fineness = NO_HALO, OF_THE_PAPER
         rows = FormRows()
         self.setLayout(rows)
         self.image = ImageFields(rows, self._finest_that_fits)
@@ -130,7 +131,7 @@ class Form(QWidget):
         if region.mask is None and self.count > area_px:
             return f"{self.count:,} superpixels are more than the {area_px:,.0f} pixels."
         n_planes = len(source.planes().indices) if self.image.all_planes else 1
-        cost = cost_of(source, region, self.count, self._halo)
+        cost = cost_of(source, region, self.count, self._halo, self._fineness)
         text = outlook(self.count, n_planes, region.shape(source), cost, px_per_s)
         return f"{text} {self._why_this_level(source)}".rstrip()
 
@@ -169,7 +170,7 @@ class Form(QWidget):
             region = self.region(source)
         except ValueError:  # reported where a run, or its outlook, is asked for
             return None
-        return cost_of(source, region, self.count, self._halo)
+        return cost_of(source, region, self.count, self._halo, self._fineness)
 
     @property
     def _allowed_bytes(self) -> float:
@@ -216,7 +217,7 @@ class Form(QWidget):
 
     def show_machine(self, machine: Machine) -> None:
         """Offer the machine's devices, and take its network into account from now on."""
-        self._halo = machine.halo
+        self._halo, self._fineness = machine.halo, machine.fineness
         self.network.show_machine(machine)
 
     def not_shown(self, record: RunRecord, origin: Origin) -> str:
