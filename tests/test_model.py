@@ -107,6 +107,7 @@ def test_a_merge_classifier_changes_no_other_random_weights() -> None:
         PCNetConfig("unshuffle", guide=2, boundary=4, merge_classifier=3),
         PCNetConfig(reduction=1),
         PCNetConfig("unshuffle", block=(6, 5), finer=(8, 4), boundary=4),
+        PCNetConfig("unshuffle", 8, (8, 8, 8, 8), block=(6,), finer=(8,)),
     ],
 )
 def test_the_cost_is_that_of_the_convolutions(config: PCNetConfig) -> None:
@@ -177,11 +178,13 @@ BLOCK = {"stem": "unshuffle", "block": (8,)}
         ({"cell": 8}, "cell must be 16, got 8"),
         ({"guide": -1}, "guide must be at least 0, and 0 where nothing is reduced, got -1"),
         ({"guide": 8, "reduction": 1}, "guide must be at least 0, and 0 where nothing is reduced, got 8"),
-        ({"widths": (16, 32)}, "widths must have five entries, got (16, 32)"),
+        ({"widths": (16, 32)}, "widths must have 5 entries, got (16, 32)"),
         (
             {"block": (8,), "guide": 4},
-            "with block, in place of the paper's tail, stem must be 'unshuffle', reduction 4 and guide 0",
+            "with block, in place of the paper's tail, stem must be 'unshuffle' and guide 0",
         ),
+        (BLOCK | {"reduction": 1}, "reduction must be 4 or 8 with block, got 1"),
+        (BLOCK | {"reduction": 8}, "widths must have 4 entries, got (16, 32, 64, 128, 256)"),
         ({"finer": (8,)}, "finer must be empty without block: only whole blocks have finer cells"),
         (
             BLOCK | {"finer": (8, 2)},

@@ -20,6 +20,7 @@ CONFIGS = {
     "unshuffle": PCNetConfig("unshuffle", widths=THIN),
     "scn": PCNetConfig(reduction=1, widths=THIN),
     "guide and boundary": PCNetConfig("unshuffle", widths=THIN, guide=3, boundary=4),
+    "blocks of 8": PCNetConfig("unshuffle", 8, THIN[1:], boundary=4, block=(4, 3), finer=(8,)),
     "blocks": PCNetConfig("unshuffle", widths=THIN, boundary=4, block=(4, 3), finer=(8,)),
     "scn and boundary": PCNetConfig(reduction=1, widths=THIN, boundary=4),
 }

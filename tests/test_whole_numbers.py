@@ -40,14 +40,15 @@ CPU = torch.device("cpu")
 CONFIG = PCNetConfig(
     "unshuffle", widths=(8, 8, 8, 16, 16), boundary=8, merge_classifier=4, block=(16, 8), finer=(8, 4)
 )
+OF_8 = replace(CONFIG, reduction=8, widths=CONFIG.widths[1:], finer=(8,))
 PIXELS = data.astronaut()[:200, 100:300]
 
 
-@pytest.fixture(scope="module")
-def model() -> PCNet:
+@pytest.fixture(scope="module", params=[4, 8])
+def model(request: pytest.FixtureRequest) -> PCNet:
     """A network with random weights and lively normalisation, in whole numbers, too."""
     torch.manual_seed(0)
-    network = PCNet(CONFIG)
+    network = PCNet(CONFIG if request.param == 4 else OF_8)
     pictures = torch.from_numpy(data.astronaut()[:256, :256]).permute(2, 0, 1)[None].float() / 255
     for _ in range(30):
         network.train()(pictures)
@@ -67,7 +68,7 @@ def picture_of(pixels: NDArray[np.uint8]) -> Picture:
     return Picture(pixels, 2, None, np.zeros(3), np.full(3, 255.0))
 
 
-def whole_window(prepared: PreparedNetwork, cell: int = 4, confidence: bool = False) -> Labelled:
+def whole_window(prepared: PreparedNetwork, cell: int = 8, confidence: bool = False) -> Labelled:
     picture = picture_of(PIXELS)
     grid = Grid.enlarged(picture.shape, 1, cell=cell)
     (tile,) = plan(grid, (9999, 9999), connectivity.reach_px(grid), prepared.halo)
@@ -140,8 +141,9 @@ def test_numbers_whose_sums_would_not_be_exact_are_refused(change: dict[str, obj
         check(replace(layer, **change), shape, "plain")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("cell", CONFIG.cells)
-def test_whole_numbers_are_close_to_the_floats(model: PCNet, cell: int) -> None:
+@pytest.mark.parametrize("finest", [False, True])
+def test_whole_numbers_are_close_to_the_floats(model: PCNet, finest: bool) -> None:
+    cell = model.config.cells[-finest]
     whole = whole_window(prepare(model, CPU), cell, confidence=True)
     in_floats = copy.deepcopy(model)
     in_floats.whole_numbers = None
@@ -150,13 +152,14 @@ def test_whole_numbers_are_close_to_the_floats(model: PCNet, cell: int) -> None:
     for ours, theirs in ((whole.confidence, floats.confidence), (whole.boundary, floats.boundary)):
         assert ours is not None and theirs is not None
         assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.8
-        assert np.abs(ours - theirs).mean() < 0.05 * COLOUR_STEPS
+        assert np.abs(ours - theirs).mean() < 0.08 * COLOUR_STEPS
 
 
-@pytest.mark.parametrize("cell", CONFIG.cells)
+@pytest.mark.parametrize("finest", [False, True])
 def test_windows_strips_and_carriers_give_the_same_bits(
-    model: PCNet, cell: int, monkeypatch: pytest.MonkeyPatch
+    model: PCNet, finest: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    cell = model.config.cells[-finest]
     prepared = prepare(model, CPU)
     picture = picture_of(PIXELS)
     grid = Grid.enlarged(picture.shape, 1, cell=cell)
@@ -236,7 +239,7 @@ def test_both_forms_of_choosing_agree(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_in_whole_numbers_comes_back(model: PCNet, file: Path) -> None:
     back = checkpoint.load_model(file)
     assert checkpoint.read_record(file) == {"step": 7}
-    assert back.config == CONFIG
+    assert back.config == model.config
     before, after = (whole_window(prepare(each, CPU)) for each in (model, back))
     np.testing.assert_array_equal(before.raw, after.raw)
     np.testing.assert_array_equal(before.boundary, after.boundary)
@@ -276,8 +279,8 @@ def damaged(file: Path, folder: Path, name: str, tensor: torch.Tensor | None) ->
             "whole.fuse.9.shift is not part of the network",
         ),
         ("whole.fuse.1.bias", torch.full((8,), 1 << 30, dtype=torch.int32), "fuse.1: a sum may reach 2**24"),
-        ("whole.fuse.3.unit", torch.full((16,), torch.nan), "whole.fuse.3.unit must be positive numbers"),
-        ("whole.logit_scales", torch.zeros(3), "whole.logit_scales must be positive numbers"),
+        ("whole.fuse.1.unit", torch.full((16,), torch.nan), "whole.fuse.1.unit must be positive numbers"),
+        ("whole.logit_scales", torch.zeros(1), "whole.logit_scales must be torch.float32 of shape"),
     ],
 )
 def test_damaged_whole_numbers_are_one_sentence(
@@ -287,6 +290,12 @@ def test_damaged_whole_numbers_are_one_sentence(
     with pytest.raises(ValueError, match="is damaged") as caught:
         checkpoint.load_model(path)
     assert str(caught.value).startswith(f"{path} is damaged: {message}")
+
+
+def test_scales_of_nothing_are_damage(model: PCNet, file: Path, tmp_path: Path) -> None:
+    path = damaged(file, tmp_path, "whole.logit_scales", torch.zeros(len(model.config.cells)))
+    with pytest.raises(ValueError, match=r"whole\.logit_scales must be positive numbers$"):
+        checkpoint.load_model(path)
 
 
 def test_only_a_network_of_blocks_becomes_whole() -> None:

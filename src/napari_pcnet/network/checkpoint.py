@@ -33,8 +33,8 @@ FORMAT = "napari-pcnet-1"
 WIDEST = 1024
 """Most channels of a stage that a file may ask for; more is damage, and would fill the memory."""
 
-SHORTEST_NUMBER_BYTES = 2
-"""Of a weight, in half precision. A file holds its network's weights, so it is no smaller than they are."""
+SHORTEST_NUMBER_BYTES = 1
+"""Of a weight, in whole numbers. A file holds its network's weights, so it is no smaller than they are."""
 
 HARMLESS_BYTES = 1 << 24
 """A network that takes less memory may be made before its weights are looked at."""
@@ -228,7 +228,9 @@ def _check_size(config: PCNetConfig, path: Path) -> None:
     Counted are the convolutions that keep the number of channels, about half of all weights.
     """
     squares = sum(width * width for width in config.widths)
-    least = 9 * (squares + config.widths[0] ** 2 * config.reduction**2 * (config.reduction > 1))
+    if config.reduction > 1 and not config.block:
+        squares += config.widths[0] ** 2 * config.reduction**2
+    least = 9 * squares
     if max(path.stat().st_size, HARMLESS_BYTES) < SHORTEST_NUMBER_BYTES * least:
         raise ValueError(
             f"widths {config.widths} make a network of more than {least} weights, which the file cannot hold"

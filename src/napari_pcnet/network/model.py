@@ -44,9 +44,6 @@ BLOCK_BASE_FACTOR = 4
 DETAIL_PX = 2048
 """Where superpixels are smaller than this, in image pixels, such a network gets the picture doubled."""
 
-STRIDES = (1, 2, 2, 2, 2)
-"""Strides of the five encoder stages."""
-
 _DRAWING = ("uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_")
 """What the layers draw their first weights by."""
 
@@ -63,10 +60,10 @@ class PCNetConfig:
     stem : {'nearest', 'area', 'unshuffle'}
         How the picture is reduced: every fourth pixel of every fourth row as in the paper, the
         mean of each 4 x 4 block, or all 16 pixels of a block as channels.
-    reduction : {4, 1}
-        4 for PCNet. 1 for SCN: nothing is reduced, and there is no sub-pixel layer.
+    reduction : {4, 8, 1}
+        4 for PCNet; 8 with `block` alone. 1 for SCN: nothing is reduced, and there is no sub-pixel layer.
     widths : tuple of int
-        Channels of the five encoder stages.
+        Channels of the encoder's stages: five, or four where the picture is reduced 8 times.
     cell : int
         Side of a cell of the lattice in work pixels; the trunk halves the picture
         four times, so it is 16.
@@ -112,8 +109,9 @@ class PCNetConfig:
     def __post_init__(self) -> None:
         if self.stem not in get_args(Stem):
             raise ValueError(f"stem must be one of {get_args(Stem)}, got {self.stem!r}")
-        if self.reduction not in (1, 4):
-            raise ValueError(f"reduction must be 4 (PCNet) or 1 (SCN), got {self.reduction!r}")
+        if self.reduction not in ((4, 8) if self.block else (1, 4)):
+            allowed = "4 or 8 with block" if self.block else "4 (PCNet) or 1 (SCN)"
+            raise ValueError(f"reduction must be {allowed}, got {self.reduction!r}")
         if self.cell != CELL:
             raise ValueError(f"cell must be {CELL}, got {self.cell!r}")
         if self.guide < 0 or (self.guide and self.reduction == 1):
@@ -123,12 +121,11 @@ class PCNetConfig:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)!r}")
         if self.merge_classifier and not self.boundary:
             raise ValueError("a merge classifier needs a boundary decoder: set boundary, too")
-        if len(self.widths) != 5:
-            raise ValueError(f"widths must have five entries, got {shown(self.widths)}")
-        if self.block and (self.stem != "unshuffle" or self.guide or self.reduction == 1):
-            raise ValueError(
-                "with block, in place of the paper's tail, stem must be 'unshuffle', reduction 4 and guide 0"
-            )
+        stages = 4 if self.reduction == 8 else 5
+        if len(self.widths) != stages:
+            raise ValueError(f"widths must have {stages} entries, got {shown(self.widths)}")
+        if self.block and (self.stem != "unshuffle" or self.guide):
+            raise ValueError("with block, in place of the paper's tail, stem must be 'unshuffle' and guide 0")
         if self.finer and not self.block:
             raise ValueError("finer must be empty without block: only whole blocks have finer cells")
         for coarse, fine in pairwise(self.cells):
@@ -312,10 +309,8 @@ class PCNet(nn.Module):
         def stage(below: int, here: int, stride: int) -> nn.Sequential:
             return nn.Sequential(ConvBlock(below, here, stride, leak=leak), ConvBlock(here, here, leak=leak))
 
-        self.encoder = nn.ModuleList(
-            stage(below, here, stride)
-            for (below, here), stride in zip(pairwise((self.stem.channels, *widths)), STRIDES, strict=True)
-        )
+        self.encoder = nn.ModuleList([stage(self.stem.channels, widths[0], 1)])
+        self.encoder.extend(stage(below, here, 2) for below, here in pairwise(widths))
         falling = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # (256, 128), ... (32, 16)
         enlarge = RepeatBlock if config.block else UpBlock
         self.up = nn.ModuleList(enlarge(below, here) for below, here in falling)
