@@ -26,7 +26,7 @@ TRAINING = (
 
 SLOW = (
     "test_contract",
-    "test_golden_labels",
+    "test_golden",
     "test_plots",
     "test_process_settings",
     "test_quality",
