@@ -34,7 +34,7 @@ STATE, WEIGHTS = "state.safetensors", "weights.safetensors"
 AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types that `RunConfig.precision` names."""
 
-ADDED = ("boundary", "merge_classifier", "block", "finer")
+ADDED = ("boundary", "merge_classifier")
 """Parts of a network that the weights it starts from may lack."""
 
 FREE_TO_CHANGE = (
@@ -230,16 +230,17 @@ def _start(model: PCNet, path: Path) -> dict[str, Any]:
     """Give a model the weights of a file; return the record of their training.
 
     The file may lack what was added to the network since: its boundary decoder, its merge classifier. A
-    network that predicts blocks takes the layers that it shares with one that has the paper's tail.
+    network that predicts blocks takes the layers of one with the paper's tail that have the same shape.
     """
     start = checkpoint.load_model(path)
+    if model.config.block and not start.config.block:
+        own = {name: value.shape for name, value in model.state_dict().items()}
+        shared = {name: value for name, value in start.state_dict().items() if own.get(name) == value.shape}
+        model.load_state_dict(shared, strict=False)
+        return checkpoint.read_record(path)
     added = {name: getattr(model.config, name) for name in ADDED if not getattr(start.config, name)}
     if replace(start.config, **added) != model.config:
         raise ValueError(f"{path} holds a model of {start.config}, the configuration asks for {model.config}")
-    own = {name: value.shape for name, value in model.state_dict().items()}
-    shared = {name: value for name, value in start.state_dict().items() if own.get(name) == value.shape}
-    lacks = model.load_state_dict(shared, strict=False)
-    if "block" not in added:
-        assert len(shared) == len(start.state_dict())
-        assert {key.partition(".")[0] for key in lacks.missing_keys} <= set(added)
+    lacks = model.load_state_dict(start.state_dict(), strict=False)
+    assert not lacks.unexpected_keys and {key.partition(".")[0] for key in lacks.missing_keys} <= set(added)
     return checkpoint.read_record(path)
