@@ -5,6 +5,7 @@ The test command does not accept skipped viewer tests.
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -59,7 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
-    """Use one thread in each of several processes, and in commands they start: more would wait"""
+    """Use one thread in each of several processes, and in commands they start: more would wait."""
+    os.environ.setdefault("NAPARI_COLORMAP_BACKEND", "Pure Python")
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         import torch  # a plugin may have loaded what reads the variable
@@ -79,6 +81,18 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_PCNET_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _label_colours_in_python() -> None:
+    """Keep napari from compiling the colours of labels, for some seconds in every fresh environment.
+
+    The environment says so to preferences that are loaded later; a test may have set others back.
+    """
+    if "napari.layers" in sys.modules:
+        from napari.utils import colormap_backend
+
+        colormap_backend.set_backend(colormap_backend.ColormapBackend.pure_python)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -1,5 +1,6 @@
 """Compiled passes give the very answers of those in numpy."""
 
+import importlib.abc
 import importlib.util
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -227,6 +229,28 @@ def test_without_numba_numpy_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert passes.compiled() is None
     ids = connectivity.find_pieces(np.array([[5, 5, 7]], np.int32), Window(0, 0, 1, 3), 3).ids
     assert ids.tolist() == [[0, 0, 1]]
+
+
+class NoRoom(importlib.abc.MetaPathFinder):
+    """Answers to the import of compiled passes as llvmlite does where its library can't be mapped."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "napari_pcnet.merging.compiled":
+            raise OSError("Could not find/load shared object file:\n  cannot allocate memory")
+
+
+def test_where_numba_has_no_room_numpy_does_it_and_a_warning_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(passes.SWITCH, "1")
+    monkeypatch.delitem(sys.modules, "napari_pcnet.merging.compiled", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [NoRoom(), *sys.meta_path])
+    monkeypatch.setattr(passes, "_loaded", cache(passes._loaded.__wrapped__))
+    message = (
+        "numba cannot be loaded (Could not find/load shared object file: cannot allocate memory): "
+        "numpy does its work, more slowly"
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$") as caught:
+        assert [passes.compiled() for _ in range(3)] == [None] * 3
+    assert len(caught) == 1
 
 
 def test_a_process_begins_with_numpy_and_compiles_when_it_labels_more(

@@ -44,6 +44,14 @@ def saved(monkeypatch):
     return figures
 
 
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures themselves, which are not rendered: those of ordinary curves are elsewhere."""
+    made = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_args, **_options: made.append(figure))
+    return made
+
+
 def curve(quality, counts=(200, 400, 800)):
     return [
         Point(count, count, dict(zip(("ASA", "BR", "BP", "UE", "EV", "CO", "CD"), scores, strict=True)))
@@ -104,20 +112,20 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path):
     assert first == second
 
 
-def test_recall_and_precision_are_the_papers_axes(tmp_path, saved):
+def test_recall_and_precision_are_the_papers_axes(tmp_path, figures):
     points = curve(1)
     draw_curves(tmp_path, "set", {OURS: points}, "", PROVENANCE)
-    axes = saved[0].axes[0]
+    axes = figures[0].axes[0]
     assert axes.get_xlabel() == "boundary recall (better →)"
     assert axes.get_ylabel() == "boundary precision (better →)"
     assert list(line_of(axes, OURS).get_xdata()) == [point.scores["BR"] for point in points]
     assert list(line_of(axes, OURS).get_ydata()) == [point.scores["BP"] for point in points]
 
 
-def test_scores_are_drawn_over_the_measured_count_in_its_order(tmp_path, saved):
+def test_scores_are_drawn_over_the_measured_count_in_its_order(tmp_path, figures):
     points = [Point(200, 230.5, {"ASA": 0.9}), Point(100, 80.25, {"ASA": 0.8})]
     draw_curves(tmp_path, "set", {OURS: points}, "", PROVENANCE)
-    line = line_of(saved[1].axes[0], OURS)
+    line = line_of(figures[1].axes[0], OURS)
     assert list(line.get_xdata()) == [80.25, 230.5]
     assert list(line.get_ydata()) == [0.8, 0.9]
 
@@ -135,12 +143,12 @@ def test_a_score_that_is_missing_or_nan_is_left_out(tmp_path, saved):
     assert words(ev) == ["not measured"]
 
 
-def test_panels_over_contour_density_may_show_other_points(tmp_path, saved):
+def test_panels_over_contour_density_may_show_other_points(tmp_path, figures):
     near = [Point(9, 9, {"CD": 0.1, "BR": 0.5, "ASA": 0.9})]
     draw_curves(tmp_path, "set", {OURS: curve(1)}, "", PROVENANCE, {OURS: near})
-    assert list(line_of(saved[5].axes[0], OURS).get_xdata()) == [0.1]
-    assert list(line_of(saved[6].axes[0], OURS).get_ydata()) == [0.9]
-    overview = saved[7].axes
+    assert list(line_of(figures[5].axes[0], OURS).get_xdata()) == [0.1]
+    assert list(line_of(figures[6].axes[0], OURS).get_ydata()) == [0.9]
+    overview = figures[7].axes
     assert [len(line_of(axes, OURS).get_xdata()) for axes in overview[:7]] == [len(curve(1))] * 5 + [1, 1]
 
 
@@ -151,9 +159,9 @@ def test_one_point_is_a_marker(tmp_path, saved):
     assert line.get_marker() not in ("", "None")
 
 
-def test_a_method_without_points_is_not_in_the_legend(tmp_path, saved):
+def test_a_method_without_points_is_not_in_the_legend(tmp_path, figures):
     draw_curves(tmp_path, "set", {"snic": [], PEER: curve(1), OURS: curve(1)}, "", PROVENANCE)
-    assert [in_legend(figure) for figure in saved] == [[PEER, OURS]] * 8
+    assert [in_legend(figure) for figure in figures] == [[PEER, OURS]] * 8
 
 
 def test_without_any_point_all_figures_are_empty(tmp_path, saved):
@@ -162,9 +170,9 @@ def test_without_any_point_all_figures_are_empty(tmp_path, saved):
     assert [in_legend(figure) for figure in saved] == [[]] * 8
 
 
-def test_ours_are_thick_and_over_the_others(tmp_path, saved):
+def test_ours_are_thick_and_over_the_others(tmp_path, figures):
     draw_curves(tmp_path, "set", {"My PCNet": curve(1), PEER: curve(1)}, "", PROVENANCE)
-    axes = saved[0].axes[0]
+    axes = figures[0].axes[0]
     ours, peer = line_of(axes, "My PCNet"), line_of(axes, PEER)
     assert ours.get_linewidth() > peer.get_linewidth()
     assert ours.get_zorder() > peer.get_zorder()

@@ -12,6 +12,7 @@ import pytest
 from actions import N, wait_for_threads
 from napari._qt.qt_viewer import QtViewer
 from napari.settings import get_settings
+from napari.utils.colormap_backend import ColormapBackend
 from napari.utils.triangulation_backend import TriangulationBackend
 from pytestqt.qtbot import QtBot
 from qtpy.compat import isalive
@@ -48,6 +49,20 @@ def viewer(qapp: QApplication) -> Iterator[napari.Viewer]:
         viewer.close()
 
 
+@pytest.fixture
+def make_napari_viewer(make_napari_viewer: Callable[..., napari.Viewer]) -> Callable[..., napari.Viewer]:
+    """napari's own fixture, which has set preferences back."""
+    _keep_napari_from_compiling()
+    return make_napari_viewer
+
+
+def _keep_napari_from_compiling() -> None:
+    """Have shapes and the colours of labels in Python: numba would take some ten seconds for each."""
+    experimental = get_settings().experimental
+    experimental.triangulation_backend = TriangulationBackend.pure_python
+    experimental.colormap_backend = ColormapBackend.pure_python
+
+
 @pytest.fixture(scope="session")
 def measured() -> Callable[[Job, str], Machine]:
     """Measure each device once; tests with a viewer of their own measure it themselves."""
@@ -78,8 +93,7 @@ def opened(
 ) -> Iterator[tuple[napari.Viewer, SuperpixelsWidget]]:
     """The viewer with the widget, warmed up; afterwards it is as it was, and no thread is left."""
     monkeypatch.setattr(machine, "measure_machine", measured)
-    # numba would compile it for ten seconds; a viewer of napari's own fixture sets it back
-    get_settings().experimental.triangulation_backend = TriangulationBackend.pure_python
+    _keep_napari_from_compiling()
     before = _state_of(viewer)
     widget = viewer.window.add_plugin_dock_widget("napari-pcnet", "PCNet superpixels")[1]
     qtbot.waitUntil(lambda: widget.machine is not None, timeout=60_000)

@@ -22,6 +22,10 @@ REGION_PX = 75
 """Pixels on which it loses as much as on a region that is merged."""
 
 
+LONGEST_REASON = 240
+"""Characters of a library's reason that are shown."""
+
+
 class _Work:
     """Pixels that this process has labelled, and for each region `REGION_PX` more.
 
@@ -49,6 +53,10 @@ def _loaded() -> ModuleType | None:
     try:
         import napari_pcnet.merging.compiled as module
     except ImportError:  # numba is not installed, or not for this numpy
+        return None
+    except (OSError, MemoryError) as error:  # its library has no room, or is damaged
+        reason = " ".join(str(error).split())[:LONGEST_REASON]
+        warnings.warn(f"numba cannot be loaded ({reason}): numpy does its work, more slowly", stacklevel=3)
         return None
     surviving_its_cache(module)
     return module
