@@ -191,7 +191,7 @@ def config_text(**changes: object) -> str:
             config_text(widths=[4, 4, 4, 4, 0.5]),
             "widths must be whole numbers from 1 to 1024, got (4, 4, 4, 4, 0.5)",
         ),
-        (config_text(widths=[4]), "widths must have five entries, got (4,)"),
+        (config_text(widths=[4]), "widths must have 5 entries, got (4,)"),
         (
             config_text(boundary=4, merge_classifier=60000),
             "merge_classifier must be a whole number to 1024, got 60000",
@@ -203,7 +203,7 @@ def config_text(**changes: object) -> str:
         (config_text(cell=16.0), "cell must be a whole number to 1024, got 16.0"),
         (
             config_text(widths=[4] * 10_000),
-            "widths must have five entries, got (4, 4, 4, 4, 4, 4, 4, 4, 4, 4, ...)",
+            "widths must have 5 entries, got (4, 4, 4, 4, 4, 4, 4, 4, 4, 4, ...)",
         ),
         (
             config_text(widths=[1024] * 5),

@@ -164,9 +164,10 @@ def load_prepared(options: Options) -> PreparedNetwork:
     """Load the network of a run and prepare it; the last two are kept, for calls and threads to share."""
     with stage("weights"):
         device = torch.empty(0, device=choose_device(options.device).device).device  # with its number
+        precision: Precision = "float32" if options.precision == "auto" else options.precision
         path = weights.locate(options.model)
         with _LOCKS.setdefault(os.getpid(), Lock()):  # of threads that call at once, one loads
-            return _prepare_version(path, files.version_of(path), device, options.precision)
+            return _prepare_version(path, files.version_of(path), device, precision)
 
 
 _LOCKS: dict[int, Lock] = {}
