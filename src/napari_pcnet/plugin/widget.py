@@ -74,6 +74,7 @@ class SuperpixelsWidget(QWidget):
         self._connect_commands()
         self._list_layers()
         self._follow_active()
+        self._follow_selection()
         if self.result is not None:  # of a widget that was here before
             self.cutting.select()
         self.run_panel.live.setChecked(self.settings.live_preview)
@@ -112,7 +113,7 @@ class SuperpixelsWidget(QWidget):
         except ValueError as error:  # no memory for it
             self.show_message(str(error))
             return
-        self.run_panel.show_started(source.layer.name)
+        self.run_panel.show_started(source.name)
         self.running.start(result, record, region)
         self._enable()
 
@@ -190,6 +191,7 @@ class SuperpixelsWidget(QWidget):
         self.events.layers_changed.connect(self._list_layers)
         self.events.layer_removed.connect(self._forget_layer)
         self.events.active_changed.connect(self._follow_active)
+        self.events.selection_changed.connect(self._follow_selection)
         self.events.view_changed.connect(self._follow_view)
         self.events.image_data_changed.connect(self.form.image.show_new_data)
         self.events.image_scale_changed.connect(self._follow_choice)
@@ -252,6 +254,13 @@ class SuperpixelsWidget(QWidget):
         if self.results.select(active):
             self.cutting.select()
         self._enable()
+
+    def _follow_selection(self) -> None:
+        """Choose several images that are selected as the channels of one."""
+        selection = self.viewer.layers.selection
+        images = [each for each in self.viewer.layers if each in selection and isinstance(each, Image)]
+        if self.job is None:
+            self.form.image.choose_channels(images)
 
     def _follow_view(self) -> None:
         self._outlook_timer.start()
