@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 
@@ -48,10 +49,13 @@ class Machine:
     halo: Halo
 
 
+def load_features() -> None:
+    """Load what napari keeps features in: it is needed by the first layer of labels, and takes long."""
+    import pandas as pd  # noqa: F401
+
+
 def measure_machine(job: Job, device: str) -> Machine:
     """Load torch and the default network, and time them on a small picture of noise."""
-    import pandas as pd  # noqa: F401  # napari's features; importing it later would hold up the first layer
-
     from napari_pcnet.network.machine import choose_device, device_names
     from napari_pcnet.pipeline import load_prepared
     from napari_pcnet.superpixels import pcnet_superpixels
@@ -78,8 +82,12 @@ class MachineProbe(QObject):
         None until it is measured.
     work_px_per_s : float
         Speed of the last long run, else as measured, else a first guess.
+    is_ready : bool
+        Whether a layer of labels can be made without loading anything first.
     """
 
+    ready = Signal()
+    """`is_ready` from now on."""
     measured = Signal(object)
     """The `Machine`."""
     refused = Signal(str)
@@ -89,11 +97,17 @@ class MachineProbe(QObject):
         super().__init__(parent)
         self.machine: Machine | None = None
         self.work_px_per_s = FIRST_GUESS_PX_PER_S
+        self.is_ready = "pandas" in sys.modules
         self._job: Job | None = None
 
     def measure(self, device: str) -> None:
         """Load torch and the network in a job, so that the first run need not, and time them on a device."""
         self.stop()
+        if not self.is_ready:
+            loading = self._job = Job(lambda _: load_features())
+            loading.returned.connect(lambda _: self._get_ready(device))
+            loading.start()
+            return
         self._job = Job(lambda job: measure_machine(job, device))
         self._job.returned.connect(self._keep)
         self._job.refused.connect(self.refused)
@@ -108,6 +122,11 @@ class MachineProbe(QObject):
         """Ask the job to stop."""
         if self._job is not None:
             self._job.stop()
+
+    def _get_ready(self, device: str) -> None:
+        self.is_ready = True
+        self.ready.emit()
+        self.measure(device)
 
     def _keep(self, machine: Machine) -> None:
         self.machine, self.work_px_per_s = machine, machine.work_px_per_s
