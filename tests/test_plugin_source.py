@@ -263,6 +263,9 @@ def test_layers_of_one_shape_and_place_are_channels() -> None:
     for different in (
         Image(_zeros(8, 9)),
         Image(_zeros(8, 9), scale=(2, 3), translate=(0, 1)),
+        Image(_zeros(8, 9), scale=(2, 3), rotate=5),
+        Image(_zeros(8, 9), scale=(2, 3), shear=(0.5,)),
+        Image(_zeros(8, 9), scale=(2, 3), affine=np.diag([2.0, 1.0, 1.0])),
         Image(_zeros(8, 9), scale=(2, 3), units=("um", "um")),
         Image(_zeros(8, 10), scale=(2, 3)),
         Image(_zeros(1, 8, 9), scale=(1, 2, 3)),

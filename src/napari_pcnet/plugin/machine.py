@@ -98,15 +98,17 @@ class MachineProbe(QObject):
         self.machine: Machine | None = None
         self.work_px_per_s = FIRST_GUESS_PX_PER_S
         self.is_ready = "pandas" in sys.modules
+        self._device = Options.device
         self._job: Job | None = None
 
     def measure(self, device: str) -> None:
         """Load torch and the network in a job, so that the first run need not, and time them on a device."""
         self.stop()
+        self._device = device
         if not self.is_ready:
-            loading = self._job = Job(lambda _: load_features())
-            loading.returned.connect(lambda _: self._get_ready(device))
-            loading.start()
+            self._job = Job(lambda _: load_features())
+            self._job.returned.connect(self._get_ready)
+            self._job.start()
             return
         self._job = Job(lambda job: measure_machine(job, device))
         self._job.returned.connect(self._keep)
@@ -123,10 +125,10 @@ class MachineProbe(QObject):
         if self._job is not None:
             self._job.stop()
 
-    def _get_ready(self, device: str) -> None:
+    def _get_ready(self, _nothing: object) -> None:
         self.is_ready = True
         self.ready.emit()
-        self.measure(device)
+        self.measure(self._device)
 
     def _keep(self, machine: Machine) -> None:
         self.machine, self.work_px_per_s = machine, machine.work_px_per_s
