@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes
-from napari_pcnet.plugin.source import Source, guess_channel_axis, level_shapes, overlap, shear_matrix
+from napari_pcnet.plugin.pixels import StackedPixels
+from napari_pcnet.plugin.source import (
+    LayerGroup,
+    Source,
+    guess_channel_axis,
+    level_shapes,
+    overlap,
+    shear_matrix,
+)
 from napari_pcnet.record import RunRecord
 
 TURNED: dict[str, Any] = {
@@ -236,3 +244,56 @@ def test_windows_overlap_in_the_pixels_that_both_have() -> None:
     assert overlap(Window(0, 0, 4, 6), Window(2, 3, 9, 9)) == Window(2, 3, 4, 6)
     assert overlap(Window(0, 0, 4, 6), Window(4, 0, 9, 9)) is None
     assert overlap(Window(0, 0, 4, 6), Window(0, 6, 9, 9)) is None
+
+
+# -- several layers as channels ----------------------------------------------------------------------
+
+
+def _stacked(*layers: Image, level: int = 0) -> Source:
+    group = LayerGroup.of(layers)
+    assert group is not None
+    return Source(layers[0], level, layers[0].ndim, layers[1:])
+
+
+def test_layers_of_one_shape_and_place_are_channels() -> None:
+    one, other = (Image(_zeros(8, 9), name=name, scale=(2, 3)) for name in ("a", "b"))
+    group = LayerGroup.of([one, other])
+    assert group is not None and group.name == "a + b as channels"
+    assert LayerGroup.of([one]) is None
+    for different in (
+        Image(_zeros(8, 9)),
+        Image(_zeros(8, 9), scale=(2, 3), translate=(0, 1)),
+        Image(_zeros(8, 9), scale=(2, 3), rotate=5),
+        Image(_zeros(8, 9), scale=(2, 3), shear=(0.5,)),
+        Image(_zeros(8, 9), scale=(2, 3), affine=np.diag([2.0, 1.0, 1.0])),
+        Image(_zeros(8, 9), scale=(2, 3), units=("um", "um")),
+        Image(_zeros(8, 10), scale=(2, 3)),
+        Image(_zeros(1, 8, 9), scale=(1, 2, 3)),
+        Image(_zeros(8, 9, 3), rgb=True, scale=(2, 3)),
+        Image(_pyramid(8, 9), multiscale=True, scale=(2, 3)),
+    ):
+        assert LayerGroup.of([one, different]) is None
+
+
+def test_channels_of_several_layers_are_read_as_of_one_array() -> None:
+    pixels = np.arange(2 * 5 * 8 * 9).reshape(2, 5, 8, 9)
+    dtypes = (np.uint8, np.uint16)
+    layers = [Image(each.astype(dtype)) for each, dtype in zip(pixels, dtypes, strict=True)]
+    source = _stacked(*layers)
+    assert (source.shape, source.plane_axes, source.n_channels) == ((5, 8, 9, 2), (1, 2), 2)
+    assert source.pixels.dtype == np.uint16 and source.record_axis == -1
+    whole = np.stack([each.data for each in layers], axis=-1)
+    for channels in (None, (1,), (1, 0)):
+        record = RunRecord(channel_axis=-1, plane=(3,), crop=(1, 2, 7, 8), channels=channels)
+        found, axis = source.planes(record).read((3,), 2)
+        expected, expected_axis = Planes.select(whole, record).read((3,), 2)
+        assert axis == expected_axis
+        assert_array_equal(found, expected)
+    assert source.labels_shape(source.planes()) == (5, 8, 9)
+
+
+def test_what_is_masked_in_one_of_several_layers_stays_so() -> None:
+    masked = np.ma.masked_equal(np.arange(72, dtype=np.uint8).reshape(8, 9), 5)
+    stack = StackedPixels([masked, np.zeros((8, 9), np.uint8)])
+    read = stack[:, :, :]
+    assert np.ma.isMaskedArray(read) and np.argwhere(np.ma.getmaskarray(read)).tolist() == [[0, 5, 0]]

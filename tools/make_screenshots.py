@@ -192,9 +192,7 @@ def merge_with_the_fill_bucket(desk: Desk) -> None:
     desk.widget.form.size_fields.count.setValue(100)
     desk.run()
     desk.widget.cut_panel.editable_button.click()
-    desk.widget.result.layer.visible = False
     layer = desk.viewer.layers[-1]
-    layer.contour = 0
     layer.selected_label = int(layer.data[121, 154])  # as the picker does
     layer.mode = "fill"
     for place in ((106, 172), (110, 197)):

@@ -11,6 +11,7 @@ from napari.layers import Image, Labels, Layer
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
+from qtpy.compat import isalive
 from qtpy.QtCore import QPoint, QPointF, Qt, QThreadPool
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QDockWidget, QWidget
@@ -82,6 +83,11 @@ def close_dock_of(widget: SuperpixelsWidget) -> None:
     dock = widget.parent()
     assert isinstance(dock, QDockWidget)
     dock.title.close_button.click()
+
+
+def wait_until_gone(widget: SuperpixelsWidget, qtbot: QtBot) -> None:
+    """Wait until Qt has deleted its part of a widget."""
+    qtbot.waitUntil(lambda: not isalive(widget))
 
 
 def turn_wheel(over: QWidget, eighths_of_degrees: int) -> bool:

@@ -9,13 +9,12 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
-from actions import N, wait_for_threads
+from actions import N, wait_for_threads, wait_until_gone
 from napari._qt.qt_viewer import QtViewer
 from napari.settings import get_settings
 from napari.utils.colormap_backend import ColormapBackend
 from napari.utils.triangulation_backend import TriangulationBackend
 from pytestqt.qtbot import QtBot
-from qtpy.compat import isalive
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -101,7 +100,7 @@ def opened(
     yield viewer, widget
     wait_for_threads(qtbot)
     viewer.window.remove_dock_widget("all")
-    qtbot.waitUntil(lambda: not isalive(widget))
+    wait_until_gone(widget, qtbot)
     wait_for_threads(qtbot)
     viewer.layers.clear()
     viewer.dims.update(before["dims"])

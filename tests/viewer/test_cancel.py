@@ -22,6 +22,7 @@ from actions import (
     state_of,
     wait_for_run,
     wait_for_threads,
+    wait_until_gone,
 )
 from numpy.testing import assert_array_equal
 from pytestqt.qtbot import QtBot
@@ -170,9 +171,9 @@ def test_the_x_of_the_dock_cancels_a_run(
     image = add_large_image(viewer)
     before = state_of(viewer)
     start_run(widget, qtbot)
-    with qtbot.waitSignal(widget.destroyed):
-        close_dock_of(widget)
-        assert_same_state(viewer, before)
+    close_dock_of(widget)
+    assert_same_state(viewer, before)
+    wait_until_gone(widget, qtbot)
     assert all(job.is_stopped for job in jobs._running)
     wait_for_threads(qtbot)
     viewer.add_image(drawn_picture(32, 32), name="later")  # no slot of a widget that is gone is called
@@ -180,8 +181,8 @@ def test_the_x_of_the_dock_cancels_a_run(
     qtbot.wait(300)
     again = commands.widget_of(viewer)
     assert again is not widget and again.form.image.layer == viewer.layers["later"]
-    with qtbot.waitSignal(again.destroyed):
-        close_dock_of(again)
+    close_dock_of(again)
+    wait_until_gone(again, qtbot)
 
 
 def test_the_x_of_the_dock_ends_the_preview(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
 import napari
 import numpy as np
-from actions import wait_for_threads
+import pytest
+from actions import N, drawn_picture, wait_for_run, wait_for_threads
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QTimer
 
+from napari_pcnet.plugin import machine
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 
 LONGEST_WORK_S = 0.25
@@ -123,3 +126,29 @@ def test_a_large_run_is_cancelled_while_the_viewer_goes_on(
     assert gaps.longest_work_s < LONGEST_WORK_S
     assert widget.result is None and widget.run_panel.run_button.isEnabled()
     wait_for_threads(qtbot)
+
+
+def test_a_run_before_all_is_loaded_waits_for_it_and_can_be_cancelled(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    loaded = threading.Event()
+    monkeypatch.setattr(machine, "load_features", lambda: loaded.wait(60))
+    widget.probe.is_ready = False  # as in a viewer that has shown no features yet
+    widget.probe.measure("auto")
+    panel = widget.run_panel
+    for _ in range(2):
+        widget.run()
+        assert widget.job is None and len(viewer.layers) == 1
+        assert panel.message.text() == "Getting ready ..." and panel.progress.maximum() == 0
+        assert panel.cancel_button.isEnabled() and not panel.run_button.isEnabled()
+        widget.cancel()
+        assert panel.message.text() == "" and panel.run_button.isEnabled()
+    widget.run()
+    loaded.set()
+    qtbot.waitUntil(lambda: widget.job is not None, timeout=60_000)
+    wait_for_run(widget, qtbot)
+    assert widget.result is not None and widget.result.layer.data.max() == N
+    widget.cancel()
+    assert panel.message.text().startswith("12 superpixels in ")

@@ -404,6 +404,66 @@ def test_channels_named_so_are_guessed_and_two_of_four_can_be_chosen(
     assert_same_state(viewer, before)
 
 
+def test_several_selected_layers_are_the_channels_of_one_image(
+    opened: tuple[napari.Viewer, SuperpixelsWidget],
+    qtbot: QtBot,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    viewer, widget = opened
+    pixels = drawn_picture(4, 48, 64)
+    place = {"scale": (2, 3), "translate": (5, 6), "rotate": 10}
+    names = ["DAPI", "FITC", "Cy5", "bright & dim"]
+    channels = viewer.add_image(pixels, channel_axis=0, name=names, blending="additive", **place)
+    other = viewer.add_image(drawn_picture(48, 64), name="elsewhere")
+    box, buttons = widget.form.image.layer_box, widget.form.image.channels
+    for selected in ([other, channels[0]], [other]):
+        viewer.layers.selection = set(selected)
+        assert widget.form.image.layer == other and widget.form.image.group is None
+    viewer.layers.selection = {channels[2], channels[0], channels[3]}
+    assert box.currentText() == "DAPI + Cy5 + bright & dim as channels" and buttons.isVisible()
+    viewer.layers.selection.add(channels[1])
+    image_name = "DAPI + FITC + Cy5 + bright & dim as channels"
+    assert box.currentText() == image_name and buttons.text() == "all 4"
+    assert widget.form.intensities.box.findText("contrast limits") < 0
+    layer = run_widget(widget, qtbot)
+    assert layer.name == "DAPI + FITC + Cy5 + bright & dim superpixels"
+    stacked = np.stack(list(pixels), axis=-1)
+    record = record_of(layer)
+    assert record == RunRecord(N, channels=(0, 1, 2, 3), spacing=record.spacing)
+    assert_array_equal(layer.data, run_record(stacked, record))
+    assert_array_equal(layer.extent.world, channels[0].extent.world)
+
+    buttons.menu().actions()[1].setChecked(False)
+    buttons.menu().actions()[2].setChecked(False)
+    assert buttons.text() == "DAPI, bright && dim"
+    again = run_widget(widget, qtbot)
+    assert again is layer and record_of(layer).channels == (0, 3)
+    assert_array_equal(layer.data, run_record(stacked, record_of(layer)))
+    script = widget.copy_python()
+    assert script is not None
+    first = script.splitlines()[0]
+    monkeypatch.chdir(tmp_path)
+    exec(first[first.index("import numpy") :], {"viewer": viewer})
+    made: dict[str, Any] = {}
+    exec(script, made)
+    assert_array_equal(made["labels"], layer.data)
+
+    viewer.layers.selection.active = other
+    assert widget.form.image.group is None
+    viewer.layers.selection.active = layer
+    widget.use_record()
+    assert box.currentText() == image_name and buttons.chosen() == (0, 3)
+    assert widget.run_panel.message.text() == ""
+    assert run_widget(widget, qtbot) is layer
+    widget.run_panel.live.setChecked(True)
+    qtbot.waitUntil(lambda: any(each.name == "PCNet preview" for each in viewer.layers), timeout=60_000)
+    widget.run_panel.live.setChecked(False)
+
+    viewer.layers.remove(channels[1])
+    assert widget.result is None and box.findText(image_name) < 0
+
+
 @pytest.mark.parametrize(
     ("pixels", "options", "axis"),
     [

@@ -19,6 +19,7 @@ from actions import (
     run_widget,
     start_run,
     wait_for_run,
+    wait_until_gone,
     wait_until_settled,
 )
 from numpy.testing import assert_array_equal
@@ -341,5 +342,5 @@ def test_tree_and_slider_are_there_when_the_widget_is_opened_again(
     last = commands.widget_of(viewer)
     assert last.result is None and not last.cut_panel.n_slider.isEnabled()
     qtbot.waitUntil(lambda: last.machine is not None, timeout=60_000)
-    with qtbot.waitSignal(last.destroyed):
-        close_dock_of(last)
+    close_dock_of(last)
+    wait_until_gone(last, qtbot)

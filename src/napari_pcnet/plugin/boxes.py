@@ -88,13 +88,13 @@ class Channels(QToolButton):
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.setMenu(QMenu(self))
         self.setStyleSheet("padding-right: 14px")  # the arrow's place
-        self.set_count(1)
+        self.set_names(["0"])
 
-    def set_count(self, number: int) -> None:
-        """Offer this many channels, all of them taken."""
+    def set_names(self, names: Sequence[str]) -> None:
+        """Offer channels by their names, all of them taken."""
         self.menu().clear()
-        for channel in range(number):
-            action = self.menu().addAction(str(channel))
+        for name in names:
+            action = self.menu().addAction(name.replace("&", "&&"))  # one & marks a key
             action.setCheckable(True)
             action.setChecked(True)
             action.toggled.connect(self._toggle)
@@ -121,7 +121,8 @@ class Channels(QToolButton):
 
     def _show_chosen(self) -> None:
         checked, number = self._checked(), len(self.menu().actions())
-        self.setText(f"all {number}" if len(checked) == number else ", ".join(map(str, checked)) or "none")
+        names = [self.menu().actions()[channel].text() for channel in checked]
+        self.setText(f"all {number}" if len(checked) == number else ", ".join(names) or "none")
 
 
 def count_box(largest: int = LARGEST_COUNT) -> QSpinBox:

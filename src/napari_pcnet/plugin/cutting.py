@@ -12,6 +12,7 @@ from napari_pcnet.plugin.jobs import Job
 from napari_pcnet.plugin.layer_cut import LayerCut, at_cut
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.results import Results
+from napari_pcnet.plugin.source import AS_CHANNELS
 from napari_pcnet.record import RunRecord
 
 SETTLE_MS = 200
@@ -82,7 +83,7 @@ class Cutting(QObject):
         for name, times in NESTED:
             n = max(result.hierarchy.n_min, shown // times)
             cut = result.cut(replace(at_cut(result.record, n), smoothing=0.0))
-            made.append(result.add_cut(cut, f"{result.source.layer.name} {name} ({n})"))
+            made.append(result.add_cut(cut, f"{result.source.name.removesuffix(AS_CHANNELS)} {name} ({n})"))
         if result.record.smoothing:
             self.message.emit("outlines of these layers are not smoothed, so that they are nested")
         return made

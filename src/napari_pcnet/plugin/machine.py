@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 
@@ -52,10 +53,13 @@ class Machine:
     fineness: Fineness
 
 
+def load_features() -> None:
+    """Load what napari keeps features in: it is needed by the first layer of labels, and takes long."""
+    import pandas as pd  # noqa: F401
+
+
 def measure_machine(job: Job, device: str) -> Machine:
     """Load torch and the default network, and time them on a small picture of noise."""
-    import pandas as pd  # noqa: F401  # napari's features; importing it later would hold up the first layer
-
     from napari_pcnet.network.machine import choose_device, device_names
     from napari_pcnet.pipeline import load_prepared
     from napari_pcnet.superpixels import pcnet_superpixels
@@ -83,8 +87,12 @@ class MachineProbe(QObject):
         None until it is measured.
     work_px_per_s : float
         Speed of the last long run, else as measured, else a first guess.
+    is_ready : bool
+        Whether a layer of labels can be made without loading anything first.
     """
 
+    ready = Signal()
+    """`is_ready` from now on."""
     measured = Signal(object)
     """The `Machine`."""
     refused = Signal(str)
@@ -94,11 +102,19 @@ class MachineProbe(QObject):
         super().__init__(parent)
         self.machine: Machine | None = None
         self.work_px_per_s = FIRST_GUESS_PX_PER_S
+        self.is_ready = "pandas" in sys.modules
+        self._device = Options.device
         self._job: Job | None = None
 
     def measure(self, device: str) -> None:
         """Load torch and the network in a job, so that the first run need not, and time them on a device."""
         self.stop()
+        self._device = device
+        if not self.is_ready:
+            self._job = Job(lambda _: load_features())
+            self._job.returned.connect(self._get_ready)
+            self._job.start()
+            return
         self._job = Job(lambda job: measure_machine(job, device))
         self._job.returned.connect(self._keep)
         self._job.refused.connect(self.refused)
@@ -113,6 +129,11 @@ class MachineProbe(QObject):
         """Ask the job to stop."""
         if self._job is not None:
             self._job.stop()
+
+    def _get_ready(self, _nothing: object) -> None:
+        self.is_ready = True
+        self.ready.emit()
+        self.measure(self._device)
 
     def _keep(self, machine: Machine) -> None:
         self.machine, self.work_px_per_s = machine, machine.work_px_per_s

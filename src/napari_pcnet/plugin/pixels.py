@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,31 @@ class LayerPixels:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read it all."""
         return np.asarray(self[...], dtype)
+
+
+class StackedPixels:
+    """Arrays of one shape as the channels of one, along its last axis; each is read where it is sliced.
+
+    Parameters
+    ----------
+    arrays : sequence of array
+    """
+
+    def __init__(self, arrays: Sequence[Any]) -> None:
+        self._arrays = arrays
+        self.shape = (*map(int, arrays[0].shape), len(arrays))
+        self.dtype = np.result_type(*(each.dtype for each in arrays))
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        """Read a part; the key has an entry for each axis."""
+        *place, channels = key
+        if not isinstance(channels, slice):
+            return in_memory(self._arrays[channels][tuple(place)]).astype(self.dtype, copy=False)
+        parts = [in_memory(each[tuple(place)]) for each in self._arrays[channels]]
+        stack = np.ma.stack if any(map(np.ma.isMaskedArray, parts)) else np.stack
+        stacked: NDArray[Any] = stack(parts, axis=-1)
+        return stacked
 
 
 def readable(array: Any, name: str) -> Any:

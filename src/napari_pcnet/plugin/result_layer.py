@@ -22,7 +22,7 @@ from napari_pcnet.plugin.frame import Frame
 from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray
 from napari_pcnet.plugin.metadata import KEY
 from napari_pcnet.plugin.roi import RegionPlace
-from napari_pcnet.plugin.source import Source, shear_matrix
+from napari_pcnet.plugin.source import AS_CHANNELS, Source, shear_matrix
 from napari_pcnet.record import Origin, RunRecord
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class ResultLayer:
         self.region = region
         self.hierarchy: PCNetHierarchy | None = None
         self.record = RunRecord()
-        self._origin = Origin(source.layer.name)
+        self._origin = Origin(source.name)
         # As it is now: the image may move, or get other data.
         self._frame = Frame.of(source, planes, image_sized=image_sized)
         self._editable_px = editable_px
@@ -132,7 +132,7 @@ class ResultLayer:
     @property
     def origin(self) -> Origin:
         """Where the image came from, by the name that it has now."""
-        return replace(self._origin, image=self.source.layer.name)
+        return replace(self._origin, image=self.source.name)
 
     @property
     def viewer(self) -> ViewerModel:
@@ -147,8 +147,8 @@ class ResultLayer:
         return self.layer in self.viewer.layers
 
     def uses(self, layer: Layer) -> bool:
-        """Whether this is the result's layer, or the image that it is of."""
-        return layer in (self.layer, self.source.layer)
+        """Whether this is the result's layer, or the image that it is of, or a channel of that."""
+        return layer in (self.layer, *self.source.layers)
 
     @property
     def is_edited(self) -> bool:
@@ -268,7 +268,7 @@ class ResultLayer:
                 setattr(self.layer, name, value)
 
     def _new_layer(self, like: Labels | None) -> Labels:
-        name = f"{self.source.layer.name} superpixels" if like is None else like.name
+        name = f"{self.source.name.removesuffix(AS_CHANNELS)} superpixels" if like is None else like.name
         layer = _labels_layer(self._buffer, self.is_pyramid, name, self._frame.transform)
         self.viewer.add_layer(layer)
         self._shown = layer.data[0] if self.is_pyramid else layer.data

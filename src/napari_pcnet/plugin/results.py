@@ -26,7 +26,7 @@ class Place:
 
     Attributes
     ----------
-    image : Image
+    images : tuple of Image
     plane : tuple of int or None
         None for all planes.
     level : int
@@ -35,7 +35,7 @@ class Place:
     region : RegionPlace
     """
 
-    image: Image
+    images: tuple[Image, ...]
     plane: tuple[int, ...] | None
     level: int
     channel_axis: int | None
@@ -44,7 +44,7 @@ class Place:
     @classmethod
     def of(cls, source: Source, record: RunRecord, region: RegionPlace) -> Place:
         """The place of a run on an image, in a region."""
-        return cls(source.layer, record.plane, record.level, source.channel_axis, region)
+        return cls(source.layers, record.plane, record.level, source.channel_axis, region)
 
 
 class Results:

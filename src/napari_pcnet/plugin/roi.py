@@ -128,7 +128,7 @@ def inside_shapes(source: Source, shapes: Shapes, point: Sequence[float]) -> Reg
         low, high = np.floor(everything.min(0)).astype(int), np.ceil(everything.max(0)).astype(int) + 1
         crop = overlap(Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])), source.plane_window)
     if crop is None:
-        raise ValueError(f"no shape of the layer '{shapes.name}' encloses pixels of '{source.layer.name}'")
+        raise ValueError(f"no shape of the layer '{shapes.name}' encloses pixels of '{source.name}'")
     window = crop
 
     def mask() -> Mask:
@@ -136,9 +136,7 @@ def inside_shapes(source: Source, shapes: Shapes, point: Sequence[float]) -> Reg
         for outline in outlines:
             inside |= polygon2mask(window.shape, outline - (window.top, window.left))
         if not inside.any():
-            raise ValueError(
-                f"no shape of the layer '{shapes.name}' encloses a pixel of '{source.layer.name}'"
-            )
+            raise ValueError(f"no shape of the layer '{shapes.name}' encloses a pixel of '{source.name}'")
         return inside
 
     area = sum(_area_of(outline) for outline in outlines)
@@ -166,7 +164,7 @@ def inside_labels(source: Source, labels: Labels, point: Sequence[float]) -> Reg
             ]
         )
         if not inside.any():
-            raise ValueError(f"the layer '{labels.name}' is 0 everywhere on '{source.layer.name}'")
+            raise ValueError(f"the layer '{labels.name}' is 0 everywhere on '{source.name}'")
         return inside
 
     return RegionOfInterest(None, max(share, 1 / (height * width)), mask, (labels, coarse.tobytes()))

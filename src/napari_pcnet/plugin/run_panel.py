@@ -34,6 +34,11 @@ class RunPanel(QWidget):
         self._show_of_run(f"segmenting '{name}' ...")
         self._show_busy()
 
+    def show_waiting(self) -> None:
+        """Show that a run begins as soon as all is loaded that it needs."""
+        self._show_of_run("getting ready ...")
+        self._show_busy()
+
     def show_progress(self, done: int, total: int, seconds_left: float) -> None:
         """Show how far the network is; behind its last window comes what is not counted."""
         if done >= total:

@@ -64,11 +64,11 @@ def segment(job: Job, result: ResultLayer, record: RunRecord, region: RegionOfIn
 
 def origin_of(source: Source, record: RunRecord) -> Origin:
     """Where the pixels came from; the layer's file is named only if it still holds exactly these."""
-    path = source.layer.source.path
+    path = None if source.others else source.layer.source.path
     holds = path is not None and _file_holds(path, source, record)
     has_planes = len(source.shape) > (2 if source.channel_axis is None else 3)
     file = str(path) if holds else None
-    return Origin(source.layer.name, file, has_planes, bool(source.layer.multiscale))
+    return Origin(source.name, file, has_planes, bool(source.layer.multiscale))
 
 
 def _file_holds(path: str, source: Source, record: RunRecord) -> bool:

@@ -18,12 +18,40 @@ from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes, record_axis
-from napari_pcnet.plugin.pixels import readable
+from napari_pcnet.plugin.pixels import StackedPixels, readable
 from napari_pcnet.record import RunRecord
 from napari_pcnet.shapes import CHANNEL_NAMES, plane_axes
 
 if TYPE_CHECKING:
     from napari.layers import Image
+
+
+AS_CHANNELS = " as channels"
+"""Ends the name of several layers that are the channels of one image."""
+
+
+@dataclass(frozen=True)
+class LayerGroup:
+    """Layers that are the channels of one image, as a viewer opens what a microscope writes.
+
+    Attributes
+    ----------
+    layers : tuple of Image
+        Two or more, of one shape, in one place.
+    """
+
+    layers: tuple[Image, ...]
+
+    @property
+    def name(self) -> str:
+        """The names of all."""
+        return " + ".join(each.name for each in self.layers) + AS_CHANNELS
+
+    @classmethod
+    def of(cls, layers: Sequence[Image]) -> LayerGroup | None:
+        """Group layers; None if they are not channels of one image."""
+        fits = len(layers) > 1 and all(_could_be_channels(layers[0], each) for each in layers)
+        return cls(tuple(layers)) if fits else None
 
 
 @dataclass(frozen=True)
@@ -37,21 +65,39 @@ class Source:
         Of a multiscale layer; 0 is full resolution.
     channel_axis : int or None
         Axis of the data, from 0.
+    others : tuple of Image
+        Layers that are further channels, as in a `LayerGroup`. The axis of channels is then the last.
     """
 
     layer: Image
     level: int = 0
     channel_axis: int | None = None
+    others: tuple[Image, ...] = ()
+
+    @property
+    def layers(self) -> tuple[Image, ...]:
+        """The layer and, where others are further channels, these."""
+        return (self.layer, *self.others)
+
+    @property
+    def name(self) -> str:
+        """The name of the image."""
+        return LayerGroup(self.layers).name if self.others else str(self.layer.name)
 
     @property
     def pixels(self) -> Any:  # whatever the layer holds
         """The array of the level; nothing here reads all of it."""
-        return self.layer.data[self.level] if self.layer.multiscale else self.layer.data
+        arrays = [self._array_of(each) for each in self.layers]
+        return StackedPixels(arrays) if self.others else arrays[0]
 
     @property
     def readable(self) -> Any:
         """The same, to be read: what fails in it is a ValueError of one sentence."""
-        return readable(self.pixels, self.layer.name)
+        arrays = [readable(self._array_of(each), each.name) for each in self.layers]
+        return StackedPixels(arrays) if self.others else arrays[0]
+
+    def _array_of(self, layer: Image) -> Any:
+        return layer.data[self.level] if layer.multiscale else layer.data
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -221,6 +267,17 @@ def shear_matrix(shear: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
     matrix = np.eye(ndim)
     matrix[np.triu_indices(ndim, 1)] = shear
     return matrix
+
+
+def _could_be_channels(one: Image, other: Image) -> bool:
+    """Whether two layers hold pixels of the same places."""
+    if one.rgb or other.rgb or level_shapes(one) != level_shapes(other):
+        return False
+    places = [
+        (each.scale, each.translate, each.rotate, shear_matrix(each.shear, each.ndim), each.affine)
+        for each in (one, other)
+    ]
+    return one.units == other.units and all(map(np.allclose, *places))
 
 
 def level_shapes(layer: Image) -> list[tuple[int, ...]]:

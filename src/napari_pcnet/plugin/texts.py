@@ -13,6 +13,7 @@ import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
+from napari_pcnet.plugin.source import AS_CHANNELS
 from napari_pcnet.record import Origin, RunRecord
 
 MASK_IS_LAYER = "layer"
@@ -46,6 +47,8 @@ def _saved_first(record: RunRecord, origin: Origin, layer_name: str) -> tuple[li
     if source is None:
         source = f"{_file_name(origin.image)}.tif"
         steps.append(_how_to_save(record, origin, source))
+        if origin.image.endswith(AS_CHANNELS):
+            record = replace(record, channel_axis=-3)  # as they are saved
         record = replace(record, level=0, series=0)  # a saved layer is one picture of one size
     if record.mask == MASK_IS_LAYER:
         mask = f"{_file_name(layer_name)}-region.tif"
@@ -56,6 +59,14 @@ def _saved_first(record: RunRecord, origin: Origin, layer_name: str) -> tuple[li
 
 def _how_to_save(record: RunRecord, origin: Origin, file: str) -> str:
     name = _line(origin.image)
+    if name.endswith(AS_CHANNELS):
+        level = f"[{record.level}]" if origin.has_levels else ""
+        layers = name.removesuffix(AS_CHANNELS).split(" + ")
+        return (
+            f"First save the layers {', '.join(layers)} as {file}; in the console of napari: "
+            f"import numpy, tifffile; tifffile.imwrite({file!r}, numpy.stack("
+            f"[viewer.layers[name].data{level} for name in {layers!r}], -3), photometric='minisblack')"
+        )
     if not origin.has_levels:
         return f'First save the layer "{name}" as {file} (File, Save Selected Layers).'
     return (

@@ -30,6 +30,8 @@ class ViewerEvents(QObject):
     """The layer that is gone."""
     active_changed = Signal()
     """Another layer is selected."""
+    selection_changed = Signal()
+    """Other layers are selected, one or several."""
     view_changed = Signal()
     """The view moved, or a layer that outlines a region was edited."""
     image_data_changed = Signal()
@@ -47,6 +49,7 @@ class ViewerEvents(QObject):
             self._connect(event, self._change_layers)
         self._connect(layers.removed, self._remove_layer)
         self._connect(viewer.layers.selection.events.active, self._change_active)
+        self._connect(viewer.layers.selection.events.changed, self._change_selection)
         dims, canvas = viewer.dims.events, viewer.canvas.events
         for event in (viewer.scene.camera.events, dims.point, dims.order, dims.ndisplay, canvas.size):
             self._connect(event, self._change_view)
@@ -84,6 +87,9 @@ class ViewerEvents(QObject):
 
     def _change_active(self, _event: object = None) -> None:
         self.active_changed.emit()
+
+    def _change_selection(self, _event: object = None) -> None:
+        self.selection_changed.emit()
 
     def _change_view(self, _event: object = None) -> None:
         self.view_changed.emit()

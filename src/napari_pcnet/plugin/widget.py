@@ -58,6 +58,7 @@ class SuperpixelsWidget(QWidget):
         self.cutting = Cutting(self.results, self)
         self.preview = LivePreview(napari_viewer, self._preview_in_view, self)
         self.events = ViewerEvents(napari_viewer, self)
+        self._is_waiting = False  # whether a run begins as soon as the probe is ready
         self._finished: FinishedRun | None = None
         self._outlook_timer = single_shot(self._show_outlook, WAIT_MS, self)
         self._report_timer = single_shot(self._report, 0, self)
@@ -74,6 +75,7 @@ class SuperpixelsWidget(QWidget):
         self._connect_commands()
         self._list_layers()
         self._follow_active()
+        self._follow_selection()
         if self.result is not None:  # of a widget that was here before
             self.cutting.select()
         self.run_panel.live.setChecked(self.settings.live_preview)
@@ -82,9 +84,15 @@ class SuperpixelsWidget(QWidget):
     # -- commands ----------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Segment what is chosen."""
+        """Segment what is chosen; when the widget has just been opened, a moment later."""
         if self.job is not None:
             return
+        self._is_waiting = not self.probe.is_ready
+        if self._is_waiting:
+            self.run_panel.show_waiting()
+            self._enable()
+            return
+        self.run_panel.show_no_run()
         source = self.form.source()
         if source is None:
             self.show_message("open an image first")
@@ -112,12 +120,15 @@ class SuperpixelsWidget(QWidget):
         except ValueError as error:  # no memory for it
             self.show_message(str(error))
             return
-        self.run_panel.show_started(source.layer.name)
+        self.run_panel.show_started(source.name)
         self.running.start(result, record, region)
         self._enable()
 
     def cancel(self) -> None:
         """Stop the run and leave every layer as it was."""
+        if self._is_waiting:
+            self._is_waiting = False
+            self._end()
         if self.job is None:
             return
         self.running.cancel()
@@ -190,6 +201,7 @@ class SuperpixelsWidget(QWidget):
         self.events.layers_changed.connect(self._list_layers)
         self.events.layer_removed.connect(self._forget_layer)
         self.events.active_changed.connect(self._follow_active)
+        self.events.selection_changed.connect(self._follow_selection)
         self.events.view_changed.connect(self._follow_view)
         self.events.image_data_changed.connect(self.form.image.show_new_data)
         self.events.image_scale_changed.connect(self._follow_choice)
@@ -200,6 +212,7 @@ class SuperpixelsWidget(QWidget):
     def _connect_parts(self) -> None:
         self.form.changed.connect(self._follow_choice)
         self.form.device_changed.connect(self._measure)
+        self.probe.ready.connect(self._run_if_waiting)
         self.probe.measured.connect(self.form.show_machine)
         self.probe.measured.connect(self._show_outlook)
         self.running.progressed.connect(self.run_panel.show_progress)
@@ -253,6 +266,13 @@ class SuperpixelsWidget(QWidget):
             self.cutting.select()
         self._enable()
 
+    def _follow_selection(self) -> None:
+        """Choose several images that are selected as the channels of one."""
+        selection = self.viewer.layers.selection
+        images = [each for each in self.viewer.layers if each in selection and isinstance(each, Image)]
+        if self.job is None:
+            self.form.image.choose_channels(images)
+
     def _follow_view(self) -> None:
         self._outlook_timer.start()
         self.preview.ask()
@@ -297,12 +317,17 @@ class SuperpixelsWidget(QWidget):
         self.cutting.select()
         self.show_message(finished.message)
 
+    def _run_if_waiting(self) -> None:
+        if self._is_waiting:
+            self.run()
+            self._enable()
+
     def _end(self) -> None:
         self.run_panel.show_no_run()
         self._enable()
 
     def _enable(self) -> None:
-        running = self.job is not None
+        running = self.job is not None or self._is_waiting
         self.run_panel.enable(running=running, has_image=self.form.image.layer is not None)
         self.cut_panel.enable(
             trees=self.result is not None and not running, record=self._selected_run() is not None

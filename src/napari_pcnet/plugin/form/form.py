@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Signal
@@ -66,7 +66,7 @@ class Form(QWidget):
         self.options = OptionFields(rows, form_options(), settings.options)
         self.intensities = IntensitiesField(rows)
         self.network = NetworkFields(rows, settings.device)
-        self.image.changed.connect(lambda: self.intensities.offer(self.image.layer))
+        self.image.changed.connect(lambda: self.intensities.offer(self.image.with_limits))
         fields_of_run = (self.region_field, self.size_fields, self.options, self.intensities, self.network)
         for part in (self.image, *fields_of_run):
             part.changed.connect(self.changed)
@@ -158,7 +158,7 @@ class Form(QWidget):
             return ""
         finer = None
         if source.level > 0:
-            finer = self._cost(Source(source.layer, source.level - 1, source.channel_axis))
+            finer = self._cost(replace(source, level=source.level - 1))
         return why_this_level(source.level, finer, self._allowed_bytes)
 
     def _finest_that_fits(self, levels: Sequence[Source]) -> Source:
@@ -208,7 +208,7 @@ class Form(QWidget):
             self.image.use(record)
             self.size_fields.use(record.tree_segments)
             self.options.use(record)
-            self.intensities.use(record.intensity_range, source.layer)
+            self.intensities.use(record.intensity_range, self.image.with_limits)
             self.network.use(record.model, record.device)
             self.region_field.use(region)
         self.changed.emit()

@@ -16,7 +16,7 @@ from napari_pcnet.plugin.boxes import (
     side_by_side,
     signals_blocked,
 )
-from napari_pcnet.plugin.source import Source, guess_channel_axis, level_shapes
+from napari_pcnet.plugin.source import AS_CHANNELS, LayerGroup, Source, guess_channel_axis, level_shapes
 from napari_pcnet.record import RunRecord
 from napari_pcnet.shapes import size_text
 
@@ -49,12 +49,18 @@ class ImageFields(QObject):
         super().__init__(rows)
         self._rows = rows
         self._choose_level = choose_level
-        self._shown: Image | None = None
+        self._shown: Image | LayerGroup | None = None
+        self._layers: Sequence[Image] = ()
+        self._offered_group: LayerGroup | None = None
         self._is_stale = True  # the fields do not show the layer's axes and levels yet
         self.layer_box, self.level_box, self.axis_box = choice_box(), choice_box(), choice_box()
         self.channels, self.planes_box = Channels(), choice_box()
         self.channels_row = side_by_side(self.axis_box, self.channels)
-        rows.add("Image", self.layer_box, "The image layer to segment")
+        rows.add(
+            "Image",
+            self.layer_box,
+            "The image layer to segment; several that are selected and of one shape are its channels",
+        )
         rows.add(
             "Level",
             self.level_box,
@@ -74,7 +80,22 @@ class ImageFields(QObject):
 
     @property
     def layer(self) -> Image | None:
-        """The chosen layer."""
+        """The chosen layer; of a group the first."""
+        chosen = self._chosen
+        return chosen.layers[0] if isinstance(chosen, LayerGroup) else chosen
+
+    @property
+    def group(self) -> LayerGroup | None:
+        """The chosen layers, where they are channels of one image."""
+        return self._chosen if isinstance(self._chosen, LayerGroup) else None
+
+    @property
+    def with_limits(self) -> Image | None:
+        """The chosen layer, if its contrast limits are those of the whole image."""
+        return None if self.group is not None else self.layer
+
+    @property
+    def _chosen(self) -> Image | LayerGroup | None:
         return self.layer_box.currentData()
 
     @property
@@ -94,8 +115,12 @@ class ImageFields(QObject):
             return None
         chosen = self.level_box.currentData() if level is None else level
         if chosen is None or chosen == AUTOMATIC:
-            return self._choose_level([Source(layer, k, axis) for k in range(len(level_shapes(layer)))])
-        return Source(layer, chosen, axis)
+            return self._choose_level(self._levels(layer, axis))
+        return self._levels(layer, axis)[chosen]
+
+    def _levels(self, layer: Image, axis: int | None) -> list[Source]:
+        others = () if self.group is None else self.group.layers[1:]
+        return [Source(layer, k, axis, others) for k in range(len(level_shapes(layer)))]
 
     def channels_of(self, source: Source) -> tuple[int, ...] | None:
         """The record's `channels` for an image."""
@@ -107,17 +132,34 @@ class ImageFields(QObject):
     # -- choosing ----------------------------------------------------------------------------------
 
     def offer(self, layers: Sequence[Image]) -> None:
-        """Offer image layers; the chosen one stays chosen."""
-        offer(self.layer_box, [(each.name, each) for each in layers])
+        """Offer image layers, and those that were chosen as channels; the chosen one stays chosen."""
+        self._layers = layers
+        if self._offered_group is not None and not all(each in layers for each in self._offered_group.layers):
+            self._offered_group = None
+        groups = [] if self._offered_group is None else [self._offered_group]
+        offer(self.layer_box, [(each.name, each) for each in (*layers, *groups)])
         self._show_layer()
 
     def choose(self, layer: Image) -> None:
         """Choose a layer."""
         self.layer_box.setCurrentIndex(index_of(self.layer_box, layer))
 
+    def choose_channels(self, layers: Sequence[Image]) -> None:
+        """Choose several layers as channels of one image, if they can be that."""
+        group = LayerGroup.of(layers)
+        if group is not None:
+            self._offered_group = group
+            self.offer(self._layers)
+            self.layer_box.setCurrentIndex(index_of(self.layer_box, group))
+
     def choose_named(self, name: str) -> None:
-        """Choose a layer by its name, if it is there."""
+        """Choose a layer, or several as channels, by the name of the image, if it is there."""
         at = self.layer_box.findText(name)
+        if at < 0 and name.endswith(AS_CHANNELS):
+            named = {each.name: each for each in self._layers}
+            parts = name.removesuffix(AS_CHANNELS).split(" + ")
+            self.choose_channels([named[part] for part in parts if part in named])
+            at = self.layer_box.findText(name)
         if at >= 0:
             self.layer_box.setCurrentIndex(at)
 
@@ -149,8 +191,8 @@ class ImageFields(QObject):
 
     def _show_layer(self, _index: int = 0) -> None:
         layer = self.layer
-        if layer != self._shown or self._is_stale:
-            self._shown, self._is_stale = layer, False
+        if self._chosen != self._shown or self._is_stale:
+            self._shown, self._is_stale = self._chosen, False
             self._offer_axes(layer)
             self._offer_levels(layer)
             self._show_axis()
@@ -167,6 +209,9 @@ class ImageFields(QObject):
             ]
             axes += named if len(shape) > 2 else []
         guess = None if layer is None else guess_channel_axis(layer)
+        if self.group is not None:
+            guess = self.group.layers[0].ndim
+            axes = [("selected layers", guess)]
         offer(self.axis_box, axes)
         with signals_blocked(self.axis_box):
             self.axis_box.setCurrentIndex(index_of(self.axis_box, guess))
@@ -175,7 +220,7 @@ class ImageFields(QObject):
         levels = [("full resolution", 0)]
         if layer is not None and layer.multiscale:
             axis = self.axis_box.currentData()
-            planes = [Source(layer, k, axis).plane_shape for k in range(len(level_shapes(layer)))]
+            planes = [each.plane_shape for each in self._levels(layer, axis)]
             levels = [(f"{k}: {size_text(shape)}", k) for k, shape in enumerate(planes)]
             levels.insert(0, ("finest that fits", AUTOMATIC))
         offer(self.level_box, levels)
@@ -188,7 +233,10 @@ class ImageFields(QObject):
         source = self.source()
         n_channels = 1 if source is None else source.n_channels
         n_planes = 1 if source is None else len(source.planes().indices)
-        self.channels.set_count(n_channels)
+        group = self.group
+        self.channels.set_names(
+            [each.name for each in group.layers] if group else list(map(str, range(n_channels)))
+        )
         offer(self.planes_box, [(THIS_PLANE, THIS_PLANE), (f"{ALL_PLANES} ({n_planes})", ALL_PLANES)])
         self._rows.set_shown(self.planes_box, n_planes > 1)
         rgb = source is None or source.layer.rgb or len(source.shape) == 2

@@ -59,7 +59,7 @@ class IntensitiesField(QObject):
             items.append((" to ".join(map(_text, self._recorded)), RECORDED))
         offer(self.box, items)
 
-    def use(self, recorded: IntensityRange | None, layer: Image) -> None:
+    def use(self, recorded: IntensityRange | None, layer: Image | None) -> None:
         """Choose the range of a record; intensities that it names are offered, too."""
         named = recorded not in (None, AGAINST_OUTLIERS)
         self._recorded = recorded if named else None

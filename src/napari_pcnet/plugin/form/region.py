@@ -95,7 +95,7 @@ class RegionField(QObject):
             raise ValueError("the current view is no plane of the image; look at rows and columns in 2D")
         window = self._view.window(source)
         if window is None:
-            raise ValueError(f"nothing of '{source.layer.name}' is in view")
+            raise ValueError(f"nothing of '{source.name}' is in view")
         return RegionOfInterest(window)
 
 
@@ -104,5 +104,5 @@ def _as_recorded(recorded: RecordedRegion, source: Source) -> RegionOfInterest:
     if recorded.level != source.level:
         raise ValueError(f"the region of '{recorded.name}' is of level {recorded.level}: choose it")
     if recorded.crop is not None and overlap(source.plane_window, recorded.crop) != recorded.crop:
-        raise ValueError(f"the region of '{recorded.name}' is not inside '{source.layer.name}'")
+        raise ValueError(f"the region of '{recorded.name}' is not inside '{source.name}'")
     return RegionOfInterest(recorded.crop, mask=recorded.mask, inside=recorded.inside)
