@@ -44,6 +44,7 @@ FREE_TO_CHANGE = (
     "run.validate_every",
     "run.validate_images",
     "data.licence",
+    "whole_numbers.batches",
     *(f"merge_classifier.{each.name}" for each in fields(MergeClassifierConfig)),
 )
 """Fields of the configuration that a resumed run may change."""
