@@ -131,9 +131,12 @@ class Grid:
     ) -> list[Grid]:
         """The lattices that a network can be asked for: its cells, coarse to fine, then larger pictures.
 
-        With the largest enlargement a cell is one image pixel. The first is by `scale`.
+        The first picture is enlarged by `scale`; if that is more than 1, detail is wanted, and the coarsest of
+        several cells are left out. With the largest enlargement a cell is one image pixel.
         """
         *coarse, finest = fineness.cells
+        if scale > 1:
+            coarse = coarse[1:]
         sides = [(scale, cell) for cell in coarse] + [(each, finest) for each in range(scale, finest + 1)]
         return [cls.enlarged(image_shape, each, spacing, cell) for each, cell in sides]
 
