@@ -131,8 +131,8 @@ class Grid:
     ) -> list[Grid]:
         """The lattices that a network can be asked for: its cells, coarse to fine, then larger pictures.
 
-        The first picture is enlarged by `scale`; if that is more than 1, detail is wanted, and the coarsest of
-        several cells are left out. With the largest enlargement a cell is one image pixel.
+        The first picture is enlarged by `scale`; if that is more than 1, detail is wanted, and the coarsest
+        of several cells are left out. With the largest enlargement a cell is one image pixel.
         """
         *coarse, finest = fineness.cells
         if scale > 1:

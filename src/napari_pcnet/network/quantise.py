@@ -31,6 +31,7 @@ from napari_pcnet.network.whole_numbers import (
     WholeLayer,
     WholeNumbers,
     check,
+    power_of_two,
     shapes_of,
     trunk,
 )
@@ -145,7 +146,7 @@ def restore(model: PCNet, numbers: WholeNumbers) -> None:
     for name, layer in numbers.layers.items():
         convolution, normalisation = _modules(model, name)
         weight = layer.weight.double() * layer.unit.double()[None, :, None, None]
-        weight = weight * torch.exp2(-layer.shift.double())[:, None, None, None]
+        weight = weight * power_of_two(-layer.shift)[:, None, None, None]
         if normalisation is not None:
             gain, _ = _gain_and_offset(normalisation)
             weight = weight / torch.where(gain.abs() > 1e-12, gain, torch.inf)[:, None, None, None]
@@ -253,7 +254,7 @@ def _whole(layer: FloatLayer, inputs: Measured, scale: float, zero: int, shape: 
     rounded = weight[0].numel() * shape.input_top  # at most this much more, halved, by rounding
     room = torch.floor(torch.log2(((1 << SUM_BITS) - rounded) / sums.clamp_min(tiny)))
     shift = torch.minimum(shift, room).clamp(0, MAX_SHIFT)
-    factor = torch.exp2(shift)
+    factor = power_of_two(shift.to(torch.int32))
     return WholeLayer(
         (weight * factor[:, None, None, None]).round().clamp(-most, most).to(torch.int8),
         shift.to(torch.int8),

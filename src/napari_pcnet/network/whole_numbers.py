@@ -23,6 +23,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple, Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -311,7 +312,7 @@ class Computed:
 def by_floats(layer: WholeLayer, shape: Shape) -> Convolution:
     """A layer as a float32 convolution, whose sums are exact."""
     weight = layer.weight.float().contiguous(memory_format=torch.channels_last)
-    bias, quotient = layer.bias.float(), torch.exp2(-layer.shift.float())[:, None, None]
+    bias, quotient = layer.bias.float(), power_of_two(-layer.shift)[:, None, None]
 
     def convolution(values: Tensor) -> Tensor:
         sums = F.conv2d(values.float(), weight, bias, shape.stride, shape.padding)
@@ -325,7 +326,7 @@ def by_onednn(layer: WholeLayer, shape: Shape) -> Convolution:
     """A layer as a convolution of oneDNN in whole numbers: exact, too, with powers of two as its scales."""
     ones = [1, 1]
     stride, padding = [shape.stride] * 2, [shape.padding] * 2
-    quotient = torch.exp2(-layer.shift.float())
+    quotient = power_of_two(-layer.shift)
     bias = layer.bias.float() * quotient
     zeros = torch.zeros(len(quotient), dtype=torch.int32)
     packed = torch.ops.onednn.qconv_prepack(layer.weight, quotient, 1.0, 0, stride, padding, ones, 1, None)
@@ -373,6 +374,12 @@ def onednn_agrees() -> bool:
         if not torch.equal(found, by_floats(layer, shape)(image)):
             return False
     return True
+
+
+def power_of_two(exponent: Tensor) -> Tensor:
+    """2 to small whole numbers, exactly, in float32; `torch.exp2` may err in the last bit."""
+    powers = np.ldexp(1.0, exponent.cpu().numpy()).astype(np.float32)
+    return torch.from_numpy(powers).to(exponent.device)
 
 
 def _last(values: Tensor) -> Tensor:
