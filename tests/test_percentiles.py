@@ -83,7 +83,7 @@ def test_percentiles_tame_a_hot_pixel() -> None:
     plain = pcnet_superpixels(image, 50)
     tamed = pcnet_superpixels(hot, 50, intensity_range="0.1%-99.9%")
     # one pixel differs, and what follows from it; without the range the picture would be black
-    assert achievable_segmentation_accuracy(tamed, plain) > 0.82
+    assert achievable_segmentation_accuracy(tamed, plain) > 0.78
     with pytest.warns(UserWarning, match="spends most of its range"):
         spent = pcnet_superpixels(hot, 50)
     assert achievable_segmentation_accuracy(spent, plain) < 0.75

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from napari_pcnet.geometry.estimate import Estimate, estimate
 from napari_pcnet.geometry.grid import Fineness
 from napari_pcnet.geometry.tiling import Halo
+from napari_pcnet.options import Options
+from napari_pcnet.pipeline import load_prepared
 from napari_pcnet.plugin import machine
 from napari_pcnet.plugin.cost import Cost, cost_of, finest_that_fits, outlook, why_this_level
 from napari_pcnet.plugin.jobs import Job
@@ -82,10 +84,11 @@ def test_a_coarser_level_is_explained_by_what_the_finer_would_need() -> None:
 def test_the_speed_of_the_machine_is_in_the_pixels_that_costs_are_in(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     timed: list[int] = []
+    fineness = load_prepared(Options(device="cpu")).fineness
 
     def superpixels(image: NDArray[np.uint8], n_segments: int, **_: object) -> None:
         rows, columns = image.shape
-        timed.append(estimate((rows, columns), n_segments).work_px)
+        timed.append(estimate((rows, columns), n_segments, fineness=fineness).work_px)
         clock[0] += 8.0
 
     monkeypatch.setattr("napari_pcnet.superpixels.pcnet_superpixels", superpixels)

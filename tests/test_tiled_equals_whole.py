@@ -6,7 +6,7 @@ import torch
 
 from napari_pcnet.geometry.grid import Grid
 from napari_pcnet.geometry.picture import Picture
-from napari_pcnet.network import inference
+from napari_pcnet.network import predictor
 from napari_pcnet.network.inference import Base, segment_base
 from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.network.prepared import PreparedNetwork, prepare
@@ -85,9 +85,9 @@ def test_so_it_is_where_the_picture_is_resampled(network: PreparedNetwork, work:
 def test_strips_of_the_tail_do_not_show(network: PreparedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = drawn((500, 300))
     grid = Grid.enlarged(picture.shape, 1)
-    monkeypatch.setattr(inference, "STRIP_PX", 1 << 24)
+    monkeypatch.setattr(predictor, "STRIP_PX", 1 << 24)
     one = segment_base(picture, grid, network)
-    monkeypatch.setattr(inference, "STRIP_PX", 1)
+    monkeypatch.setattr(predictor, "STRIP_PX", 1)
     many = segment_base(picture, grid, network)
     np.testing.assert_array_equal(many.ids, one.ids)
     np.testing.assert_array_equal(many.regions.strength, one.regions.strength)

@@ -262,8 +262,8 @@ def _shipped() -> list[weights.WeightsRecord]:
 
 def test_the_networks_ship_the_default_first() -> None:
     assert weights.names() == (
-        "pcnet-v1",
         "pcnet-v2",
+        "pcnet-v1",
         "pcnet-bsds500-v1",
         "pcnet-faithful-bsds500-v1",
         "scn-bsds500-v1",

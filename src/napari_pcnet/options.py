@@ -326,7 +326,7 @@ class Options:
     """
 
     n_segments: int = option(100, "how many superpixels; with a mask, how many inside it", whole_number)
-    model: str = option("pcnet-v1", "weights by name, or a .safetensors file", _model)
+    model: str = option("pcnet-v2", "weights by name, or a .safetensors file", _model)
     method: Method = option(
         "hierarchy",
         "hierarchy: exactly n, merged from a finer base; lattice: the paper's, near n",

@@ -41,7 +41,7 @@ LEAK = 0.1
 BLOCK_BASE_FACTOR = 4
 """Cells of the base for each superpixel, at least, of a network that predicts blocks."""
 
-DETAIL_PX = 1024
+DETAIL_PX = 2048
 """Where superpixels are smaller than this, in image pixels, such a network gets the picture doubled."""
 
 _DRAWING = ("uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_")
