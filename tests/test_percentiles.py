@@ -86,7 +86,7 @@ def test_percentiles_tame_a_hot_pixel() -> None:
     assert achievable_segmentation_accuracy(tamed, plain) > 0.78
     with pytest.warns(UserWarning, match="spends most of its range"):
         spent = pcnet_superpixels(hot, 50)
-    assert achievable_segmentation_accuracy(spent, plain) < 0.75
+    assert achievable_segmentation_accuracy(spent, plain) < 0.7
     np.testing.assert_array_equal(run_record(hot, RunRecord(50, intensity_range=("0.1%", "99.9%"))), tamed)
     as_array = RunRecord(50, intensity_range=np.array(["0.1%", "99.9%"]))  # type: ignore[arg-type]
     assert repr(as_array.intensity_range) == "('0.1%', '99.9%')"  # plain texts, not numpy's
