@@ -17,7 +17,7 @@ from skimage import data
 
 from napari_pcnet import pcnet_superpixels
 from napari_pcnet.geometry.grid import Grid
-from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
+from napari_pcnet.geometry.picture import BYTE_TOP, COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import plan
 from napari_pcnet.merging import connectivity
 from napari_pcnet.network import checkpoint, quantise, whole_numbers
@@ -26,7 +26,6 @@ from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.network.predictor import Inside, Labelled, _choices, predictor
 from napari_pcnet.network.prepared import PreparedNetwork, prepare
 from napari_pcnet.network.whole_numbers import (
-    PIXEL_TOP,
     TOP,
     Shape,
     WholeLayer,
@@ -91,7 +90,7 @@ def layer_of(shape: Shape, inputs: int, outputs: int, kernel: int, seed: int = 0
 @pytest.mark.parametrize(
     ("shape", "inputs", "kernel"),
     [
-        (Shape(4, 0, PIXEL_TOP, TOP), 3, 12),
+        (Shape(4, 0, BYTE_TOP, TOP), 3, 12),
         (Shape(1, 1, TOP, TOP), 16, 3),
         (Shape(2, 1, TOP, TOP), 40, 3),
         (Shape(1, 0, TOP, 255), 32, 1),

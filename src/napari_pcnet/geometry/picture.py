@@ -243,10 +243,11 @@ def _resampled_bytes(
     rows: sparse.csr_array | None, columns: sparse.csr_array | None, values: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
     """Resample along both axes in whole numbers, rounding halves up."""
-    fine = values.astype(np.int32) << KEPT_BITS
-    drop = WEIGHT_BITS - KEPT_BITS
-    if rows is not None:
-        fine = (_apply_rows(rows, values.astype(np.int32)) + (1 << drop - 1)) >> drop
+    fine, drop = values.astype(np.int32), WEIGHT_BITS - KEPT_BITS
+    if rows is None:
+        fine <<= KEPT_BITS
+    else:
+        fine = (_apply_rows(rows, fine) + (1 << drop - 1)) >> drop
     if columns is not None:
         turned = _apply_rows(columns, fine.transpose(1, 0, 2))
         fine = (turned.transpose(1, 0, 2) + (1 << WEIGHT_BITS - 1)) >> WEIGHT_BITS

@@ -13,6 +13,7 @@ lattice are shifted.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -143,38 +144,32 @@ def confidence(logits: Tensor) -> Tensor:
 
 def _sum_at_target(gathered: Tensor) -> Tensor:
     """Sum what every cell gives to each of its 9 neighbours, from ``(B, rows, columns, 9, C)``."""
-    total: Tensor = _SumAtTarget.apply(gathered)  # type: ignore[no-untyped-call]
+    total: Tensor = _Linear.apply(gathered, _summed, _spread)  # type: ignore[no-untyped-call]
     return total
 
 
 def _spread_to_neighbours(means: Tensor) -> Tensor:
     """Give every cell the means of its 9 neighbours, ``(B, rows, columns, 9, C)``."""
-    spread: Tensor = _SpreadToNeighbours.apply(means)  # type: ignore[no-untyped-call]
+    spread: Tensor = _Linear.apply(means, _spread, _summed)  # type: ignore[no-untyped-call]
     return spread
 
 
-class _SumAtTarget(torch.autograd.Function):
-    """The sum, with its adjoint as gradient: torch's own would make a table of zeros for each neighbour."""
+class _Linear(torch.autograd.Function):
+    """A linear map with its adjoint as gradient; torch's own makes a table of zeros for each neighbour."""
 
     @staticmethod
-    def forward(_context: Any, gathered: Tensor) -> Tensor:
-        return _summed(gathered)
+    def forward(
+        context: Any,
+        values: Tensor,
+        function: Callable[[Tensor], Tensor],
+        adjoint: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        context.adjoint = adjoint
+        return function(values)
 
     @staticmethod
-    def backward(_context: Any, gradient: Tensor) -> Tensor:
-        return _spread(gradient)
-
-
-class _SpreadToNeighbours(torch.autograd.Function):
-    """The adjoint of `_SumAtTarget`, and the other way round."""
-
-    @staticmethod
-    def forward(_context: Any, means: Tensor) -> Tensor:
-        return _spread(means)
-
-    @staticmethod
-    def backward(_context: Any, gradient: Tensor) -> Tensor:
-        return _summed(gradient)
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return context.adjoint(gradient), None, None
 
 
 def _summed(gathered: Tensor) -> Tensor:

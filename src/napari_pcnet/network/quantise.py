@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_pcnet.geometry.picture import BYTE_TOP, COLOUR_STEPS
 from napari_pcnet.merging.exact import logistic
 from napari_pcnet.network.association import NEIGHBOURS
 from napari_pcnet.network.model import ConvBlock, PCNet, PCNetConfig, RepeatBlock, strided
@@ -23,8 +24,6 @@ from napari_pcnet.network.whole_numbers import (
     CODE_TOP,
     MAX_SHIFT,
     PAIR_TOP,
-    PIXEL_TOP,
-    STEPS,
     SUM_BITS,
     WEIGHT_TOP,
     Shape,
@@ -70,12 +69,12 @@ def quantise(model: PCNet, pictures: Tensor) -> WholeNumbers:
         raise ValueError("only a network that predicts blocks can be rounded to whole numbers")
     quantiser = Quantiser(float_layers(model), shapes(model.config))
     mean = model.mean.reshape(3)
-    rim = (mean * PIXEL_TOP).round()
+    rim = (mean * BYTE_TOP).round()
     with torch.no_grad():
         centred = pictures - model.mean
         beyond = config.reduction
         centred = F.pad(centred, (beyond, beyond, beyond, beyond))
-        first = quantiser.layer("first", Measured(centred, torch.full((3,), 1 / PIXEL_TOP), mean * PIXEL_TOP))
+        first = quantiser.layer("first", Measured(centred, torch.full((3,), 1 / BYTE_TOP), mean * BYTE_TOP))
         features, _ = trunk(quantiser, first, len(config.widths), bool(config.boundary))
         for layer in range(len(config.block)):
             features = quantiser.layer(f"block.{layer}", features)
@@ -85,7 +84,7 @@ def quantise(model: PCNet, pictures: Tensor) -> WholeNumbers:
     if config.boundary:
         low, high = quantiser.ranges["boundary.refine.2"]
         logits = low + (high - low) * np.arange(CODE_TOP + 1) / CODE_TOP
-        steps = torch.from_numpy(np.rint(STEPS * logistic(logits)).astype(np.int32))
+        steps = torch.from_numpy(np.rint(COLOUR_STEPS * logistic(logits)).astype(np.int32))
     ends = [quantiser.ranges[f"heads.{cell}"] for cell in range(len(config.cells))]
     scales = torch.tensor([(high - low) / CODE_TOP for low, high in ends])
     return WholeNumbers(quantiser.layers, steps, rim.to(torch.uint8), scales)

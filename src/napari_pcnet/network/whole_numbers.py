@@ -28,8 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-PIXEL_TOP = 255
-"""Largest value of a pixel."""
+from napari_pcnet.geometry.picture import BYTE_TOP, COLOUR_STEPS
 
 TOP = 127
 """Largest value of an activation."""
@@ -49,9 +48,6 @@ WORD = 8
 
 WHOLE = "whole."
 """What names of tensors in a file begin with."""
-
-STEPS = 65535
-"""Boundary probabilities are whole numbers up to this one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +87,7 @@ class WholeNumbers:
     layers : mapping of str to WholeLayer
         By the names that `shapes_of` lists.
     steps : (256,) int32 tensor
-        Boundary probability of each boundary logit, 0 to `STEPS`; empty without a boundary decoder.
+        Boundary probability of each boundary logit, 0 to `COLOUR_STEPS`; empty without a boundary decoder.
     rim : (3,) uint8 tensor
         Colour beyond the rim of the frame.
     logit_scales : (cells,) float32 tensor
@@ -121,7 +117,7 @@ def shapes_of(reduction: int, levels: int, block: int, cells: int, has_boundary:
         Whether there is a boundary decoder.
     """
     plain, pointwise, code = Shape(1, 1, TOP, TOP), Shape(1, 0, TOP, TOP), Shape(1, 0, TOP, CODE_TOP)
-    shapes = {"first": Shape(reduction, 0, PIXEL_TOP, TOP), "encoder.0.1": plain}
+    shapes = {"first": Shape(reduction, 0, BYTE_TOP, TOP), "encoder.0.1": plain}
     for level in range(1, levels):
         shapes |= {f"encoder.{level}.0": Shape(2, 1, TOP, TOP), f"encoder.{level}.1": plain}
     for level in range(levels - 1):
@@ -247,8 +243,8 @@ def from_tensors(
     has_boundary = "boundary.deepest" in shapes
     cells = sum(name.startswith("heads.") for name in shapes)
     steps = take("steps", (CODE_TOP + 1,) if has_boundary else (0,), torch.int32)
-    if bool(((steps < 0) | (steps > STEPS)).any()):
-        raise ValueError(f"{WHOLE}steps must be from 0 to {STEPS}")
+    if bool(((steps < 0) | (steps > COLOUR_STEPS)).any()):
+        raise ValueError(f"{WHOLE}steps must be from 0 to {COLOUR_STEPS}")
     scales = take("logit_scales", (cells,), torch.float32)
     if not bool((torch.isfinite(scales) & (scales > 0)).all()):
         raise ValueError(f"{WHOLE}logit_scales must be positive numbers")
@@ -272,18 +268,10 @@ class Computed:
     numbers : WholeNumbers
     shapes : mapping of str to Shape
     device : torch.device
-    kernels : bool
-        Whether oneDNN may be used.
     """
 
-    def __init__(
-        self,
-        numbers: WholeNumbers,
-        shapes: Mapping[str, Shape],
-        device: torch.device,
-        kernels: bool = True,
-    ) -> None:
-        make = by_onednn if kernels and device.type == "cpu" and onednn_agrees() else by_floats
+    def __init__(self, numbers: WholeNumbers, shapes: Mapping[str, Shape], device: torch.device) -> None:
+        make = by_onednn if device.type == "cpu" and onednn_agrees() else by_floats
         self._convolutions = {
             name: make(_moved(layer, device), shapes[name]) for name, layer in numbers.layers.items()
         }
@@ -351,12 +339,11 @@ def onednn_agrees() -> bool:
     def drawn(shape: tuple[int, ...], low: int, high: int, dtype: torch.dtype) -> Tensor:
         return torch.randint(low, high + 1, shape, generator=random).to(dtype)
 
-    shapes = {
-        "pixels": Shape(4, 0, PIXEL_TOP, TOP),
-        "plain": Shape(2, 1, TOP, TOP),
-        "code": Shape(1, 0, TOP, CODE_TOP),
-    }
-    for shape, inputs, kernel in zip(shapes.values(), (3, 40, 24), (12, 3, 1), strict=True):
+    for shape, inputs, kernel in (
+        (Shape(4, 0, BYTE_TOP, TOP), 3, 12),
+        (Shape(2, 1, TOP, TOP), 40, 3),
+        (Shape(1, 0, TOP, CODE_TOP), 24, 1),
+    ):
         most = PAIR_TOP // (2 * shape.input_top)
         layer = WholeLayer(
             drawn((24, inputs, kernel, kernel), -most, most, torch.int8),
