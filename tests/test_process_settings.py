@@ -59,7 +59,7 @@ COMMANDS = {
     "weights verify": 0,
     "weights download pcnet-v1": 0,
     "weights import thin.safetensors --name own": 0,
-    "weights remove own": 0,
+    "weights remove spare": 0,
     "doctor": 0,
     "evaluate mask.png truth.png --output out/scores.csv": 0,
     "train cells --from thin.safetensors --output out/run --steps 1 --device cpu": 0,
@@ -70,7 +70,9 @@ COMMANDS = {
     "benchmark scale --sides 64 --methods pcnet-v1/hierarchy --output out/scale": 0,
     "benchmark contract --windows 64": 0,
 }
-"""All commands, some that succeed and some that do not; they write to ``out`` and the cache folder."""
+"""All commands, some that succeed and some that do not; they write to ``out`` and the cache folder.
+
+None relies on another before it: several processes share them."""
 
 FOR_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 WRITES = (
@@ -126,6 +128,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             (top / place).mkdir()
             patch.setenv(name, str(top / place))
         _draw(folder)
+        assert main("weights import thin.safetensors --name spare".split()) == 0
         torch.optim.Adam([torch.zeros(1)]).step()  # loads torch's compiler, which sets a variable
         yield top
 
