@@ -294,6 +294,8 @@ class PCNet(nn.Module):
     """
 
     mean: Tensor
+    boundary_apart: bool = True
+    """Whether the gradient of the boundary decoder ends at what it reads."""
     whole_numbers: WholeNumbers | None
     """What it was rounded to, if it was; `quantise.quantise` makes it."""
 
@@ -372,14 +374,17 @@ class PCNet(nn.Module):
         for stage in self.encoder[1:]:
             skips.append(features)
             features = stage(features)
-        # detached, because the gradient of the boundaries would cost the association accuracy
-        pyramid = None if self.boundary is None else self.boundary.deepest(features.detach())
+        pyramid = None if self.boundary is None else self.boundary.deepest(self._for_boundary(features))
         for level, (up, fuse) in enumerate(zip(self.up, self.fuse, strict=True)):
             skip = skips.pop()
             features = fuse(torch.cat([skip, up(features)], dim=1))
             if self.boundary is not None and pyramid is not None:
-                pyramid = self.boundary.finer(level, pyramid, skip.detach(), features.detach())
+                read = self._for_boundary(skip), self._for_boundary(features)
+                pyramid = self.boundary.finer(level, pyramid, *read)
         return Trunk(features, None if self.boundary is None else self.boundary.refine(pyramid))
+
+    def _for_boundary(self, features: Tensor) -> Tensor:
+        return features.detach() if self.boundary_apart else features
 
     def tail(self, trunk: Trunk, image: Tensor) -> Output:
         """Restore the resolution and associate: to ``(B, ., H, W)``."""

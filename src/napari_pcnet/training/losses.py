@@ -58,6 +58,9 @@ class LossConfig:
         Windows in a batch, at most.
     boundary : float
         Weight of the boundary decoder's cross entropy, for a network that has one; not in the paper.
+    boundary_trains_trunk : bool
+        Whether the trunk learns from it, too. In `pcnet-v1` it cost the association accuracy; the wider trunk
+        of `pcnet-v2`, which sees the picture at its own size, gains in both.
     """
 
     position: float = 0.003 / CELL
@@ -69,6 +72,7 @@ class LossConfig:
     window_px: int = 5
     windows: int = 500
     boundary: float = 0.0
+    boundary_trains_trunk: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,7 @@ class ModelLosses(nn.Module):
         self, model: PCNet, config: LossConfig, autocast: torch.dtype | None, boundary_only: bool
     ) -> None:
         super().__init__()
+        model.boundary_apart = not config.boundary_trains_trunk
         self.model, self.config = model, config
         self.autocast, self.boundary_only = autocast, boundary_only
 

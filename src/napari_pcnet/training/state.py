@@ -37,6 +37,9 @@ AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float1
 ADDED = ("boundary", "merge_classifier")
 """Parts of a network that the weights it starts from may lack."""
 
+JOINED = ("fuse.", "boundary.lateral.")
+"""Layers that read as many channels of the encoder as of the decoder."""
+
 FREE_TO_CHANGE = (
     "run.device",
     "run.precision",
@@ -230,8 +233,9 @@ def _start_file(start_from: str, runs: Path) -> Path:
 def _start(model: PCNet, path: Path) -> dict[str, Any]:
     """Give a model the weights of a file; return the record of their training.
 
-    The file may lack what was added to the network since: its boundary decoder, its merge classifier. A
-    network that predicts blocks takes the layers of one with the paper's tail that have the same shape.
+    The file may lack what was added to the network since: its boundary decoder, its merge classifier; and its
+    layers may have fewer channels. A network that predicts blocks takes the layers of one with the paper's
+    tail that have the same shape.
     """
     start = checkpoint.load_model(path)
     if model.config.block and not start.config.block:
@@ -239,9 +243,43 @@ def _start(model: PCNet, path: Path) -> dict[str, Any]:
         shared = {name: value for name, value in start.state_dict().items() if own.get(name) == value.shape}
         model.load_state_dict(shared, strict=False)
         return checkpoint.read_record(path)
+    start = _widened(start, model)
     added = {name: getattr(model.config, name) for name in ADDED if not getattr(start.config, name)}
     if replace(start.config, **added) != model.config:
         raise ValueError(f"{path} holds a model of {start.config}, the configuration asks for {model.config}")
     lacks = model.load_state_dict(start.state_dict(), strict=False)
     assert not lacks.unexpected_keys and {key.partition(".")[0] for key in lacks.missing_keys} <= set(added)
     return checkpoint.read_record(path)
+
+
+def _widened(start: PCNet, model: PCNet) -> PCNet:
+    """Put a network into one with more channels, so that it computes the same (Chen et al. 2016, Net2Net).
+
+    New channels keep the random weights of `model` for what they read; what reads them does so with 0. A
+    network that differs in more than channels is returned as it is.
+    """
+    here, there = start.config, model.config
+    boundary = there.boundary if here.boundary else 0
+    config = replace(here, widths=there.widths, boundary=boundary)
+    more = [a <= b for a, b in zip((*here.widths, here.boundary), (*there.widths, boundary), strict=False)]
+    added = {name: getattr(there, name) for name in ADDED if not getattr(here, name)}
+    if config == here or not all(more) or here.reduction == 1 or replace(config, **added) != there:
+        return start
+    with weights_drawn_by(None):
+        result = PCNet(config)
+    wide, narrow = model.state_dict(), start.state_dict()
+    result.load_state_dict({name: _extended(narrow[name], wide[name], name) for name in narrow})
+    return result
+
+
+def _extended(narrow: Tensor, wide: Tensor, name: str) -> Tensor:
+    """One parameter of `_widened`."""
+    result = wide.clone()
+    if narrow.ndim < 2:
+        result[tuple(slice(length) for length in narrow.shape)] = narrow
+        return result
+    joined = 2 if name.startswith(JOINED) else 1
+    own = result.unflatten(1, (joined, -1))[: len(narrow)]  # a view
+    own[:] = 0
+    own[:, :, : narrow.shape[1] // joined] = narrow.unflatten(1, (joined, -1))
+    return result
