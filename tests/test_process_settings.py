@@ -128,7 +128,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             (top / place).mkdir()
             patch.setenv(name, str(top / place))
         _draw(folder)
-        assert main("weights import thin.safetensors --name spare".split()) == 0
+        assert main(["weights", "import", "thin.safetensors", "--name", "spare"]) == 0
         torch.optim.Adam([torch.zeros(1)]).step()  # loads torch's compiler, which sets a variable
         yield top
 

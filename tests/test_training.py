@@ -438,6 +438,7 @@ def test_weights_keep_the_record_of_the_weights_they_started_from(pairs_folder: 
 
 
 BLOCKS = {"stem": "unshuffle", "block": (4,), "finer": (8, 4)}
+NO_TAIL = LossConfig(reconstruction=0, local=0, discrimination=0)
 
 
 def test_a_network_of_blocks_goes_on_from_the_layers_that_it_shares_with_another(
@@ -447,14 +448,69 @@ def test_a_network_of_blocks_goes_on_from_the_layers_that_it_shares_with_another
     config = replace(config, model=replace(config.model, stem="unshuffle"))
     start = train(config, tmp_path / "start")
     config = replace(config, run=replace(config.run, start_from=str(start)))
-    loss = LossConfig(reconstruction=0, local=0, discrimination=0)
     samples = replace(config.samples, batch=3, patches=False)
-    config = replace(config, model=replace(config.model, **BLOCKS), loss=loss, samples=samples)
+    config = replace(config, model=replace(config.model, **BLOCKS), loss=NO_TAIL, samples=samples)
     theirs = checkpoint.load_model(start).state_dict()
     ours = initial_state(config, tmp_path, torch.device("cpu")).model.state_dict()
     shared = [name for name in ours if name in theirs and ours[name].shape == theirs[name].shape]
     assert all(torch.equal(ours[name], theirs[name]) for name in shared)
     assert {name.partition(".")[0] for name in shared} == {"mean", "encoder", "fuse"}
+
+
+def test_a_wider_network_starts_by_computing_the_same(pairs_folder: Path, tmp_path: Path) -> None:
+    model = PCNetConfig(widths=(4, 4, 4, 4, 4), boundary=3, merge_classifier=2, **BLOCKS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        narrow = PCNet(model)
+    for layer in narrow.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):  # as if it had learnt
+            torch.nn.init.uniform_(layer.running_mean, -0.1, 0.1)
+            torch.nn.init.uniform_(layer.running_var, 0.5, 2)
+    checkpoint.save_model(tmp_path / "narrow.safetensors", narrow, {"step": 3})
+    wider = replace(model, widths=(6, 5, 4, 8, 4), boundary=5)
+    config = config_of(pairs_folder, start_from="narrow.safetensors")
+    config = replace(config, model=wider, loss=NO_TAIL, samples=replace(config.samples, patches=False))
+    state = initial_state(config, tmp_path, torch.device("cpu"))
+    assert state.start["step"] == 3
+    picture = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before, after = narrow.eval()(picture), state.model.eval()(picture)
+    torch.testing.assert_close(after.logits, before.logits)
+    torch.testing.assert_close(after.boundary, before.boundary)
+    assert all(
+        map(torch.equal, state.model.merge_classifier.parameters(), narrow.merge_classifier.parameters())
+    )
+    state.model.train()(picture).logits.square().mean().backward()
+    assert state.model.encoder[0][1][0].weight.grad[:4, 4:].abs().max() > 0  # new channels are learnt from
+
+
+@pytest.mark.parametrize(
+    "change", [{"widths": (3, 4, 4, 4, 4)}, {"boundary": 2}, {"block": (8,)}, {"finer": (8,)}], ids=str
+)
+def test_a_network_that_is_more_than_wider_is_refused(
+    pairs_folder: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    model = PCNetConfig(widths=(4, 4, 4, 4, 4), boundary=3, **BLOCKS)
+    checkpoint.save_model(tmp_path / "start.safetensors", PCNet(model), {})
+    config = config_of(pairs_folder, start_from="start.safetensors")
+    other = replace(model, **{"widths": (5, 4, 4, 4, 4)} | change)
+    config = replace(config, model=other, loss=NO_TAIL, samples=replace(config.samples, patches=False))
+    with pytest.raises(ValueError, match="the configuration asks for"):
+        initial_state(config, tmp_path, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("trains", [False, True])
+def test_boundaries_train_the_trunk_if_they_may(pairs_folder: Path, tmp_path: Path, trains: bool) -> None:
+    config = config_of(pairs_folder)
+    loss = replace(NO_TAIL, boundary=1, boundary_trains_trunk=trains)
+    model = PCNetConfig(widths=(4, 4, 4, 4, 4), boundary=3, **BLOCKS)
+    samples = replace(config.samples, patches=False)
+    config = replace(config, model=model, loss=loss, samples=samples)
+    state = initial_state(config, tmp_path, torch.device("cpu"))
+    picture = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    state.model.train().boundary_map(state.model.trunk(picture)).square().mean().backward()
+    assert (state.model.encoder[0][0][0].weight.grad is not None) == trains
+    assert state.model.boundary.deepest.weight.grad.abs().max() > 0
 
 
 def test_a_network_of_blocks_is_rounded_to_whole_numbers_when_it_is_trained(
