@@ -34,8 +34,8 @@ def test_every_shipped_weight_is_there_in_both_ways():
 
 
 def test_slow_peers_are_measured_only_if_they_are_named():
-    slow = {peer.name for peer in methods.PEERS if peer.slow}
-    assert set(methods.known()) - set(methods.usual()) == slow
+    on_request = {peer.name for peer in methods.PEERS if peer.on_request}
+    assert set(methods.known()) - set(methods.usual()) == on_request
 
 
 def test_the_hierarchy_is_what_the_function_gives(picture):

@@ -13,7 +13,7 @@ from napari_pcnet.evaluation.peers import FELZENSZWALB_TRIES, PEERS
 from napari_pcnet.geometry.grid import Grid
 
 BY_NAME = {peer.name: peer for peer in PEERS}
-OPTIONAL = {"fast-slic"}
+OPTIONAL = {peer.name for peer in PEERS if peer.name.startswith("fast-slic")}
 """Not in the benchmark extra: its package has no wheels, and a plain `pip install` cannot build it."""
 
 
@@ -156,6 +156,8 @@ def test_fast_slic_is_given_contiguous_rgb_and_a_number(image, fast_slic):
     assert fast_slic.asked == {"num_components": 48, "compactness": 10}
     assert fast_slic.seen.flags.c_contiguous and fast_slic.seen.dtype == np.uint8
     assert np.array_equal(fast_slic.seen, image[:, ::2])
+    BY_NAME["fast-slic-2.5"](image, 48)
+    assert fast_slic.asked == {"num_components": 48, "compactness": 2.5}
 
 
 def test_labels_of_fast_slic_stay_positive_where_int16_ends(image, fast_slic):

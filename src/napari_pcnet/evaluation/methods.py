@@ -229,9 +229,9 @@ def known() -> tuple[str, ...]:
 
 
 def usual() -> tuple[str, ...]:
-    """Names of those that a comparison takes if it names none: all but the slow ones."""
-    slow = {peer.name for peer in PEERS if peer.slow}
-    return tuple(name for name in known() if name not in slow)
+    """Names of those that a comparison takes if it names none: all but slow ones and further settings."""
+    on_request = {peer.name for peer in PEERS if peer.on_request}
+    return tuple(name for name in known() if name not in on_request)
 
 
 @dataclass(frozen=True)

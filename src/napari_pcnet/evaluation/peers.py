@@ -50,13 +50,10 @@ def _skimage_felzenszwalb(image: Pixels, n_segments: int) -> Labels:
     return best
 
 
-FAST_SLIC_COMPACTNESS = 10
-
-
-def _fast_slic(image: Pixels, n_segments: int) -> Labels:
+def _fast_slic(image: Pixels, n_segments: int, compactness: float) -> Labels:
     from fast_slic import Slic
 
-    slic = Slic(num_components=n_segments, compactness=FAST_SLIC_COMPACTNESS)
+    slic = Slic(num_components=n_segments, compactness=compactness)
     labels = np.asarray(slic.iterate(np.ascontiguousarray(image)), np.int16)
     return labels.view(np.uint16)  # as it counts inside: int16 turns labels from 2**15 on negative
 
@@ -213,6 +210,14 @@ def _of_opencv(name: str, segment: Callable[[Pixels, int], Labels], settings: st
     return Segmenter(name, segment, ("cv2.ximgproc",), "opencv-contrib-python-headless", lab)
 
 
+def _of_fast_slic(name: str, compactness: float, *, on_request: bool = False) -> Segmenter:
+    # Its setup.py imports numpy and cython before it has declared them.
+    install = "--no-build-isolation fast-slic, after cython, numpy and setuptools"
+    segment = partial(_fast_slic, compactness=compactness)
+    settings = f"compactness {compactness:g}"
+    return Segmenter(name, segment, ("fast_slic",), install, settings, on_request=on_request)
+
+
 def _of_higra(name: str, nested: Callable[[Pixels], CutAt], settings: str) -> Segmenter:
     graph = f"{settings}, CIELAB, 4-adjacent pixels, cut to exactly n"
     return Segmenter(
@@ -237,7 +242,7 @@ PEERS: tuple[Segmenter, ...] = (
         "scikit-image",
         f"sigma {FELZENSZWALB_SIGMA}, min_size {FELZENSZWALB_MIN_SIZE_PX}, "
         f"scale steered to the count in {FELZENSZWALB_TRIES} tries",
-        slow=True,
+        on_request=True,
     ),
     _of_opencv("opencv-slic", partial(_opencv_slic, algorithm="SLIC"), _RULER),
     _of_opencv("opencv-slico", partial(_opencv_slic, algorithm="SLICO"), _RULER),
@@ -251,14 +256,8 @@ PEERS: tuple[Segmenter, ...] = (
         _opencv_seeds,
         f"{SEEDS_LEVELS} levels, prior {SEEDS_PRIOR}, {SEEDS_BINS} bins",
     ),
-    Segmenter(
-        "fast-slic",
-        _fast_slic,
-        ("fast_slic",),
-        # Its setup.py imports numpy and cython before it has declared them.
-        "--no-build-isolation fast-slic, after cython, numpy and setuptools",
-        f"compactness {FAST_SLIC_COMPACTNESS}",
-    ),
+    _of_fast_slic("fast-slic", 10),
+    *(_of_fast_slic(f"fast-slic-{each:g}", each, on_request=True) for each in (2.5, 5, 20, 40)),
     _of_higra("higra-watershed", _higra_watershed, "hierarchical watershed by area"),
     _of_higra("higra-ward", _higra_ward, "binary partition tree, Ward linkage"),
     Segmenter(
@@ -267,7 +266,7 @@ PEERS: tuple[Segmenter, ...] = (
         ("pysnic.algorithms.snic",),
         "pysnic",
         f"Lab, compactness {SNIC_COMPACTNESS:g}",
-        slow=True,
+        on_request=True,
     ),
 )
 """In the order of tables. Entropy Rate Superpixels are missing: no package on PyPI has them."""

@@ -54,7 +54,7 @@ class Segmenter:
     seams : callable, optional
         `seams = seams((H, W), n_segments)`: where the method cuts an image of this shape into
         windows.
-    slow : bool
+    on_request : bool
         Left out unless it is asked for by name.
     nested : callable, optional
         `cut = nested(image)` builds a hierarchy once, and `labels = cut(n_segments)` are those of
@@ -67,7 +67,7 @@ class Segmenter:
     install: str = ""
     settings: str = ""
     seams: Callable[[tuple[int, int], int], Seams] | None = None
-    slow: bool = False
+    on_request: bool = False
     nested: Callable[[Pixels], CutAt] | None = None
 
     def __call__(self, image: Pixels, n_segments: int) -> Labels:
