@@ -171,6 +171,9 @@ def refusal_of(path: Path) -> str:
 BIG = f"{10**17}...{'0' * 19}"
 
 
+BLOCKS = {"stem": "unshuffle", "block": [4], "finer": [8]}
+
+
 def config_text(**changes: object) -> str:
     return json.dumps(asdict(SMALL) | changes)
 
@@ -207,9 +210,18 @@ def config_text(**changes: object) -> str:
         ),
         (
             config_text(widths=[1024] * 5),
-            "widths (1024, 1024, 1024, 1024, 1024) make a network of more than 198180864 weights, "
-            "which the file cannot hold",
+            "it makes a network of more than 235929600 weights, which the file cannot hold",
         ),
+        (
+            config_text(**BLOCKS | {"block": [1024] * 8}),
+            "it makes a network of more than 66098448 weights, which the file cannot hold",
+        ),
+        (
+            config_text(**BLOCKS, boundary=1024),
+            "it makes a network of more than 9438624 weights, which the file cannot hold",
+        ),
+        (config_text(**BLOCKS | {"block": [1] * 20_000}), "block must have at most 8 entries, got 20000"),
+        (config_text(**BLOCKS | {"finer": ["8"]}), "finer must be whole numbers from 1 to 1024, got ('8',)"),
         (config_text(mean=[True, 1, 1]), "mean must be three numbers, got (True, 1, 1)"),
         (config_text(mean=[0.5, 0.5, float("nan")]), "mean must be three numbers, got (0.5, 0.5, nan)"),
         (config_text(mean=[0.5, 0.5, 10**400]), f"mean must be three numbers, got (0.5, 0.5, {BIG})"),

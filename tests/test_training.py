@@ -32,7 +32,7 @@ from napari_pcnet.training.config import (
 from napari_pcnet.training.loop import train
 from napari_pcnet.training.losses import LossConfig, LossTerms, loss_terms
 from napari_pcnet.training.merge_classifier import MergeClassifierConfig
-from napari_pcnet.training.samples import SampleConfig, Sampler, guiding_mask
+from napari_pcnet.training.samples import Batch, Crops, SampleConfig, Sampler, guiding_mask
 from napari_pcnet.training.split import split_pairs
 from napari_pcnet.training.state import TrainingState, initial_state
 from napari_pcnet.training.step import descend, learning_rate
@@ -485,18 +485,64 @@ def test_a_wider_network_starts_by_computing_the_same(pairs_folder: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "change", [{"widths": (3, 4, 4, 4, 4)}, {"boundary": 2}, {"block": (8,)}, {"finer": (8,)}], ids=str
+    ("change", "differs"),
+    [
+        ({"widths": (3, 4, 4, 4, 4)}, "widths is (4, 4, 4, 4, 4)"),
+        ({"boundary": 2}, "widths is (4, 4, 4, 4, 4)"),
+        ({"boundary": 0}, "widths is (4, 4, 4, 4, 4)"),
+        ({"block": (8,)}, "widths is (4, 4, 4, 4, 4)"),
+        ({"widths": (4, 4, 4, 4, 4), "block": (8,)}, "block is (4,)"),
+        ({"widths": (4, 4, 4, 4, 4), "finer": (8,)}, "finer is (8, 4)"),
+        ({"widths": (4, 4, 4, 4), "reduction": 8, "finer": (8,)}, "reduction is 4"),
+    ],
+    ids=str,
 )
 def test_a_network_that_is_more_than_wider_is_refused(
-    pairs_folder: Path, tmp_path: Path, change: dict[str, object]
+    pairs_folder: Path, tmp_path: Path, change: dict[str, object], differs: str
 ) -> None:
     model = PCNetConfig(widths=(4, 4, 4, 4, 4), boundary=3, **BLOCKS)
     checkpoint.save_model(tmp_path / "start.safetensors", PCNet(model), {})
     config = config_of(pairs_folder, start_from="start.safetensors")
     other = replace(model, **{"widths": (5, 4, 4, 4, 4)} | change)
     config = replace(config, model=other, loss=NO_TAIL, samples=replace(config.samples, patches=False))
-    with pytest.raises(ValueError, match="the configuration asks for"):
+    with pytest.raises(ValueError, match=rf"whose {re.escape(differs)}, the configuration asks for"):
         initial_state(config, tmp_path, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("change", [{"widths": (8, 4, 4, 4, 4)}, {"guide": 2}], ids=str)
+def test_a_wider_network_with_the_papers_tail_is_refused(
+    pairs_folder: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    config = config_of(pairs_folder, start_from="start.safetensors")
+    checkpoint.save_model(tmp_path / "start.safetensors", PCNet(config.model), {})
+    config = replace(config, model=replace(config.model, **change))
+    with pytest.raises(ValueError, match=rf"whose {next(iter(change))} is .*, the configuration asks for"):
+        initial_state(config, tmp_path, torch.device("cpu"))
+
+
+def test_the_trunk_of_a_network_with_other_channels_is_refused(pairs_folder: Path, tmp_path: Path) -> None:
+    config = config_of(pairs_folder, start_from="start.safetensors")
+    tail = replace(config.model, stem="unshuffle")
+    checkpoint.save_model(tmp_path / "start.safetensors", PCNet(tail), {})
+    model = replace(tail, widths=(8, 4, 4, 4, 4), **{k: v for k, v in BLOCKS.items() if k != "stem"})
+    config = replace(config, model=model, loss=NO_TAIL, samples=replace(config.samples, patches=False))
+    with pytest.raises(ValueError, match=r"whose widths is \(4, 4, 4, 4, 4\)"):
+        initial_state(config, tmp_path, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("lacks", ["block", "boundary"])
+def test_boundaries_can_train_no_other_trunk(lacks: str) -> None:
+    blocks = BLOCKS if lacks != "block" else {}
+    loss = replace(NO_TAIL, boundary=float(lacks != "boundary"), boundary_trains_trunk=True)
+    with pytest.raises(
+        ValueError, match=r"^loss\.boundary_trains_trunk is for a network that predicts blocks"
+    ):
+        TrainingConfig(
+            data=DataConfig(train=("x",)),
+            model=PCNetConfig(boundary=3, **blocks),
+            samples=SampleConfig(batch=3, patches=False),
+            loss=loss,
+        )
 
 
 @pytest.mark.parametrize("trains", [False, True])
@@ -508,7 +554,10 @@ def test_boundaries_train_the_trunk_if_they_may(pairs_folder: Path, tmp_path: Pa
     config = replace(config, model=model, loss=loss, samples=samples)
     state = initial_state(config, tmp_path, torch.device("cpu"))
     picture = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    state.model.train().boundary_map(state.model.trunk(picture)).square().mean().backward()
+    labels = torch.zeros(2, 64, 64, dtype=torch.int64)
+    labels[:, 20:] = 1
+    terms = state.loss(Batch(Crops(picture, labels), None), torch.Generator())
+    terms["boundary"].backward()
     assert (state.model.encoder[0][0][0].weight.grad is not None) == trains
     assert state.model.boundary.deepest.weight.grad.abs().max() > 0
 

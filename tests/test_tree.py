@@ -123,6 +123,18 @@ def test_a_merge_classifier_looks_at_the_features_of_an_edge() -> None:
     ]
 
 
+@pytest.mark.parametrize("weight", [1e9, 3e38, np.inf, np.nan])
+def test_a_merge_classifier_that_does_not_compute_exactly_is_refused(weight: float) -> None:
+    zero = np.zeros(1, np.float32)
+    large = np.full((1, 7), weight, np.float32)
+    with pytest.raises(ValueError, match=r"must be below 2\*\*53"):
+        MergeClassifier(((large, zero),), 0.1)
+    ones = np.ones((1, 7), np.float32), zero
+    with pytest.raises(ValueError, match=r"must be below 2\*\*53"):
+        MergeClassifier((ones, (large[:, :1], zero)), 0.1)
+    MergeClassifier((ones, (np.full((1, 1), 100, np.float32), zero)), 0.1)
+
+
 def test_many_pairs_are_classified_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     first = random.normal(size=(5, 7)).astype(np.float32), random.normal(size=5).astype(np.float32)

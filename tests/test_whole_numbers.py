@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -77,7 +78,7 @@ def whole_window(prepared: PreparedNetwork, cell: int = 8, confidence: bool = Fa
 def layer_of(shape: Shape, inputs: int, outputs: int, kernel: int, seed: int = 0) -> WholeLayer:
     """A random layer with the largest weights that are allowed."""
     random = torch.Generator().manual_seed(seed)
-    most = min(127, whole_numbers.PAIR_TOP // (2 * shape.input_top))
+    most = shape.weight_top
     size = (outputs, inputs, kernel, kernel)
     return WholeLayer(
         torch.randint(-most, most + 1, size, generator=random).to(torch.int8),
@@ -110,6 +111,24 @@ def test_a_layer_is_the_rounded_quotient_of_exact_sums(shape: Shape, inputs: int
         assert torch.equal(compute(layer, shape)(laid_out).double(), exact)
 
 
+def test_the_kernel_is_used_where_it_is_made_for() -> None:
+    is_made_for = sys.platform == "linux" and platform.machine() == "x86_64"
+    assert onednn_agrees() or not is_made_for
+
+
+@pytest.mark.parametrize("setting", ["torch.autocast('cpu', torch.bfloat16)", "torch.device('meta')"])
+def test_a_callers_settings_do_not_decide_how_layers_are_computed(setting: str) -> None:
+    code = f"""
+import torch
+from napari_pcnet.network.whole_numbers import onednn_agrees
+with {setting}:
+    inside = onednn_agrees()
+onednn_agrees.cache_clear()
+assert inside == onednn_agrees()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_halves_are_rounded_to_even() -> None:
     shape = Shape(1, 0, TOP, TOP)
     layer = WholeLayer(
@@ -125,7 +144,11 @@ def test_halves_are_rounded_to_even() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weight": torch.full((4, 8, 3, 3), 127, dtype=torch.int8), "top": 255}, "two products may exceed"),
+        (
+            {"weight": torch.full((4, 8, 3, 3), 127, dtype=torch.int8), "top": 255},
+            "weights must be from -64 to 64",
+        ),
+        ({"weight": torch.full((4, 8, 3, 3), -128, dtype=torch.int8)}, "weights must be from -127 to 127"),
         ({"bias": torch.full((4,), 1 << 24, dtype=torch.int32)}, r"a sum may reach 2\*\*24"),
         ({"shift": torch.full((4,), 25, dtype=torch.int8)}, "shifts must be from 0 to 24"),
         ({"shift": torch.full((4,), -1, dtype=torch.int8)}, "shifts must be from 0 to 24"),

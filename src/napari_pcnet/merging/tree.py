@@ -90,6 +90,9 @@ WEIGHT_STEPS = 1 << 12
 """Steps in a unit of what goes into a layer of the merge classifier, and of its weights. Sums of their
 products are whole numbers below 2**53, exact in float64 in any order."""
 
+EXACT = 1 << 53
+"""Whole numbers below this are exact in float64."""
+
 LARGEST_INPUT = 1 << 20
 """Features are clipped here, in `INPUT_STEPS`, so that sums stay exact."""
 
@@ -171,6 +174,14 @@ class MergeClassifier:
 
     layers: tuple[tuple[NDArray[np.floating], NDArray[np.floating]], ...]
     slope: float
+
+    def __post_init__(self) -> None:
+        largest: np.floating | float = LARGEST_INPUT
+        for weight, bias in self.layers:
+            sums = np.abs(weight.astype(np.float64)).sum(1) * largest + np.abs(bias) * INPUT_STEPS
+            largest = sums.max() + 1  # of a sum in the input steps of the next layer, rounded
+            if not largest * WEIGHT_STEPS < EXACT:  # NaN, too
+                raise ValueError("the sums of a merge classifier must be below 2**53 in its steps")
 
     @cached_property
     def steps(self) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]:

@@ -11,6 +11,7 @@ import pickle
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ SHORTEST_NUMBER_BYTES = 1
 
 HARMLESS_BYTES = 1 << 24
 """A network that takes less memory may be made before its weights are looked at."""
+
+FLOAT_BYTES = 4
+"""Of a weight of the network that is made."""
+
+MOST_LAYERS = 8
+"""Most convolutions behind each other in the tail that a file may ask for."""
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -123,13 +130,13 @@ def load_model(path: Path) -> PCNet:
     header = _open_header(path)
     model, tensors = _model_of(header, path), _read_tensors(path)
     if header.get("whole_numbers") != "true":
-        return _filled(model, tensors, path)
+        return _checked(_filled(model, tensors, path), path)
     if not model.config.block:
         raise ValueError(f"{path} is damaged: a network with the paper's tail has no whole numbers")
     whole = {name: tensors.pop(name) for name in list(tensors) if name.startswith(WHOLE)}
     implied = quantise.implied(model)
     empty = {name: torch.zeros_like(value) for name, value in model.state_dict().items() if name in implied}
-    _filled(model, tensors | empty, path)
+    _checked(_filled(model, tensors | empty, path), path)
     try:
         model.whole_numbers = from_tensors(whole, quantise.shapes(model.config), quantise.sizes(model))
     except ValueError as error:
@@ -156,7 +163,7 @@ def read_record(path: Path) -> dict[str, Any]:
 def read_config(path: Path) -> PCNetConfig:
     """Return the configuration of the model in a file, without reading its tensors."""
     path = Path(path)
-    return _model_of(_open_header(path), path).config
+    return _config_of(_open_header(path), path)
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -190,10 +197,20 @@ def _open_header(path: Path) -> dict[str, str]:
 
 def _model_of(header: Mapping[str, str], path: Path) -> PCNet:
     """Build the model that a file's header describes, without weights."""
+    config = _config_of(header, path)
+    try:
+        return _empty(config)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryError(f"there is no room for the weights in {path}") from error
+
+
+def _config_of(header: Mapping[str, str], path: Path) -> PCNetConfig:
     try:
         config = _parse_config(header["config"])
         _check_size(config, path)
-        return _empty(config)
+        return config
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else _first_line(error)
         raise ValueError(f"{path} is damaged: its configuration cannot be used ({reason})") from error
@@ -208,33 +225,34 @@ def _parse_config(text: str) -> PCNetConfig:
         raise ValueError("it is not a JSON table")
     lists = {name: tuple(table[name]) for name in ("widths", "mean")}
     lists |= {name: tuple(table[name]) for name in ("block", "finer") if name in table}
-    config = PCNetConfig(**table | lists)
     for name in ("widths", "block", "finer"):
-        numbers = getattr(config, name)
+        numbers = lists.get(name, ())
         if any(type(each) is not int or not 1 <= each <= WIDEST for each in numbers):
             raise ValueError(f"{name} must be whole numbers from 1 to {WIDEST}, got {shown(numbers)}")
+    if len(lists.get("block", ())) > MOST_LAYERS:
+        raise ValueError(f"block must have at most {MOST_LAYERS} entries, got {len(lists['block'])}")
     for name in ("reduction", "cell", "guide", "boundary", "merge_classifier"):  # more is damage, too
-        value = getattr(config, name)
+        value = table.get(name, 0)
         if type(value) is not int or value > WIDEST:
             raise ValueError(f"{name} must be a whole number to {WIDEST}, got {shown(value)}")
-    if [as_number(each) is not None for each in config.mean] != [True] * 3:
-        raise ValueError(f"mean must be three numbers, got {shown(config.mean)}")
-    return config
+    if [as_number(each) is not None for each in lists["mean"]] != [True] * 3:
+        raise ValueError(f"mean must be three numbers, got {shown(lists['mean'])}")
+    return PCNetConfig(**table | lists)
 
 
 def _check_size(config: PCNetConfig, path: Path) -> None:
     """Refuse a network that is larger than its file, before memory is taken for it.
 
-    Counted are the convolutions that keep the number of channels, about half of all weights.
+    Counted are the convolutions of 3 x 3 that most weights belong to.
     """
-    squares = sum(width * width for width in config.widths)
+    pairs = [*zip(config.widths, config.widths, strict=True), *pairwise(config.widths)]
+    pairs += [*pairwise((config.widths[0], *config.block)), (config.boundary, config.boundary)]
     if config.reduction > 1 and not config.block:
-        squares += config.widths[0] ** 2 * config.reduction**2
-    least = 9 * squares
-    if max(path.stat().st_size, HARMLESS_BYTES) < SHORTEST_NUMBER_BYTES * least:
-        raise ValueError(
-            f"widths {config.widths} make a network of more than {least} weights, which the file cannot hold"
-        )
+        pairs.append((config.widths[0], config.widths[0] * config.reduction**2))
+    least = 9 * sum(inputs * outputs for inputs, outputs in pairs)
+    too_many = path.stat().st_size < SHORTEST_NUMBER_BYTES * least
+    if too_many and least * FLOAT_BYTES > HARMLESS_BYTES:
+        raise ValueError(f"it makes a network of more than {least} weights, which the file cannot hold")
 
 
 def _empty(config: PCNetConfig) -> PCNet:
@@ -265,6 +283,16 @@ def _filled(model: PCNet, tensors: Mapping[str, Tensor], path: Path) -> PCNet:
         raise ValueError(f"{path} does not fit its configuration: layer {unknown!r} is not part of it")
     model.load_state_dict(dict(tensors))
     return model.eval()
+
+
+def _checked(model: PCNet, path: Path) -> PCNet:
+    """A model whose merge classifier, if it has one, computes exactly."""
+    try:
+        if model.merge_classifier is not None:
+            model.merge_classifier.as_numpy()
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    return model
 
 
 def _damage_of(name: str, tensor: Tensor, empty: Tensor) -> str:

@@ -65,8 +65,8 @@ class PCNetConfig:
     widths : tuple of int
         Channels of the encoder's stages: five, or four where the picture is reduced 8 times.
     cell : int
-        Side of a cell of the lattice in work pixels; the trunk halves the picture
-        four times, so it is 16.
+        Side of a cell of the lattice in work pixels. The trunk reduces the picture to a sixteenth or less
+        along both axes, so it is 16.
     mean : tuple of float
         Mean RGB of the training pictures, subtracted from the input.
     guide : int
@@ -137,10 +137,10 @@ class PCNetConfig:
 
 
 class Trunk(NamedTuple):
-    """Output of the trunk for every block of 4 x 4 work pixels."""
+    """Output of the trunk for every block of work pixels, whose side is `PCNetConfig.reduction`, r."""
 
-    features: Tensor  # (B, 16, H / 4, W / 4)
-    boundary: Tensor | None  # (B, 16, H / 4, W / 4), the block's pixels row by row: see `Output.boundary`
+    features: Tensor  # (B, C, H / r, W / r)
+    boundary: Tensor | None  # (B, r * r, H / r, W / r), the block's pixels row by row: see `Output.boundary`
 
 
 class Output(NamedTuple):
@@ -183,8 +183,8 @@ class UpBlock(nn.Sequential):
 class BoundaryDecoder(nn.Module):
     """Boundaries from the features of every level: projections summed from coarse to fine, then refined.
 
-    A feature pyramid (Lin et al. 2017) on 1/16 of the pixels. With 32 channels it costs a tenth of the
-    network's multiply-adds, and it can be trained behind a network that stays as it is.
+    A feature pyramid (Lin et al. 2017) at the resolution of the trunk. With 32 channels it costs a tenth of
+    the network's multiply-adds, and it can be trained behind a network that stays as it is.
 
     Parameters
     ----------
@@ -239,7 +239,13 @@ class MergeClassifierNetwork(nn.Module):
 
     @torch.no_grad()
     def as_numpy(self) -> MergeClassifier:
-        """The same in numpy, for merging, with the normalisation inside its first layer."""
+        """The same in numpy, for merging, with the normalisation inside its first layer.
+
+        Raises
+        ------
+        ValueError
+            If its weights are too large to be summed exactly.
+        """
         layers = [
             [each.detach().cpu().double().numpy() for each in (layer.weight, layer.bias)]
             for layer in self.layers
@@ -248,7 +254,9 @@ class MergeClassifierNetwork(nn.Module):
         mean, deviation = (each.cpu().double().numpy() for each in (self.mean, self.deviation))
         weight, bias = layers[0]
         layers[0] = [weight / deviation, bias - weight @ (mean / deviation)]
-        return MergeClassifier(tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in layers), LEAK)
+        with np.errstate(over="ignore"):  # `MergeClassifier` refuses infinity
+            floats = tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in layers)
+        return MergeClassifier(floats, LEAK)
 
 
 def strided(weight: Tensor, factor: int) -> Tensor:
@@ -294,8 +302,6 @@ class PCNet(nn.Module):
     """
 
     mean: Tensor
-    boundary_apart: bool = True
-    """Whether the gradient of the boundary decoder ends at what it reads."""
     whole_numbers: WholeNumbers | None
     """What it was rounded to, if it was; `quantise.quantise` makes it."""
 
@@ -363,28 +369,32 @@ class PCNet(nn.Module):
         """The first convolution, behind the stem."""
         return self.get_submodule("encoder.0.0")
 
-    def trunk(self, image: Tensor) -> Trunk:
-        """Encode and decode ``(B, 3, H, W)`` in 0..1, H and W multiples of 64 (16 for SCN)."""
-        return self.trunk_from_first(self.first(self.stem(image - self.mean)))
+    def trunk(self, image: Tensor, *, boundary_apart: bool = True) -> Trunk:
+        """Encode and decode ``(B, 3, H, W)`` in 0..1, H and W multiples of 64 (16 for SCN).
 
-    def trunk_from_first(self, features: Tensor) -> Trunk:
+        With `boundary_apart` the gradient of the boundary decoder ends at what it reads.
+        """
+        first = self.first(self.stem(image - self.mean))
+        return self.trunk_from_first(first, boundary_apart=boundary_apart)
+
+    def trunk_from_first(self, features: Tensor, *, boundary_apart: bool = True) -> Trunk:
         """Continue from the first convolution, which inference runs in strips of rows."""
+
+        def read(values: Tensor) -> Tensor:
+            return values.detach() if boundary_apart else values
+
         features = self.get_submodule("encoder.0.1")(features)
         skips = []
         for stage in self.encoder[1:]:
             skips.append(features)
             features = stage(features)
-        pyramid = None if self.boundary is None else self.boundary.deepest(self._for_boundary(features))
+        pyramid = None if self.boundary is None else self.boundary.deepest(read(features))
         for level, (up, fuse) in enumerate(zip(self.up, self.fuse, strict=True)):
             skip = skips.pop()
             features = fuse(torch.cat([skip, up(features)], dim=1))
             if self.boundary is not None and pyramid is not None:
-                read = self._for_boundary(skip), self._for_boundary(features)
-                pyramid = self.boundary.finer(level, pyramid, *read)
+                pyramid = self.boundary.finer(level, pyramid, read(skip), read(features))
         return Trunk(features, None if self.boundary is None else self.boundary.refine(pyramid))
-
-    def _for_boundary(self, features: Tensor) -> Tensor:
-        return features.detach() if self.boundary_apart else features
 
     def tail(self, trunk: Trunk, image: Tensor) -> Output:
         """Restore the resolution and associate: to ``(B, ., H, W)``."""

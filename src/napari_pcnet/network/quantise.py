@@ -23,9 +23,7 @@ from napari_pcnet.network.model import ConvBlock, PCNet, PCNetConfig, RepeatBloc
 from napari_pcnet.network.whole_numbers import (
     CODE_TOP,
     MAX_SHIFT,
-    PAIR_TOP,
     SUM_BITS,
-    WEIGHT_TOP,
     Shape,
     WholeLayer,
     WholeNumbers,
@@ -246,7 +244,7 @@ def _whole(layer: FloatLayer, inputs: Measured, scale: float, zero: int, shape: 
     weight = layer.weight.double() / unit.double()[None, :, None, None]
     bias = layer.bias.double() / scale + zero - (weight.sum((2, 3)) * inputs.zero).sum(1)
     assert shape.padding == 0 or not bool(inputs.zero.any()), "what is padded stands for zero"
-    most = min(WEIGHT_TOP, PAIR_TOP // (2 * shape.input_top))
+    most = shape.weight_top
     tiny = torch.finfo(torch.float32).tiny
     shift = torch.floor(torch.log2(most / weight.abs().amax((1, 2, 3)).clamp_min(tiny)))
     sums = weight.abs().sum((1, 2, 3)) * shape.input_top + bias.abs()

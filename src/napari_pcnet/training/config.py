@@ -207,6 +207,11 @@ class TrainingConfig:
                 "loss.reconstruction and loss.discrimination need the features of the paper's tail: with "
                 "model.block set both to 0"
             )
+        if self.loss.boundary_trains_trunk and (alone or not (self.model.block and self.loss.boundary)):
+            raise ValueError(
+                "loss.boundary_trains_trunk is for a network that predicts blocks and learns as a whole: set "
+                "model.block, loss.boundary and run.trains = 'all', or leave it out"
+            )
         if not (alone or self.samples.patches) and self.loss.local:
             raise ValueError("loss.local needs local patches: set samples.patches, or loss.local = 0")
 

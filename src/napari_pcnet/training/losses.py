@@ -59,8 +59,8 @@ class LossConfig:
     boundary : float
         Weight of the boundary decoder's cross entropy, for a network that has one; not in the paper.
     boundary_trains_trunk : bool
-        Whether the trunk learns from it, too. In `pcnet-v1` it cost the association accuracy; the wider trunk
-        of `pcnet-v2`, which sees the picture at its own size, gains in both.
+        Whether the trunk learns from it, too, in a network that predicts blocks. With the paper's tail, from
+        random weights, it cost the association accuracy (docs/benchmark.md).
     """
 
     position: float = 0.003 / CELL
@@ -132,7 +132,6 @@ class ModelLosses(nn.Module):
         self, model: PCNet, config: LossConfig, autocast: torch.dtype | None, boundary_only: bool
     ) -> None:
         super().__init__()
-        model.boundary_apart = not config.boundary_trains_trunk
         self.model, self.config = model, config
         self.autocast, self.boundary_only = autocast, boundary_only
 
@@ -200,7 +199,7 @@ def block_terms(
     """Run a network that predicts blocks; it has no terms of the paper's tail, which are 0."""
     view = batch.whole
     with torch.autocast(view.image.device.type, autocast or torch.bfloat16, enabled=autocast is not None):
-        trunk = model.trunk(view.image)
+        trunk = model.trunk(view.image, boundary_apart=not config.boundary_trains_trunk)
         hidden = views_of_cells(model, model.block(trunk.features))
         logits = [model.to_pixels(head(part)) for head, part in zip(model.heads, hidden, strict=True)]
         drawn = model.boundary_map(trunk) if config.boundary else None

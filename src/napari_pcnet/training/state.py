@@ -22,7 +22,8 @@ from napari_pcnet import weights
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.disk.provenance import source_commit
 from napari_pcnet.network import checkpoint
-from napari_pcnet.network.model import PCNet, channels_last, weights_drawn_by
+from napari_pcnet.network.model import PCNet, PCNetConfig, channels_last, weights_drawn_by
+from napari_pcnet.options import shown
 from napari_pcnet.training.config import TrainingConfig
 from napari_pcnet.training.losses import ModelLosses
 from napari_pcnet.training.merge_classifier import MergeClassifierConfig
@@ -36,6 +37,9 @@ AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float1
 
 ADDED = ("boundary", "merge_classifier")
 """Parts of a network that the weights it starts from may lack."""
+
+BEHIND_THE_TRUNK = ("block", "finer", "boundary", "merge_classifier")
+"""What a network may have of its own that takes the trunk of one with the paper's tail."""
 
 JOINED = ("fuse.", "boundary.lateral.")
 """Layers that read as many channels of the encoder as of the decoder."""
@@ -233,37 +237,47 @@ def _start_file(start_from: str, runs: Path) -> Path:
 def _start(model: PCNet, path: Path) -> dict[str, Any]:
     """Give a model the weights of a file; return the record of their training.
 
-    The file may lack what was added to the network since: its boundary decoder, its merge classifier; and its
-    layers may have fewer channels. A network that predicts blocks takes the layers of one with the paper's
-    tail that have the same shape.
+    The file may lack what was added to the network since: its boundary decoder, its merge classifier. A
+    network that predicts blocks may have more channels, too, or take the trunk of one with the paper's tail.
+
+    Raises
+    ------
+    ValueError
+        If the file holds another network.
     """
     start = checkpoint.load_model(path)
-    if model.config.block and not start.config.block:
-        own = {name: value.shape for name, value in model.state_dict().items()}
-        shared = {name: value for name, value in start.state_dict().items() if own.get(name) == value.shape}
-        model.load_state_dict(shared, strict=False)
-        return checkpoint.read_record(path)
-    start = _widened(start, model)
-    added = {name: getattr(model.config, name) for name in ADDED if not getattr(start.config, name)}
-    if replace(start.config, **added) != model.config:
-        raise ValueError(f"{path} holds a model of {start.config}, the configuration asks for {model.config}")
-    lacks = model.load_state_dict(start.state_dict(), strict=False)
-    assert not lacks.unexpected_keys and {key.partition(".")[0] for key in lacks.missing_keys} <= set(added)
+    of_the_tail = bool(model.config.block) and not start.config.block
+    if start.config.block:
+        start = _widened(start, model)
+    for each in fields(PCNetConfig):
+        before, asked = getattr(start.config, each.name), getattr(model.config, each.name)
+        may_differ = (each.name in ADDED and not before) or (of_the_tail and each.name in BEHIND_THE_TRUNK)
+        if before != asked and not may_differ:
+            raise ValueError(
+                f"{path} holds a network whose {each.name} is {shown(before)}, "
+                f"the configuration asks for {shown(asked)}"
+            )
+    own, theirs = model.state_dict(), start.state_dict()
+    shared = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
+    assert of_the_tail or len(shared) == len(theirs), "the configurations agree"
+    model.load_state_dict(shared, strict=False)
     return checkpoint.read_record(path)
 
 
 def _widened(start: PCNet, model: PCNet) -> PCNet:
-    """Put a network into one with more channels, so that it computes the same (Chen et al. 2016, Net2Net).
+    """Put a network that predicts blocks into one with more channels (Chen et al. 2016, Net2Net).
 
-    New channels keep the random weights of `model` for what they read; what reads them does so with 0. A
-    network that differs in more than channels is returned as it is.
+    It computes the same. New channels keep the random weights of `model` for what they read; what reads them
+    does so with 0. A network that differs in anything else is returned as it is.
     """
     here, there = start.config, model.config
     boundary = there.boundary if here.boundary else 0
+    sizes = zip((*here.widths, here.boundary), (*there.widths, boundary), strict=False)
+    if here.reduction != there.reduction or any(after < before for before, after in sizes):
+        return start
     config = replace(here, widths=there.widths, boundary=boundary)
-    more = [a <= b for a, b in zip((*here.widths, here.boundary), (*there.widths, boundary), strict=False)]
     added = {name: getattr(there, name) for name in ADDED if not getattr(here, name)}
-    if config == here or not all(more) or here.reduction == 1 or replace(config, **added) != there:
+    if replace(config, **added) != there:
         return start
     with weights_drawn_by(None):
         result = PCNet(config)
