@@ -20,6 +20,7 @@ REFUSALS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError)
 EXTRAS = {
     "cv2": "benchmark",
     "matplotlib": "train,benchmark",
+    "pyarrow": "export",
     "pysnic": "benchmark",
     "tensorboard": "train",
 }
