@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
     from napari_pcnet.disk.overlay import write_overlay
     from napari_pcnet.disk.pictures import count_levels, count_series, read_image, read_mask
+    from napari_pcnet.disk.polygon_files import write_polygons
+    from napari_pcnet.disk.tables import read_table, write_table
     from napari_pcnet.hierarchy import PCNetHierarchy
     from napari_pcnet.measuring.region_graph import RegionGraph, region_graph
     from napari_pcnet.measuring.region_table import region_table
@@ -38,6 +40,7 @@ _HOMES = {
     "read_labels": "disk.labels",
     "read_mask": "disk.pictures",
     "read_notes": "disk.labels",
+    "read_table": "disk.tables",
     "region_graph": "measuring.region_graph",
     "region_table": "measuring.region_table",
     "run_file": "run",
@@ -46,6 +49,8 @@ _HOMES = {
     "weights": "",
     "write_labels": "disk.labels",
     "write_overlay": "disk.overlay",
+    "write_polygons": "disk.polygon_files",
+    "write_table": "disk.tables",
 }
 """The module that each public name is in; two are modules themselves."""
 
@@ -66,6 +71,7 @@ __all__ = [
     "read_labels",
     "read_mask",
     "read_notes",
+    "read_table",
     "region_graph",
     "region_table",
     "run_file",
@@ -74,6 +80,8 @@ __all__ = [
     "weights",
     "write_labels",
     "write_overlay",
+    "write_polygons",
+    "write_table",
 ]
 
 
