@@ -19,7 +19,7 @@ from rasterio.transform import Affine
 from napari_pcnet import read_image, read_labels, write_labels, write_polygons, write_table
 from napari_pcnet.cli import main
 from napari_pcnet.disk.polygon_files import COLOURS
-from napari_pcnet.disk.polygons import polygons_of
+from napari_pcnet.disk.polygons import as_shapes, polygons_of, simplified
 
 
 def _drawn() -> np.ndarray[Any, Any]:
@@ -90,6 +90,21 @@ def test_a_vertex_stands_only_where_an_outline_turns_or_regions_meet() -> None:
     names, pieces = polygons_of(labels)
     assert names == [1, 2, 3]
     assert {tuple(vertex) for vertex in pieces[0][0][0].tolist()} == {(0, 0), (2, 0), (2, 4), (2, 6), (0, 6)}
+
+
+def test_simplified_polygons_keep_their_borders_common(tmp_path: Path) -> None:
+    rows, columns = np.indices((60, 70))
+    labels = 1 + (rows + columns > 60) + 2 * ((rows - 30) ** 2 + (columns - 30) ** 2 < 20**2)
+    _, pieces = polygons_of(labels)
+    shapes = as_shapes(simplified(pieces, 1.5))
+    assert shapely.coverage_is_valid(shapes)
+    assert shapely.union_all(shapes).area == pytest.approx(60 * 70, rel=0.01)
+    assert sum(map(shapely.get_num_coordinates, shapes)) < 0.5 * sum(
+        map(shapely.get_num_coordinates, as_shapes(pieces))
+    )
+    write_polygons(tmp_path / "out.geojson", labels, simplify=1.5)
+    found = [shapely.geometry.shape(feature["geometry"]) for feature in _read(tmp_path / "out.geojson")]
+    assert all(one.equals(other) for one, other in zip(found, shapes, strict=True))
 
 
 def test_geojson_has_the_members_of_the_standard_and_of_qupath(tmp_path: Path) -> None:

@@ -61,6 +61,10 @@ COMMANDS = {
     "weights import thin.safetensors --name own": 0,
     "weights remove spare": 0,
     "doctor": 0,
+    "measure mask.png out/regions.csv --image in.png": 0,
+    "measure mask.png out/regions.parquet": 0,
+    "export mask.png out/regions.geojson": 0,
+    "export mask.png out/regions.gpkg": 0,
     "evaluate mask.png truth.png --output out/scores.csv": 0,
     "train cells --from thin.safetensors --output out/run --steps 1 --device cpu": 0,
     "train c.toml --output out/run2": 0,
@@ -128,7 +132,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             (top / place).mkdir()
             patch.setenv(name, str(top / place))
         _draw(folder)
-        assert main("weights import thin.safetensors --name spare".split()) == 0
+        assert main(["weights", "import", "thin.safetensors", "--name", "spare"]) == 0
         torch.optim.Adam([torch.zeros(1)]).step()  # loads torch's compiler, which sets a variable
         yield top
 

@@ -36,6 +36,10 @@ class ExportOptions:
         default=(), metadata={"help": "NAME=#rrggbb for each class that is to have this colour"}
     )
     object_type: ObjectType = field(default="annotation", metadata={"help": "what a region is in QuPath"})
+    simplify: float = field(
+        default=0.0,
+        metadata={"help": "leave out what is finer than so many pixels; borders stay common (default: 0)"},
+    )
     origin: tuple[int, int] = field(
         default=(0, 0),
         metadata={
@@ -64,6 +68,7 @@ def export(namespace: argparse.Namespace) -> int:
             None if chosen.table is None else read_table(chosen.table),
             class_colours=_colours(chosen.class_colours),
             object_type=chosen.object_type,
+            simplify=chosen.simplify,
             origin=chosen.origin,
             placement=pictures.open_picture(chosen.labels).placement,
             background=chosen.background,

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Ring: TypeAlias = NDArray[np.int64]
+Ring: TypeAlias = NDArray[np.integer[Any] | np.floating[Any]]
 """Vertices ``(k, 2)`` of a closed line, the first one again at the end."""
 
 Polygon: TypeAlias = list[Ring]
@@ -53,6 +53,35 @@ def polygons_of(
         pieces[int(code)].append([_with_meetings(ring, meets) for ring in rings])
     kept = [at for at in range(len(names)) if pieces[at]]
     return [int(names[at]) for at in kept], [pieces[at] for at in kept]
+
+
+def as_shapes(pieces: list[list[Polygon]]) -> list[Any]:
+    """Return a MultiPolygon of shapely, of the extra ``export``, for each region."""
+    import shapely
+
+    return [shapely.MultiPolygon([(outline, holes) for outline, *holes in each]) for each in pieces]
+
+
+def simplified(pieces: list[list[Polygon]], tolerance: float) -> list[list[Polygon]]:
+    """Leave out vertices that say little, of both regions along a border alike.
+
+    Parameters
+    ----------
+    pieces : list of list of Polygon
+        As `polygons_of` gives them: where they touch they have the same vertices.
+    tolerance : float
+        Square root of the area of the largest triangle that is left out.
+    """
+    import shapely
+
+    coverage = shapely.coverage_simplify(as_shapes(pieces), tolerance)
+    return [
+        [
+            [np.array(ring.coords) for ring in (part.exterior, *part.interiors)]
+            for part in shapely.get_parts(shape)
+        ]
+        for shape in coverage
+    ]
 
 
 def _where_regions_meet(codes: NDArray[np.int32]) -> NDArray[np.bool_]:
