@@ -232,7 +232,7 @@ def _geopackage(
 
     a, b, c, d, e, f = transform
 
-    def mapped(ring: Ring) -> NDArray[np.float64]:
+    def mapped(ring: Ring) -> Ring:
         x, y = ring.T
         return np.column_stack([a * x + b * y + c, d * x + e * y + f])
 
