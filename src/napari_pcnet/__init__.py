@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
     from napari_pcnet.disk.overlay import write_overlay
     from napari_pcnet.disk.pictures import count_levels, count_series, read_image, read_mask
+    from napari_pcnet.disk.polygon_files import write_polygons
+    from napari_pcnet.disk.tables import read_table, write_table
     from napari_pcnet.hierarchy import PCNetHierarchy
+    from napari_pcnet.measuring.region_graph import RegionGraph, region_graph
+    from napari_pcnet.measuring.region_table import region_table
     from napari_pcnet.record import DroppedFieldWarning, RunRecord
     from napari_pcnet.run import build_hierarchy, run_file, run_record
     from napari_pcnet.superpixels import pcnet_hierarchy, pcnet_superpixels, smooth_outlines
@@ -24,6 +28,7 @@ _HOMES = {
     "DroppedFieldWarning": "record",
     "Image": "disk.image",
     "PCNetHierarchy": "hierarchy",
+    "RegionGraph": "measuring.region_graph",
     "RunRecord": "record",
     "build_hierarchy": "run",
     "count_levels": "disk.pictures",
@@ -35,12 +40,17 @@ _HOMES = {
     "read_labels": "disk.labels",
     "read_mask": "disk.pictures",
     "read_notes": "disk.labels",
+    "read_table": "disk.tables",
+    "region_graph": "measuring.region_graph",
+    "region_table": "measuring.region_table",
     "run_file": "run",
     "run_record": "run",
     "smooth_outlines": "superpixels",
     "weights": "",
     "write_labels": "disk.labels",
     "write_overlay": "disk.overlay",
+    "write_polygons": "disk.polygon_files",
+    "write_table": "disk.tables",
 }
 """The module that each public name is in; two are modules themselves."""
 
@@ -48,6 +58,7 @@ __all__ = [
     "DroppedFieldWarning",
     "Image",
     "PCNetHierarchy",
+    "RegionGraph",
     "RunRecord",
     "__version__",
     "build_hierarchy",
@@ -60,12 +71,17 @@ __all__ = [
     "read_labels",
     "read_mask",
     "read_notes",
+    "read_table",
+    "region_graph",
+    "region_table",
     "run_file",
     "run_record",
     "smooth_outlines",
     "weights",
     "write_labels",
     "write_overlay",
+    "write_polygons",
+    "write_table",
 ]
 
 

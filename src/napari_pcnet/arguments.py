@@ -20,7 +20,7 @@ from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.percentiles import percentiles
 from napari_pcnet.geometry.picture import READ_ROWS, Picture, in_memory, plane_shape, read_raw
 from napari_pcnet.merging import connectivity
-from napari_pcnet.options import IntensityRange, as_index, share_of, shown
+from napari_pcnet.options import IntensityRange, as_index, as_list, is_one_line, share_of, shown
 from napari_pcnet.shapes import size_text
 from napari_pcnet.stages import stage
 
@@ -110,6 +110,56 @@ def array(image: Any) -> Any:
     if 0 in image.shape:
         raise ValueError(f"image must have at least one pixel, got shape {tuple(image.shape)}")
     return image
+
+
+def regions(labels: Any) -> Any:
+    """Take labels as an array of whole numbers, of rows and columns and any leading axes."""
+    if isinstance(labels, str | os.PathLike):
+        raise TypeError(f"labels must be an array, got the path {shown(labels)}; read_labels reads it")
+    is_array = all(hasattr(labels, name) for name in ("shape", "dtype", "__getitem__"))
+    given = labels if is_array else np.asarray(labels)
+    if given.dtype.kind not in "bui" or len(given.shape) < 2 or 0 in given.shape:
+        raise ValueError(
+            "labels must be an array of integers, of rows and columns, "
+            f"got {given.dtype} of shape {tuple(given.shape)}"
+        )
+    return given
+
+
+def regions_of_plane(labels: Any) -> Any:
+    """Take labels as `regions` does; those of a stack are refused."""
+    given = regions(labels)
+    if len(given.shape) != 2:
+        raise ValueError(
+            f"labels must be one plane, got shape {tuple(given.shape)}: pass the planes of a stack one by one"
+        )
+    return given
+
+
+def pixels_of_regions(image: Any, channel_axis: int | None, shape: tuple[int, ...]) -> tuple[Any, int | None]:
+    """Take a picture that regions are measured in, and say which axis holds its channels."""
+    pixels = array(image)
+    axis = _channel_axis(pixels, channel_axis)
+    if plane_shape(pixels.shape, axis) != tuple(shape):
+        raise ValueError(
+            f"image is {size_text(plane_shape(pixels.shape, axis))} pixels, but labels are "
+            f"{size_text(shape)}; they must be the same"
+        )
+    return pixels, axis
+
+
+def channel_names(names: Any, count: int | None) -> list[str] | None:
+    """Name each of so many channels, by number if they have no names; None for a picture without channels."""
+    if names is None:
+        return None if count is None else [str(channel) for channel in range(count)]
+    given = as_list(names)
+    if given is None or not all(isinstance(name, str) and is_one_line(name) for name in given):
+        raise ValueError(f"channel_names must be texts, one for each channel, got {shown(names)}")
+    if count is None:
+        raise ValueError("channel_names can be given for an image that has channels: name its channel_axis")
+    if len(given) != count or len(set(given)) != count:
+        raise ValueError(f"channel_names must be {count} different texts, one a channel, got {shown(names)}")
+    return given
 
 
 def room(picture: Picture) -> tuple[int, str]:

@@ -19,8 +19,12 @@ REFUSALS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError)
 
 EXTRAS = {
     "cv2": "benchmark",
+    "geopandas": "export",
     "matplotlib": "train,benchmark",
+    "pyarrow": "export",
     "pysnic": "benchmark",
+    "rasterio": "export",
+    "shapely": "export",
     "tensorboard": "train",
 }
 """Modules that only some commands need, and the extra that installs each."""

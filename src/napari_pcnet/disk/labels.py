@@ -13,7 +13,7 @@ from napari_pcnet.disk import pillow_files, tiff, zarr_store
 from napari_pcnet.disk.damage import READER_ERRORS
 from napari_pcnet.disk.formats import LABEL_SUFFIXES, LARGEST_PNG_LABEL, NOTES_KEY, Format, format_of
 from napari_pcnet.disk.output import check_output
-from napari_pcnet.disk.pictures import read_into_memory
+from napari_pcnet.disk.pictures import open_picture
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.shapes import size_text
 
@@ -30,15 +30,21 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer[Any]]:
     ValueError
         If it is not a picture of whole numbers with one channel.
     """
+    labels = np.asarray(open_labels(path))
+    return labels.astype(np.uint8) if labels.dtype == bool else labels
+
+
+def open_labels(path: str | os.PathLike[str]) -> Any:
+    """Open labels as `read_labels` reads them; a zarr or a large tif is read where it is sliced."""
     path = Path(path)
-    image = read_into_memory(path, colours_of_palette=False, role="labels file")
-    labels: NDArray[np.integer[Any]] = image.pixels
+    image = open_picture(path, colours_of_palette=False, role="labels file")
+    labels = image.pixels
     if image.channel_axis is not None or labels.ndim < 2 or labels.dtype.kind not in "bui":
         raise ValueError(
             f"labels in {path} must be one channel of whole numbers, "
             f"got {size_text(labels.shape)} of {labels.dtype}"
         )
-    return labels.astype(np.uint8) if labels.dtype == bool else labels
+    return labels
 
 
 def read_notes(path: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -151,9 +151,14 @@ def read_into_memory(
 
     What can't be read is refused by its `role`.
     """
-    image = _read(path, colours_of_palette, series=series, role=role)
+    image = open_picture(path, colours_of_palette, series, role)
     mask = None if image.mask is None else np.asarray(image.mask)
     return replace(image, pixels=np.asarray(image.pixels), mask=mask)
+
+
+def open_picture(path: Path, colours_of_palette: bool = True, series: int = 0, role: str = "image") -> Image:
+    """Open a picture as `read_into_memory` reads it: of a zarr or a large tif the pixels stay on the disk."""
+    return _read(path, colours_of_palette, series=series, role=role)
 
 
 def _read(

@@ -106,12 +106,22 @@ def write_picture(
     _write(path, pixels, overwrite, predictor=True, **options)
 
 
+def pixel_at(placement: Placement) -> bytes:
+    """Make a tif of one pixel that lies somewhere, for GDAL to say where that is."""
+    return _content(np.zeros((1, 1), np.uint8), **tags.tags_of(placement)).getvalue()
+
+
 def _write(path: Path, pixels: NDArray[Any], overwrite: bool, **options: Any) -> None:
+    content = _content(pixels, **options)
+    write_whole(path, lambda file: file.write(content.getbuffer()), overwrite)
+
+
+def _content(pixels: NDArray[Any], **options: Any) -> io.BytesIO:
     import tifffile
 
     content = io.BytesIO()  # tifffile asks a file for its name, and a temporary file's is a number
     tifffile.imwrite(content, pixels, compression="zlib", **options)
-    write_whole(path, lambda file: file.write(content.getbuffer()), overwrite)
+    return content
 
 
 @dataclass

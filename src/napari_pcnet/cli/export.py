@@ -1,0 +1,89 @@
+"""``napari-pcnet export LABELS POLYGONS``: regions as polygons, for QuPath and for maps."""
+
+import argparse
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_pcnet.cli.flags import add_flags, naming_flags, options_from
+from napari_pcnet.disk import pictures
+from napari_pcnet.disk.labels import read_labels
+from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.polygon_files import POLYGON_SUFFIXES, Colour, ObjectType, write_polygons
+from napari_pcnet.disk.tables import read_table
+
+HELP = "write regions as polygons, for QuPath or for maps"
+
+_COLOUR = re.compile(r"(.+)=#([0-9a-fA-F]{6})")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Which regions are written as polygons, and with what."""
+
+    labels: Path = field(metadata={"positional": True, "help": "labels of one plane: tif, png or zarr"})
+    polygons: Path = field(
+        metadata={
+            "positional": True,
+            "help": "geojson, in pixels, as QuPath opens it; or gpkg, where the labels lie on a map",
+        }
+    )
+    table: Path | None = field(
+        default=None,
+        metadata={"help": "csv or parquet with a row a label: its class, and what was measured"},
+    )
+    class_colours: tuple[str, ...] = field(
+        default=(), metadata={"help": "NAME=#rrggbb for each class that is to have this colour"}
+    )
+    object_type: ObjectType = field(default="annotation", metadata={"help": "what a region is in QuPath"})
+    simplify: float = field(
+        default=0.0,
+        metadata={"help": "leave out what is finer than so many pixels; borders stay common (default: 0)"},
+    )
+    origin: tuple[int, int] = field(
+        default=(0, 0),
+        metadata={
+            "help": "row and column of the first pixel in the whole picture, for geojson (default: 0 0)"
+        },
+    )
+    background: int = field(default=0, metadata={"help": "label of what is no region (default: 0)"})
+    overwrite: bool = field(default=False, metadata={"help": "replace an existing file"})
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each option."""
+    add_flags(parser, ExportOptions)
+    parser.set_defaults(run=export)
+
+
+def export(namespace: argparse.Namespace) -> int:
+    """Trace the regions and write them."""
+    chosen = options_from(namespace, ExportOptions)
+    with naming_flags(ExportOptions):
+        check_output(chosen.polygons, POLYGON_SUFFIXES, chosen.overwrite)
+        labels = read_labels(chosen.labels)
+        count = write_polygons(
+            chosen.polygons,
+            labels,
+            None if chosen.table is None else read_table(chosen.table),
+            class_colours=_colours(chosen.class_colours),
+            object_type=chosen.object_type,
+            simplify=chosen.simplify,
+            origin=chosen.origin,
+            placement=pictures.open_picture(chosen.labels).placement,
+            background=chosen.background,
+            overwrite=chosen.overwrite,
+        )
+    print(f"{chosen.polygons}: {count} regions")
+    return 0
+
+
+def _colours(words: tuple[str, ...]) -> dict[str, Colour]:
+    colours = {}
+    for word in words:
+        found = _COLOUR.fullmatch(word)
+        if found is None:
+            raise ValueError(f"class_colours must be NAME=#rrggbb, got {word!r}")
+        red, green, blue = bytes.fromhex(found[2])
+        colours[found[1]] = (red, green, blue)
+    return colours

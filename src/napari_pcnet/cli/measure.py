@@ -1,0 +1,103 @@
+"""``napari-pcnet measure LABELS TABLE``: properties of regions, one row each."""
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_pcnet.cli.flags import add_flags, naming_flags, options_from
+from napari_pcnet.cli.progress import ProgressDisplay
+from napari_pcnet.disk import pictures
+from napari_pcnet.disk.labels import open_labels
+from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.tables import TABLE_SUFFIXES, write_table
+from napari_pcnet.shapes import plane_axes
+
+HELP = "measure superpixels or other regions"
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """What is measured of which regions, and where it is written."""
+
+    labels: Path = field(metadata={"positional": True, "help": "labels of one plane: tif, png or zarr"})
+    table: Path = field(
+        metadata={"positional": True, "help": 'csv, or parquet, which needs the extra "export"'}
+    )
+    image: Path | None = field(
+        default=None, metadata={"help": "the picture, for intensities; without it shapes are measured"}
+    )
+    properties: tuple[str, ...] | None = field(
+        default=None,
+        metadata={"help": "names of scikit-image's regionprops, such as area intensity_mean perimeter"},
+    )
+    spacing: tuple[float, float] | None = field(
+        default=None, metadata={"help": "height and width of a pixel, the unit of the table (default: 1 1)"}
+    )
+    channel_names: tuple[str, ...] | None = field(
+        default=None, metadata={"help": "one for each channel, in place of its number"}
+    )
+    background: int = field(default=0, metadata={"help": "label of what is no region (default: 0)"})
+    level: int = field(default=0, metadata={"help": "size of a pyramid that the labels are of (default: 0)"})
+    series: int = field(default=0, metadata={"help": "which of several pictures in the file (default: 0)"})
+    crop: tuple[int, int, int, int] | None = field(
+        default=None, metadata={"help": "top left bottom right of the part that the labels are of"}
+    )
+    overwrite: bool = field(default=False, metadata={"help": "replace an existing table"})
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each option."""
+    add_flags(parser, MeasureOptions)
+    parser.set_defaults(run=measure)
+
+
+def measure(namespace: argparse.Namespace) -> int:
+    """Measure and write the table."""
+    chosen = options_from(namespace, MeasureOptions)
+    with naming_flags(MeasureOptions):
+        return _measure(chosen)
+
+
+def _measure(chosen: MeasureOptions) -> int:
+    from napari_pcnet.measuring.region_table import region_table
+
+    check_output(chosen.table, TABLE_SUFFIXES, chosen.overwrite)
+    if chosen.table.suffix.lower() == ".parquet":
+        import pyarrow as pa  # noqa: F401 - is refused before the work, not after it
+    labels = open_labels(chosen.labels)
+    pixels, axis = (None, None) if chosen.image is None else _pixels(chosen)
+    with ProgressDisplay(" windows") as progress:
+        table = region_table(
+            pixels,
+            labels,
+            chosen.properties,
+            spacing=chosen.spacing,
+            channel_axis=axis,
+            channel_names=chosen.channel_names,
+            background=chosen.background,
+            progress=progress,
+        )
+    write_table(chosen.table, table, chosen.overwrite)
+    rows = len(next(iter(table.values())))
+    print(f"{chosen.table}: {rows} regions, {len(table)} columns")
+    return 0
+
+
+def _pixels(chosen: MeasureOptions) -> tuple[Any, int | None]:
+    """The picture that the labels are of, or its part, and the axis of its channels."""
+    assert chosen.image is not None
+    image = pictures.read_image(chosen.image, level=chosen.level, series=chosen.series)
+    if chosen.crop is None:
+        return image.pixels, image.channel_axis
+    top, left, bottom, right = chosen.crop
+    height, width = image.plane_shape
+    if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+        raise ValueError(
+            f"crop must be top, left, bottom, right inside the {height} x {width} pixels of {chosen.image}, "
+            f"got {chosen.crop}"
+        )
+    key = [slice(None)] * len(image.pixels.shape)
+    rows, columns = plane_axes(len(key), image.channel_axis)
+    key[rows], key[columns] = slice(top, bottom), slice(left, right)
+    return image.pixels[tuple(key)], image.channel_axis

@@ -1,0 +1,104 @@
+"""Regions as polygons: their outlines run along the sides of pixels, and neighbours share every vertex.
+
+Frame: ``(x, y)`` is ``(column, row)``, counted in corners of pixels: the first pixel is the square from
+(0, 0) to (1, 1). A polygon keeps a vertex where its outline turns, and where three regions meet beside a
+straight run of it, so that a common border is the same line in both polygons, however they are mapped.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ring: TypeAlias = NDArray[np.integer[Any] | np.floating[Any]]
+"""Vertices ``(k, 2)`` of a closed line, the first one again at the end."""
+
+Polygon: TypeAlias = list[Ring]
+"""The outline, and then the outlines of holes."""
+
+_MEETING = 3
+"""So many of the four sides that end in a corner of pixels part regions where more than two meet."""
+
+
+def polygons_of(
+    labels: NDArray[np.integer[Any]], background: int | None = 0
+) -> tuple[list[int], list[list[Polygon]]]:
+    """Trace the regions; needs rasterio, of the extra ``export``.
+
+    Parameters
+    ----------
+    labels : (H, W) array of int
+    background : int or None
+        Label of what is no region.
+
+    Returns
+    -------
+    list of int
+        Labels, increasing.
+    list of list of Polygon
+        The 4-connected pieces of each. Their areas, holes taken away, add up to the pixels of the label.
+    """
+    from rasterio.features import shapes
+
+    names, codes = np.unique(labels, return_inverse=True)
+    codes = codes.reshape(labels.shape).astype(np.int32)
+    is_region = np.ones(len(names), bool) if background is None else names != background
+    inside = is_region[codes]
+    meets = _where_regions_meet(np.where(inside, codes, -1))
+    pieces: list[list[Polygon]] = [[] for _ in names]
+    for geometry, code in shapes(codes, mask=inside, connectivity=4):
+        rings = [np.array(ring).astype(np.int64) for ring in geometry["coordinates"]]
+        pieces[int(code)].append([_with_meetings(ring, meets) for ring in rings])
+    kept = [at for at in range(len(names)) if pieces[at]]
+    return [int(names[at]) for at in kept], [pieces[at] for at in kept]
+
+
+def as_shapes(pieces: list[list[Polygon]]) -> list[Any]:
+    """Return a MultiPolygon of shapely, of the extra ``export``, for each region."""
+    import shapely
+
+    return [shapely.MultiPolygon([(outline, holes) for outline, *holes in each]) for each in pieces]
+
+
+def simplified(pieces: list[list[Polygon]], tolerance: float) -> list[list[Polygon]]:
+    """Leave out vertices that say little, of both regions along a border alike.
+
+    Parameters
+    ----------
+    pieces : list of list of Polygon
+        As `polygons_of` gives them: where they touch they have the same vertices.
+    tolerance : float
+        Square root of the area of the largest triangle that is left out.
+    """
+    import shapely
+
+    coverage = shapely.coverage_simplify(as_shapes(pieces), tolerance)
+    return [
+        [
+            [np.array(ring.coords) for ring in (part.exterior, *part.interiors)]
+            for part in shapely.get_parts(shape)
+        ]
+        for shape in coverage
+    ]
+
+
+def _where_regions_meet(codes: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Say of each corner of pixels, ``(H + 1, W + 1)``, whether more than two regions meet there."""
+    wide = np.pad(codes, 1, constant_values=-1)
+    across, along = wide[:, 1:] != wide[:, :-1], wide[1:] != wide[:-1]
+    sides = across[1:].astype(np.int8) + across[:-1] + along[:, 1:] + along[:, :-1]
+    meets: NDArray[np.bool_] = sides >= _MEETING
+    return meets
+
+
+def _with_meetings(ring: Ring, meets: NDArray[np.bool_]) -> Ring:
+    """Add the vertices where other regions meet along a ring whose vertices are its turns."""
+    steps = np.diff(ring, axis=0)
+    lengths = np.abs(steps).sum(axis=1)
+    line = np.repeat(np.arange(len(steps)), lengths)
+    along = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    corners = ring[line] + np.sign(steps)[line] * along[:, None]
+    kept = corners[(along == 0) | meets[corners[:, 1], corners[:, 0]]]
+    return np.concatenate([kept, kept[:1]])

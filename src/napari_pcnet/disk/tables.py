@@ -1,0 +1,103 @@
+"""Tables of regions in files: named columns, a row each; csv, and parquet by the extra `export`."""
+
+import csv
+import io
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pcnet.disk.output import check_output, write_whole
+
+TABLE_SUFFIXES = (".csv", ".parquet")
+
+
+def write_table(
+    path: str | os.PathLike[str], columns: Mapping[str, NDArray[Any]], overwrite: bool = False
+) -> None:
+    """Write a table, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .csv or .parquet; the second needs the extra ``export``.
+    columns : mapping of str to (n,) array
+        As `region_table` gives them.
+    overwrite : bool
+        Whether an existing file is replaced.
+
+    Raises
+    ------
+    ValueError
+        If the ending is another.
+    OSError
+        If the file exists, its folder does not, or the disk is full.
+    """
+    path = Path(path)
+    check_output(path, TABLE_SUFFIXES, overwrite)
+    if path.suffix.lower() == ".csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+        content = text.getvalue().encode()
+        write_whole(path, lambda file: file.write(content), overwrite)
+        return
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table(dict(columns))
+    write_whole(path, lambda file: parquet.write_table(table, file), overwrite)
+
+
+def read_table(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Read a table as `write_table` writes it: columns of whole numbers, of floats, and of texts.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If it is no table, or its rows are of different lengths.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise ValueError(f"table {path} must end in .csv or .parquet")
+    if not path.is_file():
+        raise FileNotFoundError(f"table {path} does not exist")
+    if path.suffix.lower() == ".csv":
+        return _read_csv(path)
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"table {path} cannot be read as parquet") from error
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            head, *rows = [row for row in csv.reader(file) if row] or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"table {path} cannot be read as csv: {error}") from error
+    if len(set(head)) != len(head) or any(len(row) != len(head) for row in rows):
+        raise ValueError(f"table {path} must have a name for each column, and as many cells in each row")
+    cells = zip(*rows, strict=True) if rows else iter([()] * len(head))
+    return {name: _column(column) for name, column in zip(head, cells, strict=True)}
+
+
+def _column(cells: tuple[str, ...]) -> NDArray[Any]:
+    """Whole numbers if all cells are, else floats if all are or are empty, else texts."""
+    for kind in (int, lambda cell: float(cell) if cell else math.nan):
+        try:
+            return np.array([kind(cell) for cell in cells])
+        except (ValueError, OverflowError):
+            continue
+    return np.array(cells)

@@ -1,0 +1,132 @@
+"""``napari-pcnet measure``: the table of a picture's regions in a file, or one sentence."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from numpy.testing import assert_array_equal
+
+from napari_pcnet import region_table, write_labels
+from napari_pcnet.cli import main
+from napari_pcnet.disk.tables import read_table, write_table
+
+IMAGE = np.random.default_rng(0).integers(0, 65_535, (40, 50, 3)).astype(np.uint16)
+LABELS = np.zeros((40, 50), np.int32)
+LABELS[5:30, 8:40] = 3
+LABELS[20:38, 30:45] = 70_000
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with picture and labels in it."""
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("image.tif", IMAGE, photometric="rgb")
+    write_labels("labels.tif", LABELS)
+    return tmp_path
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_table_in_the_file_is_that_of_the_library(
+    ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["measure", "labels.tif", f"out.{ending}", "--image", "image.tif"]) == 0
+    expected = region_table(IMAGE, LABELS)
+    found = read_table(f"out.{ending}")
+    frame = pd.read_csv("out.csv") if ending == "csv" else pd.read_parquet("out.parquet")
+    assert list(frame) == list(found) == list(expected)
+    for name, values in expected.items():
+        assert_array_equal(found[name], values, err_msg=name)
+        assert_array_equal(frame[name], values, err_msg=name)
+    assert capsys.readouterr().out == f"out.{ending}: 2 regions, {len(expected)} columns\n"
+
+
+def test_properties_units_and_channels_are_chosen() -> None:
+    words = ["--properties", "label", "area", "mean_intensity", "--spacing", "0.5", "2"]
+    names = ["--channel-names", "red", "green", "blue"]
+    assert main(["measure", "labels.tif", "out.csv", "--image", "image.tif", *words, *names]) == 0
+    found = read_table("out.csv")
+    assert list(found) == ["label", "area", *(f"mean_intensity-{name}" for name in names[1:])]
+    assert found["area"].tolist() == [(LABELS == 3).sum(), (LABELS == 70_000).sum()]
+
+
+def test_labels_of_a_part_are_measured_in_that_part() -> None:
+    write_labels("part.tif", LABELS[10:35, 5:45])
+    crop = ["--crop", "10", "5", "35", "45"]
+    assert main(["measure", "part.tif", "out.csv", "--image", "image.tif", *crop]) == 0
+    expected = region_table(IMAGE[10:35, 5:45], LABELS[10:35, 5:45])
+    for name, values in read_table("out.csv").items():
+        assert_array_equal(values, expected[name], err_msg=name)
+
+
+def test_without_a_picture_shapes_are_measured_of_a_zarr_too() -> None:
+    write_labels("labels.zarr", LABELS)
+    assert main(["measure", "labels.zarr", "out.csv"]) == 0
+    assert read_table("out.csv")["perimeter"].tolist() == region_table(None, LABELS)["perimeter"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["labels.tif", "out.txt"], "output out.txt must end in .csv or .parquet"),
+        (["none.tif", "out.csv"], "labels file none.tif does not exist"),
+        (["labels.tif", "out.csv", "--image", "none.tif"], "image none.tif does not exist"),
+        (
+            ["labels.tif", "out.csv", "--image", "image.tif", "--crop", "0", "0", "9", "9"],
+            "image is 9 x 9 pixels, but labels are 40 x 50; they must be the same",
+        ),
+        (
+            ["labels.tif", "out.csv", "--image", "image.tif", "--crop", "0", "0", "9", "99"],
+            "--crop must be top, left, bottom, right inside the 40 x 50 pixels of image.tif, "
+            "got (0, 0, 9, 99)",
+        ),
+        (
+            ["labels.tif", "out.csv", "--properties", "aera"],
+            "'aera' is no property of regions; did you mean 'area'?",
+        ),
+        (
+            ["labels.tif", "out.csv", "--properties", "intensity_mean"],
+            "intensity_mean is of the intensity: it needs an image",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_one_sentence(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["measure", *words]) == 2
+    assert capsys.readouterr().err == f"napari-pcnet: {sentence}\n"
+    assert not Path("out.csv").exists()
+
+
+def test_a_table_that_exists_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out.csv").write_text("mine")
+    assert main(["measure", "labels.tif", "out.csv"]) == 2
+    assert capsys.readouterr().err == "napari-pcnet: output out.csv exists; pass --overwrite to replace it\n"
+    assert Path("out.csv").read_text() == "mine"
+    assert main(["measure", "labels.tif", "out.csv", "--overwrite"]) == 0
+
+
+def test_parquet_without_its_extra_is_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    assert main(["measure", "none.tif", "out.parquet"]) == 2
+    message = "napari-pcnet: pyarrow is not installed; pip install 'napari-pcnet[export]'\n"
+    assert capsys.readouterr().err == message
+
+
+def test_a_table_with_texts_and_gaps_is_read_again(tmp_path: Path) -> None:
+    columns = {
+        "label": np.array([1, 2]),
+        "class": np.array(['Tumour, "dense"', ""]),
+        "x": np.array([0.1, np.nan]),
+    }
+    write_table(tmp_path / "a.csv", columns)
+    found = read_table(tmp_path / "a.csv")
+    assert found["class"].tolist() == ['Tumour, "dense"', ""]
+    assert_array_equal(found["x"], columns["x"])
+    assert found["label"].dtype.kind == "i"
+    (tmp_path / "b.csv").write_text("label,area\n1\n")
+    with pytest.raises(ValueError, match="must have a name for each column, and as many cells in each row"):
+        read_table(tmp_path / "b.csv")
