@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_pcnet.annotation.strokes import NOTHING, Annotation
 from napari_pcnet.merging.connectivity import OUTSIDE
 from napari_pcnet.shapes import Labels, size_text
 
 
-def regions_along(plane: NDArray[np.int32], start: Sequence[float], stop: Sequence[float]) -> list[int]:
+def regions_along(plane: NDArray[np.int32], start: ArrayLike, stop: ArrayLike) -> list[int]:
     """The regions that a straight line crosses, in its order, each once.
 
     Parameters
     ----------
     plane : (H, W) int32 array
         Region of each pixel, `OUTSIDE` where there is none.
-    start, stop : (2,) sequence of float
+    start, stop : (2,) array of float
         Ends of the line in pixels, whose centres are whole numbers. Parts outside the plane cross nothing.
     """
     ends = np.array([start, stop], float)
