@@ -28,7 +28,7 @@ from napari_pcnet.annotation.journal import fingerprint, place_of
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy
 from napari_pcnet.merging.tree import Tree
 from napari_pcnet.plugin.annotated_layer import OUTLINE
-from napari_pcnet.plugin.annotating import Annotating
+from napari_pcnet.plugin.annotating import CLASSES, OBJECTS, Annotating
 from napari_pcnet.plugin.annotation_panel import AREA, KEY, LOCK, NAME, REGIONS, AnnotationPanel
 from napari_pcnet.plugin.cutting import Cutting
 from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray
@@ -57,7 +57,7 @@ def squares() -> PCNetHierarchy:
 class Desk:
     """A viewer's model with a result of squares, and what a user does with it."""
 
-    def __init__(self, qtbot: QtBot, editable_px: int = 10**9) -> None:
+    def __init__(self, qtbot: QtBot, editable_px: int = 10**9, kind: str = CLASSES) -> None:
         self.qtbot, self.viewer, self.parent = qtbot, ViewerModel(), QObject()
         image = Image(np.zeros((2 * CELL, 3 * CELL), np.uint8), name="image", scale=(SCALE, SCALE))
         self.viewer.add_layer(image)
@@ -72,7 +72,7 @@ class Desk:
         self.messages: list[str] = []
         self.annotating.message.connect(self.messages.append)
         self.cutting.slid.connect(self.annotating.show_cut)
-        self.annotating.start()
+        self.annotating.start(kind)
 
     @property
     def layer(self) -> Labels:
@@ -239,7 +239,7 @@ def test_a_class_is_picked_and_locked(desk: Desk) -> None:
     desk.press("1")
     desk.hover(1)
     desk.press("P")
-    assert desk.annotating.current == 4
+    assert desk.annotating.current == 4 == desk.layer.selected_label
     desk.press("L")
     assert desk.annotating.classes[4].is_locked
     desk.press("1")
@@ -351,6 +351,57 @@ def test_a_pyramid_is_looked_up_where_it_is_drawn(
     assert desk.classes() == [1, 1, 0, 1, 0, 0] and desk.outlined() == [2, 4, 5]
     assert_array_equal(np.asarray(desk.layer.data[1]), np.asarray(desk.layer.data[0])[::2, ::2])
     desk.annotating.end()
+
+
+def test_objects_are_merged_detached_and_split(desk: Desk) -> None:
+    desk.annotating.end()
+    desk.annotating.start(OBJECTS)
+    assert desk.layer.name == "image objects" and desk.layer.data.dtype == np.uint16
+    desk.drag(0)
+    assert desk.classes() == [1, 1, 0, 0, 0, 0]
+    desk.drag(0)  # it is one already
+    desk.drag(5)
+    assert desk.classes() == [1, 1, 2, 0, 2, 2]
+    desk.drag(3, 4)  # a third, which takes in the second
+    assert desk.classes() == [1, 1, 3, 3, 3, 3]
+    desk.press("Control-Z")
+    desk.drag(3, 0)
+    assert desk.classes() == [3, 3, 2, 3, 2, 2]
+    desk.drag(1, modifiers=("Shift",))
+    assert desk.classes() == [0, 0, 2, 3, 2, 2]
+    mouse_double_click_callbacks(desk.viewer, event("mouse_double_click", 5))
+    assert desk.classes() == [0, 0, 2, 3, 1, 1]
+    desk.press("5")  # no key of objects
+    desk.drag(0)
+    assert desk.classes() == [4, 4, 2, 3, 1, 1]
+    while desk.annotating.annotation is not None and desk.annotating.annotation.can_undo:
+        desk.press("Control-Z")
+    assert desk.classes() == [0] * 6
+
+
+def test_classes_and_objects_of_the_same_superpixels_are_kept_apart(desk: Desk) -> None:
+    desk.drag(0)
+    for kind, square, expected in (
+        (OBJECTS, 3, [0, 0, 0, 1, 0, 0]),
+        (CLASSES, 0, [1, 1, 0, 0, 0, 0]),
+        (OBJECTS, 3, [0, 0, 0, 1, 0, 0]),
+    ):
+        desk.annotating.start(kind)
+        if kind == OBJECTS:
+            desk.drag(square)
+        assert desk.classes() == expected
+    names = [each.name for each in desk.viewer.layers if "image " in each.name]
+    assert names == ["image superpixels", "image classes", "image objects"]  # each once
+
+
+def test_more_objects_than_there_are_numbers_are_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_annotation: object) -> int:
+        raise ValueError("there can be at most 65535 objects")
+
+    monkeypatch.setattr("napari_pcnet.plugin.objects_layer.unused_number", none_left)
+    desk.annotating.start(OBJECTS)
+    desk.drag(0)
+    assert desk.classes() == [0] * 6 and desk.messages[-1] == "there can be at most 65535 objects"
 
 
 def test_the_table_shows_classes_and_changes_them(desk: Desk) -> None:

@@ -18,7 +18,10 @@ def merge_into(annotation: Annotation, object_number: int, node: int) -> bool:
     nested = annotation.nested
     first, end = nested.span(node)
     others = np.unique(annotation.numbers[first:end])
-    joins = np.isin(annotation.numbers, others[others != NOTHING])
+    others = others[(others != NOTHING) & (others != object_number)]
+    if not len(others):  # as on most of a drag: the rest need not be looked at
+        return annotation.assign(node, object_number)
+    joins = np.isin(annotation.numbers, others)
     joins[first:end] = True
     merged = np.where(joins, annotation.checked(object_number), annotation.numbers)
     return annotation.set_from(0, merged)

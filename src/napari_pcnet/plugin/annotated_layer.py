@@ -56,6 +56,8 @@ class AnnotatedLayer(QObject):
     """A user chose a class by its key; 0 erases."""
     picked = Signal(int)
     """A user picked the class under the cursor, 0 where there is none."""
+    refused = Signal(str)
+    """Why something cannot be done."""
     lock_asked = Signal()
     """A user pressed the key that locks the class that is chosen, or lets it change again."""
 
@@ -163,7 +165,7 @@ class AnnotatedLayer(QObject):
         layer.mouse_pan = False  # the left button paints
         layer.cursor = "crosshair"
         self._quieten(self._viewer.mouse_wheel_callbacks, "layers_scroll", self._turn)
-        self._quieten(self._viewer.mouse_double_click_callbacks, "double_click_to_zoom", lambda _event: None)
+        self._quieten(self._viewer.mouse_double_click_callbacks, "double_click_to_zoom", self._double_click)
 
     def _quieten(self, callbacks: list[Any], name: str, instead: Callable[[Any], None]) -> None:
         """Call another function in place of one of napari's own while the layer is active."""
@@ -208,6 +210,9 @@ class AnnotatedLayer(QObject):
     def _hover(self, _layer: object, event: Any) -> None:
         self._outline_node(self._piece_at(self._pixel_at(event.position)) if self.is_active else NO_NODE)
 
+    def _double_click(self, _event: Any) -> None:
+        """Two quick clicks are two clicks."""
+
     def _turn(self, event: Any) -> None:
         """Take the parent or a child of the piece under the cursor, by the wheel with Alt."""
         region = self._region_at(self._pixel_at(event.position))
@@ -220,17 +225,19 @@ class AnnotatedLayer(QObject):
     # -- keys --------------------------------------------------------------------------------------
 
     def _take_keys(self) -> None:
-        layer = self.layer
-        for key in f"0{KEYS}":
-            layer.bind_key(key, self._presser(key), overwrite=True)
-        for key, function in (
-            ("p", self._pick),
-            ("l", lambda _layer: self.lock_asked.emit()),
-            ("Control-Z", self.undo),
-            ("Control-Shift-Z", self.redo),
-            ("Space", self._move),
-        ):
-            layer.bind_key(key, function, overwrite=True)
+        for key, function in self._keys().items():
+            self.layer.bind_key(key, function, overwrite=True)
+
+    def _keys(self) -> dict[str, Callable[[Any], Any]]:
+        """What each key does."""
+        return {
+            **{key: self._presser(key) for key in f"{NOTHING}{KEYS}"},
+            "p": self._pick,
+            "l": lambda _layer: self.lock_asked.emit(),
+            "Control-Z": self.undo,
+            "Control-Shift-Z": self.redo,
+            "Space": self._move,
+        }
 
     def _presser(self, key: str) -> Callable[[object], None]:
         return lambda _layer: self.key_pressed.emit(key)

@@ -15,13 +15,20 @@ from napari_pcnet.annotation.strokes import NOTHING, Annotation, Entry
 from napari_pcnet.disk.download import NoCacheFolderError
 from napari_pcnet.plugin.annotated_layer import AnnotatedLayer
 from napari_pcnet.plugin.cutting import Cutting
+from napari_pcnet.plugin.objects_layer import ObjectsLayer
 from napari_pcnet.plugin.results import Results
 
 if TYPE_CHECKING:
     from napari_pcnet.plugin.result_layer import ResultLayer
 
-KIND = "classes"
-"""The kind of annotation in the name of its journal."""
+CLASSES, OBJECTS = "classes", "objects"
+"""The kinds of annotation, as in the names of their layers and journals."""
+
+FIRST_STEPS = {
+    CLASSES: "keys 1 to 9 choose a class, a click gives it to a superpixel",
+    OBJECTS: "a drag merges superpixels into an object, Shift takes one out, a double click splits",
+}
+"""What to say of an annotation that is new."""
 
 
 class Annotating(QObject):
@@ -45,11 +52,15 @@ class Annotating(QObject):
         self.classes = ClassTable()
         self.annotation: Annotation | None = None
         self.current = 1
+        self._kind = CLASSES
         self._shown: AnnotatedLayer | None = None
         self._result: ResultLayer | None = None
         self._journal: Journal | None = None
         self._counts: tuple[int, ...] = ()
         self._colours: dict[int, str] = {}
+        self._trees = ""
+        self._left: dict[tuple[str, str], Labels] = {}
+        """Layers of annotations that have ended, by their trees and kind; their strokes are in journals."""
 
     @property
     def layers(self) -> set[Labels]:
@@ -61,43 +72,50 @@ class Annotating(QObject):
         """The layer of classes."""
         return None if self._shown is None else self._shown.layer
 
-    def start(self) -> None:
-        """Annotate the current result; if that is under way, select its layer."""
+    def start(self, kind: str = CLASSES) -> None:
+        """Annotate the current result with classes or objects; if that is under way, select its layer."""
         result = self._results.current
         if result is None or result.hierarchy is None or not result.is_there:
             return
         if self._shown is not None and self._result is not None:
-            if self._result.hierarchy is result.hierarchy:
+            if self._result.hierarchy is result.hierarchy and self._kind == kind:
                 result.viewer.layers.selection.active = self._shown.layer
                 return
             self.end()
         try:
-            strokes = self._open(result)
+            strokes = self._open(result, kind)
         except (ValueError, OSError) as error:
             self.message.emit(str(error))
             return
         assert self.annotation is not None
         self._result, self._counts = result, self._cutting.counts
-        shown = AnnotatedLayer(result, self.annotation, self._brush, self)
+        self._kind = kind
+        self._remove_left(result)
+        layer_of = AnnotatedLayer if kind == CLASSES else ObjectsLayer
+        shown = layer_of(result, self.annotation, self._brush, self)
         shown.key_pressed.connect(self.press_key)
         shown.picked.connect(self.choose_class)
         shown.lock_asked.connect(self._turn_lock)
         shown.changed.connect(self.changed)
+        shown.refused.connect(self.message)
         self._shown, self._colours = shown, {}
         if len(self.classes):
             self.choose_class(next(iter(self.classes)).number)
-        else:
+        elif kind == CLASSES:
             self.press_key(KEYS[0])
+        self.changed.emit()
         if strokes:
             self.message.emit(f"{strokes:,} strokes of an earlier session are back; Ctrl+Z undoes them")
         elif self._journal is not None:
-            self.message.emit("keys 1 to 9 choose a class, a click gives it to a superpixel")
+            self.message.emit(FIRST_STEPS[kind])
 
     def end(self) -> None:
         """End annotating; the layer of classes stays."""
         if self._shown is not None:
             self._shown.end()
             self._shown.deleteLater()
+            if self._journal is not None:
+                self._left[self._trees, self._kind] = self._shown.layer
         self.stop()
         self._shown = self._result = self.annotation = None
         self.changed.emit()
@@ -134,7 +152,7 @@ class Annotating(QObject):
         """Paint with a class of the table from now on."""
         self.current = number
         if self._shown is not None:
-            self._shown.current = number
+            self._shown.current = self._shown.layer.selected_label = number
         self._show_classes()
 
     def add_class(self) -> None:
@@ -170,7 +188,7 @@ class Annotating(QObject):
         except ValueError as error:
             self.message.emit(str(error))
             return
-        for number in self.annotation.used():
+        for number in self.annotation.used() if self._kind == CLASSES else ():
             if number not in self.classes:
                 self.classes.add(number)
         self._show_classes()
@@ -184,14 +202,17 @@ class Annotating(QObject):
             self._counts = self._cutting.counts
         return self._counts
 
-    def _open(self, result: ResultLayer) -> int:
+    def _open(self, result: ResultLayer, kind: str) -> int:
         """Begin an annotation, or go on with one whose journal there is; how many strokes that has."""
         assert result.hierarchy is not None, "a run is done"
         self.classes = ClassTable()
-        self.annotation = Annotation.of(result.hierarchy, locked=self.classes.locked)
-        trees = fingerprint(result.hierarchy)
+        if kind == CLASSES:
+            self.annotation = Annotation.of(result.hierarchy, locked=self.classes.locked)
+        else:
+            self.annotation = Annotation.of(result.hierarchy, np.uint16)
+        self._trees = fingerprint(result.hierarchy)
         try:
-            self._journal = Journal(place_of(trees, KIND), trees)
+            self._journal = Journal(place_of(self._trees, kind), self._trees)
         except NoCacheFolderError as error:
             self.message.emit(str(error))
             return 0
@@ -202,6 +223,12 @@ class Annotating(QObject):
             raise
         self.annotation.tell = self.classes.tell = self._tell
         return strokes
+
+    def _remove_left(self, result: ResultLayer) -> None:
+        """Remove the layer that the same annotation had before, of which all comes back."""
+        before = self._left.pop((self._trees, self._kind), None)
+        if self._journal is not None and before is not None and before in result.viewer.layers:
+            result.viewer.layers.remove(before)
 
     def _tell(self, entry: Entry) -> None:
         """Write a step to the journal; where that fails, go on without one."""
@@ -229,7 +256,7 @@ class Annotating(QObject):
 
     def _show_classes(self) -> None:
         colours = {each.number: each.colour for each in self.classes}
-        if self._shown is not None and colours != self._colours:
+        if self._shown is not None and colours != self._colours:  # objects have napari's own
             self._shown.colour(colours)
         self._colours = colours
         self.changed.emit()

@@ -20,10 +20,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pcnet.annotation.classes import AnnotationClass
-from napari_pcnet.annotation.strokes import NOTHING, Annotation
+from napari_pcnet.annotation.strokes import Annotation
 from napari_pcnet.plugin.boxes import choice_box, offer, row, signals_blocked
 
-COLUMNS = ("Class", "Key", "Regions", "Area, pixels", "Lock")
+COLUMNS = ("Class", "Key", "Regions", "Area", "Lock")
 NAME, KEY, REGIONS, AREA, LOCK = range(len(COLUMNS))
 
 TABLE_HEIGHT_PX = 130
@@ -41,7 +41,7 @@ class AnnotationPanel(QGroupBox):
 
     def __init__(self) -> None:
         super().__init__("Annotate")
-        self.start_button = QPushButton("Annotate")
+        self.start_button, self.objects_button = QPushButton("Annotate"), QPushButton("Objects")
         self.undo_button, self.redo_button = QPushButton("Undo"), QPushButton("Redo")
         self.add_button, self.colour_button = QPushButton("Add class"), QPushButton("Colour...")
         self.scribbles_box, self.scribbles_button = choice_box(), QPushButton("Take scribbles")
@@ -57,6 +57,11 @@ class AnnotationPanel(QGroupBox):
             lambda: self.scribbles_chosen.emit(self.scribbles_box.currentData())
         )
 
+    def enable(self, *, trees: bool) -> None:
+        """Enable what begins, where there are superpixels to annotate."""
+        for button in (self.start_button, self.objects_button):
+            button.setEnabled(trees)
+
     def show_classes(
         self, classes: Sequence[AnnotationClass], annotation: Annotation | None, current: int
     ) -> None:
@@ -70,9 +75,11 @@ class AnnotationPanel(QGroupBox):
             if current in self._numbers:
                 self.table.selectRow(self._numbers.index(current))
         is_on = annotation is not None
-        for widget in (self.table, self.add_button, self.scribbles_box, self.scribbles_button):
+        for widget in (self.scribbles_box, self.scribbles_button):
             widget.setEnabled(is_on)
-        self.colour_button.setEnabled(is_on and current != NOTHING)
+        for widget in (self.table, self.add_button):
+            widget.setEnabled(is_on and bool(classes))  # objects have none
+        self.colour_button.setEnabled(is_on and current in self._numbers)
         self.undo_button.setEnabled(annotation is not None and annotation.can_undo)
         self.redo_button.setEnabled(annotation is not None and annotation.can_redo)
 
@@ -135,13 +142,18 @@ class AnnotationPanel(QGroupBox):
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         table.setFixedHeight(TABLE_HEIGHT_PX)
         header = table.horizontalHeader()
+        header.setMinimumSectionSize(0)
+        header.setStyleSheet(
+            "QHeaderView::section { padding: 2px }"
+        )  # a narrow dock leaves names their place
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
 
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
         column.setSpacing(4)
-        column.addLayout(row(self.start_button, self.undo_button, self.redo_button))
+        column.addLayout(row(self.start_button, self.objects_button))
+        column.addLayout(row(self.undo_button, self.redo_button))
         column.addWidget(self.table)
         column.addLayout(row(self.add_button, self.colour_button))
         column.addLayout(row(self.scribbles_box, self.scribbles_button))
@@ -149,9 +161,10 @@ class AnnotationPanel(QGroupBox):
     def _set_tips(self) -> None:
         for widget, tip in (
             (self.start_button, "Paint classes on the superpixels, in a layer of their own"),
+            (self.objects_button, "Merge superpixels into objects, in a layer of their own"),
             (self.undo_button, "Undo the last stroke (Ctrl+Z over the picture)"),
             (self.redo_button, "Do it again (Ctrl+Shift+Z over the picture)"),
-            (self.table, "Select the class to paint with; change names and keys by a double click"),
+            (self.table, "Select the class to paint with; double click a name or a key. Areas are in pixels"),
             (self.add_button, "Another class, with the first key that is free"),
             (self.colour_button, "The colour of the class that is selected"),
             (self.scribbles_box, "A layer of labels: what is drawn with 1 is for class 1, and so on"),

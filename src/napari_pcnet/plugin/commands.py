@@ -38,6 +38,11 @@ def annotate(viewer: napari.viewer.Viewer) -> None:
     widget_of(viewer).annotate()
 
 
+def annotate_objects(viewer: napari.viewer.Viewer) -> None:
+    """Merge superpixels of the last run into objects."""
+    widget_of(viewer).annotate_objects()
+
+
 def copy_python(viewer: napari.viewer.Viewer) -> None:
     """Copy the run of the selected superpixels as a script."""
     widget_of(viewer).copy_python()

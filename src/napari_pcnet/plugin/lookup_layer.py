@@ -59,5 +59,6 @@ class LookupLayer:
     def colour(self, colours: Mapping[int, str]) -> None:
         """Show numbers in these colours, and all others not at all."""
         shown: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
-        shown.update(colours)
+        for number, colour in colours.items():
+            shown[number] = colour
         self.layer.colormap = DirectLabelColormap(color_dict=shown)

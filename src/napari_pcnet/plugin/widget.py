@@ -11,7 +11,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QShortcut, QVBoxLayout, QWidget
 
 from napari_pcnet.plugin import texts
-from napari_pcnet.plugin.annotating import Annotating
+from napari_pcnet.plugin.annotating import CLASSES, OBJECTS, Annotating
 from napari_pcnet.plugin.annotation_panel import AnnotationPanel
 from napari_pcnet.plugin.boxes import scrolled_column, single_shot
 from napari_pcnet.plugin.cut_panel import CutPanel
@@ -158,11 +158,11 @@ class SuperpixelsWidget(QWidget):
 
     def annotate(self) -> None:
         """Paint classes on the superpixels of the current result, in a layer of their own."""
-        if self.job is None:
-            self.run_panel.live.setChecked(False)
-            self.annotating.start()
-            self._list_layers()
-            self._enable()
+        self._annotate(CLASSES)
+
+    def annotate_objects(self) -> None:
+        """Merge superpixels of the current result into objects, in a layer of their own."""
+        self._annotate(OBJECTS)
 
     def copy_python(self) -> str | None:
         """Copy a script that repeats the run of the selected or the last result."""
@@ -257,6 +257,7 @@ class SuperpixelsWidget(QWidget):
             (self.cut_panel.command_button, self.copy_command),
             (self.cut_panel.use_button, self.use_record),
             (self.annotation_panel.start_button, self.annotate),
+            (self.annotation_panel.objects_button, self.annotate_objects),
             (self.annotation_panel.undo_button, self.annotating.undo),
             (self.annotation_panel.redo_button, self.annotating.redo),
             (self.annotation_panel.add_button, self.annotating.add_class),
@@ -360,7 +361,14 @@ class SuperpixelsWidget(QWidget):
         self.cut_panel.enable(
             trees=self.result is not None and not running, record=self._selected_run() is not None
         )
-        self.annotation_panel.start_button.setEnabled(self.result is not None and not running)
+        self.annotation_panel.enable(trees=self.result is not None and not running)
+
+    def _annotate(self, kind: str) -> None:
+        if self.job is None:
+            self.run_panel.live.setChecked(False)
+            self.annotating.start(kind)
+            self._list_layers()
+            self._enable()
 
     def _show_classes(self) -> None:
         annotating = self.annotating
