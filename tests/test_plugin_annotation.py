@@ -57,11 +57,20 @@ def squares() -> PCNetHierarchy:
 class Desk:
     """A viewer's model with a result of squares, and what a user does with it."""
 
-    def __init__(self, qtbot: QtBot, editable_px: int = 10**9, kind: str = CLASSES) -> None:
+    def __init__(
+        self,
+        qtbot: QtBot,
+        editable_px: int = 10**9,
+        kind: str = CLASSES,
+        hierarchy: PCNetHierarchy | None = None,
+    ) -> None:
         self.qtbot, self.viewer, self.parent = qtbot, ViewerModel(), QObject()
-        image = Image(np.zeros((2 * CELL, 3 * CELL), np.uint8), name="image", scale=(SCALE, SCALE))
+        self.hierarchy, record = hierarchy or squares(), RunRecord(3, max_segments=6, channel_axis=None)
+        shape = self.hierarchy.base.shape
+        image = Image(
+            np.zeros(shape, np.uint8), name="image", scale=(*[1.0] * (len(shape) - 2), SCALE, SCALE)
+        )
         self.viewer.add_layer(image)
-        self.hierarchy, record = squares(), RunRecord(3, max_segments=6)
         source = Source(image, 0, None)
         self.result = ResultLayer(self.viewer, source, source.planes(record), editable_px)
         self.result.finish(self.hierarchy, LayerCut.make(self.hierarchy, record, Origin("image")))
@@ -350,6 +359,25 @@ def test_a_pyramid_is_looked_up_where_it_is_drawn(
     desk.hover(4)
     assert desk.classes() == [1, 1, 0, 1, 0, 0] and desk.outlined() == [2, 4, 5]
     assert_array_equal(np.asarray(desk.layer.data[1]), np.asarray(desk.layer.data[0])[::2, ::2])
+    desk.annotating.end()
+
+
+def test_a_stroke_stays_in_the_plane_that_is_shown(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setenv("NAPARI_PCNET_CACHE", str(tmp_path))
+    one = squares()
+    base = np.stack([one.base, one.base + 6])
+    desk = Desk(qtbot, hierarchy=PCNetHierarchy(base, one.trees * 2, one.measures * 2))
+    for plane, path in ((1, (0, 3)), (0, (5,))):
+        for kind, square in zip(("mouse_press", *["mouse_move"] * (len(path) - 1)), path, strict=True):
+            given = event(kind, square, is_dragging=kind == "mouse_move")
+            given.__wrapped__.position = (plane, *world_of(square))
+            (mouse_press_callbacks if kind == "mouse_press" else mouse_move_callbacks)(desk.layer, given)
+        mouse_release_callbacks(desk.layer, event("mouse_release", path[-1]))
+    qtbot.wait(1)
+    shown = np.asarray(desk.layer.data)[:, CELL // 2 :: CELL, CELL // 2 :: CELL].reshape(2, 6)
+    assert_array_equal(shown, [[0, 0, 1, 0, 1, 1], [1, 1, 0, 1, 0, 0]])
     desk.annotating.end()
 
 
