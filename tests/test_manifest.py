@@ -29,9 +29,9 @@ def test_the_contributions_are_counted(manifest: PluginManifest) -> None:
     given = manifest.contributions.model_dump(exclude_none=True)
     counts = {kind: len(each) for kind, each in given.items() if each}
     assert counts == {
-        "commands": 11,
+        "commands": 13,
         "widgets": 1,
-        "menus": 3,
+        "menus": 4,
         "submenus": 1,
         "readers": 1,
         "writers": 1,
@@ -39,7 +39,12 @@ def test_the_contributions_are_counted(manifest: PluginManifest) -> None:
         "configurations": 1,
     }
     items = {menu: len(each) for menu, each in given["menus"].items()}
-    assert items == {"napari/layers/segment": 2, "napari/file/io_utilities": 1, "napari-pcnet.actions": 4}
+    assert items == {
+        "napari/layers/segment": 2,
+        "napari/layers/annotate": 2,
+        "napari/file/io_utilities": 1,
+        "napari-pcnet.actions": 4,
+    }
 
 
 def test_every_command_carries_the_plugins_name(manifest: PluginManifest) -> None:

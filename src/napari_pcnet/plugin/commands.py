@@ -33,6 +33,16 @@ def cancel(viewer: napari.viewer.Viewer) -> None:
     widget_of(viewer).cancel()
 
 
+def annotate(viewer: napari.viewer.Viewer) -> None:
+    """Paint classes on the superpixels of the last run."""
+    widget_of(viewer).annotate()
+
+
+def annotate_objects(viewer: napari.viewer.Viewer) -> None:
+    """Merge superpixels of the last run into objects."""
+    widget_of(viewer).annotate_objects()
+
+
 def copy_python(viewer: napari.viewer.Viewer) -> None:
     """Copy the run of the selected superpixels as a script."""
     widget_of(viewer).copy_python()

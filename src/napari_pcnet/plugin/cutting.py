@@ -51,6 +51,15 @@ class Cutting(QObject):
         """Whether nothing is left to complete."""
         return not self._timer.isActive() and self._job is None
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many superpixels each plane of the current result shows now."""
+        result = self._results.current
+        assert result is not None and result.hierarchy is not None, "a run is done"
+        is_sliding = self._pending is not None and self._pending[0] is result
+        record = self._pending[1] if self._pending is not None and is_sliding else result.record
+        return result.hierarchy.counts(**record.cut, nearest=True)
+
     def select(self) -> None:
         """Cut the current result from now on."""
         result = self._results.current

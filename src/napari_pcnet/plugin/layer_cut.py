@@ -61,20 +61,19 @@ class LayerCut:
 class LookupArray:
     """Labels that are looked up where they are read, from an array of regions and a table as `LayerCut` has.
 
-    It has what napari asks of data: shape, dtype, ndim, slicing.
+    It has what napari asks of data: shape, dtype, ndim, slicing. Its type is the table's.
     """
-
-    dtype = np.dtype(np.int32)
 
     def __init__(self, base: NDArray[np.integer[Any]], table: NDArray[np.integer[Any]]) -> None:
         self.base = base
         self.table = table
+        self.dtype = table.dtype
         self.shape = base.shape
         self.ndim = base.ndim
         self.size = base.size
 
-    def __getitem__(self, key: Any) -> NDArray[np.int32]:
-        labels: NDArray[np.int32] = self.table[self.base[key]]
+    def __getitem__(self, key: Any) -> NDArray[np.integer[Any]]:
+        labels: NDArray[np.integer[Any]] = self.table[self.base[key]]
         return labels
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

@@ -135,6 +135,17 @@ class ResultLayer:
         return replace(self._origin, image=self.source.name)
 
     @property
+    def framed_base(self) -> NDArray[np.int32]:
+        """Region of each pixel of the layer, `OUTSIDE` where there is none."""
+        assert self.hierarchy is not None, "a run is done"
+        return self._frame.around(self.hierarchy.base, OUTSIDE)
+
+    @property
+    def transform(self) -> Mapping[str, Any]:
+        """Options of a layer that lies where this one was put."""
+        return self._frame.transform
+
+    @property
     def viewer(self) -> ViewerModel:
         """The viewer that the layer is in, which a result does not keep alive."""
         viewer = self._viewer()
@@ -175,8 +186,7 @@ class ResultLayer:
             for level in self.layer.data:
                 level.table = self._table
         else:
-            base = self._frame.around(self.hierarchy.base, OUTSIDE)
-            self._show([LookupArray(level, self._table) for level in _levels(base)])
+            self._show([LookupArray(level, self._table) for level in pyramid_levels(self.framed_base)])
             return
         self.layer.refresh(extent=False, thumbnail=False)
 
@@ -187,7 +197,7 @@ class ResultLayer:
             self.layer.refresh(extent=False)  # cheaper than new data
         else:
             self._buffer = self._frame.around(cut.labels.astype(np.int32, copy=False))
-            self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
+            self._show(pyramid_levels(self._buffer) if self.is_pyramid else self._buffer)
         if cut.record.smoothing:  # the table does not give these labels, and a plain array can be painted on
             self._smoothed = self._buffer if self.is_pyramid else self._buffer.copy()
         else:
@@ -256,7 +266,7 @@ class ResultLayer:
         self._before |= {name: getattr(self.layer, name) for name in ("visible", *self._frame.transform)}
         self._show_layer()
         self._place(self._frame.transform)
-        self._show(_levels(self._buffer) if self.is_pyramid else self._buffer)
+        self._show(pyramid_levels(self._buffer) if self.is_pyramid else self._buffer)
 
     def _place(self, transform: Mapping[str, Any]) -> None:
         """Set what differs; napari draws again at each setting."""
@@ -278,13 +288,13 @@ class ResultLayer:
 def _labels_layer(
     labels: NDArray[np.integer[Any]], is_pyramid: bool, name: str, transform: Mapping[str, Any]
 ) -> Labels:
-    data = _levels(labels) if is_pyramid else labels
+    data = pyramid_levels(labels) if is_pyramid else labels
     layer = Labels(data, multiscale=is_pyramid, name=name, **transform)
     layer.contour = 1
     return layer
 
 
-def _levels(array: NDArray[np.integer[Any]]) -> list[NDArray[np.integer[Any]]]:
+def pyramid_levels(array: NDArray[np.integer[Any]]) -> list[NDArray[np.integer[Any]]]:
     """A pyramid of views of one array: every second pixel, every fourth, and so on."""
     levels, step = [array], 2
     while len(levels) < 2 or max(levels[-1].shape[-2:]) > SMALLEST_LEVEL_PX:

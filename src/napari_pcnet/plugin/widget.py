@@ -11,6 +11,8 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QShortcut, QVBoxLayout, QWidget
 
 from napari_pcnet.plugin import texts
+from napari_pcnet.plugin.annotating import CLASSES, OBJECTS, Annotating
+from napari_pcnet.plugin.annotation_panel import AnnotationPanel
 from napari_pcnet.plugin.boxes import scrolled_column, single_shot
 from napari_pcnet.plugin.cut_panel import CutPanel
 from napari_pcnet.plugin.cutting import Cutting
@@ -56,6 +58,8 @@ class SuperpixelsWidget(QWidget):
         self.form, self.run_panel, self.cut_panel = Form(self.view, self.settings), RunPanel(), CutPanel()
         self.running, self.probe = Running(self), MachineProbe(self)
         self.cutting = Cutting(self.results, self)
+        self.annotation_panel = AnnotationPanel()
+        self.annotating = Annotating(self.results, self.cutting, self)
         self.preview = LivePreview(napari_viewer, self._preview_in_view, self)
         self.events = ViewerEvents(napari_viewer, self)
         self._is_waiting = False  # whether a run begins as soon as the probe is ready
@@ -65,7 +69,8 @@ class SuperpixelsWidget(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
-        outer.addWidget(scrolled_column(self.form, self.run_panel, self.cut_panel), 1)
+        boxes = (self.form, self.run_panel, self.cut_panel, self.annotation_panel)
+        outer.addWidget(scrolled_column(*boxes), 1)
         outer.addWidget(
             lines_below(self.form.network.device_reason, self.run_panel.info, self.run_panel.message)
         )
@@ -79,6 +84,7 @@ class SuperpixelsWidget(QWidget):
         if self.result is not None:  # of a widget that was here before
             self.cutting.select()
         self.run_panel.live.setChecked(self.settings.live_preview)
+        self._show_classes()
         self._measure()
 
     # -- commands ----------------------------------------------------------------------------------
@@ -149,6 +155,14 @@ class SuperpixelsWidget(QWidget):
         """Show the result as a layer that can be painted on."""
         self.run_panel.live.setChecked(False)
         self.cutting.make_editable()
+
+    def annotate(self) -> None:
+        """Paint classes on the superpixels of the current result, in a layer of their own."""
+        self._annotate(CLASSES)
+
+    def annotate_objects(self) -> None:
+        """Merge superpixels of the current result into objects, in a layer of their own."""
+        self._annotate(OBJECTS)
 
     def copy_python(self) -> str | None:
         """Copy a script that repeats the run of the selected or the last result."""
@@ -223,6 +237,12 @@ class SuperpixelsWidget(QWidget):
         for message in (self.running.refused, self.probe.refused, self.cutting.message):
             message.connect(self.show_message)
         self.preview.message.connect(self.run_panel.message.show_preview_message)
+        self.cutting.slid.connect(self.annotating.show_cut)
+        self.annotating.changed.connect(self._show_classes)
+        self.annotating.message.connect(self.show_message)
+        self.annotation_panel.class_chosen.connect(self.annotating.choose_class)
+        self.annotation_panel.class_changed.connect(self.annotating.change_class)
+        self.annotation_panel.scribbles_chosen.connect(self.annotating.take_scribbles)
 
     def _connect_commands(self) -> None:
         self.run_panel.live.toggled.connect(self.preview.switch)
@@ -236,6 +256,11 @@ class SuperpixelsWidget(QWidget):
             (self.cut_panel.python_button, self.copy_python),
             (self.cut_panel.command_button, self.copy_command),
             (self.cut_panel.use_button, self.use_record),
+            (self.annotation_panel.start_button, self.annotate),
+            (self.annotation_panel.objects_button, self.annotate_objects),
+            (self.annotation_panel.undo_button, self.annotating.undo),
+            (self.annotation_panel.redo_button, self.annotating.redo),
+            (self.annotation_panel.add_button, self.annotating.add_class),
         ):
             button.clicked.connect(command)
         QShortcut(QKeySequence("Ctrl+Alt+R"), self).activated.connect(self.run)
@@ -246,12 +271,15 @@ class SuperpixelsWidget(QWidget):
     def _list_layers(self) -> None:
         """Offer the layers that are there; what is chosen stays chosen."""
         layers = list(self.viewer.layers)
-        regions = self.form.offer(layers, self.results.layers)
+        own = self.results.layers | self.annotating.layers
+        regions = self.form.offer(layers, own)
+        self.annotation_panel.offer_scribbles([each for each in regions if isinstance(each, Labels)])
         self.events.watch(layers, regions)
 
     def _forget_layer(self, layer: Layer) -> None:
         if self.running.uses(layer):
             self.cancel()
+        self.annotating.forget(layer)
         self.results.forget(layer)
         if self.result is None:
             self.cut_panel.show_no_trees()
@@ -287,6 +315,7 @@ class SuperpixelsWidget(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             if is_open(self.viewer):
                 self.cutting.settle()
+                self.annotating.end()
                 self.results.leave(self.viewer)
             self._leave()
             self.deleteLater()
@@ -294,7 +323,7 @@ class SuperpixelsWidget(QWidget):
     def _leave(self) -> None:
         """The dock was closed, or the viewer: end what is under way. Qt's part of the widget may be gone."""
         self.events.cut()
-        for part in (self.running, self.cutting, self.probe, self.preview):
+        for part in (self.running, self.cutting, self.annotating, self.probe, self.preview):
             part.stop()
         if is_open(self.viewer):
             self.running.undo()
@@ -331,6 +360,20 @@ class SuperpixelsWidget(QWidget):
         self.run_panel.enable(running=running, has_image=self.form.image.layer is not None)
         self.cut_panel.enable(
             trees=self.result is not None and not running, record=self._selected_run() is not None
+        )
+        self.annotation_panel.enable(trees=self.result is not None and not running)
+
+    def _annotate(self, kind: str) -> None:
+        if self.job is None:
+            self.run_panel.live.setChecked(False)
+            self.annotating.start(kind)
+            self._list_layers()
+            self._enable()
+
+    def _show_classes(self) -> None:
+        annotating = self.annotating
+        self.annotation_panel.show_classes(
+            list(annotating.classes), annotating.annotation, annotating.current
         )
 
     # -- what parts ask for ------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Annotation: superpixels of a tree become classes or objects, stroke by stroke."""

@@ -1,0 +1,88 @@
+"""What is drawn with pixels becomes strokes on regions: a line of the mouse, a layer of scribbles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_pcnet.annotation.strokes import NOTHING, Annotation
+from napari_pcnet.merging.connectivity import OUTSIDE
+from napari_pcnet.shapes import Labels, size_text
+
+
+def regions_along(plane: NDArray[np.int32], start: ArrayLike, stop: ArrayLike) -> list[int]:
+    """The regions that a straight line crosses, in its order, each once.
+
+    Parameters
+    ----------
+    plane : (H, W) int32 array
+        Region of each pixel, `OUTSIDE` where there is none.
+    start, stop : (2,) array of float
+        Ends of the line in pixels, whose centres are whole numbers. Parts outside the plane cross nothing.
+    """
+    ends = np.array([start, stop], float)
+    steps = int(np.ceil(np.abs(ends[1] - ends[0]).max())) * 2  # no pixel of a side is left out
+    line = np.rint(np.linspace(ends[0], ends[1], steps + 1)).astype(np.int64)
+    inside = ((line >= 0) & (line < plane.shape)).all(axis=1)
+    crossed = plane[tuple(line[inside].T)]
+    return list(dict.fromkeys(crossed[crossed != OUTSIDE].tolist()))
+
+
+def paint_majority(
+    annotation: Annotation, base: NDArray[np.int32], scribbles: Labels, counts: Sequence[int] | None = None
+) -> bool:
+    """Give each region that is scribbled on the number of most of its scribbled pixels, in one stroke.
+
+    Parameters
+    ----------
+    annotation : Annotation
+    base : (..., H, W) int32 array
+        Region of each pixel, `OUTSIDE` where there is none.
+    scribbles : (..., H, W) array of whole numbers
+        A class for each pixel, 0 where nothing is drawn. Of numbers equally frequent the smallest wins.
+    counts : sequence of int, optional
+        Take the parts of this cut in place of the regions of the base.
+
+    Returns
+    -------
+    bool
+        Whether that changed anything.
+
+    Raises
+    ------
+    ValueError
+        If the scribbles have another shape, or numbers that are no class.
+    """
+    if scribbles.shape != base.shape:
+        raise ValueError(
+            f"scribbles must be as large as the regions, {size_text(base.shape)}, "
+            f"got {size_text(scribbles.shape)}"
+        )
+    drawn = (scribbles != NOTHING) & (base != OUTSIDE)
+    numbers = scribbles[drawn].astype(np.int64)
+    if not len(numbers):
+        return False
+    annotation.checked(int(numbers.min()))
+    annotation.checked(int(numbers.max()))
+    nested = annotation.nested
+    starts = np.arange(nested.regions) if counts is None else nested.starts(counts)
+    parts = np.searchsorted(starts, nested.rank[base[drawn]], side="right") - 1
+    won, winners = _majority(parts, numbers, annotation.largest)
+    of_part = np.full(len(starts), NOTHING)
+    of_part[won] = winners
+    of_rank = np.repeat(of_part, np.diff(starts, append=nested.regions))
+    return annotation.set_from(0, np.where(of_rank == NOTHING, annotation.numbers, of_rank))
+
+
+def _majority(
+    parts: NDArray[np.int64], numbers: NDArray[np.int64], largest: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Parts that occur, and the most frequent number of each."""
+    codes, pixels = np.unique(parts * (largest + 1) + numbers, return_counts=True)
+    parts, numbers = np.divmod(codes, largest + 1)
+    by_pixels = np.lexsort([numbers, -pixels, parts])
+    parts, numbers = parts[by_pixels], numbers[by_pixels]
+    leads = np.flatnonzero(np.diff(parts, prepend=-1))
+    return parts[leads], numbers[leads]

@@ -1,0 +1,262 @@
+"""Annotating a result: its classes, its strokes, its journal and its layer, from the button to the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+from qtpy.QtCore import QObject, Signal
+
+from napari_pcnet.annotation.classes import KEYS, ClassTable
+from napari_pcnet.annotation.drawn import paint_majority
+from napari_pcnet.annotation.journal import Journal, fingerprint, place_of
+from napari_pcnet.annotation.strokes import NOTHING, Annotation, Entry
+from napari_pcnet.disk.download import NoCacheFolderError
+from napari_pcnet.plugin.annotated_layer import AnnotatedLayer
+from napari_pcnet.plugin.cutting import Cutting
+from napari_pcnet.plugin.objects_layer import ObjectsLayer
+from napari_pcnet.plugin.results import Results
+
+if TYPE_CHECKING:
+    from napari_pcnet.plugin.result_layer import ResultLayer
+
+CLASSES, OBJECTS = "classes", "objects"
+"""The kinds of annotation, as in the names of their layers and journals."""
+
+FIRST_STEPS = {
+    CLASSES: "keys 1 to 9 choose a class, a click gives it to a superpixel",
+    OBJECTS: "a drag merges superpixels into an object, Shift takes one out, a double click splits",
+}
+"""What to say of an annotation that is new."""
+
+
+class Annotating(QObject):
+    """The annotation of one result at a time.
+
+    Parameters
+    ----------
+    results : Results
+    cutting : Cutting
+        Its cut is the size of the brush.
+    parent : QObject
+    """
+
+    changed = Signal()
+    """Classes, their counts, what can be undone or the class that is chosen are others."""
+    message = Signal(str)
+
+    def __init__(self, results: Results, cutting: Cutting, parent: QObject) -> None:
+        super().__init__(parent)
+        self._results, self._cutting = results, cutting
+        self.classes = ClassTable()
+        self.annotation: Annotation | None = None
+        self.current = 1
+        self._kind = CLASSES
+        self._shown: AnnotatedLayer | None = None
+        self._result: ResultLayer | None = None
+        self._journal: Journal | None = None
+        self._counts: tuple[int, ...] = ()
+        self._colours: dict[int, str] = {}
+        self._trees = ""
+        self._left: dict[tuple[str, str], Labels] = {}
+        """Layers of annotations that have ended, by their trees and kind; their strokes are in journals."""
+
+    @property
+    def layers(self) -> set[Labels]:
+        """The layers of classes and outline, while there are any."""
+        return set() if self._shown is None else self._shown.layers
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer of classes."""
+        return None if self._shown is None else self._shown.layer
+
+    def start(self, kind: str = CLASSES) -> None:
+        """Annotate the current result with classes or objects; if that is under way, select its layer."""
+        result = self._results.current
+        if result is None or result.hierarchy is None or not result.is_there:
+            return
+        if self._shown is not None and self._result is not None:
+            if self._result.hierarchy is result.hierarchy and self._kind == kind:
+                result.viewer.layers.selection.active = self._shown.layer
+                return
+            self.end()
+        try:
+            strokes = self._open(result, kind)
+        except (ValueError, OSError) as error:
+            self.message.emit(str(error))
+            return
+        assert self.annotation is not None
+        self._result, self._counts = result, self._cutting.counts
+        self._kind = kind
+        self._remove_left(result)
+        layer_of = AnnotatedLayer if kind == CLASSES else ObjectsLayer
+        shown = layer_of(result, self.annotation, self._brush, self)
+        shown.key_pressed.connect(self.press_key)
+        shown.picked.connect(self.choose_class)
+        shown.lock_asked.connect(self._turn_lock)
+        shown.changed.connect(self.changed)
+        shown.refused.connect(self.message)
+        self._shown, self._colours = shown, {}
+        if len(self.classes):
+            self.choose_class(next(iter(self.classes)).number)
+        elif kind == CLASSES:
+            self.press_key(KEYS[0])
+        self.changed.emit()
+        if strokes:
+            self.message.emit(f"{strokes:,} strokes of an earlier session are back; Ctrl+Z undoes them")
+        elif self._journal is not None:
+            self.message.emit(FIRST_STEPS[kind])
+
+    def end(self) -> None:
+        """End annotating; the layer of classes stays."""
+        if self._shown is not None:
+            self._shown.end()
+            self._shown.deleteLater()
+            if self._journal is not None:
+                self._left[self._trees, self._kind] = self._shown.layer
+        self.stop()
+        self._shown = self._result = self.annotation = None
+        self.changed.emit()
+
+    def stop(self) -> None:
+        """Close the journal; the viewer may be gone."""
+        if self._journal is not None:
+            self._journal.close()
+        self._journal = None
+
+    def forget(self, layer: Layer) -> None:
+        """End if the layer of classes, or what is annotated, has been removed."""
+        is_ours = self._shown is not None and layer == self._shown.layer
+        if is_ours or (self._result is not None and self._result.uses(layer)):
+            self.end()
+
+    def show_cut(self) -> None:
+        """Heed that another cut is shown."""
+        if self._shown is not None:
+            self._shown.show_cut()
+
+    def press_key(self, key: str) -> None:
+        """Paint with the class of a key from now on, which is added if there is none; 0 erases."""
+        given = self.classes.by_key(key)
+        if key == str(NOTHING):
+            self.choose_class(NOTHING)
+        elif given is not None:
+            self.choose_class(given.number)
+        else:
+            number = None if int(key) in self.classes else int(key)
+            self._add(number, key)
+
+    def choose_class(self, number: int) -> None:
+        """Paint with a class of the table from now on."""
+        self.current = number
+        if self._shown is not None:
+            self._shown.current = self._shown.layer.selected_label = number
+        self._show_classes()
+
+    def add_class(self) -> None:
+        """Add a class, and choose it."""
+        if self._shown is not None:
+            self._add()
+
+    def change_class(self, number: int, fields: dict[str, Any]) -> None:
+        """Give a class another name, colour, key or lock."""
+        try:
+            self.classes.change(number, **fields)
+        except ValueError as error:
+            self.message.emit(str(error))
+        self._show_classes()
+
+    def undo(self) -> None:
+        """Undo the last stroke."""
+        if self._shown is not None:
+            self._shown.undo()
+
+    def redo(self) -> None:
+        """Do the stroke again that was undone last."""
+        if self._shown is not None:
+            self._shown.redo()
+
+    def take_scribbles(self, layer: Labels | None) -> None:
+        """Give each superpixel that is scribbled on the class of most of its scribbled pixels."""
+        if self._shown is None or self._result is None or self.annotation is None or layer is None:
+            return
+        scribbles = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+        try:
+            is_other = paint_majority(self.annotation, self._result.framed_base, scribbles, self._brush())
+        except ValueError as error:
+            self.message.emit(str(error))
+            return
+        for number in self.annotation.used() if self._kind == CLASSES else ():
+            if number not in self.classes:
+                self.classes.add(number)
+        self._show_classes()
+        self._shown.draw_soon()
+        self.message.emit("" if is_other else f"'{layer.name}' changes nothing here")
+
+    def _brush(self) -> tuple[int, ...]:
+        """How many superpixels each plane has in the cut that is shown; the last one if that is another's."""
+        current = self._results.current
+        if current is not None and self._result is not None and current.hierarchy is self._result.hierarchy:
+            self._counts = self._cutting.counts
+        return self._counts
+
+    def _open(self, result: ResultLayer, kind: str) -> int:
+        """Begin an annotation, or go on with one whose journal there is; how many strokes that has."""
+        assert result.hierarchy is not None, "a run is done"
+        self.classes = ClassTable()
+        if kind == CLASSES:
+            self.annotation = Annotation.of(result.hierarchy, locked=self.classes.locked)
+        else:
+            self.annotation = Annotation.of(result.hierarchy, np.uint16)
+        self._trees = fingerprint(result.hierarchy)
+        try:
+            self._journal = Journal(place_of(self._trees, kind), self._trees)
+        except NoCacheFolderError as error:
+            self.message.emit(str(error))
+            return 0
+        try:
+            strokes = self._journal.replay(self.annotation, self.classes)
+        except ValueError:
+            self.stop()
+            raise
+        self.annotation.tell = self.classes.tell = self._tell
+        return strokes
+
+    def _remove_left(self, result: ResultLayer) -> None:
+        """Remove the layer that the same annotation had before, of which all comes back."""
+        before = self._left.pop((self._trees, self._kind), None)
+        if self._journal is not None and before is not None and before in result.viewer.layers:
+            result.viewer.layers.remove(before)
+
+    def _tell(self, entry: Entry) -> None:
+        """Write a step to the journal; where that fails, go on without one."""
+        if self._journal is None:
+            return
+        try:
+            self._journal.append(entry)
+        except OSError as error:
+            self.message.emit(f"strokes are not kept on the disk from now on: {error.strerror or error}")
+            self.stop()
+
+    def _add(self, number: int | None = None, key: str | None = None) -> None:
+        try:
+            made = self.classes.add(number)
+        except ValueError as error:
+            self.message.emit(str(error))
+            return
+        if key is not None:
+            self.classes.change(made.number, key=key)
+        self.choose_class(made.number)
+
+    def _turn_lock(self) -> None:
+        if self.current in self.classes:
+            self.change_class(self.current, {"is_locked": not self.classes[self.current].is_locked})
+
+    def _show_classes(self) -> None:
+        colours = {each.number: each.colour for each in self.classes}
+        if self._shown is not None and colours != self._colours:  # objects have napari's own
+            self._shown.colour(colours)
+        self._colours = colours
+        self.changed.emit()

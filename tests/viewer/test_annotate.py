@@ -1,0 +1,142 @@
+"""Annotating in a real viewer: Qt's mouse and keys on the canvas, the table in the dock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import napari
+import numpy as np
+from actions import close_dock_of, drawn_picture, run_widget, wait_until_settled
+from napari._app_model import get_app_model
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_pcnet.plugin.annotated_layer import OUTLINE
+from napari_pcnet.plugin.widget import SuperpixelsWidget
+
+LEFT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+PLAIN = Qt.KeyboardModifier.NoModifier
+
+
+class Canvas:
+    """The canvas of a viewer, by pixels of an image that lies at the world's origin."""
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self.viewer = viewer
+        self.widget: QWidget = viewer.window._qt_window._qt_viewer.canvas.native
+
+    def move(self, at: Sequence[float]) -> None:
+        self._send(QEvent.Type.MouseMove, at, NONE, NONE, PLAIN)
+
+    def drag(self, *path: Sequence[float], modifiers: Any = PLAIN) -> None:
+        """Press at the first point, move over the others, release at the last; one point is a click."""
+        self._send(QEvent.Type.MouseButtonPress, path[0], LEFT, LEFT, modifiers)
+        for at in path[1:]:
+            self._send(QEvent.Type.MouseMove, at, NONE, LEFT, modifiers)
+        self._send(QEvent.Type.MouseButtonRelease, path[-1], LEFT, NONE, modifiers)
+        QApplication.processEvents()
+
+    def press(self, key: Any, modifiers: Any = PLAIN) -> None:
+        QTest.keyClick(self.widget, key, modifiers)
+        QApplication.processEvents()
+
+    def _send(self, kind: Any, at: Sequence[float], button: Any, buttons: Any, modifiers: Any) -> None:
+        camera = self.viewer.scene.camera
+        row, column = (np.array(at) - np.array(camera.center)[-2:]) * camera.zoom
+        place = QPointF(self.widget.width() / 2 + column, self.widget.height() / 2 + row)
+        where = QPointF(self.widget.mapToGlobal(place.toPoint()))
+        QApplication.sendEvent(self.widget, QMouseEvent(kind, place, where, button, buttons, modifiers))
+
+
+def middle_of(labels: NDArray[Any], label: int) -> tuple[float, float]:
+    """A pixel of a superpixel that lies as far inside as any."""
+    from scipy.ndimage import distance_transform_edt
+
+    inside = distance_transform_edt(np.pad(labels == label, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(inside.argmax(), inside.shape)
+    return float(row), float(column)
+
+
+def test_superpixels_are_painted_with_mouse_and_keys(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(drawn_picture(100, 120, 3), name="a")
+    viewer.reset_view()
+    panel = widget.annotation_panel
+    assert not panel.start_button.isEnabled() and not panel.table.isEnabled()
+    labels = run_widget(widget, qtbot).data.copy()
+    panel.start_button.click()
+    layer = viewer.layers.selection.active
+    assert layer.name == "a classes" and "keys 1 to 9" in widget.run_panel.message.text().lower()
+    canvas = Canvas(viewer)
+    camera = viewer.scene.camera.model_dump()
+    one, other = middle_of(labels, 1), middle_of(labels, 12)
+
+    canvas.drag(one)
+    assert_array_equal(layer.data, labels == 1)
+    canvas.press(Qt.Key.Key_2)
+    canvas.drag(other)
+    assert_array_equal(layer.data, (labels == 1) + 2 * (labels == 12))
+    assert [panel.table.item(row, 3).text() for row in (0, 1)] == [
+        f"{(labels == label).sum():,}" for label in (1, 12)
+    ]
+    canvas.drag(other)
+    assert_array_equal(layer.data, labels == 1)
+
+    canvas.drag(one, other)  # a quick one: two events far apart
+    touched = np.unique(labels[layer.data == 2])
+    assert len(touched) > 2 and 12 in touched and set(np.unique(layer.data)) <= {0, 1, 2}
+    assert_array_equal(layer.data == 2, np.isin(labels, touched) & (layer.data != 1))
+    canvas.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert_array_equal(layer.data, labels == 1)
+    canvas.drag(one, modifiers=SHIFT)
+    assert not layer.data.any()
+    panel.undo_button.click()
+    QApplication.processEvents()
+    assert_array_equal(layer.data, labels == 1)
+    assert viewer.scene.camera.model_dump() == camera  # no drag moved the view
+
+    for n in (3, 40, 12):
+        widget.slide(n)
+        QApplication.processEvents()
+        assert_array_equal(layer.data, labels == 1)
+    canvas.move(other)
+    qtbot.wait(10)
+    assert_array_equal(viewer.layers[OUTLINE].data, labels == 12)
+    assert OUTLINE not in [panel.scribbles_box.itemText(k) for k in range(panel.scribbles_box.count())]
+    wait_until_settled(widget, qtbot)
+
+    close_dock_of(widget)
+    assert OUTLINE not in viewer.layers and layer.mouse_pan
+    assert_array_equal(layer.data, labels == 1)
+
+
+def test_the_command_of_the_menu_annotates_and_strokes_come_back(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(drawn_picture(64, 80, 3, seed=5), name="a")
+    viewer.reset_view()
+    labels = run_widget(widget, qtbot).data.copy()
+
+    def annotate() -> Any:
+        get_app_model().commands.execute_command("napari-pcnet.annotate").result()
+        return viewer.layers.selection.active
+
+    layer = annotate()
+    assert annotate() is layer  # it is under way
+    Canvas(viewer).drag(middle_of(labels, 3))
+    assert_array_equal(layer.data, labels == 3)
+    viewer.layers.remove(layer)
+    assert widget.annotating.layer is None and not widget.annotation_panel.table.isEnabled()
+    again = annotate()
+    assert again is not layer and "1 strokes of an earlier session" in widget.run_panel.message.text()
+    assert_array_equal(again.data, labels == 3)
