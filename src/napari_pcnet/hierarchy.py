@@ -30,7 +30,7 @@ from napari_pcnet.options import Options, pixel_sides, whole_number
 from napari_pcnet.shapes import Labels, size_text
 from napari_pcnet.stages import stage
 
-ROWS_AT_ONCE = 1 << 16
+ROWS_AT_ONCE = 1 << 14
 """Regions whose means are worked out at once."""
 
 Columns = dict[str, NDArray[np.integer | np.floating]]

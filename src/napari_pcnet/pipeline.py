@@ -45,7 +45,7 @@ from napari_pcnet.progress import Progress
 from napari_pcnet.shapes import Labels
 from napari_pcnet.stages import stage, timed
 
-ROWS_AT_ONCE = 1 << 16
+ROWS_AT_ONCE = 1 << 14
 """Regions whose colours are converted at once."""
 
 CHANNEL_SPAN = 100.0

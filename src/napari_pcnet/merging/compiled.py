@@ -326,9 +326,7 @@ def look_up(table: NDArray[np.int32], ids: NDArray[np.int32], out: NDArray[np.in
 
 
 @_compiled
-def find_stale(
-    start: int, left: int, step: NDArray[np.int16], these: NDArray[np.int32]
-) -> tuple[int, int]:
+def find_stale(start: int, left: int, step: NDArray[np.int16], these: NDArray[np.int32]) -> tuple[int, int]:
     """Fill `these` with pairs from `start` on whose cost is not known.
 
     Returns
@@ -652,7 +650,7 @@ def relabel(left: int, pairs: Pairs, best: NDArray[np.int32], places: NDArray[np
     """
     ends, lines, upper, step = pairs.ends, pairs.lines, pairs.upper, pairs.step
     is_wide = len(upper) > 0
-    size, kept, largest = np.uint64(len(places)), 0, np.int64(0)
+    size, kept, largest = np.uint64(len(places)), 0, 0
     for k in range(left):
         u, v = ends[k, 0], ends[k, 1]
         into_u, into_v = best[u], best[v]
@@ -677,7 +675,7 @@ def relabel(left: int, pairs: Pairs, best: NDArray[np.int32], places: NDArray[np
                     lines[owner, c] = total & 0xFFFFFFFF
                     if is_wide:
                         upper[owner, c] += upper[k, c] + (total >> 32)
-                    largest = max(largest, total)
+                    largest = max(largest, int(total))
                 continue
             places[place] = kept
         ends[kept, 0], ends[kept, 1] = u, v

@@ -7,11 +7,12 @@ point), so neither their order nor the tiling can change them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ class RegionTable:
     def perimeter(self) -> NDArray[np.integer]:
         """Pixel sides on the outline of each region, ``(n, 2)``; uint32 where that is wide enough."""
         ends = int(self.rim.sum(dtype=np.int64)) + 2 * int(self.border.sum(dtype=np.int64))
-        perimeter = self.rim.astype(np.uint32 if ends <= LARGEST_NARROW else np.int64)
+        perimeter: NDArray[Any] = self.rim.astype(np.uint32 if ends <= LARGEST_NARROW else np.int64)
         for start in range(0, len(self.edges), EDGES_AT_ONCE):
             some = slice(start, start + EDGES_AT_ONCE)
             low, high = int(self.edges[some, 0].min()), int(self.edges[some].max()) + 1
@@ -140,42 +141,6 @@ def gather(
         rim, edges, lines = outlines.result()
     narrow = rim.astype(np.int32), edges.astype(np.int32), narrowed(lines)
     return RegionTable(names, cells, area, colour, *narrow)
-
-
-def merge(parts: Sequence[RegionTable]) -> tuple[RegionTable, list[NDArray[np.int64]]]:
-    """Merge what windows gathered into one table.
-
-    Returns
-    -------
-    RegionTable
-        Rows in raster order of the first pixel.
-    list of (n,) int64 array
-        For each window, the row of each of its pieces; -1 for those that have no pixel in a core.
-    """
-    used = [part.area > 0 for part in parts]
-    names, first = np.unique(
-        np.concatenate([part.names[u] for part, u in zip(parts, used, strict=True)]),
-        return_index=True,
-    )
-    cells = np.concatenate([part.cells[u] for part, u in zip(parts, used, strict=True)])[first]
-    rows = [np.searchsorted(names, part.names) for part in parts]
-    known = [
-        (row < len(names)) & (names[np.minimum(row, len(names) - 1)] == part.names)
-        for row, part in zip(rows, parts, strict=True)
-    ]
-    lookups = [np.where(k, row, -1) for row, k in zip(rows, known, strict=True)]
-    table = np.zeros((len(names), 3 + parts[0].colour.shape[1]), np.int64)
-    for part, lookup in zip(parts, lookups, strict=True):
-        mine = np.column_stack([part.area, part.rim, part.colour])
-        here = lookup >= 0  # some have no pixel in this core, but a side that it counts
-        table[lookup[here]] += mine[here]  # a name stands once in each window
-    pairs = np.concatenate([lookup[part.edges] for part, lookup in zip(parts, lookups, strict=True)])
-    codes = _codes(pairs[:, 0], pairs[:, 1], len(names))
-    lines = np.concatenate([part.lines.astype(np.int64) for part in parts])
-    codes, sums, _ = sums_by_code(codes, lines)
-    edges = np.column_stack(np.divmod(codes, len(names))).astype(np.int32)
-    area, rim, colour = table[:, 0], table[:, 1:3].astype(np.int32), table[:, 3:]
-    return RegionTable(names, cells, area, colour, rim, edges, narrowed(sums)), lookups
 
 
 def sums_by_code(
@@ -247,7 +212,7 @@ def _outlines(
     number: int,
     boundary: NDArray[np.floating] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Sides on the rim of each piece, pairs that touch, and the sides that these share with their strength."""
+    """Sides on the rim of each piece, pairs that touch, and the sides that these share, with strength."""
     fast = passes.compiled()
     if fast is not None:
         return _compiled_outlines(fast, ids, core, number, boundary)
