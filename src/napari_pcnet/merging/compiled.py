@@ -667,7 +667,9 @@ def relabel(left: int, pairs: Pairs, best: NDArray[np.int32], places: NDArray[np
             scattered = ((np.uint64(u) << np.uint64(32) | np.uint64(v)) * SCATTER) >> np.uint64(32)
             place = np.int64((scattered * size) >> np.uint64(32))
             while places[place] >= 0 and (ends[places[place], 0] != u or ends[places[place], 1] != v):
-                place = place + 1 if place + 1 < len(places) else 0
+                place += 1
+                if place == len(places):
+                    place = np.int64(0)
             owner = places[place]
             if owner >= 0:
                 for c in range(4):
