@@ -24,7 +24,7 @@ STRIP_ROWS = 64
 """Rows summed at once, which bounds the memory of the conversion to float64."""
 
 
-EDGES_AT_ONCE = 1 << 18
+EDGES_AT_ONCE = 1 << 15
 """Pairs whose sides are added to perimeters at once."""
 
 LARGEST_NARROW = int(np.iinfo(np.uint32).max)
