@@ -85,3 +85,14 @@ def test_equal_borders_go_to_the_first_and_crumbs_among_crumbs_wait_a_round() ->
 def test_a_crumb_with_no_neighbour_keeps_itself() -> None:
     owner = owners(np.array([1, 1]), np.array([4, 2]), np.empty((0, 2), np.int64), np.empty(0, np.int64))
     assert owner.tolist() == [0, 1]
+
+
+def test_small_pieces_go_to_the_same_owners_whatever_the_type_of_their_pairs() -> None:
+    number = 60_000  # its square is beyond 32 bits
+    cells, area = np.arange(number) // 2, np.tile([9, 1], number // 2)
+    edges = np.stack([np.arange(number - 1), np.arange(1, number)], axis=1)
+    border = np.random.default_rng(0).integers(1, 9, len(edges))
+    expected = owners(cells, area, edges, border)
+    assert (expected[1::2] != np.arange(1, number, 2)).all()
+    found = owners(cells, area, edges.astype(np.int32), border.astype(np.uint32))
+    np.testing.assert_array_equal(found, expected)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -20,8 +21,16 @@ from numpy.testing import assert_array_equal
 
 from napari_pcnet import pcnet_superpixels
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.merging import connectivity, outlines, passes, regions
-from napari_pcnet.merging.tree import EDGE_FEATURES, LAB_STEPS, Features, MergeClassifier, build
+from napari_pcnet.merging import connectivity, outlines, passes, regions, tree
+from napari_pcnet.merging.tree import (
+    EDGE_FEATURES,
+    LAB_STEPS,
+    Features,
+    Graph,
+    MergeClassifier,
+    build,
+    build_using_up,
+)
 from napari_pcnet.options import Options
 
 SEEDS = range(40)
@@ -132,6 +141,65 @@ def test_trees_are_the_same(
     )
     assert_same((plain.children, plain.height), (fast.children, fast.height))
     assert len(plain.children) > 0 or side == 1
+
+
+def test_borders_that_outgrow_32_bits_are_summed_up_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(1)
+    features, edges, lines = graph(random, 30, 3)
+    for factor in (15_000, 4, 125):  # below `NARROW` at first, above it, above 2**32
+        lines[:, 2:] *= factor
+        plain, fast = answers(monkeypatch, lambda: build(features, edges, lines, Options()))
+        assert_same((plain.children, plain.height), (fast.children, fast.height))
+    lines[:, 2:] //= 500
+    assert tree.NARROW // 2 < lines.max() <= tree.NARROW
+    expected = build(features, edges, lines, Options())
+    monkeypatch.setattr(tree, "NARROW", 2**62)  # what the limit is for
+    wrapped = build(features, edges, lines, Options())
+    assert not np.array_equal(wrapped.height, expected.height)
+
+
+def narrow(features: Features, edges: np.ndarray, lines: np.ndarray) -> Graph:
+    """The same in the types that compiled passes keep, each array one's own."""
+    sums = features.colour.copy()
+    kept = replace(features, colour=sums, lab=sums, perimeter=features.perimeter.astype(np.uint32))
+    return Graph(kept, edges.astype(np.int32), lines.astype(np.uint32))
+
+
+def held(graph: Graph) -> list[np.ndarray]:
+    features = graph.features
+    return [features.colour, features.perimeter, graph.edges, graph.lines, features.area]
+
+
+@pytest.mark.parametrize("switch", ["0", "1"])
+def test_a_graph_that_is_used_up_gives_the_same_tree(switch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(passes.SWITCH, switch)
+    graph_of_30 = narrow(*graph(np.random.default_rng(3), 30, 3))
+    before = [each.copy() for each in held(graph_of_30)]
+    expected = build(graph_of_30.features, graph_of_30.edges, graph_of_30.lines, Options())
+    for array, copy in zip(held(graph_of_30), before, strict=True):
+        assert_array_equal(array, copy)
+    area = graph_of_30.features.area
+    found = build_using_up(graph_of_30, Options())
+    assert_same((found.children, found.height), (expected.children, expected.height))
+    assert_array_equal(area, before[-1])  # areas are for others to read
+
+
+def test_a_tree_takes_at_most_150_bytes_a_region_with_what_it_is_made_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(passes.SWITCH, "1")
+    build_using_up(narrow(*graph(np.random.default_rng(0), 4, 3)), Options())  # compiled before we count
+    side, fixed = 400, 1 << 20
+    tracemalloc.start()
+    try:
+        made_of = narrow(*graph(np.random.default_rng(0), side, 3))
+        assert len(made_of.edges) > 2.6 * side**2
+        tracemalloc.reset_peak()
+        build_using_up(made_of, Options())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (peak - fixed) / side**2 <= 150
 
 
 def test_uniform_regions_are_told_apart_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,9 @@ from napari_pcnet.options import Options, pixel_sides, whole_number
 from napari_pcnet.shapes import Labels, size_text
 from napari_pcnet.stages import stage
 
+ROWS_AT_ONCE = 1 << 14
+"""Regions whose means are worked out at once."""
+
 Columns = dict[str, NDArray[np.integer | np.floating]]
 """A table by the names of its columns, one row for each label."""
 
@@ -59,10 +62,13 @@ class Measures:
     @classmethod
     def of(cls, table: RegionTable, confidence: NDArray[np.int64] | None, picture: Picture) -> Measures:
         """Take what a table of regions holds, in the units of the picture."""
-        span = picture.high - picture.low
-        mean = picture.low + span * (table.colour / (table.area[:, None] * COLOUR_STEPS))
-        shares = np.empty(0) if confidence is None else confidence / (table.area * COLOUR_STEPS)
-        return cls(table.area, mean, shares)
+        span, mean = picture.high - picture.low, np.empty(table.colour.shape)
+        for start in range(0, len(mean), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            shares = table.colour[rows] / (table.area[rows, None] * COLOUR_STEPS)
+            mean[rows] = picture.low + span * shares
+        certain = np.empty(0) if confidence is None else confidence / (table.area * COLOUR_STEPS)
+        return cls(table.area, mean, certain)
 
     @property
     def count(self) -> int:

@@ -11,7 +11,6 @@ import math
 import os
 from dataclasses import replace
 from functools import lru_cache
-from itertools import product
 from pathlib import Path
 from threading import Lock
 
@@ -26,7 +25,16 @@ from napari_pcnet.hierarchy import Measures, PCNetHierarchy, smooth_plane
 from napari_pcnet.merging.connectivity import number_by_first, owners
 from napari_pcnet.merging.exact import lab_of_rgb
 from napari_pcnet.merging.regions import look_up
-from napari_pcnet.merging.tree import Features, MergeClassifier, Observer, Tree, build
+from napari_pcnet.merging.tree import (
+    Features,
+    Graph,
+    MergeClassifier,
+    Observer,
+    Tree,
+    build,
+    build_using_up,
+    lab_sums,
+)
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.inference import Base, WindowDone, segment_base
 from napari_pcnet.network.machine import choose_device
@@ -36,6 +44,9 @@ from napari_pcnet.options import Options, Precision
 from napari_pcnet.progress import Progress
 from napari_pcnet.shapes import Labels
 from napari_pcnet.stages import stage, timed
+
+ROWS_AT_ONCE = 1 << 14
+"""Regions whose colours are converted at once."""
 
 CHANNEL_SPAN = 100.0
 """What a channel of a picture that is neither grey nor RGB is stretched to, as L of CIELAB is."""
@@ -67,11 +78,13 @@ def segment(
     with timed() as timings:
         network = load_prepared(options)
         base = fine_base(picture, options, network, progress, window_done, confidence=confidence)
+        ids, measures = base.ids, Measures.of(base.regions, base.confidence, picture)
         with stage("tree"):
-            tree = merge_base(base, network.classifier, options)
-    measures = Measures.of(base.regions, base.confidence, picture)
+            graph = region_graph(base, options)
+            del base  # what merging does not need makes room for it
+            tree = build_using_up(graph, options, network.classifier)
     first, smoothing, spacing = options.start_label, options.smoothing, options.spacing
-    return PCNetHierarchy(base.ids, (tree,), (measures,), first, smoothing, spacing, timings)
+    return PCNetHierarchy(ids, (tree,), (measures,), first, smoothing, spacing, timings)
 
 
 def segment_lattice(picture: Picture, options: Options, progress: Progress | None = None) -> Labels:
@@ -135,29 +148,36 @@ def merge_base(
     base: Base, classifier: MergeClassifier | None, options: Options, observer: Observer | None = None
 ) -> Tree:
     """Merge regions by mean colour, outline and what the network says, in the units that merging compares."""
+    graph = region_graph(base, options)
+    return build(graph.features, graph.edges, graph.lines, options, classifier, observer)
+
+
+def region_graph(base: Base, options: Options) -> Graph:
+    """The regions of a base, in the units that merging compares."""
     table, spacing = base.regions, options.pixel_sides
     channels = table.colour.shape[1]
-    rgb = [
-        np.rint(table.colour[:, run].sum(axis=1) / (table.area * len(run)))
-        for run in network_channels(channels)
-    ]
-    perimeter = table.rim.copy()
-    for end, direction in product(table.edges.T, (0, 1)):  # of whole numbers below 2**53: exact in float64
-        sides = np.bincount(end, weights=table.border[:, direction], minlength=len(perimeter))
-        perimeter[:, direction] += sides.astype(np.int64)
-    features = Features.of_lab(
+    runs = network_channels(channels)
+    lab = np.empty((len(table), len(runs)), np.int64)
+    for start in range(0, len(table), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        area, colour = table.area[rows], table.colour[rows]
+        rgb = [np.rint(colour[:, run].sum(axis=1) / (area * len(run))) for run in runs]
+        lab[rows] = lab_sums(area, lab_of_rgb(np.stack(rgb, axis=1).astype(np.int64)))
+    features = Features(
         table.area,
-        lab_of_rgb(np.stack(rgb, axis=1).astype(np.int64)),
-        perimeter,
+        lab,
+        lab,
+        table.perimeter(),
         base.grid.cell_area,
-        (spacing[1], spacing[0]),  # horizontal sides are as long as a pixel is wide
+        sides=(spacing[1], spacing[0]),  # horizontal sides are as long as a pixel is wide
     )
     if channels not in (1, 3):  # they weigh together as much as the three of a colour picture
         unit = CHANNEL_SPAN * math.sqrt(3 / channels) / COLOUR_STEPS
         features = replace(features, colour=table.colour, colour_unit=unit)
-    strength = table.strength if table.strength.shape[1] else np.zeros_like(table.border)
-    lines = np.concatenate([table.border, strength], axis=1)
-    return build(features, table.edges, lines, options, classifier, observer)
+    lines = table.lines
+    if lines.shape[1] == 2:  # without a boundary map
+        lines = np.concatenate([lines, np.zeros_like(lines)], axis=1)
+    return Graph(features, table.edges, lines)
 
 
 def load_prepared(options: Options) -> PreparedNetwork:

@@ -24,6 +24,12 @@ LANES = 64
 ROWS_AT_ONCE = 8
 """Rows of a layer's weights that are taken at once."""
 
+WORD = 4294967296.0
+"""What the upper half of a number counts: 2**32."""
+
+STALE = np.int16(-(1 << 15))
+"""Stands for the step of a cost that is not known, or no longer; costs have none so low."""
+
 SCATTER = np.uint64(0x9E3779B97F4A7C15)
 """2**64 over the golden ratio: neighbouring keys times this, in their upper bits, lie far apart."""
 
@@ -51,24 +57,26 @@ class Pairs(NamedTuple):
     """Pairs of regions that touch: the first rows of each array."""
 
     ends: NDArray[np.int32]  # (e, 2), the smaller first; a region goes by its smallest leaf
-    lines: NDArray[np.float64]  # (e, 4), as in `tree.build`
-    cost: NDArray[np.float64]  # (e,)
-    key: NDArray[np.int64]  # (e,), `tree._keys`
+    lines: NDArray[np.uint32]  # (e, 4), as in `tree.build`; the lower half of each number
+    upper: NDArray[np.uint32]  # and the upper one, (e, 4); (0, 4) while there is none
+    step: NDArray[np.int16]  # (e,), `tree._step` of the cost, or `STALE`
 
 
 class Regions(NamedTuple):
     """Regions that are left, each in the row of its smallest leaf."""
 
-    colour: NDArray[np.float64]  # (n, 3 + ...): sums of CIELAB and of other colours
-    traits: NDArray[np.float64]  # (n, 9 + ...): area, horizontal and vertical sides, and `tree._traits`
-    node: NDArray[np.int64]  # (n,), in the tree
-    height: NDArray[np.float64]  # (n,), of this node
+    colour: NDArray[np.int64]  # (n, 3 + ...): sums of CIELAB and of other colours
+    area: NDArray[np.uint32] | NDArray[np.int64]  # (n,)
+    perimeter: NDArray[np.uint32] | NDArray[np.int64]  # (n, 2): horizontal and vertical sides
+    node: NDArray[np.int32] | NDArray[np.int64]  # (n,), in the tree
+    best: NDArray[np.int32]  # (n,), the pair that is cheapest; once merged, -2 less the region it went to
 
 
 class Rules(NamedTuple):
     """What all pairs of regions are compared by: numbers of a run, and constants of `tree` and `exact`."""
 
-    first_compared: int  # the first column of `Regions.traits` that holds a colour to compare
+    first_compared: int  # the first column of `Regions.colour` that is compared
+    cell_area: float
     colour_unit: float  # of a step of colour, where a difference of 1 is just visible
     across: float  # length of a horizontal side, in sides of a square pixel of the same area
     down: float  # and of a vertical one
@@ -318,6 +326,25 @@ def look_up(table: NDArray[np.int32], ids: NDArray[np.int32], out: NDArray[np.in
 
 
 @_compiled
+def find_stale(start: int, left: int, step: NDArray[np.int16], these: NDArray[np.int32]) -> tuple[int, int]:
+    """Fill `these` with pairs from `start` on whose cost is not known.
+
+    Returns
+    -------
+    tuple of int
+        How many there are, and where to go on.
+    """
+    number = 0
+    for k in range(start, left):
+        if step[k] == STALE:
+            if number == len(these):
+                return number, k
+            these[number] = k
+            number += 1
+    return number, left
+
+
+@_compiled
 def compare(
     these: NDArray[np.int32],
     number: int,
@@ -327,15 +354,16 @@ def compare(
     layers: NDArray[np.float64],
     room: NDArray[np.float64],
     rules: Rules,
+    cost: NDArray[np.float64],
 ) -> None:
-    """Work out `tree.Round.cost` and `tree._keys` of some pairs, the operations of each in the same order.
+    """Work out `tree.Round.cost` and `tree._step` of some pairs, the operations of each in the same order.
 
     Parameters
     ----------
-    these : (e,) int32 array
+    these : (m,) int32 array
         Which pairs, the first `number` of them.
     pairs : Pairs
-        Receive their costs and keys.
+        Receive their steps.
     regions : Regions
     sizes : (layers + 1,) int64 array
         Numbers of inputs and outputs of the merge classifier's layers; one entry without a classifier.
@@ -345,9 +373,12 @@ def compare(
     room : (3, sizes.max() + ROWS_AT_ONCE, LANES) float64 array
         For what goes into a layer and what comes out of it, by turns, and for numbers of the pairs.
     rules : Rules
+    cost : (m,) float64 array
+        Receives the costs.
     """
-    ends, lines, cost, key = pairs.ends, pairs.lines, pairs.cost, pairs.key
-    traits = regions.traits
+    ends, lines, upper, step = pairs.ends, pairs.lines, pairs.upper, pairs.step
+    is_wide = len(upper) > 0
+    colour, area, perimeter = regions.colour, regions.area, regions.perimeter
     across, down = rules.across, rules.down
     log0, log1, log2, log3, log4, log5, log6 = rules.log2_series
     exp0, exp1, exp2, exp3, exp4, exp5, exp6, exp7, exp8 = rules.exp2_series
@@ -355,42 +386,49 @@ def compare(
         for p in range(min(LANES, number - start)):
             k = these[start + p]
             u, v = ends[k, 0], ends[k, 1]
-            a, b = traits[u, 0], traits[v, 0]
-            if a > b:
-                u, v, a, b = v, u, b, a
+            if area[u] > area[v]:
+                u, v = v, u
+            a, b = np.float64(area[u]), np.float64(area[v])
             apart = 0.0
-            for c in range(rules.first_compared, traits.shape[1]):
-                difference = traits[u, c] - traits[v, c]
+            for c in range(rules.first_compared, colour.shape[1]):
+                difference = colour[u, c] / a - colour[v, c] / b
                 apart += difference * difference
-            border = lines[k, 0] * across + lines[k, 1] * down
-            strength = lines[k, 2] * across + lines[k, 3] * down
+            x0, y0 = np.float64(lines[k, 0]), np.float64(lines[k, 1])
+            x1, y1 = np.float64(lines[k, 2]), np.float64(lines[k, 3])
+            if is_wide:
+                x0, y0 = x0 + upper[k, 0] * WORD, y0 + upper[k, 1] * WORD
+                x1, y1 = x1 + upper[k, 2] * WORD, y1 + upper[k, 3] * WORD
+            border = x0 * across + y0 * down
+            strength = x1 * across + y1 * down
             boundary = strength / (2 * rules.colour_steps) / border
-            outline = (traits[u, 1] + traits[v, 1] - 2 * lines[k, 0]) * across + (
-                traits[u, 2] + traits[v, 2] - 2 * lines[k, 1]
-            ) * down
+            xu, yu = np.float64(perimeter[u, 0]), np.float64(perimeter[u, 1])
+            xv, yv = np.float64(perimeter[v, 0]), np.float64(perimeter[v, 1])
+            outline = (xu + xv - 2 * x0) * across + (yu + yv - 2 * y0) * down
             shape = outline * outline / (rules.square * (a + b))
-            lightness = (traits[u, 6] - traits[v, 6]) * rules.lab_unit
-            green = (traits[u, 7] - traits[v, 7]) * rules.lab_unit
-            blue = (traits[u, 8] - traits[v, 8]) * rules.lab_unit
-            room[0, 0, p] = traits[u, 3]
-            room[0, 1, p] = traits[v, 3]
+            lightness = (colour[u, 0] / a - colour[v, 0] / b) * rules.lab_unit
+            green = (colour[u, 1] / a - colour[v, 1] / b) * rules.lab_unit
+            blue = (colour[u, 2] / a - colour[v, 2] / b) * rules.lab_unit
+            round_u = a * (np.sqrt(rules.square * a) / (xu * across + yu * down))
+            round_v = b * (np.sqrt(rules.square * b) / (xv * across + yv * down))
+            room[0, 0, p] = a / rules.cell_area + 0.1
+            room[0, 1, p] = b / rules.cell_area + 0.1
             room[0, 2, p] = 1 + np.sqrt(lightness * lightness + green * green + blue * blue)
             room[0, 3, p] = 1 + abs(lightness)
             room[0, 4, p] = boundary
-            room[0, 5, p] = border / traits[u, 4] + 0.05
+            room[0, 5, p] = border / np.sqrt(a) + 0.05
             room[0, 6, p] = shape
             room[2, 0, p] = a * b / (a + b)
             room[2, 1, p] = apart * (rules.colour_unit * rules.colour_unit)
             room[2, 2, p] = shape
             room[2, 3, p] = boundary
             kept = np.sqrt(rules.square * (a + b)) / outline
-            room[2, 4, p] = max((traits[u, 5] + traits[v, 5]) / (a + b) - kept, 0.0)
+            room[2, 4, p] = max((round_u + round_v) / (a + b) - kept, 0.0)
         if len(sizes) == 1:
             for p in range(LANES):
                 room[2, 1, p] += rules.boundary_weight * room[2, 3, p]
         else:
             for i in range(sizes[0]):
-                is_log = i == 2 or i == 3 or i == 5  # those of both areas are in `tree._traits`
+                is_log = i < 4 or i == 5
                 for p in range(LANES):
                     value = room[0, i, p]
                     if is_log:  # `exact.log`
@@ -461,55 +499,72 @@ def compare(
             k = these[start + p]
             weight, apart = room[2, 0, p], room[2, 1, p]
             shape = room[2, 2, p] + rules.evenness + rules.roundness_weight * room[2, 4, p]
-            cost[k] = weight * (apart + rules.shape_weight * shape)
+            value = weight * (apart + rules.shape_weight * shape)
+            cost[start + p] = value
             # `tree._step`
-            bits = np.float64(max(cost[k], rules.smallest_cost)).view(np.int64)
-            step = (bits >> 52) - 1022
+            bits = np.float64(max(value, rules.smallest_cost)).view(np.int64)
+            octave = ((bits >> 52) - 1022) * (len(rules.octave) + 1)
             mantissa = np.int64((bits & 0xFFFFFFFFFFFFF) | (1022 << 52)).view(np.float64)
-            step *= len(rules.octave) + 1
             for limit in rules.octave:
-                step += limit <= mantissa
-            # `tree._hash`
-            x = np.uint64(ends[k, 0]) * SCATTER + np.uint64(ends[k, 1])
-            x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            x = x ^ (x >> np.uint64(31))
-            key[k] = (step << 48) | np.int64(x >> np.uint64(16))
+                octave += limit <= mantissa
+            step[k] = octave
+
+
+@_compiled
+def hashed(u: np.int32, v: np.int32) -> np.int64:
+    """`tree._hash` of a pair, as `tree._keys` has it."""
+    x = np.uint64(u) * SCATTER + np.uint64(v)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x = x ^ (x >> np.uint64(31))
+    return np.int64(x >> np.uint64(16))
 
 
 @_compiled
 def cheapest_of_both(
     left: int,
-    pairs: Pairs,
-    lowest: NDArray[np.int64],
+    ends: NDArray[np.int32],
+    step: NDArray[np.int16],
     best: NDArray[np.int32],
     chosen: NDArray[np.int32],
+    key: NDArray[np.int64],
 ) -> int:
-    """Find the pairs that are the best of both their ends; return how many there are.
+    """Find the pairs that are the cheapest of both their ends; return how many there are.
 
     Parameters
     ----------
     left : int
         Pairs there are.
-    pairs : Pairs
-    lowest : (n,) int64 array
-        Of each region a number above all keys; used up.
+    ends, step
+        As in `Pairs`.
     best : (n,) int32 array
-        Room.
-    chosen : (e,) int32 array
+        Receives of each region the cheapest of its pairs.
+    chosen : (n // 2,) int32 array
         Receives the pairs.
+    key : (n // 2,) int64 array
+        Receives their `tree._keys`.
     """
-    ends, key = pairs.ends, pairs.key
+    for k in range(left):
+        best[ends[k, 0]] = best[ends[k, 1]] = -1
     for k in range(left):
         for side in range(2):
             end = ends[k, side]
-            if key[k] < lowest[end]:
-                lowest[end] = key[k]
+            other = best[end]
+            if (
+                other < 0
+                or step[k] < step[other]
+                or (
+                    step[k] == step[other]
+                    and hashed(ends[k, 0], ends[k, 1]) < hashed(ends[other, 0], ends[other, 1])
+                )
+            ):
                 best[end] = k
     number = 0
     for k in range(left):
-        if best[ends[k, 0]] == k and best[ends[k, 1]] == k:
+        u, v = ends[k, 0], ends[k, 1]
+        if best[u] == k and best[v] == k:
             chosen[number] = k
+            key[number] = (np.int64(step[k]) << 48) | hashed(u, v)
             number += 1
     return number
 
@@ -519,8 +574,7 @@ def merge(
     chosen: NDArray[np.int32],
     pairs: Pairs,
     regions: Regions,
-    target: NDArray[np.int32],
-    children: NDArray[np.int64],
+    children: NDArray[np.int32],
     heights: NDArray[np.float64],
     made: int,
 ) -> None:
@@ -532,42 +586,49 @@ def merge(
         Pairs that share no region, in the order of merging.
     pairs : Pairs
     regions : Regions
-        Become those that are left, but for what follows from their sums.
-    target : (n,) int32 array
-        Receives for each second region the first.
-    children, heights : (merges, ...) array
-        Receive the merges, behind the first `made` of them.
+        Become those that are left.
+    children : (merges, 2) int array
+        Receives the merges, behind the first `made` of them.
+    heights : (merges,) float64 array
+        Holds their costs there, which become heights.
     """
-    ends, lines = pairs.ends, pairs.lines
-    colour, traits, node, height = regions.colour, regions.traits, regions.node, regions.height
+    ends, lines, upper = pairs.ends, pairs.lines, pairs.upper
+    colour, area, perimeter = regions.colour, regions.area, regions.perimeter
+    node, best = regions.node, regions.best
     leaves = len(node)
     for m in range(len(chosen)):
         k = chosen[m]
         u, v = ends[k, 0], ends[k, 1]
-        children[made, 0], children[made, 1] = node[u], node[v]
-        heights[made] = max(pairs.cost[k], max(height[u], height[v]))
-        node[u], height[u] = leaves + made, heights[made]
+        for side in range(2):
+            child = node[ends[k, side]]
+            children[made, side] = child
+            if child >= leaves:
+                heights[made] = max(heights[made], heights[child - leaves])
+        node[u] = leaves + made
         made += 1
         for c in range(colour.shape[1]):
             colour[u, c] += colour[v, c]
-        for c in range(3):
-            traits[u, c] += traits[v, c]
-        traits[u, 1] -= 2 * lines[k, 0]
-        traits[u, 2] -= 2 * lines[k, 1]
-        target[v] = u
+        area[u] += area[v]
+        for c in range(2):
+            perimeter[u, c] += perimeter[v, c]
+            sides = np.int64(lines[k, c])
+            if len(upper) > 0:
+                sides += np.int64(upper[k, c]) << 32
+            perimeter[u, c] -= 2 * sides
+        best[u] = best[v] = -2 - u
 
 
 @_compiled
-def relabel(
-    left: int,
-    pairs: Pairs,
-    target: NDArray[np.int32],
-    changed: NDArray[np.bool_],
-    stale: NDArray[np.int32],
-    lowest: NDArray[np.int64],
-    highest: int,
-    places: NDArray[np.int32],
-) -> tuple[int, int]:
+def count_changed(left: int, ends: NDArray[np.int32], best: NDArray[np.int32]) -> int:
+    """Count the pairs of which a region was merged."""
+    number = 0
+    for k in range(left):
+        number += best[ends[k, 0]] < -1 or best[ends[k, 1]] < -1
+    return number
+
+
+@_compiled
+def relabel(left: int, pairs: Pairs, best: NDArray[np.int32], places: NDArray[np.int32]) -> tuple[int, int]:
     """Rename the ends of pairs in place, and sum up those that are one now.
 
     Parameters
@@ -575,54 +636,58 @@ def relabel(
     left : int
         Pairs there are.
     pairs : Pairs
-    target : (n,) int32 array
-        Of each region the one that it belongs to now.
-    changed : (n,) bool array
-        Whether it was merged.
-    stale : (e,) int32 array
-        Receives the pairs whose cost is not known any more.
-    lowest : (n,) int64 array
-        Becomes `highest` for all regions that touch another one.
-    places : (2**k,) int32 array
-        A hash table of pairs, -1 where it is free; at least twice as long as there are pairs.
+        What changed becomes `STALE`.
+    best : (n,) int32 array
+        As in `Regions`.
+    places : (p,) int32 array
+        A hash table of pairs, -1 where it is free; longer than there are pairs that change, of which a third
+        and more become one with others.
 
     Returns
     -------
     tuple of int
-        How many pairs are left, and how many of these are stale.
+        How many pairs are left, and the largest of the numbers that were summed up, without upper halves.
     """
-    ends, lines, cost, key = pairs.ends, pairs.lines, pairs.cost, pairs.key
-    mask = len(places) - 1
-    kept, number = 0, 0
+    ends, lines, upper, step = pairs.ends, pairs.lines, pairs.upper, pairs.step
+    is_wide = len(upper) > 0
+    size, kept, largest = np.uint64(len(places)), 0, 0
     for k in range(left):
         u, v = ends[k, 0], ends[k, 1]
-        if changed[u] or changed[v]:
-            u, v = target[u], target[v]
+        into_u, into_v = best[u], best[v]
+        is_stale = into_u < -1 or into_v < -1
+        if is_stale:
+            if into_u < -1:
+                u = -2 - into_u
+            if into_v < -1:
+                v = -2 - into_v
             if u == v:
                 continue
             if u > v:
                 u, v = v, u
-            place = (
-                np.int64(((np.uint64(u) << np.uint64(32) | np.uint64(v)) * SCATTER) >> np.uint64(32)) & mask
-            )
+            scattered = ((np.uint64(u) << np.uint64(32) | np.uint64(v)) * SCATTER) >> np.uint64(32)
+            place = np.int64((scattered * size) >> np.uint64(32))
             while places[place] >= 0 and (ends[places[place], 0] != u or ends[places[place], 1] != v):
-                place = (place + 1) & mask
+                place += 1
+                if place == len(places):
+                    place = np.int64(0)
             owner = places[place]
             if owner >= 0:
                 for c in range(4):
-                    lines[owner, c] += lines[k, c]
+                    total = np.int64(lines[owner, c]) + np.int64(lines[k, c])
+                    lines[owner, c] = total & 0xFFFFFFFF
+                    if is_wide:
+                        upper[owner, c] += upper[k, c] + (total >> 32)
+                    largest = max(largest, int(total))
                 continue
             places[place] = kept
-            stale[number] = kept
-            number += 1
-        else:
-            cost[kept], key[kept] = cost[k], key[k]
         ends[kept, 0], ends[kept, 1] = u, v
+        step[kept] = STALE if is_stale else step[k]
         for c in range(4):
             lines[kept, c] = lines[k, c]
-        lowest[u] = lowest[v] = highest
+            if is_wide:
+                upper[kept, c] = upper[k, c]
         kept += 1
-    return kept, number
+    return kept, largest
 
 
 @_compiled

@@ -135,8 +135,8 @@ def _first_pixels(ids: NDArray[np.int32]) -> NDArray[np.int64]:
 def owners(
     cells: NDArray[np.integer],
     area: NDArray[np.int64],
-    edges: NDArray[np.int64],
-    border: NDArray[np.int64],
+    edges: NDArray[np.integer],
+    border: NDArray[np.integer],
 ) -> NDArray[np.int64]:
     """Give the small pieces of each cell to a neighbour, by a rule without scan order.
 
@@ -167,7 +167,7 @@ def owners(
     first[1:] = cells[order][1:] != cells[order][:-1]
     owner = np.full(number, -1, np.int64)
     owner[order[first]] = order[first]
-    both = np.concatenate([edges, edges[:, ::-1]])
+    both = np.concatenate([edges, edges[:, ::-1]]).astype(np.int64)  # products of two are taken
     length = np.concatenate([border, border])
     while True:
         open_edge = (owner[both[:, 0]] < 0) & (owner[both[:, 1]] >= 0)

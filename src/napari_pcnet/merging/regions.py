@@ -7,10 +7,12 @@ point), so neither their order nor the tiling can change them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,12 @@ from napari_pcnet.merging import passes
 
 STRIP_ROWS = 64
 """Rows summed at once, which bounds the memory of the conversion to float64."""
+
+
+EDGES_AT_ONCE = 1 << 15
+"""Pairs whose sides are added to perimeters at once."""
+
+LARGEST_NARROW = int(np.iinfo(np.uint32).max)
 
 
 @dataclass(frozen=True)
@@ -36,27 +44,55 @@ class RegionTable:
         Pixels.
     colour : (n, C) int64 array
         Sums of the channels, in the whole steps that they were read in.
-    rim : (n, 2) int64 array
+    rim : (n, 2) int32 array
         Pixel sides on the image's frame or the mask's border: horizontal sides, vertical sides.
-    edges : (e, 2) int64 array
+    edges : (e, 2) int32 array
         Pairs of regions that touch, the smaller first, sorted.
-    border : (e, 2) int64 array
-        Pixel sides that they share: horizontal sides, vertical sides.
-    strength : (e, 2) int64 array, or (e, 0) without a boundary map
-        Sums of the boundary map over the two pixels of these sides, in whole steps: horizontal, vertical.
+    lines : (e, 4) array, or (e, 2) without a boundary map
+        `border` and `strength`; uint32 where that is wide enough, else int64.
     """
 
     names: NDArray[np.int64]
     cells: NDArray[np.int32]
     area: NDArray[np.int64]
     colour: NDArray[np.int64]
-    rim: NDArray[np.int64]
-    edges: NDArray[np.int64]
-    border: NDArray[np.int64]
-    strength: NDArray[np.int64]
+    rim: NDArray[np.int32]
+    edges: NDArray[np.int32]
+    lines: NDArray[np.uint32] | NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def border(self) -> NDArray[np.integer]:
+        """Pixel sides that regions share, ``(e, 2)``: horizontal sides, vertical sides."""
+        return self.lines[:, :2]
+
+    @property
+    def strength(self) -> NDArray[np.integer]:
+        """Sums of the boundary map over the two pixels of these sides, in whole steps, likewise.
+
+        ``(e, 0)`` without a boundary map.
+        """
+        return self.lines[:, 2:]
+
+    def perimeter(self) -> NDArray[np.integer]:
+        """Pixel sides on the outline of each region, ``(n, 2)``; uint32 where that is wide enough."""
+        ends = int(self.rim.sum(dtype=np.int64)) + 2 * int(self.border.sum(dtype=np.int64))
+        perimeter: NDArray[Any] = self.rim.astype(np.uint32 if ends <= LARGEST_NARROW else np.int64)
+        for start in range(0, len(self.edges), EDGES_AT_ONCE):
+            some = slice(start, start + EDGES_AT_ONCE)
+            low, high = int(self.edges[some, 0].min()), int(self.edges[some].max()) + 1
+            for end, direction in product(self.edges[some].T, (0, 1)):
+                # of whole numbers below 2**53: exact in float64
+                sides = np.bincount(end - low, self.border[some, direction], high - low)
+                perimeter[low:high, direction] += sides.astype(perimeter.dtype)
+        return perimeter
+
+
+def narrowed(lines: NDArray[np.int64]) -> NDArray[np.uint32] | NDArray[np.int64]:
+    """In 32 bits where these are wide enough."""
+    return lines.astype(np.uint32) if lines.max(initial=0) <= LARGEST_NARROW else lines
 
 
 def gather(
@@ -102,44 +138,9 @@ def gather(
             if top == origin.top:
                 colour = np.zeros((number, pixels.shape[-1]), np.int64)
             _add_pixels(ids, core[0].start + top - origin.top, core[1].start, pixels, area, colour)
-        rim, edges, border, strength = outlines.result()
-    return RegionTable(names, cells, area, colour, rim, edges, border, strength)
-
-
-def merge(parts: Sequence[RegionTable]) -> tuple[RegionTable, list[NDArray[np.int64]]]:
-    """Merge what windows gathered into one table.
-
-    Returns
-    -------
-    RegionTable
-        Rows in raster order of the first pixel.
-    list of (n,) int64 array
-        For each window, the row of each of its pieces; -1 for those that have no pixel in a core.
-    """
-    used = [part.area > 0 for part in parts]
-    names, first = np.unique(
-        np.concatenate([part.names[u] for part, u in zip(parts, used, strict=True)]),
-        return_index=True,
-    )
-    cells = np.concatenate([part.cells[u] for part, u in zip(parts, used, strict=True)])[first]
-    rows = [np.searchsorted(names, part.names) for part in parts]
-    known = [
-        (row < len(names)) & (names[np.minimum(row, len(names) - 1)] == part.names)
-        for row, part in zip(rows, parts, strict=True)
-    ]
-    lookups = [np.where(k, row, -1) for row, k in zip(rows, known, strict=True)]
-    table = np.zeros((len(names), 3 + parts[0].colour.shape[1]), np.int64)
-    for part, lookup in zip(parts, lookups, strict=True):
-        mine = np.column_stack([part.area, part.rim, part.colour])
-        here = lookup >= 0  # some have no pixel in this core, but a side that it counts
-        table[lookup[here]] += mine[here]  # a name stands once in each window
-    pairs = np.concatenate([lookup[part.edges] for part, lookup in zip(parts, lookups, strict=True)])
-    codes = _codes(pairs[:, 0], pairs[:, 1], len(names))
-    lines = np.concatenate([np.column_stack([part.border, part.strength]) for part in parts])
-    codes, sums, _ = sums_by_code(codes, lines)
-    edges = np.column_stack(np.divmod(codes, len(names)))
-    area, rim, colour = table[:, 0], table[:, 1:3], table[:, 3:]
-    return RegionTable(names, cells, area, colour, rim, edges, sums[:, :2], sums[:, 2:]), lookups
+        rim, edges, lines = outlines.result()
+    narrow = rim.astype(np.int32), edges.astype(np.int32), narrowed(lines)
+    return RegionTable(names, cells, area, colour, *narrow)
 
 
 def sums_by_code(
@@ -183,7 +184,7 @@ def _compiled_outlines(
     core: tuple[slice, slice],
     number: int,
     boundary: NDArray[np.floating] | None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """`_outlines` by a compiled pass for each direction."""
     (top, bottom), (left, right) = ((span.start, span.stop) for span in core)
     height, width = ids.shape
@@ -202,7 +203,7 @@ def _compiled_outlines(
     order = np.argsort(keys[:used])
     keys, sums = keys[order], sums[order]
     edges = np.column_stack([keys >> 32, keys & 0xFFFFFFFF])
-    return rim, edges, sums[:, :2], sums[:, 2 : 2 if boundary is None else 4]
+    return rim, edges, sums[:, : 2 if boundary is None else 4]
 
 
 def _outlines(
@@ -210,8 +211,8 @@ def _outlines(
     core: tuple[slice, slice],
     number: int,
     boundary: NDArray[np.floating] | None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Sides on the rim of each piece, pairs that touch, the sides that these share, their strength."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Sides on the rim of each piece, pairs that touch, and the sides that these share, with strength."""
     fast = passes.compiled()
     if fast is not None:
         return _compiled_outlines(fast, ids, core, number, boundary)
@@ -238,7 +239,7 @@ def _outlines(
     outside = edges[:, 1] == number
     rim = np.zeros((slots, 2), np.int64)
     rim[edges[outside, 0]] = sides[outside]
-    return rim[:-1], edges[~outside], sides[~outside], strengths[~outside]
+    return rim[:-1], edges[~outside], np.concatenate([sides, strengths], axis=1)[~outside]
 
 
 def _summed(

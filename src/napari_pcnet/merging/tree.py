@@ -66,6 +66,12 @@ COLOUR_SHARE = 0.5
 CLASSIFIER_ROWS = 1 << 11
 """Edges that are classified at once: their numbers stay in the cache of a core."""
 
+COMPARED_AT_ONCE = 1 << 16
+"""Pairs that compiled passes compare in one call, and rows that are put in order at once."""
+
+NARROW = (1 << 30) - 1
+"""Largest entry of `build`'s lines for which 32 bits are enough: up to four become one in a round."""
+
 EDGE_FEATURES = 7
 """Numbers that describe two touching regions to a merge classifier: `Round.edge_features`."""
 
@@ -110,7 +116,7 @@ class Features:
     lab : (n, 3) int64 array
         Sums of CIELAB, in `LAB_STEPS`, of the three channels that the network gets: `colour` itself for grey
         and RGB.
-    perimeter : (n, 2) int64 array
+    perimeter : (n, 2) array of whole numbers
         Sides of pixels on the outline, including the image's frame: horizontal, vertical.
     cell_area : float
         Pixels of a cell of the lattice, the unit of area of a merge classifier.
@@ -123,7 +129,7 @@ class Features:
     area: NDArray[np.int64]
     colour: NDArray[np.int64]
     lab: NDArray[np.int64]
-    perimeter: NDArray[np.int64]
+    perimeter: NDArray[np.integer]
     cell_area: float = 1.0
     colour_unit: float = 1 / LAB_STEPS
     sides: tuple[float, float] = (1.0, 1.0)
@@ -133,12 +139,12 @@ class Features:
         cls,
         area: NDArray[np.int64],
         lab: NDArray[np.float64],
-        perimeter: NDArray[np.int64],
+        perimeter: NDArray[np.integer],
         cell_area: float = 1.0,
         sides: tuple[float, float] = (1.0, 1.0),
     ) -> Features:
         """Features of grey and RGB, from means of CIELAB, ``(n, 3)``."""
-        sums = np.rint(lab * LAB_STEPS).astype(np.int64) * area[:, None]
+        sums = lab_sums(area, lab)
         return cls(area, sums, sums, perimeter, cell_area, sides=sides)
 
     @property
@@ -156,6 +162,12 @@ class Features:
         across, down = self.sides
         result: NDArray[np.float64] = sides[:, 0] * across + sides[:, 1] * down
         return result
+
+
+def lab_sums(area: NDArray[np.int64], lab: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Sums over regions ``(n,)`` of their means of CIELAB ``(n, 3)``, in `LAB_STEPS`."""
+    sums: NDArray[np.int64] = np.rint(lab * LAB_STEPS).astype(np.int64) * area[:, None]
+    return sums
 
 
 @dataclass(frozen=True)
@@ -352,10 +364,35 @@ class Tree:
         return self.leaves - int(np.searchsorted(self.height, height, side="right"))
 
 
+@dataclass
+class Graph:
+    """Regions and which of them touch: what a tree is built of.
+
+    Attributes
+    ----------
+    features : Features
+    edges : (e, 2) array of whole numbers
+        Regions that touch, the smaller first, each pair once.
+    lines : (e, 4) array of whole numbers
+        Of each border its horizontal and its vertical sides, and the boundary probability summed up over the
+        two pixels of each, in `COLOUR_STEPS`, likewise; 0 without a boundary map.
+    """
+
+    features: Features
+    edges: NDArray[np.integer]
+    lines: NDArray[np.integer]
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        nothing = np.empty((0, 4), np.int64)
+        self.features = Features(nothing[:, 0], nothing[:, :3], nothing[:, :3], nothing[:, :2])
+        self.edges, self.lines = nothing[:, :2], nothing
+
+
 def build(
     features: Features,
-    edges: NDArray[np.int64],
-    lines: NDArray[np.int64],
+    edges: NDArray[np.integer],
+    lines: NDArray[np.integer],
     options: Options,
     classifier: MergeClassifier | None = None,
     observer: Observer | None = None,
@@ -364,12 +401,8 @@ def build(
 
     Parameters
     ----------
-    features : Features
-    edges : (e, 2) int64 array
-        Regions that touch, the smaller first, each pair once.
-    lines : (e, 4) int64 array
-        Of each border its horizontal and its vertical sides, and the boundary probability summed up over the
-        two pixels of each, in `COLOUR_STEPS`, likewise; 0 without a boundary map.
+    features, edges, lines
+        As in `Graph`.
     options : Options
         `compactness` is the weight ``m`` of shape against colour.
     classifier : MergeClassifier, optional
@@ -381,28 +414,44 @@ def build(
     -------
     Tree
     """
-    leaves = len(features.area)
+    return _built(Graph(features, edges, lines), options, classifier, observer, is_used_up=False)
+
+
+def build_using_up(graph: Graph, options: Options, classifier: MergeClassifier | None = None) -> Tree:
+    """Merge as `build` does, in the memory of the graph, which is empty afterwards.
+
+    Only the areas stay as they are. The memory serves if edges are int32, lines uint32 and perimeters uint32
+    (int64 where they are longer together); what is of another type is copied.
+    """
+    return _built(graph, options, classifier, None, is_used_up=True)
+
+
+def _built(
+    graph: Graph,
+    options: Options,
+    classifier: MergeClassifier | None,
+    observer: Observer | None,
+    *,
+    is_used_up: bool,
+) -> Tree:
+    leaves = len(graph.features.area)
     passes.count(regions=leaves)
     fast = passes.compiled()
     if fast is not None and observer is None:
-        children, height = _compiled_rounds(fast, features, edges, lines, options, classifier)
+        children, height = _compiled_rounds(fast, graph, options, classifier, is_used_up)
     else:
-        children, height = _merge_rounds(features, edges, lines, options, classifier, observer)
+        children, height = _merge_rounds(graph, options, classifier, observer)
     return _sorted_tree(leaves, children, height)
 
 
 def _merge_rounds(
-    features: Features,
-    edges: NDArray[np.int64],
-    lines: NDArray[np.int64],
-    options: Options,
-    classifier: MergeClassifier | None,
-    observer: Observer | None,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    graph: Graph, options: Options, classifier: MergeClassifier | None, observer: Observer | None
+) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
     """Children and cost of each merge, in the order in which they are made."""
-    state = _State.start(features)
+    state = _State.start(graph.features)
+    edges, lines = graph.edges.astype(np.int64), graph.lines.astype(np.int64)
     merges, costs = [np.empty((0, 2), np.int64)], [np.empty(0)]
-    made = len(features.area)
+    made = len(state.area)
     cost, key = np.empty(len(edges)), np.empty(len(edges), np.int64)
     stale = np.arange(len(edges))  # edges whose cost is not known, or no longer
     while len(edges):
@@ -431,71 +480,79 @@ def _merge_rounds(
 
 def _compiled_rounds(
     fast: ModuleType,
-    features: Features,
-    edges: NDArray[np.int64],
-    lines: NDArray[np.int64],
+    graph: Graph,
     options: Options,
     classifier: MergeClassifier | None,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """`_merge_rounds` by compiled passes.
+    is_used_up: bool,
+) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
+    """`_merge_rounds` by compiled passes, in some 150 bytes a region.
 
     A region goes by its smallest leaf. Only pairs of regions that changed are compared anew, and only they
-    can become one.
+    can become one. Of a pair its step is kept; its cost is worked out again when it is merged.
     """
-    leaves, left = len(features.area), len(edges)
-    regions = _regions(fast, features)
+    lines, left = graph.lines, len(graph.edges)
+    largest, upper = int(lines.max(initial=0)), np.empty((0, 4), np.uint32)
+    if largest > NARROW:
+        upper = (lines >> 32).astype(np.uint32) if lines.itemsize > 4 else np.zeros(lines.shape, np.uint32)
     pairs = fast.Pairs(
-        edges.astype(np.int32), lines.astype(np.float64), np.empty(left), np.empty(left, np.int64)
+        _owned(graph.edges, np.int32, is_used_up),
+        _owned(lines, np.uint32, is_used_up),
+        upper,
+        np.full(left, fast.STALE, np.int16),
     )
+    regions = _regions(fast, graph.features, is_used_up)
+    rules = _rules(fast, graph.features, options, classifier)
+    if is_used_up:
+        graph.clear()
+    del graph, lines, upper
     network = _flat(classifier, fast.ROWS_AT_ONCE)
     room = np.zeros((3, max(network[0]) + fast.ROWS_AT_ONCE, fast.LANES))
-    rules = _rules(fast, features, options, classifier)
-    highest = np.iinfo(np.int64).max
-    lowest, best = np.full(leaves, highest), np.empty(leaves, np.int32)
-    target, changed = np.arange(leaves, dtype=np.int32), np.zeros(leaves, bool)
-    children, heights, made = np.empty((leaves, 2), np.int64), np.empty(leaves), 0
-    stale, found = np.arange(left, dtype=np.int32), np.empty(left, np.int32)
-    places, number = np.empty(fast.slots(left), np.int32), left
+    children, heights, made = np.empty((0, 2), regions.node.dtype), np.empty(0), 0
+    these, cost = np.empty(COMPARED_AT_ONCE, np.int32), np.empty(COMPARED_AT_ONCE)
     while left:
-        fast.compare(stale, number, pairs, regions, *network, room, rules)
-        chosen = found[: fast.cheapest_of_both(left, pairs, lowest, best, found)]
-        chosen = chosen[np.argsort(pairs.key[chosen])]
-        keep, gone = pairs.ends[chosen].T
-        fast.merge(chosen, pairs, regions, target, children, heights, made)
-        made += len(chosen)
-        regions.traits[keep, 3:] = _traits(features, regions.traits[keep, :3], regions.colour[keep])
-        changed[keep] = changed[gone] = True
-        free = places[: fast.slots(left)]
-        free.fill(-1)
-        left, number = fast.relabel(left, pairs, target, changed, stale, lowest, highest, free)
-        changed[keep] = changed[gone] = False
-    return children[:made], heights[:made]
+        at = 0
+        while at < left:
+            number, at = fast.find_stale(at, left, pairs.step, these)
+            fast.compare(these, number, pairs, regions, *network, room, rules, cost)
+        most = (len(regions.node) - made) // 2
+        found, keys = np.empty(most, np.int32), np.empty(most, np.int64)
+        number = fast.cheapest_of_both(left, pairs.ends, pairs.step, regions.best, found, keys)
+        chosen = found[:number][np.argsort(keys[:number])]
+        del found, keys
+        children.resize((made + number, 2), refcheck=False)  # moved, not copied, where the system can
+        heights.resize(made + number, refcheck=False)
+        fast.compare(chosen, number, pairs, regions, *network, room, rules, heights[made:])
+        fast.merge(chosen, pairs, regions, children, heights, made)
+        made += number
+        changed = fast.count_changed(left, pairs.ends, regions.best)
+        places = np.full(changed + 1, -1, np.int32)
+        left, largest = fast.relabel(left, pairs, regions.best, places)
+        del places, chosen
+        if largest > NARROW and not len(pairs.upper):
+            pairs = pairs._replace(upper=np.zeros((left, 4), np.uint32))
+    return children, heights
 
 
-def _regions(fast: ModuleType, features: Features) -> Any:
-    """The regions at the start, as compiled passes take them: sums are below 2**53, exact in float64."""
-    colour = features.colours.astype(np.float64)
-    sums = np.column_stack([features.area, features.perimeter]).astype(np.float64)
-    traits = np.column_stack([sums, _traits(features, sums, colour)])
-    leaves = len(sums)
-    return fast.Regions(colour, traits, np.arange(leaves), np.zeros(leaves))
+def _owned(array: NDArray[Any], kind: type[np.generic], is_used_up: bool) -> NDArray[Any]:
+    """An array of a type that may be written to: itself if it may be used up and is one."""
+    if is_used_up and array.dtype == kind and array.flags.carray:
+        return array
+    return array.astype(kind, order="C")
 
 
-def _traits(
-    features: Features, sums: NDArray[np.float64], colour: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """What edges are compared by, of each region, ``(n, 3 + ...)``: see `Round.edge_features`.
-
-    The logarithm of its size in cells, the root of its area, its round area and the mean of each colour.
-    `sums` are area and sides, ``(n, 3)``.
-    """
-    area = sums[:, 0]
-    traits = np.empty((len(area), 3 + colour.shape[1]))
-    traits[:, 0] = exact.log(area / features.cell_area + 0.1)
-    traits[:, 1] = np.sqrt(area)
-    traits[:, 2] = _round_area(area, features.length(sums[:, 1:]))
-    traits[:, 3:] = colour / area[:, None]
-    return traits
+def _regions(fast: ModuleType, features: Features, is_used_up: bool) -> Any:
+    """The regions at the start, as compiled passes take them."""
+    leaves = len(features.area)
+    totals = int(features.area.sum()), int(features.perimeter.sum(dtype=np.int64))
+    kind = np.uint32 if max(totals) <= np.iinfo(np.uint32).max else np.int64
+    node = np.int32 if 2 * leaves <= np.iinfo(np.int32).max else np.int64
+    return fast.Regions(
+        _owned(features.colours, np.int64, is_used_up),
+        features.area.astype(kind),  # areas are for others to read, too
+        _owned(features.perimeter, kind, is_used_up),
+        np.arange(leaves, dtype=node),
+        np.empty(leaves, np.int32),
+    )
 
 
 def _round_area(area: NDArray[np.float64], perimeter: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -523,7 +580,8 @@ def _flat(
 def _rules(fast: ModuleType, features: Features, options: Options, classifier: MergeClassifier | None) -> Any:
     """The numbers that `Round.cost` computes with, as compiled passes take them."""
     return fast.Rules(
-        first_compared=6 + features.first_compared,
+        first_compared=features.first_compared,
+        cell_area=float(features.cell_area),
         colour_unit=features.colour_unit,
         across=float(features.sides[0]),
         down=float(features.sides[1]),
@@ -573,7 +631,7 @@ class _State:
             features.area.copy(),
             features.colours.copy(),
             features.colours / features.area[:, None],
-            features.perimeter.copy(),
+            features.perimeter.astype(np.int64),
             _round_area(features.area.astype(np.float64), features.length(features.perimeter)),
             first=number,
             node=number.copy(),
@@ -685,9 +743,14 @@ def _relabel(
     return pairs, sums, apart[kept]
 
 
-def _sorted_tree(leaves: int, children: NDArray[np.int64], height: NDArray[np.float64]) -> Tree:
+def _sorted_tree(leaves: int, children: NDArray[np.integer], height: NDArray[np.float64]) -> Tree:
     """Put merges in the order of their heights; a parent stays behind its children."""
     order = np.argsort(height, kind="stable")  # made later, at least as high: stable is enough
-    place = np.arange(leaves + len(order))
-    place[leaves + order] = leaves + np.arange(len(order))
-    return Tree(leaves, place[children[order]], height[order])
+    node = np.empty(len(order), children.dtype)
+    node[order] = np.arange(leaves, leaves + len(order), dtype=node.dtype)
+    placed = np.empty((len(order), 2), np.int64)
+    for start in range(0, len(order), COMPARED_AT_ONCE):
+        rows = slice(start, start + COMPARED_AT_ONCE)
+        child = children[order[rows]]
+        placed[rows] = np.where(child < leaves, child, node[np.maximum(child - leaves, 0)])
+    return Tree(leaves, placed, height[order])

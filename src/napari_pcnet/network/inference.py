@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from napari_pcnet.geometry.grid import Grid, Window, whole_strides
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.geometry.tiling import Halo, Tile, default_core, plan
 from napari_pcnet.merging import connectivity, passes, regions
+from napari_pcnet.merging.assembly import Assembly
 from napari_pcnet.network.machine import is_out_of_memory
 from napari_pcnet.network.predictor import Predictor, predictor, strips
 from napari_pcnet.network.prepared import PreparedNetwork
@@ -175,35 +177,52 @@ def _segment(
         if progress is not None:
             progress(done, total)
 
-    parts, offset = [], 0
-    for tile in tiles:
-        labelled = at_work.raw_labels(picture, grid, tile, strip_done)
-        with stage("pieces"):
-            if single_pixels:
-                connectivity.name_pixels(labelled.raw, tile.labelled, picture.shape[1])
-            pieces = connectivity.find_pieces(labelled.raw, tile.labelled, picture.shape[1])
-        core = tile.core.inside(tile.labelled)
-        read, boundary = _summed_channels(picture, tile, labelled.confidence), labelled.boundary
-        del labelled  # its memory serves the next window
+    assembly: Assembly | None = None
+    offset = 0
+    for _, band in groupby(tiles, key=lambda tile: tile.core.top):
+        held = list[tuple[Window, NDArray[np.int32]]]()
+        for tile in band:
+            labelled = at_work.raw_labels(picture, grid, tile, strip_done)
+            with stage("pieces"):
+                if single_pixels:
+                    connectivity.name_pixels(labelled.raw, tile.labelled, picture.shape[1])
+                pieces = connectivity.find_pieces(labelled.raw, tile.labelled, picture.shape[1])
+            core = tile.core.inside(tile.labelled)
+            read, boundary = _summed_channels(picture, tile, labelled.confidence), labelled.boundary
+            del labelled  # its memory serves the next window
+            with stage("table"):
+                part = regions.gather(pieces.ids, core, tile.core, read, pieces.names, pieces.cells, boundary)
+            if ids is None:
+                if window_done is not None:
+                    window_done(tile.core, pieces.ids[core])
+                return _base(pieces.ids, part, grid, at_work.with_confidence)
+            if assembly is None:
+                assembly = Assembly(picture.shape[1], part.colour.shape[1], part.lines.shape[1])
+            assembly.add(part, tile.core, pieces.ids[core[0].stop : core[0].stop + 1].ravel())
+            core_ids = pieces.ids[core].copy()
+            held.append((tile.core, core_ids))
+            if window_done is not None:
+                window_done(tile.core, np.where(core_ids < 0, connectivity.OUTSIDE, core_ids + offset))
+            offset += len(part)
+            del pieces, part
+        assert assembly is not None
+        assert ids is not None
         with stage("table"):
-            parts.append(
-                regions.gather(pieces.ids, core, tile.core, read, pieces.names, pieces.cells, boundary)
-            )
-        core_ids = pieces.ids[core]
-        if ids is not None:
-            core_ids = np.where(core_ids < 0, -1, core_ids + offset)
-            ids[tile.core.slices] = core_ids
-            offset += len(pieces.names)
-        if window_done is not None:
-            window_done(tile.core, core_ids)
-        if ids is None:
-            return _base(pieces.ids, parts[0], grid, at_work.with_confidence)
+            _write(held, assembly.end_band(), ids)
+    assert assembly is not None
     assert ids is not None
-    with stage("table"):
-        table, lookups = regions.merge(parts)
-        rows = np.append(np.concatenate(lookups), connectivity.OUTSIDE).astype(np.int32)
-        regions.look_up(rows, ids, out=ids)
-    return _base(ids, table, grid, at_work.with_confidence)
+    return _base(ids, assembly.table(), grid, at_work.with_confidence)
+
+
+def _write(
+    held: list[tuple[Window, NDArray[np.int32]]],
+    lookups: list[NDArray[np.int32]],
+    ids: NDArray[np.int32],
+) -> None:
+    """Write the windows of a band with their rows in the table."""
+    for (core, core_ids), rows in zip(held, lookups, strict=True):
+        regions.look_up(np.append(rows, np.int32(connectivity.OUTSIDE)), core_ids, out=core_ids)
+        ids[core.slices] = core_ids
 
 
 def _window_sizes(
