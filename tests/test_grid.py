@@ -68,8 +68,8 @@ def test_the_coarsest_of_several_cells_that_is_fine_enough_is_taken(
 
 @pytest.mark.parametrize(("number", "cell", "scale"), [(4, 8, 1), (5, 8, 2), (21, 8, 2), (22, 4, 2)])
 def test_small_superpixels_are_found_in_a_picture_twice_as_large(number: int, cell: int, scale: int) -> None:
-    # 2,400 pixels for 5 superpixels are fewer than 500 for each; then 10 x 15 cells, 20 x 30
-    fineness = Fineness((16, 8, 4), 7, detail_px=500)
+    # 2,400 pixels for 5 superpixels are fewer than 500 for each; then 10 x 15 cells, 20 x 30, and 7 wanted
+    fineness = Fineness((16, 8, 4), 8, detail_px=500, detail_factor=7)
     grid, *finer = Grid.for_count((40, 60), number, 2400, fineness=fineness)
     assert (grid.cell, grid.work_shape) == (cell, (40 * scale, 60 * scale))
     assert finer[-1].cells == 2400

@@ -27,6 +27,22 @@ def test_the_stretch_does_not_depend_on_type_gain_or_offset(dtype: Any) -> None:
     np.testing.assert_array_equal(picture_of(moved, None, 3, 80).read(Window(0, 0, 3, 4)), expected)
 
 
+@pytest.mark.parametrize("span", [2, 10, 144, 250, 254, 4096, 65534])
+@pytest.mark.parametrize("gain", [1, 1 / 255, 0.1, 1e-7, 3e4])
+def test_a_float_copy_has_the_same_whole_steps(span: int, gain: float) -> None:
+    values = np.arange(span + 1)[None]
+    window = Window(0, 0, 1, span + 1)
+    exact, floats = picture_of(values, None, 0, span), picture_of(values * gain, None, 0, span * gain)
+    steps = exact.read(window, np.uint8)
+    assert (steps[0, 0, 0], steps[0, -1, 0]) == (0, 255)
+    assert np.abs(steps[0, :, 0] - values[0] * 255 / span).max() <= 0.501  # halves are rounded up
+    np.testing.assert_array_equal(floats.read(window, np.uint8), steps)
+    np.testing.assert_array_equal(floats.read_steps(window), exact.read_steps(window))
+    if span < 256:
+        single = (values * gain).astype(np.float32)
+        np.testing.assert_array_equal(picture_of(single, None, 0, single.max()).read(window, np.uint8), steps)
+
+
 def test_a_bool_picture_is_black_and_white() -> None:
     pixels = np.array([[True, False]])
     assert picture_of(pixels).read(Window(0, 0, 1, 2))[..., 0].tolist() == [[1, 0]]

@@ -29,6 +29,7 @@ class Fineness(NamedTuple):
     cells: tuple[int, ...]  # sides of the cells that it knows, in work pixels, falling
     base_factor: int  # cells of the base for each superpixel that is asked for, at least
     detail_px: int = 0  # where superpixels are smaller than this, in image pixels, the picture is doubled
+    detail_factor: int = 0  # cells of the base for each of those, at least
 
 
 OF_THE_PAPER = Fineness((CELL,), 8)
@@ -152,11 +153,12 @@ class Grid:
         """The lattices that are fine enough for this many superpixels, the coarsest first.
 
         There are to be `Fineness.base_factor` cells for each inside a mask of `inside_px` pixels, as far as
-        these go. The finest lattice is always among them.
+        these go, or `Fineness.detail_factor` in a doubled picture. The finest lattice is always among them.
         """
-        wanted = min(fineness.base_factor * number, inside_px) / inside_px * image_shape[0] * image_shape[1]
-        scale = 2 if inside_px < fineness.detail_px * number else 1
-        *grids, finest = cls.ever_finer(image_shape, spacing, fineness, scale)
+        is_doubled = inside_px < fineness.detail_px * number
+        factor = fineness.detail_factor if is_doubled else fineness.base_factor
+        wanted = min(factor * number, inside_px) / inside_px * image_shape[0] * image_shape[1]
+        *grids, finest = cls.ever_finer(image_shape, spacing, fineness, 2 if is_doubled else 1)
         return [grid for grid in grids if grid.cells >= wanted] + [finest]
 
     @classmethod

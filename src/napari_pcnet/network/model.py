@@ -38,11 +38,12 @@ Stem = Literal["nearest", "area", "unshuffle"]
 LEAK = 0.1
 """Slope of LeakyReLU below zero, and the ``a`` of the Kaiming initialisation."""
 
-BLOCK_BASE_FACTOR = 4
-"""Cells of the base for each superpixel, at least, of a network that predicts blocks."""
+BLOCK_FINENESS = {"base_factor": 8, "detail_px": 512, "detail_factor": 4}
+"""Which lattices a network that predicts blocks is asked for (`geometry.grid.Fineness`).
 
-DETAIL_PX = 2048
-"""Where superpixels are smaller than this, in image pixels, such a network gets the picture doubled."""
+Chosen on the validation sets and for their price. In a doubled picture outlines are found more exactly, for twice
+the time on small pictures and more on large ones: with 2048 in place of 512, accuracy on BSDS500 val with 100
+superpixels is higher by .003."""
 
 _DRAWING = ("uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_")
 """What the layers draw their first weights by."""
@@ -104,7 +105,7 @@ class PCNetConfig:
     @property
     def fineness(self) -> Fineness:
         """Which lattices it can be asked for."""
-        return Fineness(self.cells, BLOCK_BASE_FACTOR, DETAIL_PX) if self.block else OF_THE_PAPER
+        return Fineness(self.cells, **BLOCK_FINENESS) if self.block else OF_THE_PAPER
 
     def __post_init__(self) -> None:
         if self.stem not in get_args(Stem):
