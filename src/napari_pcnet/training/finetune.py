@@ -20,7 +20,6 @@ import torch
 from napari_pcnet import weights
 from napari_pcnet.disk.datasets import Pair, sound_pairs
 from napari_pcnet.disk.files import write_atomically
-from napari_pcnet.geometry.grid import CELL
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.model import PCNetConfig
@@ -77,8 +76,8 @@ START = "start.safetensors"
 AUGMENT = AugmentConfig(colour=0.1, gamma=0.2, noise=0.02)
 LARGEST_BATCH = 4
 
-BLOCK_POSITION = 0.02 / CELL
-"""Weight of the position term for a network that predicts blocks."""
+BLOCK_POSITION = 0.0003
+"""Weight of the position term for a network that predicts blocks, as in the training of `pcnet-v2`."""
 
 RANGE_BATCHES = 8
 """Batches on which such a network is rounded to whole numbers."""
