@@ -253,8 +253,8 @@ def test_every_peer_keeps_its_colour_and_marker_beside_all_others(peer):
 
 
 def test_too_many_variants_of_an_algorithm_have_colours_of_their_own():
-    names = ["SCN, whole", *(f"SCN, divided {parts} x {parts}" for parts in (2, 4, 6, 8))]
-    assert len({look.colour for look in looks_of(names).values()}) == 5
+    names = ["SCN, whole", *(f"SCN, divided {parts} x {parts}" for parts in (2, 4, 6, 8, 10))]
+    assert len({look.colour for look in looks_of(names).values()}) == 6
 
 
 def test_an_unknown_method_takes_a_free_colour():

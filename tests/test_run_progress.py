@@ -6,7 +6,7 @@ import pytest
 from napari_pcnet import RunRecord, run_record
 
 
-@pytest.mark.parametrize(("method", "n", "window"), [("hierarchy", 5, 128), ("lattice", 20, 64)])
+@pytest.mark.parametrize(("method", "n", "window"), [("hierarchy", 5, 64), ("lattice", 20, 64)])
 def test_progress_counts_every_step_of_every_plane_once(method: str, n: int, window: int) -> None:
     stack = np.random.default_rng(0).integers(0, 256, (3, 48, 96, 3)).astype(np.uint8)
     seen: list[tuple[int, int]] = []

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 LANES = 64
@@ -510,7 +511,7 @@ def compare(
             step[k] = octave
 
 
-@_compiled
+@register_jitable
 def hashed(u: np.int32, v: np.int32) -> np.int64:
     """`tree._hash` of a pair, as `tree._keys` has it."""
     x = np.uint64(u) * SCATTER + np.uint64(v)

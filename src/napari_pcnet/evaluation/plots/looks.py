@@ -62,7 +62,7 @@ FAMILIES = {
 }
 """Looks by a regular expression for the name in small letters; the first that is found counts."""
 
-MOST_VARIANTS = 4
+MOST_VARIANTS = 5
 """Of one family in a figure, up to which its colour and marker are shared."""
 
 DASHES = ((), (4, 1.5), (1, 1.2), (5, 1.2, 1, 1.2), (8, 2), (2.5, 2.5))
