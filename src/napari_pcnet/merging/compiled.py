@@ -511,7 +511,7 @@ def compare(
             step[k] = octave
 
 
-@register_jitable
+@register_jitable  # type: ignore[untyped-decorator]  # numba has no types
 def hashed(u: np.int32, v: np.int32) -> np.int64:
     """`tree._hash` of a pair, as `tree._keys` has it."""
     x = np.uint64(u) * SCATTER + np.uint64(v)
