@@ -75,6 +75,16 @@ def test_small_superpixels_are_found_in_a_picture_twice_as_large(number: int, ce
     assert finer[-1].cells == 2400
 
 
+@pytest.mark.parametrize(
+    ("pixels", "number", "doubles"), [(1000, 11, True), (1000, 10, False), (1001, 11, False)]
+)
+def test_superpixels_of_small_pictures_are_small_sooner(pixels: int, number: int, doubles: bool) -> None:
+    fineness = Fineness((16, 8, 4), 8, 50, 4, small_px=1000, small_detail_px=100)
+    assert fineness.doubles(pixels, number) == doubles
+    assert fineness.doubles(pixels, 21)
+    assert not Fineness((16,), 8).doubles(pixels, pixels)
+
+
 def test_raw_ids_name_the_chosen_cell() -> None:
     grid = Grid.enlarged((48, 48), 1)
     rows = columns = np.arange(48)

@@ -24,12 +24,34 @@ end on multiples of this, in work pixels."""
 
 
 class Fineness(NamedTuple):
-    """How fine a network's bases can be, and how fine they should be."""
+    """How fine a network's bases can be, and how fine they should be.
 
-    cells: tuple[int, ...]  # sides of the cells that it knows, in work pixels, falling
-    base_factor: int  # cells of the base for each superpixel that is asked for, at least
-    detail_px: int = 0  # where superpixels are smaller than this, in image pixels, the picture is doubled
-    detail_factor: int = 0  # cells of the base for each of those, at least
+    Attributes
+    ----------
+    cells : tuple of int
+        Sides of the cells that it knows, in work pixels, falling.
+    base_factor : int
+        Cells of the base for each superpixel that is asked for, at least.
+    detail_px : int
+        Where superpixels are smaller than this, in image pixels, the picture is doubled.
+    detail_factor : int
+        Cells of the base for each of those, at least.
+    small_px : int
+        Pixels of a picture up to which it is small, and doubling it costs little.
+    small_detail_px : int
+        The `detail_px` of small pictures.
+    """
+
+    cells: tuple[int, ...]
+    base_factor: int
+    detail_px: int = 0
+    detail_factor: int = 0
+    small_px: int = 0
+    small_detail_px: int = 0
+
+    def doubles(self, pixels: int, number: int) -> bool:
+        """Whether a picture of so many pixels is doubled for this number of superpixels."""
+        return pixels < number * (self.detail_px if pixels > self.small_px else self.small_detail_px)
 
 
 OF_THE_PAPER = Fineness((CELL,), 8)
@@ -155,7 +177,7 @@ class Grid:
         There are to be `Fineness.base_factor` cells for each inside a mask of `inside_px` pixels, as far as
         these go, or `Fineness.detail_factor` in a doubled picture. The finest lattice is always among them.
         """
-        is_doubled = inside_px < fineness.detail_px * number
+        is_doubled = fineness.doubles(inside_px, number)
         factor = fineness.detail_factor if is_doubled else fineness.base_factor
         wanted = min(factor * number, inside_px) / inside_px * image_shape[0] * image_shape[1]
         *grids, finest = cls.ever_finer(image_shape, spacing, fineness, 2 if is_doubled else 1)
