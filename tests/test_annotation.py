@@ -638,5 +638,3 @@ def test_a_killed_process_loses_the_stroke_under_way_alone(tmp_path: Path) -> No
     annotation.assign(0, 9)
     assert_array_equal(annotation.numbers, expected)
     journal.close()
-
-
