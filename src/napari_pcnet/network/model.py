@@ -49,8 +49,8 @@ BLOCK_FINENESS = {
 
 In a doubled picture outlines are found more exactly: on every fourth image of BSDS500 val, accuracy is .003
 higher with 100 superpixels and .002 with 200. The network then has four times the pixels, which is little on
-a small picture, and worth it on a large one where superpixels are small. Chosen on the validation sets, and for
-the price."""
+a small picture, and worth it on a large one where superpixels are small. Chosen on the validation sets, and
+for the price."""
 
 _DRAWING = ("uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_")
 """What the layers draw their first weights by."""
