@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import matplotlib as mpl
 import numpy as np
 import PIL.Image
+import pyogrio
 import pytest
 import skimage.color
 import tifffile
@@ -28,8 +30,9 @@ from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.training import finetune, report
 
-LOADED = (mpl, skimage.color, tifffile, zarr)
-"""Libraries that add filters of warnings when they are loaded, which is not ours to prevent."""
+LOADED = (geopandas, mpl, pyogrio, skimage.color, tifffile, zarr)
+"""Libraries that add filters of warnings, or variables for certificates, when they are loaded, which is not
+ours to prevent."""
 
 CONFIGURATION = """
 [data]
@@ -122,6 +125,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     top = tmp_path_factory.mktemp("workplace")
     folder = top / "work"
     (folder / "out").mkdir(parents=True)
+    found = locale.setlocale(locale.LC_ALL)
+    locale.setlocale(locale.LC_ALL, "C")  # as Python starts; Qt sets others, and GDAL numbers back to this
+    locale.setlocale(locale.LC_CTYPE, "")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name, place in {
@@ -135,6 +141,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert main(["weights", "import", "thin.safetensors", "--name", "spare"]) == 0
         torch.optim.Adam([torch.zeros(1)]).step()  # loads torch's compiler, which sets a variable
         yield top
+    locale.setlocale(locale.LC_ALL, found)
 
 
 def _draw(folder: Path) -> None:

