@@ -51,7 +51,7 @@ precision = "float32"
 COMMANDS = {
     "segment in.png out/a.tif -n 5 --overlay out/a.png": 0,
     "segment in.png out/a.zarr -n 5 --method lattice --precision float64": 0,
-    "segment in.png out/a.png -n 5 --overwrite --mask mask.png": 0,
+    "segment in.png out/d.png -n 5 --overwrite --mask mask.png": 0,
     "segment in.png mask.png none.png -o out -n 5": 1,
     "segment none.png out/b.tif": 2,
     "segment in.png in.png --overwrite": 2,
