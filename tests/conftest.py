@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from napari_pcnet.disk import provenance
+
 VIEWER = "viewer"
 """The folder of the tests that open windows."""
 
@@ -57,6 +59,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
     long = {item.path for item in items if LONG & {mark.name for mark in item.iter_markers()}}
     items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: tests of the viewer, or that start processes, often wait."""
+    return provenance.usable_cores() + 1
 
 
 def pytest_configure() -> None:

@@ -139,7 +139,7 @@ def _versions(packages: Sequence[str]) -> dict[str, str]:
 
 def _machine() -> str:
     system = f"{platform.system()} {platform.machine()}"
-    cores = _usable_cores()
+    cores = usable_cores()
     threads = os.environ.get("OMP_NUM_THREADS", "")
     parts = [
         _processor(),
@@ -161,7 +161,8 @@ def _processor() -> str:
     return platform.processor()
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # Linux: a process may be bound to some of them
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
