@@ -31,7 +31,7 @@ from napari_pcnet.shapes import Labels, size_text
 from napari_pcnet.stages import stage
 
 ROWS_AT_ONCE = 1 << 14
-"""Regions whose means are worked out at once."""
+"""Regions whose means and colours are worked out at once."""
 
 Columns = dict[str, NDArray[np.integer | np.floating]]
 """A table by the names of its columns, one row for each label."""

@@ -21,7 +21,7 @@ from napari_pcnet import weights
 from napari_pcnet.disk import files
 from napari_pcnet.geometry.grid import Grid
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, network_channels
-from napari_pcnet.hierarchy import Measures, PCNetHierarchy, smooth_plane
+from napari_pcnet.hierarchy import ROWS_AT_ONCE, Measures, PCNetHierarchy, smooth_plane
 from napari_pcnet.merging.connectivity import number_by_first, owners
 from napari_pcnet.merging.exact import lab_of_rgb
 from napari_pcnet.merging.regions import look_up
@@ -44,9 +44,6 @@ from napari_pcnet.options import Options, Precision
 from napari_pcnet.progress import Progress
 from napari_pcnet.shapes import Labels
 from napari_pcnet.stages import stage, timed
-
-ROWS_AT_ONCE = 1 << 14
-"""Regions whose colours are converted at once."""
 
 CHANNEL_SPAN = 100.0
 """What a channel of a picture that is neither grey nor RGB is stretched to, as L of CIELAB is."""

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_pcnet.cli.flags import add_flags, naming_flags, options_from
-from napari_pcnet.disk import pictures
-from napari_pcnet.disk.labels import read_labels
+from napari_pcnet.disk.labels import loaded, open_labels
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.polygon_files import POLYGON_SUFFIXES, Colour, ObjectType, write_polygons
 from napari_pcnet.disk.tables import read_table
@@ -61,16 +60,16 @@ def export(namespace: argparse.Namespace) -> int:
     chosen = options_from(namespace, ExportOptions)
     with naming_flags(ExportOptions):
         check_output(chosen.polygons, POLYGON_SUFFIXES, chosen.overwrite)
-        labels = read_labels(chosen.labels)
+        opened = open_labels(chosen.labels)
         count = write_polygons(
             chosen.polygons,
-            labels,
+            loaded(opened),
             None if chosen.table is None else read_table(chosen.table),
             class_colours=_colours(chosen.class_colours),
             object_type=chosen.object_type,
             simplify=chosen.simplify,
             origin=chosen.origin,
-            placement=pictures.open_picture(chosen.labels).placement,
+            placement=opened.placement,
             background=chosen.background,
             overwrite=chosen.overwrite,
         )

@@ -65,7 +65,7 @@ def _measure(chosen: MeasureOptions) -> int:
     check_output(chosen.table, TABLE_SUFFIXES, chosen.overwrite)
     if chosen.table.suffix.lower() == ".parquet":
         import pyarrow as pa  # noqa: F401 - is refused before the work, not after it
-    labels = open_labels(chosen.labels)
+    labels = open_labels(chosen.labels).pixels
     pixels, axis = (None, None) if chosen.image is None else _pixels(chosen)
     with ProgressDisplay(" windows") as progress:
         table = region_table(

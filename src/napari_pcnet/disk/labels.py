@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_pcnet.disk import pillow_files, tiff, zarr_store
 from napari_pcnet.disk.damage import READER_ERRORS
 from napari_pcnet.disk.formats import LABEL_SUFFIXES, LARGEST_PNG_LABEL, NOTES_KEY, Format, format_of
+from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.pictures import open_picture
 from napari_pcnet.disk.placement import Placement
@@ -30,11 +31,16 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer[Any]]:
     ValueError
         If it is not a picture of whole numbers with one channel.
     """
-    labels = np.asarray(open_labels(path))
+    return loaded(open_labels(path))
+
+
+def loaded(opened: Image) -> NDArray[np.integer[Any]]:
+    """Load labels that `open_labels` opened."""
+    labels: NDArray[Any] = np.asarray(opened.pixels)
     return labels.astype(np.uint8) if labels.dtype == bool else labels
 
 
-def open_labels(path: str | os.PathLike[str]) -> Any:
+def open_labels(path: str | os.PathLike[str]) -> Image:
     """Open labels as `read_labels` reads them; a zarr or a large tif is read where it is sliced."""
     path = Path(path)
     image = open_picture(path, colours_of_palette=False, role="labels file")
@@ -44,7 +50,7 @@ def open_labels(path: str | os.PathLike[str]) -> Any:
             f"labels in {path} must be one channel of whole numbers, "
             f"got {size_text(labels.shape)} of {labels.dtype}"
         )
-    return labels
+    return image
 
 
 def read_notes(path: str | os.PathLike[str]) -> dict[str, Any] | None:

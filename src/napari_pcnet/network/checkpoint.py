@@ -130,13 +130,13 @@ def load_model(path: Path) -> PCNet:
     header = _open_header(path)
     model, tensors = _model_of(header, path), _read_tensors(path)
     if header.get("whole_numbers") != "true":
-        return _checked(_filled(model, tensors, path), path)
+        return _filled(model, tensors, path)
     if not model.config.block:
         raise ValueError(f"{path} is damaged: a network with the paper's tail has no whole numbers")
     whole = {name: tensors.pop(name) for name in list(tensors) if name.startswith(WHOLE)}
     implied = quantise.implied(model)
     empty = {name: torch.zeros_like(value) for name, value in model.state_dict().items() if name in implied}
-    _checked(_filled(model, tensors | empty, path), path)
+    _filled(model, tensors | empty, path)
     try:
         model.whole_numbers = from_tensors(whole, quantise.shapes(model.config), quantise.sizes(model))
     except ValueError as error:
@@ -282,17 +282,12 @@ def _filled(model: PCNet, tensors: Mapping[str, Tensor], path: Path) -> PCNet:
     if unknown is not None:
         raise ValueError(f"{path} does not fit its configuration: layer {unknown!r} is not part of it")
     model.load_state_dict(dict(tensors))
-    return model.eval()
-
-
-def _checked(model: PCNet, path: Path) -> PCNet:
-    """A model whose merge classifier, if it has one, computes exactly."""
-    try:
-        if model.merge_classifier is not None:
+    if model.merge_classifier is not None:
+        try:
             model.merge_classifier.as_numpy()
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    return model
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}") from None
+    return model.eval()
 
 
 def _damage_of(name: str, tensor: Tensor, empty: Tensor) -> str:

@@ -50,6 +50,9 @@ class AnnotatedLayer(QObject):
     parent : QObject
     """
 
+    NUMBERS = "classes"
+    """What numbers are, in the name of the layer."""
+
     changed = Signal()
     """Strokes were drawn, or undone."""
     key_pressed = Signal(str)
@@ -76,8 +79,8 @@ class AnnotatedLayer(QObject):
         self._base = result.framed_base
         self._node = NO_NODE
         self._piece = np.zeros(annotation.nested.regions + 1, np.uint8)
-        name = result.source.name
-        shape = (self._base, annotation.table, result.is_pyramid, f"{name} classes", result.transform)
+        name = f"{result.source.name} {self.NUMBERS}"
+        shape = (self._base, annotation.table, result.is_pyramid, name, result.transform)
         self._classes = LookupLayer(self._viewer, *shape)
         shape = (self._base, self._piece, result.is_pyramid, OUTLINE, result.transform)
         self._outline = LookupLayer(self._viewer, *shape)

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
-
-from qtpy.QtCore import QObject
+from typing import Any
 
 from napari_pcnet.annotation.objects import detach, merge_into, split, unused_number
-from napari_pcnet.annotation.strokes import NOTHING, Annotation
+from napari_pcnet.annotation.strokes import NOTHING
 from napari_pcnet.merging.connectivity import OUTSIDE
 from napari_pcnet.plugin.annotated_layer import NO_NODE, AnnotatedLayer
-
-if TYPE_CHECKING:
-    from napari_pcnet.plugin.result_layer import ResultLayer
 
 
 class ObjectsLayer(AnnotatedLayer):
     """The layer of an annotation whose numbers are objects; parameters as `AnnotatedLayer` has them."""
 
-    def __init__(
-        self,
-        result: ResultLayer,
-        annotation: Annotation,
-        counts: Callable[[], tuple[int, ...]],
-        parent: QObject,
-    ) -> None:
-        super().__init__(result, annotation, counts, parent)
-        self.layer.name = f"{result.source.name} objects"
+    NUMBERS = "objects"
 
     def _drag(self, _layer: object, event: Any) -> Generator[None, None, None]:
         """A stroke: what the mouse touches becomes one object with what it begins on."""
