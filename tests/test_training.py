@@ -441,6 +441,14 @@ BLOCKS = {"stem": "unshuffle", "block": (4,), "finer": (8, 4)}
 NO_TAIL = LossConfig(reconstruction=0, local=0, discrimination=0)
 
 
+def config_of_blocks(
+    folder: Path, model: PCNetConfig, loss: LossConfig = NO_TAIL, **run: object
+) -> TrainingConfig:
+    """A training of a network that predicts blocks."""
+    config = config_of(folder, **run)
+    return replace(config, model=model, loss=loss, samples=replace(config.samples, patches=False))
+
+
 def test_a_network_of_blocks_goes_on_from_the_layers_that_it_shares_with_another(
     pairs_folder: Path, tmp_path: Path
 ) -> None:
@@ -468,8 +476,7 @@ def test_a_wider_network_starts_by_computing_the_same(pairs_folder: Path, tmp_pa
             torch.nn.init.uniform_(layer.running_var, 0.5, 2)
     checkpoint.save_model(tmp_path / "narrow.safetensors", narrow, {"step": 3})
     wider = replace(model, widths=(6, 5, 4, 8, 4), boundary=5)
-    config = config_of(pairs_folder, start_from="narrow.safetensors")
-    config = replace(config, model=wider, loss=NO_TAIL, samples=replace(config.samples, patches=False))
+    config = config_of_blocks(pairs_folder, wider, start_from="narrow.safetensors")
     state = initial_state(config, tmp_path, torch.device("cpu"))
     assert state.start["step"] == 3
     picture = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(0))
@@ -502,9 +509,8 @@ def test_a_network_that_is_more_than_wider_is_refused(
 ) -> None:
     model = PCNetConfig(widths=(4, 4, 4, 4, 4), boundary=3, **BLOCKS)
     checkpoint.save_model(tmp_path / "start.safetensors", PCNet(model), {})
-    config = config_of(pairs_folder, start_from="start.safetensors")
     other = replace(model, **{"widths": (5, 4, 4, 4, 4)} | change)
-    config = replace(config, model=other, loss=NO_TAIL, samples=replace(config.samples, patches=False))
+    config = config_of_blocks(pairs_folder, other, start_from="start.safetensors")
     with pytest.raises(ValueError, match=rf"whose {re.escape(differs)}, the configuration asks for"):
         initial_state(config, tmp_path, torch.device("cpu"))
 
@@ -521,11 +527,10 @@ def test_a_wider_network_with_the_papers_tail_is_refused(
 
 
 def test_the_trunk_of_a_network_with_other_channels_is_refused(pairs_folder: Path, tmp_path: Path) -> None:
-    config = config_of(pairs_folder, start_from="start.safetensors")
-    tail = replace(config.model, stem="unshuffle")
+    tail = PCNetConfig(widths=(4, 4, 4, 4, 4), stem="unshuffle")
     checkpoint.save_model(tmp_path / "start.safetensors", PCNet(tail), {})
-    model = replace(tail, widths=(8, 4, 4, 4, 4), **{k: v for k, v in BLOCKS.items() if k != "stem"})
-    config = replace(config, model=model, loss=NO_TAIL, samples=replace(config.samples, patches=False))
+    wider = PCNetConfig(widths=(8, 4, 4, 4, 4), **BLOCKS)
+    config = config_of_blocks(pairs_folder, wider, start_from="start.safetensors")
     with pytest.raises(ValueError, match=r"whose widths is \(4, 4, 4, 4, 4\)"):
         initial_state(config, tmp_path, torch.device("cpu"))
 
@@ -547,11 +552,9 @@ def test_boundaries_can_train_no_other_trunk(lacks: str) -> None:
 
 @pytest.mark.parametrize("trains", [False, True])
 def test_boundaries_train_the_trunk_if_they_may(pairs_folder: Path, tmp_path: Path, trains: bool) -> None:
-    config = config_of(pairs_folder)
     loss = replace(NO_TAIL, boundary=1, boundary_trains_trunk=trains)
     model = PCNetConfig(widths=(4, 4, 4, 4, 4), boundary=3, **BLOCKS)
-    samples = replace(config.samples, patches=False)
-    config = replace(config, model=model, loss=loss, samples=samples)
+    config = config_of_blocks(pairs_folder, model, loss)
     state = initial_state(config, tmp_path, torch.device("cpu"))
     picture = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     labels = torch.zeros(2, 64, 64, dtype=torch.int64)
