@@ -25,9 +25,9 @@ def _samples(cell_area: float, area: list[int]) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("cell_area", [1.0, 4.0, 256.0])
 def test_a_sample_weighs_as_its_merge_costs_in_cells(cell_area: float) -> None:
-    found = _samples(cell_area, [4, 12, 6])
+    found = _samples(cell_area, [8, 24, 12])
     assert found["lost_share"].tolist() == [0, 1]  # the merge of 0 and 1, and of 1 and 2
-    expected = np.array([4 * 12 / 16, 12 * 6 / 18]) / cell_area
+    expected = np.array([8 * 24 / 32, 24 * 12 / 36]) / cell_area
     assert found["weight"] == pytest.approx(expected)
 
 

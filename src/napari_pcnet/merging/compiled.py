@@ -571,6 +571,84 @@ def cheapest_of_both(
 
 
 @_compiled
+def find_hosts(
+    area: NDArray[np.int64],
+    edges: NDArray[np.int32],
+    sides: NDArray[np.uint32],
+    across: float,
+    down: float,
+    largest: float,
+    longest: NDArray[np.float64],
+    host: NDArray[np.int32],
+) -> None:
+    """Fill `host` as `crumbs.find_hosts` does.
+
+    Parameters
+    ----------
+    area, edges, sides
+        As there.
+    across, down : float
+        Length of a horizontal and of a vertical side.
+    largest : float
+        Pixels of the largest crumb.
+    longest : (n,) float64 array
+        Zeros; room for the border with the host.
+    """
+    for k in range(len(edges)):
+        for side in range(2):
+            crumb, other = edges[k, side], edges[k, 1 - side]
+            if area[crumb] <= largest and area[other] > largest:
+                border = sides[k, 0] * across + sides[k, 1] * down
+                if border > longest[crumb] or (border == longest[crumb] and other < host[crumb]):
+                    longest[crumb], host[crumb] = border, other
+
+
+@_compiled
+def join(
+    crumbs: NDArray[np.int32], host: NDArray[np.int32], regions: Regions, children: NDArray[np.int32]
+) -> None:
+    """Merge crumbs into their hosts, which are none, one after the other; outlines are left to `relabel`.
+
+    Parameters
+    ----------
+    crumbs : (m,) int32 array
+        In the order of merging.
+    host : (n,) int32 array
+        Where each of them goes.
+    regions : Regions
+        Become those that are left.
+    children : (m, 2) int array
+        Receives the merges.
+    """
+    colour, area, perimeter = regions.colour, regions.area, regions.perimeter
+    node, best = regions.node, regions.best
+    leaves = len(node)
+    best[:] = 0
+    for m in range(len(crumbs)):
+        crumb = crumbs[m]
+        into = host[crumb]
+        children[m, 0], children[m, 1] = node[into], node[crumb]
+        node[into] = leaves + m
+        area[into] += area[crumb]
+        for c in range(colour.shape[1]):
+            colour[into, c] += colour[crumb, c]
+        for c in range(2):
+            perimeter[into, c] += perimeter[crumb, c]
+        first = -2 - best[into] if best[into] < -1 else into
+        best[into] = -2 - min(first, crumb)
+    for m in range(len(crumbs)):
+        crumb = crumbs[m]
+        into = host[crumb]
+        best[crumb] = best[into]
+        if best[into] == -2 - crumb:  # the region goes by its smallest leaf
+            node[crumb], area[crumb] = node[into], area[into]
+            for c in range(colour.shape[1]):
+                colour[crumb, c] = colour[into, c]
+            for c in range(2):
+                perimeter[crumb, c] = perimeter[into, c]
+
+
+@_compiled
 def merge(
     chosen: NDArray[np.int32],
     pairs: Pairs,
@@ -579,7 +657,7 @@ def merge(
     heights: NDArray[np.float64],
     made: int,
 ) -> None:
-    """Merge the second region of each chosen pair into the first.
+    """Merge the second region of each chosen pair into the first; outlines are left to `relabel`.
 
     Parameters
     ----------
@@ -593,7 +671,7 @@ def merge(
     heights : (merges,) float64 array
         Holds their costs there, which become heights.
     """
-    ends, lines, upper = pairs.ends, pairs.lines, pairs.upper
+    ends = pairs.ends
     colour, area, perimeter = regions.colour, regions.area, regions.perimeter
     node, best = regions.node, regions.best
     leaves = len(node)
@@ -612,10 +690,6 @@ def merge(
         area[u] += area[v]
         for c in range(2):
             perimeter[u, c] += perimeter[v, c]
-            sides = np.int64(lines[k, c])
-            if len(upper) > 0:
-                sides += np.int64(upper[k, c]) << 32
-            perimeter[u, c] -= 2 * sides
         best[u] = best[v] = -2 - u
 
 
@@ -629,7 +703,7 @@ def count_changed(left: int, ends: NDArray[np.int32], best: NDArray[np.int32]) -
 
 
 @_compiled
-def relabel(left: int, pairs: Pairs, best: NDArray[np.int32], places: NDArray[np.int32]) -> tuple[int, int]:
+def relabel(left: int, pairs: Pairs, regions: Regions, places: NDArray[np.int32]) -> tuple[int, int]:
     """Rename the ends of pairs in place, and sum up those that are one now.
 
     Parameters
@@ -638,8 +712,8 @@ def relabel(left: int, pairs: Pairs, best: NDArray[np.int32], places: NDArray[np
         Pairs there are.
     pairs : Pairs
         What changed becomes `STALE`.
-    best : (n,) int32 array
-        As in `Regions`.
+    regions : Regions
+        Lose from their outlines the borders that are inside them now.
     places : (p,) int32 array
         A hash table of pairs, -1 where it is free; longer than there are pairs that change, of which a third
         and more become one with others.
@@ -650,6 +724,7 @@ def relabel(left: int, pairs: Pairs, best: NDArray[np.int32], places: NDArray[np
         How many pairs are left, and the largest of the numbers that were summed up, without upper halves.
     """
     ends, lines, upper, step = pairs.ends, pairs.lines, pairs.upper, pairs.step
+    best, perimeter = regions.best, regions.perimeter
     is_wide = len(upper) > 0
     size, kept, largest = np.uint64(len(places)), 0, 0
     for k in range(left):
@@ -662,6 +737,11 @@ def relabel(left: int, pairs: Pairs, best: NDArray[np.int32], places: NDArray[np
             if into_v < -1:
                 v = -2 - into_v
             if u == v:
+                for c in range(2):
+                    sides = np.int64(lines[k, c])
+                    if is_wide:
+                        sides += np.int64(upper[k, c]) << 32
+                    perimeter[u, c] -= 2 * sides
                 continue
             if u > v:
                 u, v = v, u

@@ -15,7 +15,7 @@ SWITCH = "NAPARI_PCNET_COMPILED"
 """Environment variable: 0 keeps to numpy where numba is installed, too; 1 takes numba from the first
 pixel on."""
 
-WORTH_PX = 12_000_000
+WORTH_PX = 4_000_000
 """Pixels on which numpy loses as much as loading numba takes, half a second: a process begins with numpy."""
 
 REGION_PX = 75

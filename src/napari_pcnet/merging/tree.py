@@ -19,10 +19,10 @@ the weight of colour (`COLOUR_SHARE`); ``p`` is the share of the smaller region 
 lose to another object. Merging by the expected loss alone, cheapest first, would be greedy for accuracy; the
 rest of Ward's term keeps results sensible on pictures unlike the training data.
 
-Merging goes in rounds. Each round merges every edge that is the cheapest of both its ends. Costs
-in one step of an eighth of an octave count as equal, and among equals a hash of the two regions'
-numbers decides: in exact order a smooth gradient or a uniform picture would merge one pair a round.
-Heights are the exact costs, made monotone.
+Crumbs join a neighbour first, at height 0 (`crumbs`). Then merging goes in rounds. Each round merges every
+edge that is the cheapest of both its ends. Costs in one step of an eighth of an octave count as equal, and
+among equals a hash of the two regions' numbers decides: in exact order a smooth gradient or a uniform picture
+would merge one pair a round. Heights are the exact costs, made monotone.
 
 The same base gives the same tree on every processor, for any number of threads, compiled or not: what is
 summed up over regions and borders are whole numbers, and what is computed of them goes through `exact`.
@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.picture import COLOUR_STEPS
-from napari_pcnet.merging import exact, passes
+from napari_pcnet.merging import crumbs, exact, passes
 from napari_pcnet.merging.connectivity import number_by_first
 from napari_pcnet.merging.regions import sums_by_code
 from napari_pcnet.options import Options
@@ -71,6 +71,9 @@ COMPARED_AT_ONCE = 1 << 16
 
 NARROW = (1 << 30) - 1
 """Largest entry of `build`'s lines for which 32 bits are enough: up to four become one in a round."""
+
+LEFT_FOR_CRUMBS = (1 << 32) - 1 - NARROW
+"""What crumbs may add to such an entry before the first round."""
 
 EDGE_FEATURES = 7
 """Numbers that describe two touching regions to a merge classifier: `Round.edge_features`."""
@@ -450,8 +453,16 @@ def _merge_rounds(
     """Children and cost of each merge, in the order in which they are made."""
     state = _State.start(graph.features)
     edges, lines = graph.edges.astype(np.int64), graph.lines.astype(np.int64)
-    merges, costs = [np.empty((0, 2), np.int64)], [np.empty(0)]
-    made = len(state.area)
+    leaves = len(state.area)
+    host = crumbs.find_hosts(state.area, edges, lines, graph.features.sides, graph.features.cell_area)
+    joining = crumbs.by_size(state.area, host)
+    merges, costs = [state.pairs_of_crumbs(joining, host)], [np.zeros(len(joining))]
+    made = leaves + len(joining)
+    if len(joining):
+        target = state.join(joining, host, edges, lines)
+        if observer is not None:
+            observer.after(target)
+        edges, lines, _ = _relabel(edges, lines, target)
     cost, key = np.empty(len(edges)), np.empty(len(edges), np.int64)
     stale = np.arange(len(edges))  # edges whose cost is not known, or no longer
     while len(edges):
@@ -502,12 +513,14 @@ def _compiled_rounds(
     )
     regions = _regions(fast, graph.features, is_used_up)
     rules = _rules(fast, graph.features, options, classifier)
+    area = graph.features.area
     if is_used_up:
         graph.clear()
     del graph, lines, upper
     network = _flat(classifier, fast.ROWS_AT_ONCE)
     room = np.zeros((3, max(network[0]) + fast.ROWS_AT_ONCE, fast.LANES))
-    children, heights, made = np.empty((0, 2), regions.node.dtype), np.empty(0), 0
+    pairs, left, children = _join_crumbs(fast, pairs, regions, rules, area)
+    heights, made = np.zeros(len(children)), len(children)
     these, cost = np.empty(COMPARED_AT_ONCE, np.int32), np.empty(COMPARED_AT_ONCE)
     while left:
         at = 0
@@ -524,13 +537,35 @@ def _compiled_rounds(
         fast.compare(chosen, number, pairs, regions, *network, room, rules, heights[made:])
         fast.merge(chosen, pairs, regions, children, heights, made)
         made += number
-        changed = fast.count_changed(left, pairs.ends, regions.best)
-        places = np.full(changed + 1, -1, np.int32)
-        left, largest = fast.relabel(left, pairs, regions.best, places)
-        del places, chosen
-        if largest > NARROW and not len(pairs.upper):
-            pairs = pairs._replace(upper=np.zeros((left, 4), np.uint32))
+        del chosen
+        pairs, left = _relabel_compiled(fast, pairs, left, regions)
     return children, heights
+
+
+def _join_crumbs(
+    fast: ModuleType, pairs: Any, regions: Any, rules: Any, area: NDArray[np.int64]
+) -> tuple[Any, int, NDArray[np.integer]]:
+    """Merge crumbs into their hosts: pairs, how many are left, and the merges."""
+    left = len(pairs.ends)
+    host = crumbs.find_hosts(area, pairs.ends, pairs.lines, (rules.across, rules.down), rules.cell_area)
+    joining = crumbs.by_size(area, host)
+    children = np.empty((len(joining), 2), regions.node.dtype)
+    if len(joining):
+        added = crumbs.largest_sum(host, joining, rules.cell_area, 2 * COLOUR_STEPS)
+        if not len(pairs.upper) and added > LEFT_FOR_CRUMBS:
+            pairs = pairs._replace(upper=np.zeros((left, 4), np.uint32))
+        fast.join(joining, host, regions, children)
+        pairs, left = _relabel_compiled(fast, pairs, left, regions)
+    return pairs, left, children
+
+
+def _relabel_compiled(fast: ModuleType, pairs: Any, left: int, regions: Any) -> tuple[Any, int]:
+    """Pairs, and how many there are, after a round."""
+    changed = fast.count_changed(left, pairs.ends, regions.best)
+    left, largest = fast.relabel(left, pairs, regions, np.full(changed + 1, -1, np.int32))
+    if largest > NARROW and not len(pairs.upper):
+        pairs = pairs._replace(upper=np.zeros((left, 4), np.uint32))
+    return pairs, left
 
 
 def _owned(array: NDArray[Any], kind: type[np.generic], is_used_up: bool) -> NDArray[Any]:
@@ -664,6 +699,46 @@ class _State:
             self.features.cell_area,
         )
 
+    def pairs_of_crumbs(self, joining: NDArray[np.int32], host: NDArray[np.int32]) -> NDArray[np.int64]:
+        """The two nodes of each merge of a crumb with its host, one after the other, before any of them."""
+        into, leaves = host[joining], len(self.area)
+        pairs = np.stack([into, joining], axis=1).astype(np.int64)
+        order = np.argsort(into, kind="stable")
+        again = np.flatnonzero(into[order][1:] == into[order][:-1]) + 1
+        pairs[order[again], 0] = leaves + order[again - 1]  # the host is what the merge before made
+        return pairs
+
+    def join(
+        self,
+        joining: NDArray[np.int32],
+        host: NDArray[np.int32],
+        edges: NDArray[np.int64],
+        lines: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Merge crumbs with their hosts before anything else, and return the new index of every region."""
+        into = host[joining]
+        whole = np.arange(len(self.area))
+        whole[joining] = into
+        for sums in (self.area, self.colours, self.perimeter):
+            np.add.at(sums, into, sums[joining])
+        inside = np.flatnonzero(whole[edges[:, 0]] == whole[edges[:, 1]])
+        np.subtract.at(self.perimeter, whole[edges[inside, 0]], 2 * lines[inside, :2])
+        np.minimum.at(self.first, into, joining)
+        self.node[into] = len(self.area) + np.arange(len(joining))  # of several the last
+        self.mean = self.colours / self.area[:, None]
+        self.round_area = _round_area(self.area.astype(np.float64), self.features.length(self.perimeter))
+        left = np.flatnonzero(whole == np.arange(len(whole)))
+        left = left[np.argsort(self.first[left])]
+        self._keep(left)
+        index = np.empty(len(whole), np.int64)
+        index[left] = np.arange(len(left))
+        return index[whole]
+
+    def _keep(self, left: NDArray[np.int64]) -> None:
+        """Keep these regions."""
+        for name in ("area", "colours", "mean", "perimeter", "round_area", "first", "node", "height"):
+            setattr(self, name, getattr(self, name).take(left, axis=0))
+
     def merge(
         self,
         pairs: NDArray[np.int64],
@@ -685,9 +760,7 @@ class _State:
         stays[gone] = False
         target = np.cumsum(stays) - 1
         target[gone] = target[keep]
-        left = np.flatnonzero(stays)
-        for name in ("area", "colours", "mean", "perimeter", "round_area", "first", "node", "height"):
-            setattr(self, name, getattr(self, name).take(left, axis=0))
+        self._keep(np.flatnonzero(stays))
         return target
 
 
