@@ -44,7 +44,7 @@ def test_the_base_is_fine_enough_for_a_count(number: int, inside_px: int, scale:
 
 
 def test_finer_cells_come_before_larger_pictures() -> None:
-    fineness = Fineness((16, 8, 4), 4)
+    fineness = Fineness((16, 8, 4), (4, 4, 4))
     grids = Grid.ever_finer((40, 60), fineness=fineness)
     assert [(grid.cell, grid.work_shape) for grid in grids] == [
         (16, (40, 60)),
@@ -61,15 +61,22 @@ def test_the_coarsest_of_several_cells_that_is_fine_enough_is_taken(
     number: int, cell: int, scale: int
 ) -> None:
     # 3 x 4 cells of 16 pixels, 5 x 8 of 8, 10 x 15 of 4, and 4 are wanted for each superpixel
-    grid, *finer = Grid.for_count((40, 60), number, 2400, fineness=Fineness((16, 8, 4), 4))
+    grid, *finer = Grid.for_count((40, 60), number, 2400, fineness=Fineness((16, 8, 4), (4, 4, 4)))
     assert (grid.cell, grid.work_shape) == (cell, (40 * scale, 60 * scale))
     assert all(each.cells > grid.cells for each in finer)
+
+
+@pytest.mark.parametrize(("number", "cell"), [(1, 16), (2, 8), (5, 8), (6, 4), (37, 4)])
+def test_a_superpixel_has_as_many_cells_as_their_side_asks_for(number: int, cell: int) -> None:
+    # 12 cells of 16 pixels, 40 of 8 and 150 of 4
+    grid, *_ = Grid.for_count((40, 60), number, 2400, fineness=Fineness((16, 8, 4), (12, 8, 4)))
+    assert (grid.cell, grid.work_shape) == (cell, (40, 60))
 
 
 @pytest.mark.parametrize(("number", "cell", "scale"), [(4, 8, 1), (5, 8, 2), (21, 8, 2), (22, 4, 2)])
 def test_small_superpixels_are_found_in_a_picture_twice_as_large(number: int, cell: int, scale: int) -> None:
     # 2,400 pixels for 5 superpixels are fewer than 500 for each; then 10 x 15 cells, 20 x 30, and 7 wanted
-    fineness = Fineness((16, 8, 4), 8, detail_px=500, detail_factor=7)
+    fineness = Fineness((16, 8, 4), (9, 8, 7), detail_px=500)
     grid, *finer = Grid.for_count((40, 60), number, 2400, fineness=fineness)
     assert (grid.cell, grid.work_shape) == (cell, (40 * scale, 60 * scale))
     assert finer[-1].cells == 2400
@@ -79,10 +86,10 @@ def test_small_superpixels_are_found_in_a_picture_twice_as_large(number: int, ce
     ("pixels", "number", "doubles"), [(1000, 11, True), (1000, 10, False), (1001, 11, False)]
 )
 def test_superpixels_of_small_pictures_are_small_sooner(pixels: int, number: int, doubles: bool) -> None:
-    fineness = Fineness((16, 8, 4), 8, 50, 4, small_px=1000, small_detail_px=100)
+    fineness = Fineness((16, 8, 4), (8, 8, 8), 50, small_px=1000, small_detail_px=100)
     assert fineness.doubles(pixels, number) == doubles
     assert fineness.doubles(pixels, 21)
-    assert not Fineness((16,), 8).doubles(pixels, pixels)
+    assert not Fineness((16,), (8,)).doubles(pixels, pixels)
 
 
 def test_raw_ids_name_the_chosen_cell() -> None:

@@ -41,7 +41,7 @@ def test_the_network_reads_a_halo_around_each_window() -> None:
     source, halo = Source(Image(pixels, contrast_limits=(0, 255))), Halo(320, 256)
     found = cost_of(source, RegionOfInterest(), 50, halo)
     assert found == Cost(estimate((4000, 4000), 50, halo=halo), 0)
-    finer = Fineness((16, 4), 4)
+    finer = Fineness((16, 4), (4, 4))
     assert cost_of(source, RegionOfInterest(), 40_000, fineness=finer).expected.work_px == 4032**2
     assert cost_of(source, RegionOfInterest(), 40_000).expected.work_px == (3 * 4000 + 32) ** 2
     assert found.total_bytes > cost_of(source, RegionOfInterest(), 50).total_bytes
