@@ -426,10 +426,16 @@ def test_more_objects_than_there_are_numbers_are_refused(desk: Desk, monkeypatch
     def none_left(_annotation: object) -> int:
         raise ValueError("there can be at most 65535 objects")
 
-    monkeypatch.setattr("napari_pcnet.plugin.objects_layer.unused_number", none_left)
     desk.annotating.start(OBJECTS)
+    desk.drag(3)
+    monkeypatch.setattr("napari_pcnet.plugin.objects_layer.unused_number", none_left)
     desk.drag(0)
-    assert desk.classes() == [0] * 6 and desk.messages[-1] == "there can be at most 65535 objects"
+    assert desk.classes() == [0, 0, 0, 1, 0, 0] and desk.messages[-1] == "there can be at most 65535 objects"
+    assert desk.annotating.annotation is not None
+    kept: list[dict[str, Any]] = []
+    desk.annotating.annotation.tell = kept.append
+    desk.drag(3, modifiers=("Shift",))
+    assert [list(entry) for entry in kept] == [["stroke"]]  # no part of the drag that was refused
 
 
 def test_the_table_shows_classes_and_changes_them(desk: Desk) -> None:

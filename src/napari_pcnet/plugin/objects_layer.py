@@ -28,13 +28,15 @@ class ObjectsLayer(AnnotatedLayer):
             self._changes(detach(self.annotation, region, self._counts()))
             return
         number = self.annotation.number_of(region)
-        self.annotation.begin()
-        if number == NOTHING:
+        is_new = number == NOTHING
+        if is_new:
             try:
                 number = unused_number(self.annotation)
             except ValueError as error:
                 self.refused.emit(str(error))
                 return
+        self.annotation.begin()
+        if is_new:
             self._changes(merge_into(self.annotation, number, self._piece_at(at)))
         yield
         while event.type == "mouse_move":
