@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from napari_pcnet import pcnet_superpixels
+import napari_pcnet  # its functions where they are called: what processes of `HASHED` run needs no torch
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.merging import connectivity, outlines, passes, regions, tree
 from napari_pcnet.merging.tree import (
@@ -282,7 +282,7 @@ def test_a_function_is_compiled_once_whatever_the_picture(monkeypatch: pytest.Mo
         {"image": image, "model": "pcnet-faithful-bsds500-v1"},
     ]
     for call in calls:
-        pcnet_superpixels(n_segments=40, **call)
+        napari_pcnet.pcnet_superpixels(n_segments=40, **call)
     fast = passes.compiled()
     assert fast is not None
     compiled = {name: each.signatures for name, each in vars(fast).items() if hasattr(each, "signatures")}
