@@ -16,8 +16,10 @@ import torch
 
 from napari_pcnet import RunRecord, pcnet_superpixels, pipeline, run_record, weights
 from napari_pcnet.disk.files import version_of
+from napari_pcnet.network import checkpoint
 from napari_pcnet.network.prepared import prepare
-from napari_pcnet.options import Options
+from napari_pcnet.options import Options, Precision
+from napari_pcnet.pipeline import load_prepared
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8)
 FAITHFUL = "pcnet-faithful-bsds500-v1"
@@ -62,18 +64,40 @@ def test_a_network_is_prepared_once_for_all_calls(prepared: list[tuple[str, str]
 
 
 def test_each_precision_and_each_network_has_its_own(prepared: list[tuple[str, str]]) -> None:
-    single = pcnet_superpixels(IMAGE, 9)
-    pcnet_superpixels(IMAGE, 9, precision="float64")
-    assert np.array_equal(pcnet_superpixels(IMAGE, 9), single)
+    single = pcnet_superpixels(IMAGE, 9, model=FAITHFUL)
+    pcnet_superpixels(IMAGE, 9, model=FAITHFUL, precision="float64")
+    assert np.array_equal(pcnet_superpixels(IMAGE, 9, model=FAITHFUL), single)
     assert prepared == [("cpu", "float32"), ("cpu", "float64")]
-    pcnet_superpixels(IMAGE, 9, model=FAITHFUL)
+    pcnet_superpixels(IMAGE, 9, model="pcnet-v1")
     assert prepared[2:] == [("cpu", "float32")]
 
 
-def test_the_last_two_are_kept(prepared: list[tuple[str, str]]) -> None:
-    for precision in ("float32", "float64", "bfloat16", "float32"):
-        pcnet_superpixels(IMAGE, 9, precision=precision)  # type: ignore[arg-type]
-    assert [precision for _, precision in prepared] == ["float32", "float64", "bfloat16", "float32"]
+def test_a_network_in_whole_numbers_is_the_same_in_every_precision(prepared: list[tuple[str, str]]) -> None:
+    single, double = (pcnet_superpixels(IMAGE, 9, precision=precision) for precision in ("auto", "float64"))
+    assert np.array_equal(single, double)
+    assert len(prepared) == 1
+
+
+def test_networks_that_take_turns_are_prepared_once_each(
+    prepared: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Path] = []
+    load = checkpoint.load_model
+    monkeypatch.setattr(checkpoint, "load_model", lambda path: loaded.append(path) or load(path))
+    for model in ("pcnet-v2", "pcnet-v1", FAITHFUL) * 2:
+        load_prepared(Options(model=model))
+    assert len(loaded) == len(prepared) == 3
+
+
+def test_the_last_few_are_kept(prepared: list[tuple[str, str]]) -> None:
+    precisions: list[Precision] = ["float32", "float64", "bfloat16", "float16"]
+    assert len(precisions) == pipeline.KEPT
+    for precision in precisions:
+        load_prepared(Options(model=FAITHFUL, precision=precision))
+    load_prepared(Options(model="pcnet-v1"))
+    for precision in ("float64", "float32"):  # the second is the one that made room
+        load_prepared(Options(model=FAITHFUL, precision=precision))
+    assert [precision for _, precision in prepared] == [*precisions, "float32", "float32"]
 
 
 def test_a_file_that_is_written_again_is_loaded_again(

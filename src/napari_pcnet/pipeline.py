@@ -48,6 +48,9 @@ from napari_pcnet.stages import stage, timed
 CHANNEL_SPAN = 100.0
 """What a channel of a picture that is neither grey nor RGB is stretched to, as L of CIELAB is."""
 
+KEPT = 4
+"""Networks that are kept ready: more than a comparison takes in turns. Ours take some 25 MB each."""
+
 
 def segment(
     picture: Picture,
@@ -178,25 +181,27 @@ def region_graph(base: Base, options: Options) -> Graph:
 
 
 def load_prepared(options: Options) -> PreparedNetwork:
-    """Load the network of a run and prepare it; the last two are kept, for calls and threads to share."""
+    """Load the network of a run and prepare it; the last `KEPT` are kept, for calls and threads to share."""
     with stage("weights"):
         device = torch.empty(0, device=choose_device(options.device).device).device  # with its number
-        precision: Precision = "float32" if options.precision == "auto" else options.precision
         path = weights.locate(options.model)
+        version = files.version_of(path)
         with _LOCKS.setdefault(os.getpid(), Lock()):  # of threads that call at once, one loads
-            return _prepare_version(path, files.version_of(path), device, precision)
+            in_whole_numbers = _load_version(path, version).whole_numbers is not None
+            has_one = in_whole_numbers or options.precision == "auto"
+            return _prepare_version(path, version, device, "float32" if has_one else options.precision)
 
 
 _LOCKS: dict[int, Lock] = {}
 """By process: a fork may be made while another thread holds the lock."""
 
 
-@lru_cache(maxsize=2)
+@lru_cache(KEPT)
 def _load_version(path: Path, version: files.Version) -> PCNet:  # noqa: ARG001  # the cache's key
     return checkpoint.load_model(path)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(KEPT)
 def _prepare_version(
     path: Path, version: files.Version, device: torch.device, precision: Precision
 ) -> PreparedNetwork:
