@@ -353,6 +353,24 @@ def test_a_resumed_run_may_save_and_look_at_other_times(pairs_folder: Path, tmp_
     train(replace(config, run=replace(config.run, **free)), tmp_path / "run", resume=True)  # type: ignore[arg-type]
 
 
+def test_a_state_is_resumed_where_fields_with_defaults_were_added_since(
+    pairs_folder: Path, tmp_path: Path
+) -> None:
+    config = config_of(pairs_folder, steps=1)
+    train(config, tmp_path / "run")
+    path = tmp_path / "run" / "state.safetensors"
+    with safe_open(path, framework="pt") as file:
+        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    stored = json.loads(header["config"])
+    del stored["samples"]["augment"]["blur"], stored["optimizer"]["clip"], stored["whole_numbers"]
+    save_file(tensors, path, metadata=header | {"config": json.dumps(stored)})
+    train(config, tmp_path / "run", resume=True)
+    blurred = replace(config, samples=replace(config.samples, augment=AugmentConfig(blur=0.5)))
+    difference = r"samples\.augment\.blur was 0\.0, the configuration has 0\.5"
+    with pytest.raises(ValueError, match=difference):
+        train(blurred, tmp_path / "run", resume=True)
+
+
 @pytest.mark.parametrize("damage", ["empty", "cut", "foreign", "other tensors"])
 def test_a_damaged_state_is_one_sentence(pairs_folder: Path, tmp_path: Path, damage: str) -> None:
     config = config_of(pairs_folder, steps=1)
@@ -586,6 +604,12 @@ def test_a_network_of_blocks_is_rounded_to_whole_numbers_when_it_is_trained(
     assert record["merge_classifier"]["images"] > 0
     before = path.read_bytes()
     assert train(config, tmp_path / "run", resume=True).read_bytes() == before  # neither is done again
+    for batches in (0, 3):
+        message = f"{path} is rounded: whole_numbers.batches was 2, the configuration has {batches}; "
+        other = replace(config, whole_numbers=WholeNumbersConfig(batches))
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}take another folder$"):
+            train(other, tmp_path / "run", resume=True)
+        assert path.read_bytes() == before
 
 
 def test_only_a_network_of_blocks_can_be_rounded() -> None:

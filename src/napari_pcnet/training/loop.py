@@ -101,7 +101,7 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         _go_on(state, config, folder if processes.is_first else None, sampler, validation, report)
         wait_for_all()  # until the last weights are written
-    if processes.is_first and config.whole_numbers.batches:
+    if processes.is_first:
         _round_to_whole_numbers(config, folder, split)
     if processes.is_first and config.merge_classifier.steps:
         _fit_merge_classifier(config, folder, split, classifier_progress)
@@ -109,16 +109,29 @@ def train(
 
 
 def _round_to_whole_numbers(config: TrainingConfig, folder: Path, split: Split) -> None:
-    """Round the finished network, by ranges measured on views that it has not learnt from."""
-    path = folder / WEIGHTS
-    model, record = checkpoint.load_model(path), checkpoint.read_record(path)
-    if model.whole_numbers is not None:
-        return
-    sampler = Sampler(split.train, config.samples, config.run.seed, shares=split.shares)
-    first, number = config.run.steps * config.run.accumulate, config.whole_numbers.batches
-    views = [sampler.batch(first + k).whole.image for k in range(number)]
-    model.whole_numbers = quantise(model, torch.cat(views))
-    checkpoint.save_model(path, model, record | {"whole_numbers": {"views": sum(map(len, views))}})
+    """Round the finished network, by ranges measured on views that it has not learnt from, if it is to be.
+
+    Raises
+    ------
+    ValueError
+        If it is rounded by other ranges than the configuration asks for: the floats are gone.
+    """
+    path, number = folder / WEIGHTS, config.whole_numbers.batches
+    record = checkpoint.read_record(path)
+    if "whole_numbers" in record:
+        before = record["whole_numbers"]["views"] // config.samples.batch
+        if before != number:
+            raise ValueError(
+                f"{path} is rounded: whole_numbers.batches was {before}, the configuration has {number}; "
+                "take another folder"
+            )
+    elif number:
+        model = checkpoint.load_model(path)
+        sampler = Sampler(split.train, config.samples, config.run.seed, shares=split.shares)
+        first = config.run.steps * config.run.accumulate
+        views = [sampler.batch(first + k).whole.image for k in range(number)]
+        model.whole_numbers = quantise(model, torch.cat(views))
+        checkpoint.save_model(path, model, record | {"whole_numbers": {"views": sum(map(len, views))}})
 
 
 def _fit_merge_classifier(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from napari_pcnet.disk.provenance import source_commit
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig, channels_last, weights_drawn_by
 from napari_pcnet.options import shown
-from napari_pcnet.training.config import TrainingConfig
+from napari_pcnet.training.config import DataConfig, TrainingConfig
 from napari_pcnet.training.losses import ModelLosses
 from napari_pcnet.training.merge_classifier import MergeClassifierConfig
 from napari_pcnet.training.processes import SINGLE, Processes
@@ -54,7 +55,9 @@ FREE_TO_CHANGE = (
     "whole_numbers.batches",
     *(f"merge_classifier.{each.name}" for each in fields(MergeClassifierConfig)),
 )
-"""Fields of the configuration that a resumed run may change."""
+"""Fields of the configuration that a resumed run may change; `loop` refuses one of a finished network."""
+
+DEFAULTS = TrainingConfig(DataConfig(train=()))
 
 
 @dataclass
@@ -176,7 +179,7 @@ def load_state(state: TrainingState, config: TrainingConfig, path: Path) -> None
         with safe_open(path, framework="pt") as file:
             header = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        difference = _difference(json.loads(header["config"]), json.loads(json.dumps(asdict(config))))
+        difference = _difference(json.loads(header["config"]), config)
         if not difference:
             _fill(state, header, tensors)
     except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -188,14 +191,26 @@ def load_state(state: TrainingState, config: TrainingConfig, path: Path) -> None
         raise ValueError(f"{path} is of another training: {difference}; take another folder")
 
 
-def _difference(stored: dict[str, Any], asked: dict[str, Any]) -> str:
-    """Name the first field, of those that change what is learnt, in which two configurations differ."""
-    for table, values in asked.items():
-        for name, value in values.items():
-            before = stored.get(table, {}).get(name)
-            if before != value and f"{table}.{name}" not in FREE_TO_CHANGE:
-                return f"{table}.{name} was {before!r}, the configuration has {value!r}"
+def _difference(stored: dict[str, Any], config: TrainingConfig) -> str:
+    """Name the first field, of those that change what is learnt, in which a stored configuration differs.
+
+    What it lacks was added since, and had its default.
+    """
+    defaults, asked = (json.loads(json.dumps(asdict(each))) for each in (DEFAULTS, config))
+    before = dict(_flat(defaults)) | dict(_flat(stored))
+    for name, value in _flat(asked):
+        if before[name] != value and name not in FREE_TO_CHANGE:
+            return f"{name} was {before[name]!r}, the configuration has {value!r}"
     return ""
+
+
+def _flat(tables: dict[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    """Each field of nested tables by its whole name."""
+    for name, value in tables.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{place}{name}.")
+        else:
+            yield f"{place}{name}", value
 
 
 def _fill(state: TrainingState, header: dict[str, str], tensors: dict[str, Tensor]) -> None:
@@ -249,10 +264,10 @@ def _start(model: PCNet, path: Path) -> dict[str, Any]:
     of_the_tail = bool(model.config.block) and not start.config.block
     if start.config.block:
         start = _widened(start, model)
+    comparable = _with_added(start.config, model.config)
     for each in fields(PCNetConfig):
-        before, asked = getattr(start.config, each.name), getattr(model.config, each.name)
-        may_differ = (each.name in ADDED and not before) or (of_the_tail and each.name in BEHIND_THE_TRUNK)
-        if before != asked and not may_differ:
+        before, asked = getattr(comparable, each.name), getattr(model.config, each.name)
+        if before != asked and not (of_the_tail and each.name in BEHIND_THE_TRUNK):
             raise ValueError(
                 f"{path} holds a network whose {each.name} is {shown(before)}, "
                 f"the configuration asks for {shown(asked)}"
@@ -262,6 +277,11 @@ def _start(model: PCNet, path: Path) -> dict[str, Any]:
     assert of_the_tail or len(shared) == len(theirs), "the configurations agree"
     model.load_state_dict(shared, strict=False)
     return checkpoint.read_record(path)
+
+
+def _with_added(start: PCNetConfig, asked: PCNetConfig) -> PCNetConfig:
+    """A configuration with the parts that another one has and it lacks."""
+    return replace(start, **{name: getattr(asked, name) for name in ADDED if not getattr(start, name)})
 
 
 def _widened(start: PCNet, model: PCNet) -> PCNet:
@@ -276,8 +296,7 @@ def _widened(start: PCNet, model: PCNet) -> PCNet:
     if here.reduction != there.reduction or any(after < before for before, after in sizes):
         return start
     config = replace(here, widths=there.widths, boundary=boundary)
-    added = {name: getattr(there, name) for name in ADDED if not getattr(here, name)}
-    if replace(config, **added) != there:
+    if _with_added(config, there) != there:
         return start
     with weights_drawn_by(None):
         result = PCNet(config)
