@@ -49,3 +49,10 @@ def test_processes_stay_for_the_next_tasks():
     with Workers(2) as workers:
         processes = {each for _ in range(3) for each in workers.results_of(eval, tasks)}
     assert len(processes) <= 2
+
+
+def test_processes_share_the_cores_that_this_one_may_run_on(monkeypatch):
+    monkeypatch.setattr("napari_pcnet.evaluation.workers.usable_cores", lambda: 7)
+    with Workers(2) as workers:
+        tasks = ["[__import__('os').environ['OMP_NUM_THREADS']]"] * 2
+        assert list(workers.results_of(eval, tasks)) == ["3", "3"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -11,6 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import Self, TypeVar
+
+from napari_pcnet.disk.provenance import usable_cores
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -89,7 +92,7 @@ class Workers:
         self, function: Callable[[Task], Iterable[Result]], tasks: Sequence[Task]
     ) -> set[Future[list[Result]]]:
         if self._pool is None:
-            threads = max(1, (os.cpu_count() or 1) // self.number)
+            threads = max(1, usable_cores() // self.number)
             self._pool = ProcessPoolExecutor(self.number, get_context("spawn"), _prepare, (threads,))
         with _interrupts_ignored():  # as the processes that start here then do from their first moment
             return {self._pool.submit(_listed, function, task) for task in tasks}
@@ -114,9 +117,11 @@ def _listed(function: Callable[[Task], Iterable[Result]], task: Task) -> list[Re
 def _prepare(threads: int) -> None:
     """Make a process one of several: few threads, no interrupt of its own, no life after its parent's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import torch
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for libraries that tasks load
+    if "torch" in sys.modules:  # by the script that began it all, of which Python runs the imports here, too
+        import torch
 
-    torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
