@@ -109,8 +109,25 @@ class Predictor(ABC, Generic[TrunkOutput]):
         """Encode and decode a window."""
 
     @abstractmethod
+    def first_rows(self, picture: Picture, grid: Grid, read: Window, strip: Window) -> Tensor:
+        """The first layer of a strip of a window, ``(1, C, h, w)``."""
+
+    @abstractmethod
     def strip(self, picture: Picture, grid: Grid, trunk: TrunkOutput, tile: Tile, strip: Window) -> Strip:
         """Associate a strip of a window."""
+
+    def _first(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
+        """The first layer of a window, in strips: the frame itself is never held whole."""
+        first: Tensor | None = None
+        height, width = (side // self.reduction for side in read.shape)
+        for strip in strips(read):
+            reduced = self.first_rows(picture, grid, read, strip)
+            if first is None:
+                first = reduced.new_empty((1, height, width, reduced.shape[1]))
+            top = (strip.top - read.top) // self.reduction
+            first[:, top : top + reduced.shape[2]] = reduced.permute(0, 2, 3, 1)
+        assert first is not None, "a window has rows"
+        return first.permute(0, 3, 1, 2)
 
     def _blocks(self, strip: Window, tile: Tile) -> list[slice]:
         """Rows and columns of the blocks of a strip, in the output of the trunk."""
@@ -154,25 +171,15 @@ class FloatPredictor(Predictor[Trunk]):
         assert logits is not None
         return _in_steps(logits[0, 0].sigmoid())
 
-    def _first(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
-        """Stem and first convolution, in strips: the frame itself is never held whole."""
-        first: Tensor | None = None
+    def first_rows(self, picture: Picture, grid: Grid, read: Window, strip: Window) -> Tensor:
+        """Stem and first convolution of a strip of a window, ``(1, C, h, w)``."""
         ratio = self.reduction
-        for strip in strips(read):
-            rows = slice((strip.top - read.top) // ratio, (strip.bottom - read.top) // ratio)
-            input_rows = needed(self._stem, rows, read.bottom - read.top)
-            wide = Window(read.top + input_rows.start, read.left, read.top + input_rows.stop, read.right)
-            image = self._pixels(picture, grid, wide)
-            reduced = self._stem(image - self.model.mean)
-            if first is None:
-                height, width = (side // ratio for side in read.shape)
-                first = reduced.new_empty((1, reduced.shape[1], height, width)).contiguous(
-                    memory_format=torch.channels_last
-                )
-            begin = (strip.top - wide.top) // ratio
-            first[:, :, rows] = reduced[:, :, begin : begin + rows.stop - rows.start]
-        assert first is not None, "a window has rows"
-        return first
+        rows = slice((strip.top - read.top) // ratio, (strip.bottom - read.top) // ratio)
+        input_rows = needed(self._stem, rows, read.bottom - read.top)
+        wide = Window(read.top + input_rows.start, read.left, read.top + input_rows.stop, read.right)
+        reduced = self._stem(self._pixels(picture, grid, wide) - self.model.mean)
+        begin = (strip.top - wide.top) // ratio
+        return reduced[:, :, begin : begin + rows.stop - rows.start]
 
     def _stem(self, image: Tensor) -> Tensor:
         """Stem and first convolution."""
@@ -274,29 +281,18 @@ class WholePredictor(Predictor[WholeTrunk]):
         certainty = _to_pixels(self._confidence(codes, inside, cell)) if self.with_confidence else None
         return Strip(_choices(codes, inside), certainty, boundary)
 
-    def _first(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
-        """The first layer, in strips."""
-        first: Tensor | None = None
+    def first_rows(self, picture: Picture, grid: Grid, read: Window, strip: Window) -> Tensor:
+        """The first layer of a strip of a window, ``(1, C, h, w)``."""
         ratio = self.reduction
-        for strip in strips(read):
-            top, bottom = max(read.top, strip.top - ratio), min(read.bottom, strip.bottom + ratio)
-            with stage("reading"):
-                pixels = picture.read_work(grid, Window(top, read.left, bottom, read.right), np.uint8)
-            framed = np.empty(
-                (strip.bottom - strip.top + 2 * ratio, pixels.shape[1] + 2 * ratio, 3), np.uint8
-            )
-            framed[:] = self.whole.rim
-            begin = top - (strip.top - ratio)
-            framed[begin : begin + len(pixels), ratio:-ratio] = pixels
-            image = torch.from_numpy(framed).permute(2, 0, 1)[None].to(self.prepared.device)
-            reduced = self.whole.computed.layer("first", image)
-            if first is None:
-                height, width = (side // ratio for side in read.shape)
-                first = reduced.new_empty((1, height, width, reduced.shape[1]))
-            rows = slice((strip.top - read.top) // ratio, (strip.bottom - read.top) // ratio)
-            first[:, rows] = reduced.permute(0, 2, 3, 1)
-        assert first is not None, "a window has rows"
-        return first.permute(0, 3, 1, 2)
+        top, bottom = max(read.top, strip.top - ratio), min(read.bottom, strip.bottom + ratio)
+        with stage("reading"):
+            pixels = picture.read_work(grid, Window(top, read.left, bottom, read.right), np.uint8)
+        framed = np.empty((strip.bottom - strip.top + 2 * ratio, pixels.shape[1] + 2 * ratio, 3), np.uint8)
+        framed[:] = self.whole.rim
+        begin = top - (strip.top - ratio)
+        framed[begin : begin + len(pixels), ratio:-ratio] = pixels
+        image = torch.from_numpy(framed).permute(2, 0, 1)[None].to(self.prepared.device)
+        return self.whole.computed.layer("first", image)
 
     def _inside(self, grid: Grid, strip: Window) -> Inside:
         """Which neighbours of the blocks of a strip lie in the lattice; of the padding all count."""
