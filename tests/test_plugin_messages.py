@@ -16,6 +16,7 @@ from napari_pcnet.planes import Planes
 from napari_pcnet.plugin.field_names import FIELDS, OTHERS, in_fields
 from napari_pcnet.plugin.messages import MessageLine
 from napari_pcnet.record import RunRecord
+from napari_pcnet.run import build_hierarchy
 
 
 def test_a_message_begins_with_a_capital_letter(qtbot: QtBot) -> None:
@@ -86,6 +87,47 @@ def test_what_the_library_refuses_is_said_in_the_words_of_the_form(
     qtbot.addWidget(line)
     line.show_message(str(error.value))
     assert line.text() == said
+
+
+RAMP = np.arange(64 * 80, dtype=np.float64).reshape(64, 80)
+
+
+@pytest.mark.parametrize(
+    ("index", "value", "axis", "said"),
+    [
+        (
+            (3, 4),
+            np.nan,
+            None,
+            "image holds NaN: such pixels count as outside the region; choose a Region to say yourself what "
+            "is outside",
+        ),
+        (
+            (0, 0),
+            1e6,
+            None,
+            "image spends most of its range of intensities, 1 to 1000000, on 1 of 5120 values: all others "
+            "are 1 to 5119; give the layer the contrast limits (1, 5119) and choose them under Intensities, "
+            "or leave those out of the region",
+        ),
+        (
+            (0, 0, 1),
+            1e6,
+            -1,
+            "channel 1 of the image spends most of its range of intensities, 1 to 1000000, on 1 of 5120 "
+            "values: all others are 1 to 5119; choose 0.1% to 99.9% under Intensities, or leave those out of "
+            "the region",
+        ),
+    ],
+)
+def test_what_is_noticed_in_the_pixels_is_told_and_said_in_the_words_of_the_form(
+    index: tuple[int, ...], value: float, axis: int | None, said: str
+) -> None:
+    image = RAMP.copy() if axis is None else np.stack([RAMP] * 2, axis=-1)
+    image[index] = value
+    told: list[str] = []
+    build_hierarchy(image, RunRecord(5, channel_axis=axis), tell=told.append)  # a warning would be an error
+    assert [in_fields(each) for each in told] == [said]
 
 
 def test_names_of_files_and_layers_stay_as_they_are() -> None:

@@ -36,6 +36,11 @@ MANY_CHANNELS = 32
 ONE_RANGE = (1, 3)
 """Numbers of channels that have one range together: grey and RGB."""
 
+NAN_IS_OUTSIDE = (
+    "image holds NaN: such pixels count as outside the mask; pass mask= to say yourself what is outside"
+)
+"""What a user is told once a run, however many planes hold some."""
+
 _SLIC_ONLY = {
     "max_num_iter": "the network needs no iterations",
     "n_iter": "the network needs no iterations",
@@ -206,14 +211,6 @@ def callback(value: Any, name: str) -> None:
     """Refuse a callback that can't be called, before the work whose end it would be told."""
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be a function or None, got {shown(value)}")
-
-
-def warn_of_nan() -> None:
-    """Say that NaN lies outside: once a run, however many planes hold some."""
-    warnings.warn(
-        "image holds NaN: such pixels count as outside the mask; pass mask= to say yourself what is outside",
-        stacklevel=4,
-    )
 
 
 def may_be_columns(shape: Sequence[int]) -> bool:

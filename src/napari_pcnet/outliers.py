@@ -8,7 +8,6 @@ is known for one after its first rows.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,14 +69,6 @@ class SpentRange(NamedTuple):
             f"{self.others} of {self.values} values: all others are {_text(self.bulk_low)} to "
             f"{_text(self.bulk_high)}; {remedy} those out by mask=, of a file by nodata={_text(farthest)}"
         )
-
-
-def warn_of_spent_range(picture: Picture) -> bool:
-    """Warn of a picture that spends its range on a few values; say whether it does."""
-    found = spent_range(picture)
-    if found is not None:
-        warnings.warn(found.sentence, stacklevel=4)
-    return found is not None
 
 
 @stage("reading")

@@ -9,6 +9,7 @@ command line and the scripts that they hand out all go through here, so that the
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ from napari_pcnet.network.inference import WindowDone
 from napari_pcnet.options import Options
 from napari_pcnet.planes import Planes, naming_channels, part_of
 from napari_pcnet.progress import Progress
-from napari_pcnet.record import RunRecord
+from napari_pcnet.record import RunRecord, Tell
 from napari_pcnet.shapes import size_text
 
 PlaneWindowDone = Callable[[int, Window, NDArray[np.int32]], None]
@@ -111,6 +112,7 @@ def build_hierarchy(
     progress: Progress | None = None,
     confidence: bool = False,
     window_done: PlaneWindowDone | None = None,
+    tell: Tell | None = None,
 ) -> PCNetHierarchy:
     """Make the hierarchy of a run, of which `run_record` gives one cut.
 
@@ -122,6 +124,8 @@ def build_hierarchy(
         Whether features hold the network's confidence.
     window_done : callable, optional
         ``window_done(k, window, ids)`` as each window of the k-th plane is done.
+    tell : callable, optional
+        ``tell(sentence)`` of what is noticed in the pixels, in place of a warning.
 
     Returns
     -------
@@ -137,7 +141,7 @@ def build_hierarchy(
     trees, measures, timings, start = list[Tree](), list[Measures](), dict[str, float](), 0
     cut = record.n_segments if record.height is None else None
     count_name = "n_segments" if record.max_segments is None else "max_segments"
-    for k, picture in enumerate(_pictures(planes, options, count_name, cut)):
+    for k, picture in enumerate(_pictures(planes, options, count_name, cut, tell or _warn)):
         one = pipeline.segment(
             picture,
             options,
@@ -185,7 +189,13 @@ def _lattice(image: Any, record: RunRecord, mask: Any, progress: Progress | None
     return np.stack(parts).reshape(planes.shape)
 
 
-def _pictures(planes: Planes, options: Options, count_name: str, cut: int | None = None) -> Iterator[Picture]:
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, stacklevel=4)
+
+
+def _pictures(
+    planes: Planes, options: Options, count_name: str, cut: int | None = None, tell: Tell = _warn
+) -> Iterator[Picture]:
     """Check every plane, for a cut at a count if one is named; then read them again, one by one.
 
     What is wrong with the last plane is said before the first is segmented.
@@ -211,12 +221,15 @@ def _pictures(planes: Planes, options: Options, count_name: str, cut: int | None
     if cut is not None:
         arguments.parts_within(cut, sizes, "n_segments")
     if has_nan:
-        arguments.warn_of_nan()
+        tell(arguments.NAN_IS_OUTSIDE)
     each = iter([first]) if len(planes.indices) == 1 else map(read, planes.indices)
     del first  # one plane at a time is held
-    has_warned = options.intensity_range is not None
+    is_said = options.intensity_range is not None
     for picture in each:
-        has_warned = has_warned or outliers.warn_of_spent_range(picture)
+        spent = None if is_said else outliers.spent_range(picture)
+        if spent is not None:
+            is_said = True
+            tell(spent.sentence)
         yield picture
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -219,9 +220,10 @@ def _checked(
     arguments.room_for(chosen.n_segments, arguments.room(picture), count_name)
     arguments.warn_of_channels_last(picture.pixels.shape, chosen.channel_axis, "image[0] and so on")
     if picture.has_nan:
-        arguments.warn_of_nan()
-    if chosen.intensity_range is None:
-        outliers.warn_of_spent_range(picture)
+        warnings.warn(arguments.NAN_IS_OUTSIDE, stacklevel=3)
+    spent = outliers.spent_range(picture) if chosen.intensity_range is None else None
+    if spent is not None:
+        warnings.warn(spent.sentence, stacklevel=3)
     return picture
 
 

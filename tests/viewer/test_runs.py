@@ -77,6 +77,18 @@ def test_a_photograph_gets_exactly_so_many_superpixels_where_it_lies(
     assert layer.contour == 1
 
 
+def test_what_a_run_notices_in_the_pixels_names_fields(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    image = drawn_picture(60, 70).astype(np.float32)
+    image[:9, 50:] = np.nan
+    viewer.add_image(image, contrast_limits=(0, 255))
+    with pytest.warns(UserWarning, match=r"^image holds NaN: .* outside the region; choose a Region to say"):
+        layer = run_widget(widget, qtbot)
+    assert_array_equal(layer.data == 0, np.isnan(image))
+
+
 def test_a_run_says_of_what_it_is_and_its_bar_moves_from_the_start_to_the_end(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:

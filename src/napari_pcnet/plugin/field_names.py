@@ -37,11 +37,18 @@ OTHERS = {
 
 _PHRASES = (
     (r"; leave such pixels out with mask=", "; leave such pixels out of the region"),
+    (r"; pass mask= to say yourself what is outside", "; choose a Region to say yourself what is outside"),
+    (r'pass intensity_range=\("0.1%", "99.9%"\)', "choose 0.1% to 99.9% under Intensities"),
+    (
+        r"pass intensity_range=(\(.*?\))",
+        r"give the layer the contrast limits \1 and choose them under Intensities",
+    ),
+    (r"(those out) by mask=, of a file by nodata=\S+$", r"\1 of the region"),
     (r"; min_size=\d+ leaves out the small ones", ""),
     (r"pass channel_axis=None for grey", "choose 'none (grey)' under Channels"),
     (r": name its channel_axis", ": choose it under Channels"),
     (r"\bor pass another model\b", "or choose another Model"),
-    (r"\bthe mask\b(?=,| |$)", "the region"),
+    (r"\bthe mask\b(?=,|;| |$)", "the region"),
 )
 """What a sentence may advise, and the same in the widget."""
 

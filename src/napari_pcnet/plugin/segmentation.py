@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.disk import pictures
+from napari_pcnet.plugin.field_names import in_fields
 from napari_pcnet.plugin.jobs import Job
 from napari_pcnet.plugin.layer_cut import LayerCut
 from napari_pcnet.plugin.result_layer import ResultLayer
@@ -54,12 +56,18 @@ def segment(job: Job, result: ResultLayer, record: RunRecord, region: RegionOfIn
         progress=job.progress,
         confidence=True,
         window_done=window_done,
+        tell=_warn,
     )
     job.check()
     origin = origin_of(source, record)
     seconds = time.monotonic() - started
     cut = LayerCut.make(hierarchy, record, origin, job.check, result.buffer)
     return Segmentation(hierarchy, cut, seconds)
+
+
+def _warn(sentence: str) -> None:
+    """Have napari show what is noticed in the pixels."""
+    warnings.warn(in_fields(sentence), stacklevel=2)
 
 
 def origin_of(source: Source, record: RunRecord) -> Origin:
