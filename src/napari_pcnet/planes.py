@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet import arguments
+from napari_pcnet.geometry.blocks import in_memory
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.geometry.picture import in_memory
 from napari_pcnet.record import RunRecord
 from napari_pcnet.shapes import plane_axes
 

@@ -20,11 +20,20 @@ class Deferred:
         least 1, returns these values in an array of as many axes.
     shape : tuple of int
     dtype : numpy.dtype
+    chunks : tuple of int, optional
+        Sides of the parts that are decoded as one, along each axis; None if there are none.
     """
 
-    def __init__(self, read: Callable[[Slices], NDArray[Any]], shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(
+        self,
+        read: Callable[[Slices], NDArray[Any]],
+        shape: tuple[int, ...],
+        dtype: Any,
+        chunks: tuple[int, ...] | None = None,
+    ) -> None:
         self._read = read
         self.shape = shape
+        self.chunks = chunks
         self.dtype: np.dtype[Any] = np.dtype(dtype)
 
     @property

@@ -146,7 +146,7 @@ def _opened(folder: Path) -> tuple[Deferred, list[str]]:
     if array.dtype.kind not in "buif":
         raise ValueError(f"its values are of type {array.dtype}, those of a picture are numbers")
     names = getattr(array.metadata, "dimension_names", None) or ()  # format 2 has none
-    pixels = Deferred(_Chunks(folder, array).read, array.shape, array.dtype)
+    pixels = Deferred(_Chunks(folder, array).read, array.shape, array.dtype, array.chunks)
     return pixels, [str(name).lower() for name in names]
 
 

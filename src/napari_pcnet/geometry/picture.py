@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from napari_pcnet.geometry.blocks import in_memory
 from napari_pcnet.geometry.grid import Grid, Window
 
 COLOUR_STEPS = 65535
@@ -35,8 +36,8 @@ none of 8-bit numbers nearer than 2e-4."""
 READ_PX = 1 << 22
 """Most pixels read at once where a picture is shrunk."""
 
-READ_ROWS = 512
-"""Rows of a picture read at once where it is streamed."""
+READ_ROWS, READ_COLUMNS = 512, 8192
+"""Rows and columns of a picture read at once where it is streamed."""
 
 BICUBIC_A = -0.5
 """Keys' parameter of the bicubic kernel; third-order accurate (Keys 1981)."""
@@ -205,12 +206,6 @@ def read_raw(pixels: Any, channel_axis: int | None, window: Window) -> NDArray[A
         return in_memory(pixels[tuple(index)])[..., None]
     index.insert(channel_axis, slice(None))
     return np.moveaxis(in_memory(pixels[tuple(index)]), channel_axis, -1)
-
-
-def in_memory(part: Any) -> NDArray[Any]:
-    """Load what slicing gave. A masked array stays one, one of dask's, too, whose mask ``asarray`` drops."""
-    loaded = part.compute() if hasattr(part, "compute") else part
-    return loaded if isinstance(loaded, np.ndarray) else np.asarray(loaded)
 
 
 def to_three(values: NDArray[Any]) -> NDArray[Any]:
