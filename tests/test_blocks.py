@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_pcnet import arguments, pcnet_superpixels
-from napari_pcnet.geometry import blocks
+from napari_pcnet.geometry import blocks, picture
 from napari_pcnet.geometry.blocks import Blocks
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import read_raw
@@ -91,8 +91,8 @@ def test_a_picture_that_is_sliced_is_decoded_once_for_its_range_and_its_labels()
 
 
 def test_a_wide_picture_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arguments, "READ_COLUMNS", 100)
-    monkeypatch.setattr(arguments, "READ_ROWS", 80)
-    picture = arguments.picture(VALUES, None, -1, ("5%", "95%"))
+    monkeypatch.setattr(picture, "READ_COLUMNS", 100)
+    monkeypatch.setattr(picture, "READ_ROWS", 80)
+    stretched = arguments.picture(VALUES, None, -1, ("5%", "95%"))
     expected = np.sort(VALUES.ravel())[[VALUES.size // 20 - 1, VALUES.size * 19 // 20 - 1]]
-    assert [picture.low[0], picture.high[0]] == expected.tolist()
+    assert [stretched.low[0], stretched.high[0]] == expected.tolist()

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.blocks import Blocks, in_memory
-from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.percentiles import percentiles
-from napari_pcnet.geometry.picture import READ_COLUMNS, READ_ROWS, Picture, plane_shape, read_raw
+from napari_pcnet.geometry.picture import Picture, plane_shape, read_raw, windows_of
 from napari_pcnet.merging import connectivity
 from napari_pcnet.options import IntensityRange, as_index, as_list, is_one_line, share_of, shown
 from napari_pcnet.shapes import size_text
@@ -343,7 +342,7 @@ def _look(pixels: Any, axis: int | None, channels: int, region: NDArray[np.bool_
     shape = plane_shape(pixels.shape, axis)
     low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
     has_nan = False
-    for window in _stream(shape):
+    for window in windows_of(shape):
         read = read_raw(pixels, axis, window)
         here = _visible(read, channels)
         if region is not None:
@@ -410,15 +409,7 @@ def _stretched(picture: Picture, intensity_range: IntensityRange) -> Picture:
 
 def values_inside(picture: Picture, channels: int) -> Iterator[NDArray[Any]]:
     """The values inside the mask, part by part, ``(n, channels)``; with one channel those of all."""
-    for window in _stream(picture.shape):
+    for window in windows_of(picture.shape):
         values = np.asarray(read_raw(picture.pixels, picture.channel_axis, window))[..., : picture.channels]
         mask = picture.read_mask(window)
         yield (values if mask is None else values[mask]).reshape(-1, channels)
-
-
-def _stream(shape: tuple[int, int]) -> Iterator[Window]:
-    """Windows that cover a picture, in raster order."""
-    height, width = shape
-    for top in range(0, height, READ_ROWS):
-        for left in range(0, width, READ_COLUMNS):
-            yield Window(top, left, min(top + READ_ROWS, height), min(left + READ_COLUMNS, width))

@@ -24,7 +24,8 @@ from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, network_channel
 from napari_pcnet.hierarchy import ROWS_AT_ONCE, Measures, PCNetHierarchy, smooth_plane
 from napari_pcnet.merging.connectivity import number_by_first, owners
 from napari_pcnet.merging.exact import lab_of_rgb
-from napari_pcnet.merging.regions import look_up
+from napari_pcnet.merging.regions import RegionTable, look_up
+from napari_pcnet.merging.streamed import StreamedIds
 from napari_pcnet.merging.tree import (
     Features,
     Graph,
@@ -56,6 +57,7 @@ def segment(
     progress: Progress | None = None,
     confidence: bool = False,
     window_done: WindowDone | None = None,
+    streamed: StreamedIds | None = None,
 ) -> PCNetHierarchy:
     """Segment a plane into the hierarchy of which `options.n_segments` is the largest count asked for.
 
@@ -67,14 +69,19 @@ def segment(
         Checked.
     progress, confidence, window_done
         As in `napari_pcnet.pcnet_hierarchy`.
+    streamed : StreamedIds, optional
+        Takes the base window by window: `PCNetHierarchy.table` then says its labels.
 
     Returns
     -------
     PCNetHierarchy
+        With a base of no pixels if it was streamed.
     """
     with timed() as timings:
         network = load_prepared(options)
-        base = fine_base(picture, options, network, progress, window_done, confidence=confidence)
+        base = fine_base(
+            picture, options, network, progress, window_done, confidence=confidence, streamed=streamed
+        )
         ids, measures = base.ids, Measures.of(base.regions, base.confidence, picture)
         with stage("tree"):
             graph = region_graph(base, options)
@@ -86,17 +93,36 @@ def segment(
 
 def segment_lattice(picture: Picture, options: Options, progress: Progress | None = None) -> Labels:
     """Segment a plane the paper's way: about `options.n_segments` cells; small pieces go to neighbours."""
-    cells = max(1, round(options.n_segments / picture.share_inside))
-    grid = Grid.of_count(picture.shape, cells, options.pixel_sides)
-    base = segment_base(picture, grid, load_prepared(options), progress, window_px=options.window)
-    table = base.regions
-    owner = owners(table.cells, table.area, table.edges, table.border.sum(axis=1))
-    numbers = np.append(number_by_first(owner) + options.start_label, options.start_label - 1)
+    base = lattice_base(picture, options, progress)
     with stage("look-up"):
-        labels = look_up(numbers.astype(np.int32), base.ids)
+        labels = look_up(lattice_table(base.regions, options), base.ids)
     if options.smoothing:
         smooth_plane(labels, options.smoothing, options.spacing, options.start_label)
     return labels
+
+
+def lattice_grid(picture: Picture, options: Options) -> Grid:
+    """The lattice of about `options.n_segments` cells."""
+    cells = max(1, round(options.n_segments / picture.share_inside))
+    return Grid.of_count(picture.shape, cells, options.pixel_sides)
+
+
+def lattice_base(
+    picture: Picture,
+    options: Options,
+    progress: Progress | None = None,
+    streamed: StreamedIds | None = None,
+) -> Base:
+    """Label with the lattice of about `options.n_segments` cells."""
+    grid, network = lattice_grid(picture, options), load_prepared(options)
+    return segment_base(picture, grid, network, progress, window_px=options.window, streamed=streamed)
+
+
+def lattice_table(table: RegionTable, options: Options) -> Labels:
+    """Label of each region of the base of a lattice, and last of what is outside."""
+    owner = owners(table.cells, table.area, table.edges, table.border.sum(axis=1))
+    numbers = np.append(number_by_first(owner) + options.start_label, options.start_label - 1)
+    return numbers.astype(np.int32)
 
 
 def fine_base(
@@ -107,6 +133,7 @@ def fine_base(
     window_done: WindowDone | None = None,
     *,
     confidence: bool = False,
+    streamed: StreamedIds | None = None,
 ) -> Base:
     """Label with the coarsest lattice whose base is fine enough for `options.n_segments`.
 
@@ -123,6 +150,7 @@ def fine_base(
             window_px=options.window,
             confidence=confidence,
             single_pixels=single_pixels,
+            streamed=streamed,
         )
 
     number = options.n_segments

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet import arguments, options, outliers, pipeline
+from napari_pcnet import arguments, options, outliers, pipeline, streaming
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.merging import outlines
@@ -36,6 +36,7 @@ def pcnet_superpixels(
     precision: Precision = Options.precision,
     window: int | None = Options.window,
     progress: Progress | None = None,
+    out: Any = None,
     **others: object,
 ) -> NDArray[np.integer]:
     """Segment an image into superpixels with PCNet.
@@ -89,12 +90,17 @@ def pcnet_superpixels(
         and whole numbers not at all), memory does.
     progress : callable, optional
         ``progress(done, total)``.
+    out : array or path, optional
+        Takes the labels, window by window: an array of whole numbers of the image's rows and columns that
+        can be written by slices (numpy's, memory-mapped or not, or zarr's), or the path of a new ``.zarr``.
+        Memory is then set by the window and the table of regions, not by the image, unless there is a mask
+        (a byte a pixel) or outlines are smoothed (the whole plane).
 
     Returns
     -------
     (H, W) array of int32 (int64 if labels don't fit)
         Labels from `start_label`, consecutive, in raster order of their first pixel; each one
-        4-connected. ``start_label - 1`` outside the mask.
+        4-connected. ``start_label - 1`` outside the mask. With `out` this array, or zarr's of the path.
 
     Raises
     ------
@@ -132,10 +138,16 @@ def pcnet_superpixels(
     passed = locals()
     arguments.refuse_others("pcnet_superpixels", others, [name for name in passed if name != "others"])
     chosen = Options.checked(passed)
+    path = streaming.new_path(out)
     picture = _checked(image, mask, chosen, "n_segments", progress=progress)
+    if chosen.method == "hierarchy":
+        arguments.parts_within(chosen.n_segments, [arguments.part_sizes(picture)], "n_segments")
+    if path is not None:
+        return streaming.write_zarr(path, picture, chosen, progress)
+    if out is not None:
+        return streaming.write_array(out, picture, chosen, progress)
     if chosen.method == "lattice":
         return pipeline.segment_lattice(picture, chosen, progress)
-    arguments.parts_within(chosen.n_segments, [arguments.part_sizes(picture)], "n_segments")
     return pipeline.segment(picture, chosen, progress=progress).labels(chosen.n_segments)
 
 

@@ -4,9 +4,10 @@ import itertools
 import math
 import os
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,17 @@ CHUNK_SIDE_PX = 1024
 
 _COLOUR_LENGTHS = (3, 4)
 """An unnamed last axis of this length is taken for RGB or RGBA, as napari does."""
+
+
+LabelsOfPart = tuple[Any, NDArray[np.integer[Any]]]
+"""An index of an array, and the labels there."""
+
+
+class ArrayKind(NamedTuple):
+    """Shape and type of an array that is to be written."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
 @dataclass(frozen=True)
@@ -95,33 +107,42 @@ def read_attributes(path: Path) -> dict[str, Any]:
 
 def write_labels(
     path: Path,
-    labels: NDArray[np.integer[Any]],
+    windows: Iterable[LabelsOfPart],
+    kind: ArrayKind,
     notes: dict[str, Any] | None,
     overwrite: bool,
     placement: Placement | None = None,
 ) -> None:
-    """Write labels in the type they have as one array of format 3; notes and pixel size are attributes."""
+    """Write labels part by part as one array of format 3; notes and pixel size are attributes."""
     import zarr
 
-    leading = labels.ndim - 2
+    leading = len(kind.shape) - 2
 
     def write(folder: Path) -> None:
         array = zarr.create_array(
             folder,
-            shape=labels.shape,
-            chunks=(1,) * leading + tuple(min(max(side, 1), CHUNK_SIDE_PX) for side in labels.shape[-2:]),
-            dtype=labels.dtype,
+            shape=kind.shape,
+            chunks=(1,) * leading + tuple(min(max(side, 1), CHUNK_SIDE_PX) for side in kind.shape[-2:]),
+            dtype=kind.dtype,
             zarr_format=3,
             attributes=({} if notes is None else {NOTES_KEY: notes}) | _size_attributes(placement),
             config={"write_empty_chunks": True},  # one that is missing is damage, not background
             dimension_names=(None,) * leading + ("y", "x"),  # or a width of 3 would be taken for colours
         )
-        array[...] = labels
+        for place, labels in windows:
+            array[place] = labels
         for file in filter(Path.is_file, folder.rglob("*")):
             _sync(file)
 
     with naming_failure(path):
         write_folder_atomically(path, write, replace=overwrite)
+
+
+def open_array(path: Path) -> Any:
+    """Open an array for reading, as zarr does."""
+    import zarr
+
+    return zarr.open_array(path, mode="r")
 
 
 def _size_attributes(placement: Placement | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ area means where the frame is smaller than the picture, bicubic where it is larg
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -197,6 +197,14 @@ def plane_shape(shape: tuple[int, ...], channel_axis: int | None) -> tuple[int, 
     """Rows and columns of an image of a shape."""
     rows, columns = (side for axis, side in enumerate(shape) if axis != channel_axis)
     return int(rows), int(columns)
+
+
+def windows_of(shape: tuple[int, int]) -> Iterator[Window]:
+    """Windows that cover a picture, in raster order, for what is streamed."""
+    height, width = shape
+    for top in range(0, height, READ_ROWS):
+        for left in range(0, width, READ_COLUMNS):
+            yield Window(top, left, min(top + READ_ROWS, height), min(left + READ_COLUMNS, width))
 
 
 def read_raw(pixels: Any, channel_axis: int | None, window: Window) -> NDArray[Any]:
