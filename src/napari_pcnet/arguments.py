@@ -63,15 +63,11 @@ def picture(
 
     NaN, what a masked array masks, and pixels of alpha 0 lie outside the mask.
     """
-    pixels = array(image)
-    axis = _channel_axis(pixels, channel_axis)
-    shape = plane_shape(pixels.shape, axis)
-    channels = 1 if axis is None else int(pixels.shape[axis])
-    channels = 3 if channels == 4 and axis == 2 else channels
-    region = None if mask is None else _mask(mask, shape)
+    pixels, axis, channels = plane_of(image, channel_axis)
+    region = None if mask is None else _mask(mask, plane_shape(pixels.shape, axis))
     if not isinstance(pixels, np.ndarray):
         pixels = Blocks(pixels, axis)
-    seen = _look(pixels, axis, channels, region)
+    seen = look(pixels, axis, channels, region)
     region = seen.region
     if region is not None and not region.any():
         empty = "mask" if mask is not None else "image"
@@ -80,10 +76,28 @@ def picture(
         )
     if region is not None and min_size > 1:
         region = _without_specks(region, min_size)
-        seen = _look(pixels, axis, channels, region)._replace(has_nan=seen.has_nan)
-    low, high = _checked_extremes(pixels, seen.low, seen.high)
+        seen = look(pixels, axis, channels, region)._replace(has_nan=seen.has_nan)
+    low, high = checked_extremes(pixels.dtype, seen.low, seen.high)
     checked = Picture(pixels, axis, region, low, high, seen.has_nan)
     return checked if intensity_range is None else _stretched(checked, intensity_range)
+
+
+def plane_of(image: Any, channel_axis: int | None) -> tuple[Any, int | None, int]:
+    """Take an image as an array of one plane; its axis of channels, and how many there are without alpha."""
+    pixels = array(image)
+    axis = _channel_axis(pixels, channel_axis)
+    channels = 1 if axis is None else int(pixels.shape[axis])
+    return pixels, axis, 3 if channels == 4 and axis == 2 else channels
+
+
+def region_of(mask: Any, shape: tuple[int, int], min_size: int) -> NDArray[np.bool_] | None:
+    """Take a mask, without parts of fewer pixels; None if there is none."""
+    if mask is None:
+        return None
+    region = _mask(mask, shape)
+    if not region.any():
+        raise ValueError("the mask must hold at least one pixel to segment, it is empty, transparent or NaN")
+    return _without_specks(region, min_size) if min_size > 1 else region
 
 
 def array(image: Any) -> Any:
@@ -180,7 +194,12 @@ def part_sizes(picture: Picture) -> NDArray[np.int64]:
     """Pixels of each connected part of a picture's mask, the largest first; the whole picture without one."""
     if picture.mask is None:
         return np.array([picture.pixels_inside])
-    return np.sort(_parts(picture.mask)[1])[::-1]
+    return sizes_of_parts(picture.mask)
+
+
+def sizes_of_parts(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Pixels of each connected part of a mask, the largest first."""
+    return np.sort(_parts(mask)[1])[::-1]
 
 
 def parts_within(number: int, sizes: Sequence[NDArray[np.int64]], name: str) -> None:
@@ -328,7 +347,7 @@ def _without_specks(region: NDArray[np.bool_], min_size: int) -> NDArray[np.bool
     return kept
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """What a pass over an image has seen."""
 
     region: NDArray[np.bool_] | None  # (H, W), None if nothing is outside
@@ -337,7 +356,7 @@ class _Seen(NamedTuple):
     has_nan: bool
 
 
-def _look(pixels: Any, axis: int | None, channels: int, region: NDArray[np.bool_] | None) -> _Seen:
+def look(pixels: Any, axis: int | None, channels: int, region: NDArray[np.bool_] | None) -> Seen:
     """Find what is inside, and the extremes of each channel there, in one pass over the image."""
     shape = plane_shape(pixels.shape, axis)
     low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
@@ -364,7 +383,7 @@ def _look(pixels: Any, axis: int | None, channels: int, region: NDArray[np.bool_
         for channel, of_channel in enumerate(inside.T):
             low[channel] = min(low[channel], float(of_channel.min()))
             high[channel] = max(high[channel], float(of_channel.max()))
-    return _Seen(region, low, high, has_nan)
+    return Seen(region, low, high, has_nan)
 
 
 def _visible(read: NDArray[Any], channels: int) -> NDArray[np.bool_]:
@@ -377,12 +396,12 @@ def _visible(read: NDArray[Any], channels: int) -> NDArray[np.bool_]:
     return visible
 
 
-def _checked_extremes(
-    pixels: Any, low: NDArray[np.float64], high: NDArray[np.float64]
+def checked_extremes(
+    dtype: np.dtype[Any], low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Extremes of each channel, of grey and colour together; refuse those that float64 can't tell apart."""
     largest = max(-low.min(), high.max())
-    if pixels.dtype.kind in "iu" and largest > LARGEST_EXACT:
+    if dtype.kind in "iu" and largest > LARGEST_EXACT:
         raise ValueError("image holds whole numbers beyond 2**53; take an offset off or pass floats")
     if largest > np.finfo(np.float64).max / 4:
         raise ValueError("image holds values too large to be told apart; divide it by its largest")

@@ -101,10 +101,18 @@ def segment_lattice(picture: Picture, options: Options, progress: Progress | Non
     return labels
 
 
-def lattice_grid(picture: Picture, options: Options) -> Grid:
-    """The lattice of about `options.n_segments` cells."""
-    cells = max(1, round(options.n_segments / picture.share_inside))
-    return Grid.of_count(picture.shape, cells, options.pixel_sides)
+def lattice_grid(shape: tuple[int, int], share_inside: float, options: Options) -> Grid:
+    """The lattice of about `options.n_segments` cells in this share of a picture."""
+    cells = max(1, round(options.n_segments / share_inside))
+    return Grid.of_count(shape, cells, options.pixel_sides)
+
+
+def first_grid(shape: tuple[int, int], share_inside: float, options: Options) -> Grid:
+    """The lattice that is tried first, of a picture of which this share is to be segmented."""
+    if options.method == "lattice":
+        return lattice_grid(shape, share_inside, options)
+    inside_px, fineness = round(share_inside * math.prod(shape)), load_prepared(options).fineness
+    return Grid.for_count(shape, options.n_segments, inside_px, options.pixel_sides, fineness)[0]
 
 
 def lattice_base(
@@ -114,7 +122,7 @@ def lattice_base(
     streamed: StreamedIds | None = None,
 ) -> Base:
     """Label with the lattice of about `options.n_segments` cells."""
-    grid, network = lattice_grid(picture, options), load_prepared(options)
+    grid, network = lattice_grid(picture.shape, picture.share_inside, options), load_prepared(options)
     return segment_base(picture, grid, network, progress, window_px=options.window, streamed=streamed)
 
 
@@ -167,6 +175,12 @@ def fine_base(
             return base
         wanted = grid.cells * number / found
     return base_of(grids[-1], single_pixels=True)
+
+
+def label_table(base: Base, options: Options) -> Labels:
+    """Label of each region of a base in the cut at `options.n_segments`, and last of what is outside."""
+    tree = build_using_up(region_graph(base, options), options, load_prepared(options).classifier)
+    return PCNetHierarchy(base.ids, (tree,), (), options.start_label).table(options.n_segments)
 
 
 def merge_base(

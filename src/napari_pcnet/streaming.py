@@ -75,8 +75,9 @@ def write_array(out: Any, picture: Picture, options: Options, progress: Progress
 
 def _highest(picture: Picture, options: Options) -> int:
     """The highest label that there may be."""
-    is_lattice = options.method == "lattice"
-    most = pipeline.lattice_grid(picture, options).cells if is_lattice else options.n_segments
+    most = options.n_segments
+    if options.method == "lattice":
+        most = pipeline.lattice_grid(picture.shape, picture.share_inside, options).cells
     return most + options.start_label - 1
 
 

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,14 @@ MEMORY_BYTES = 1 << 26
 
 PIECE_VALUES = 1 << 24
 """Values that are compressed as one; the codec takes no more than 2 GB."""
+
+
+class Packed(NamedTuple):
+    """An array, compressed."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    pieces: tuple[bytes, ...]
 
 
 class Spool:
@@ -62,9 +70,8 @@ class Spool:
         OSError
             If the disk is full, or the folder can't be written.
         """
-        codec, flat, sizes = _codec(), np.ascontiguousarray(array).reshape(-1), list[int]()
-        for start in range(0, flat.size, PIECE_VALUES):
-            piece = codec.encode(flat[start : start + PIECE_VALUES])
+        packed = pack(array)
+        for piece in packed.pieces:
             try:
                 self._file.write(piece)
             except OSError as error:
@@ -74,16 +81,29 @@ class Spool:
                     f"the regions of windows could not be kept in {where} until all are known: "
                     f"{error.strerror}, and {written} are needed so far"
                 ) from error
-            sizes.append(len(piece))
-        self._arrays.append((array.shape, array.dtype, sizes))
+        self._arrays.append((packed.shape, packed.dtype, [len(piece) for piece in packed.pieces]))
 
     def __iter__(self) -> Iterator[NDArray[np.integer[Any]]]:
         """Read the arrays, in the order in which they came."""
-        codec = _codec()
         self._file.seek(0)
         for shape, dtype, sizes in self._arrays:
-            pieces = [np.frombuffer(codec.decode(self._file.read(size)), dtype) for size in sizes]
-            yield np.concatenate(pieces).reshape(shape) if len(pieces) != 1 else pieces[0].reshape(shape)
+            yield unpack(Packed(shape, dtype, tuple(self._file.read(size) for size in sizes)))
+
+
+def pack(array: NDArray[np.integer[Any]]) -> Packed:
+    """Compress an array of whole numbers."""
+    codec, flat = _codec(), np.ascontiguousarray(array).reshape(-1)
+    starts = range(0, flat.size, PIECE_VALUES)
+    pieces = tuple(codec.encode(flat[start : start + PIECE_VALUES]) for start in starts)
+    return Packed(array.shape, array.dtype, pieces)
+
+
+def unpack(packed: Packed) -> NDArray[np.integer[Any]]:
+    """The array that was compressed."""
+    codec, dtype = _codec(), packed.dtype
+    pieces = [np.frombuffer(codec.decode(piece), dtype) for piece in packed.pieces]
+    flat = pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, dtype), *pieces])
+    return flat.reshape(packed.shape)
 
 
 def folder_beside(out: Any) -> Path | None:

@@ -216,6 +216,13 @@ def read_raw(pixels: Any, channel_axis: int | None, window: Window) -> NDArray[A
     return np.moveaxis(in_memory(pixels[tuple(index)]), channel_axis, -1)
 
 
+def image_window(grid: Grid, window: Window) -> Window:
+    """Image pixels that `Picture.read_work` reads for a window of the work frame."""
+    _, top, bottom = _resampling(grid, 0, window.top, window.bottom, False)
+    _, left, right = _resampling(grid, 1, window.left, window.right, False)
+    return Window(top, left, bottom, right)
+
+
 def to_three(values: NDArray[Any]) -> NDArray[Any]:
     """Make three channels of any number of them, for the network.
 
