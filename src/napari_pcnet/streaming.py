@@ -7,7 +7,7 @@ one looks up the labels. So memory is set by a window and by the table, not by t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -103,7 +103,11 @@ def _check_array(out: Any, picture: Picture, options: Options) -> None:
 
 @contextmanager
 def labels_by_windows(
-    picture: Picture, options: Options, folder: Path | None = None, progress: Progress | None = None
+    picture: Picture,
+    options: Options,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    cut: Mapping[str, Any] | None = None,
 ) -> Iterator[Windows]:
     """Label a plane; on entering the network runs, and what is given are the labels of its windows.
 
@@ -117,14 +121,17 @@ def labels_by_windows(
         Where a file is made for what windows say, if it is much; None for the system's temporary folder.
     progress : callable, optional
         As in `napari_pcnet.pcnet_superpixels`.
+    cut : mapping, optional
+        Which cut of the tree: arguments of `PCNetHierarchy.labels`. By default at `options.n_segments`.
 
     Yields
     ------
     iterator of (Window, (h, w) int32 array)
         Windows cover the plane. Where it has a mask some overlap, and the later ones count.
     """
+    cut = cut or {"n": options.n_segments}
     if options.smoothing:
-        yield iter([(Window(0, 0, *picture.shape), _whole(picture, options, progress))])
+        yield iter([(Window(0, 0, *picture.shape), _whole(picture, options, progress, cut))])
         return
     with StreamedIds(folder) as streamed:
         if options.method == "lattice":
@@ -132,17 +139,17 @@ def labels_by_windows(
             table = pipeline.lattice_table(base.regions, options)
         else:
             hierarchy = pipeline.segment(picture, options, progress=progress, streamed=streamed)
-            table = hierarchy.table(options.n_segments)
+            table = hierarchy.table(**cut)
         labels = streamed.labels(table)
         if picture.mask is not None:  # windows without a pixel inside are passed over
             labels = chain(_outside(picture, options.start_label - 1, table.dtype), labels)
         yield labels
 
 
-def _whole(picture: Picture, options: Options, progress: Progress | None) -> Labels:
+def _whole(picture: Picture, options: Options, progress: Progress | None, cut: Mapping[str, Any]) -> Labels:
     if options.method == "lattice":
         return pipeline.segment_lattice(picture, options, progress)
-    return pipeline.segment(picture, options, progress=progress).labels(options.n_segments)
+    return pipeline.segment(picture, options, progress=progress).labels(**cut)
 
 
 def _outside(picture: Picture, label: int, dtype: np.dtype[np.integer[Any]]) -> Windows:

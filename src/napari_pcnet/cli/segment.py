@@ -15,7 +15,7 @@ import numpy as np
 from napari_pcnet import weights
 from napari_pcnet.cli import exits
 from napari_pcnet.cli.flags import Parser, add_flags, naming_flags, options_from
-from napari_pcnet.cli.labelling import label, summary
+from napari_pcnet.cli.labelling import label, label_to_zarr, summary
 from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.formats import (
@@ -27,7 +27,7 @@ from napari_pcnet.disk.formats import (
     is_zarr,
 )
 from napari_pcnet.disk.image import Image
-from napari_pcnet.disk.labels import read_notes, write_labels
+from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.overlay import write_overlay, write_overlay_stack
 from napari_pcnet.disk.placement import Placement
@@ -143,16 +143,22 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
     record = naming_channels(image.pixels, record)  # so that whoever repeats the run has them, too
     planes = Planes.select(image.pixels, record, image.mask)
     overlay = _check_planes(files, planes, task.overwrite)
-    labels, seconds = label(image, record, progress)
     has_planes = image.pixels.ndim > (2 if record.channel_axis is None else 3)
     origin = Origin(files.image.stem, str(files.image.resolve()), has_planes)
     notes = notes_of(_with_absolute_paths(record), origin)
     can_note = files.labels.suffix.lower() != ".png"
     placement = _placement_of_part(image, record)
     outside = record.start_label - 1
-    write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement, outside)
-    lines = [f"{files.labels}: {summary(labels, record, seconds)}"]
-    if overlay is not None:
+    if files.labels.suffix.lower() == ".zarr":
+        writing = {"overwrite": task.overwrite, "notes": notes, "placement": placement}
+        text = label_to_zarr(files.labels, image, record, progress, **writing)
+        labels = None if overlay is None else read_labels(files.labels)
+    else:
+        labels, seconds = label(image, record, progress)
+        text = summary(int(labels.max()), labels.shape, record, seconds)
+        write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement, outside)
+    lines = [f"{files.labels}: {text}"]
+    if overlay is not None and labels is not None:
         shown = (_plane_to_show(planes, record, index) for index in planes.indices)
         if planes.stack_shape:
             write_overlay_stack(overlay, shown, labels, task.overwrite, placement)

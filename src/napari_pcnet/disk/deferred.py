@@ -20,8 +20,9 @@ class Deferred:
         least 1, returns these values in an array of as many axes.
     shape : tuple of int
     dtype : numpy.dtype
-    chunks : tuple of int, optional
-        Sides of the parts that are decoded as one, along each axis; None if there are none.
+    chunks : tuple, optional
+        Along each axis, the side of the parts that are decoded as one, or the sides of all; None if there are
+        no such parts.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class Deferred:
         read: Callable[[Slices], NDArray[Any]],
         shape: tuple[int, ...],
         dtype: Any,
-        chunks: tuple[int, ...] | None = None,
+        chunks: tuple[int | tuple[int, ...], ...] | None = None,
     ) -> None:
         self._read = read
         self.shape = shape

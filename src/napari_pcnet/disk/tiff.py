@@ -171,8 +171,10 @@ class _Picture:
         return Image(pixels, first.channel_axis, mask)
 
     def _chunks(self, ndim: int, channel_axis: int | None) -> tuple[int, ...]:
-        """Sides of what is decoded as one, of one plane and one channel."""
+        """Sides of what is decoded as one."""
         sides = [1] * ndim
+        if channel_axis is not None and self.stored.axes.endswith("S"):  # samples lie beside each other
+            sides[channel_axis] = self.stored.shape[-1]
         for axis, side in zip(plane_axes(ndim, channel_axis), self.stored.chunk_shape, strict=True):
             sides[axis] = side
         return tuple(sides)

@@ -4,8 +4,8 @@ import itertools
 import math
 import os
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,7 @@ class _Chunks:
 
     folder: Path
     array: Any  # zarr's array stays in here
+    told: list[bool] = field(default_factory=list)  # one entry when missing chunks have been told of
 
     def read(self, slices: Slices) -> NDArray[Any]:
         """Decode a part; its damage is a sentence, missing chunks are a warning."""
@@ -61,18 +62,26 @@ class _Chunks:
         return pixels
 
     def _warn_of_missing(self, spans: list[range]) -> None:
+        """Say so once, of the part that has the first of them."""
+        if self.told:
+            return
         sides = self.array.shards or self.array.chunks
         places = itertools.product(
             *(sorted({at // side for at in span}) for span, side in zip(spans, sides, strict=True))
         )
         keys = [self.array.metadata.encode_chunk_key(place) for place in places]
         missing = sum(not (self.folder / key).is_file() for key in keys)
-        if missing:
-            warnings.warn(
-                f"{missing} of {len(keys)} chunks are missing in {self.folder}, and are read as its "
-                f"fill value, {self.array.fill_value or 0}",
-                stacklevel=4,
-            )
+        if not missing:
+            return
+        self.told.append(True)
+        which = f"{missing} of {len(keys)} chunks are" if self._is_whole(spans) else "chunks are"
+        warnings.warn(
+            f"{which} missing in {self.folder}, and are read as its fill value, {self.array.fill_value or 0}",
+            stacklevel=4,
+        )
+
+    def _is_whole(self, spans: list[range]) -> bool:
+        return [len(span) for span in spans] == list(self.array.shape)
 
 
 def count_levels(path: Path, series: int = 0) -> int:
@@ -116,7 +125,7 @@ def write_labels(
     """Write labels part by part as one array of format 3; notes and pixel size are attributes."""
     import zarr
 
-    leading = len(kind.shape) - 2
+    leading, failed = len(kind.shape) - 2, list[OSError]()
 
     def write(folder: Path) -> None:
         array = zarr.create_array(
@@ -129,13 +138,27 @@ def write_labels(
             config={"write_empty_chunks": True},  # one that is missing is damage, not background
             dimension_names=(None,) * leading + ("y", "x"),  # or a width of 3 would be taken for colours
         )
-        for place, labels in windows:
+        for place, labels in _apart(windows, failed):
             array[place] = labels
         for file in filter(Path.is_file, folder.rglob("*")):
             _sync(file)
 
-    with naming_failure(path):
-        write_folder_atomically(path, write, replace=overwrite)
+    try:
+        with naming_failure(path):
+            write_folder_atomically(path, write, replace=overwrite)
+    except OSError:
+        if failed:
+            raise failed[0] from None
+        raise
+
+
+def _apart(windows: Iterable[LabelsOfPart], failed: list[OSError]) -> Iterator[LabelsOfPart]:
+    """Keep the error of what is to be written apart from those of writing it."""
+    try:
+        yield from windows
+    except OSError as error:
+        failed.append(error)
+        raise
 
 
 def open_array(path: Path) -> Any:

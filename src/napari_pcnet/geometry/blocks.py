@@ -129,12 +129,22 @@ def in_memory(part: Any) -> NDArray[Any]:
     return loaded if isinstance(loaded, np.ndarray) else np.asarray(loaded)
 
 
-def chunks_of(pixels: Any) -> Sequence[int | Sequence[int]] | None:
-    """The chunks of an array along each axis: one length, as of zarr, or all, as of dask; None if untold."""
+Chunks = tuple[int | tuple[int, ...], ...]
+"""The chunks of an array along each axis: one length, as zarr says it, or all of them, as dask does."""
+
+
+def chunks_of(pixels: Any) -> Chunks | None:
+    """The chunks of an array; None if it does not tell them."""
     chunks = getattr(pixels, "chunks", None)
     if not isinstance(chunks, tuple) or len(chunks) != len(pixels.shape):
         return None
     return chunks
+
+
+def chunks_within(side: int, chunk: int | Sequence[int], span: slice) -> tuple[int, ...]:
+    """The chunks of a part of an axis."""
+    edges = [span.start, *(edge for edge in _edges(side, chunk) if span.start < edge < span.stop), span.stop]
+    return tuple(int(length) for length in np.diff(edges))
 
 
 def _edges(side: int, chunk: int | Sequence[int]) -> list[int]:
