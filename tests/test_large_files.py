@@ -127,7 +127,7 @@ def test_missing_chunks_are_told_once_and_read_as_the_fill_value(monkeypatch: py
     as_zarr("in.zarr")
     for name in ("2/1", "4/2"):
         Path(f"in.zarr/c/{name}/0").unlink()
-    sentence = "^chunks are missing in in.zarr, and are read as its fill value, 0$"
+    sentence = "^2 of 15 chunks are missing in in.zarr, and are read as its fill value, 0$"
     with pytest.warns(UserWarning, match=sentence) as told:
         assert main(["segment", "in.zarr", "out.zarr", "-n", "40"]) == 0
     assert len(told) == 1

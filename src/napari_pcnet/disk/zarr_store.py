@@ -62,26 +62,25 @@ class _Chunks:
         return pixels
 
     def _warn_of_missing(self, spans: list[range]) -> None:
-        """Say so once, of the part that has the first of them."""
-        if self.told:
+        """Say how many of the array's chunks are missing, when the first of them is read."""
+        if self.told or not any(self._are_missing(spans)):
             return
+        self.told.append(True)
+        of_all = list(self._are_missing([range(side) for side in self.array.shape]))
+        warnings.warn(
+            f"{sum(of_all)} of {len(of_all)} chunks are missing in {self.folder}, and are read as its "
+            f"fill value, {self.array.fill_value or 0}",
+            stacklevel=4,
+        )
+
+    def _are_missing(self, spans: list[range]) -> Iterator[bool]:
+        """Whether each chunk, or shard, of a part is missing."""
         sides = self.array.shards or self.array.chunks
         places = itertools.product(
             *(sorted({at // side for at in span}) for span, side in zip(spans, sides, strict=True))
         )
-        keys = [self.array.metadata.encode_chunk_key(place) for place in places]
-        missing = sum(not (self.folder / key).is_file() for key in keys)
-        if not missing:
-            return
-        self.told.append(True)
-        which = f"{missing} of {len(keys)} chunks are" if self._is_whole(spans) else "chunks are"
-        warnings.warn(
-            f"{which} missing in {self.folder}, and are read as its fill value, {self.array.fill_value or 0}",
-            stacklevel=4,
-        )
-
-    def _is_whole(self, spans: list[range]) -> bool:
-        return [len(span) for span in spans] == list(self.array.shape)
+        for place in places:
+            yield not (self.folder / self.array.metadata.encode_chunk_key(place)).is_file()
 
 
 def count_levels(path: Path, series: int = 0) -> int:
