@@ -92,9 +92,9 @@ def pcnet_superpixels(
         ``progress(done, total)``.
     out : array or path, optional
         Takes the labels, window by window: an array of whole numbers of the image's rows and columns that
-        can be written by slices (numpy's, memory-mapped or not, or zarr's), or the path of a new ``.zarr``.
-        Memory is then set by the window and the table of regions, not by the image, unless there is a mask
-        (a byte a pixel) or outlines are smoothed (the whole plane).
+        can be written by slices (numpy's, memory-mapped or not, or zarr's), or the path of a new ``.zarr``
+        or ``.ome.zarr``. Memory is then set by the window and the table of regions, not by the image, unless
+        there is a mask (a byte a pixel) or outlines are smoothed (the whole plane).
 
     Returns
     -------

@@ -87,12 +87,14 @@ def write_labels(
 
     A tif has 16 bits if every label fits, 32 (or 64) otherwise; a png has 16. Never 8: a viewer would
     show a file that looks like a picture. A zarr is one array of format 3 with 32 bits (or 64), never 16,
-    so that labels added later fit; its chunks are at most 1024 x 1024 pixels of one plane.
+    so that labels added later fit; its chunks are at most 1024 x 1024 pixels of one plane. A name that ends
+    in .ome.zarr becomes an OME-Zarr 0.5 of labels: a pyramid, each level with the most frequent label of
+    2 x 2 pixels, and the size of a pixel with its unit.
 
     Parameters
     ----------
     path : path
-        Ends in .tif, .tiff, .png or .zarr.
+        Ends in .tif, .tiff, .png or .zarr, or .ome.zarr.
     labels : (..., H, W) array of int
         A png takes one plane.
     overwrite : bool

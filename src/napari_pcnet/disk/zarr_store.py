@@ -6,12 +6,14 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.disk import label_levels
 from napari_pcnet.disk.chunks import read_part
 from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.deferred import Deferred, Slices
@@ -23,7 +25,7 @@ from napari_pcnet.disk.output import naming_failure
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.zarr_layout import OLD_AXES, picture_in, pictures_in
 from napari_pcnet.disk.zarr_node import read_node
-from napari_pcnet.shapes import CHANNEL_NAMES
+from napari_pcnet.shapes import CHANNEL_NAMES, size_text
 
 CHUNK_SIDE_PX = 1024
 """Longest side of a chunk of labels: 4 MB of 32 bits before compression."""
@@ -99,13 +101,14 @@ def read(path: Path, level: int, series: int = 0) -> Image:
     if len(pictures) > 1 and series == 0:
         names = [each.relative_to(path).as_posix() for each in pictures]
         warnings.warn(several_text(path, names), stacklevel=4)
-    levels, axes = picture_in(pictures[series])
+    levels, axes, scale = picture_in(pictures[series])
     pixels, names = _opened(levels[level])
     if axes is None:
         axes = OLD_AXES if pixels.ndim == len(OLD_AXES) else []
     if axes and len(axes) != pixels.ndim:
         raise ValueError(f"it names {len(axes)} axes, its array has {pixels.ndim}")
-    return Image(pixels, _channel_axis(pixels.shape, axes, names))
+    size = None if scale is None else label_levels.pixel_size(scale, level)
+    return Image(pixels, _channel_axis(pixels.shape, axes, names), placement=size)
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
@@ -121,24 +124,33 @@ def write_labels(
     overwrite: bool,
     placement: Placement | None = None,
 ) -> None:
-    """Write labels part by part as one array of format 3; notes and pixel size are attributes."""
+    """Write labels part by part as one array of format 3; notes and pixel size are attributes.
+
+    A name that ends in ``.ome.zarr`` becomes a pyramid of OME-Zarr 0.5 with the notes beside its metadata.
+    """
     import zarr
 
-    leading, failed = len(kind.shape) - 2, list[OSError]()
+    said, failed = {} if notes is None else {NOTES_KEY: notes}, list[OSError]()
+    is_pyramid = path.name.lower().endswith(label_levels.SUFFIX)
+    if is_pyramid and len(kind.shape) - 2 > label_levels.LARGEST_LEADING:
+        raise ValueError(
+            f"labels are {size_text(kind.shape)}, an OME-Zarr has planes along time and depth alone; write "
+            f"{path.with_name(path.name[: -len(label_levels.SUFFIX)] + '.zarr')} instead"
+        )
 
     def write(folder: Path) -> None:
-        array = zarr.create_array(
-            folder,
-            shape=kind.shape,
-            chunks=(1,) * leading + tuple(min(max(side, 1), CHUNK_SIDE_PX) for side in kind.shape[-2:]),
-            dtype=kind.dtype,
-            zarr_format=3,
-            attributes=({} if notes is None else {NOTES_KEY: notes}) | _size_attributes(placement),
-            config={"write_empty_chunks": True},  # one that is missing is damage, not background
-            dimension_names=(None,) * leading + ("y", "x"),  # or a width of 3 would be taken for colours
-        )
+        if is_pyramid:
+            shapes = list(label_levels.level_shapes(kind.shape, CHUNK_SIDE_PX))
+            name = path.name[: -len(label_levels.SUFFIX)]
+            ome = {"ome": label_levels.metadata(name, shapes, placement)}
+            zarr.create_group(folder, zarr_format=3, attributes=ome | said)
+            arrays = [_new_array(folder / str(at), each, kind.dtype, {}) for at, each in enumerate(shapes)]
+        else:
+            arrays = [_new_array(folder, kind.shape, kind.dtype, said | _size_attributes(placement))]
         for place, labels in _apart(windows, failed):
-            array[place] = labels
+            arrays[0][place] = labels
+        for finer, coarser in pairwise(arrays):
+            _halve(finer, coarser)
         for file in filter(Path.is_file, folder.rglob("*")):
             _sync(file)
 
@@ -151,6 +163,35 @@ def write_labels(
         raise
 
 
+def _new_array(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], said: dict[str, Any]) -> Any:
+    """Make an array for labels, with attributes."""
+    import zarr
+
+    leading = len(shape) - 2
+    return zarr.create_array(
+        folder,
+        shape=shape,
+        chunks=(1,) * leading + tuple(min(max(side, 1), CHUNK_SIDE_PX) for side in shape[-2:]),
+        dtype=dtype,
+        zarr_format=3,
+        attributes=said,
+        config={"write_empty_chunks": True},  # one that is missing is damage, not background
+        dimension_names=(None,) * leading + ("y", "x"),  # or a width of 3 would be taken for colours
+    )
+
+
+def _halve(finer: Any, coarser: Any) -> None:
+    """Fill a level of a pyramid, chunk by chunk."""
+    height, width = coarser.shape[-2:]
+    for plane in np.ndindex(*coarser.shape[:-2]):
+        for top in range(0, height, CHUNK_SIDE_PX):
+            for left in range(0, width, CHUNK_SIDE_PX):
+                rows = slice(top, min(top + CHUNK_SIDE_PX, height))
+                columns = slice(left, min(left + CHUNK_SIDE_PX, width))
+                below = (slice(2 * each.start, 2 * each.stop) for each in (rows, columns))
+                coarser[(*plane, rows, columns)] = label_levels.halved(np.asarray(finer[(*plane, *below)]))
+
+
 def _apart(windows: Iterable[LabelsOfPart], failed: list[OSError]) -> Iterator[LabelsOfPart]:
     """Keep the error of what is to be written apart from those of writing it."""
     try:
@@ -161,10 +202,10 @@ def _apart(windows: Iterable[LabelsOfPart], failed: list[OSError]) -> Iterator[L
 
 
 def open_array(path: Path) -> Any:
-    """Open an array for reading, as zarr does."""
+    """Open an array, or the full size of a pyramid, for reading, as zarr does."""
     import zarr
 
-    return zarr.open_array(path, mode="r")
+    return zarr.open_array(picture_in(path).levels[0], mode="r")
 
 
 def _size_attributes(placement: Placement | None) -> dict[str, Any]:
