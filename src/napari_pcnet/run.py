@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from napari_pcnet import arguments, outliers, pipeline
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.image import Image
+from napari_pcnet.disk.window_files import WindowFiles
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy
 from napari_pcnet.merging.connectivity import OUTSIDE
+from napari_pcnet.merging.streamed import KeptWindows
 from napari_pcnet.merging.tree import Tree
 from napari_pcnet.network.inference import WindowDone
 from napari_pcnet.options import Options
@@ -97,7 +99,11 @@ def run_image(image: Image, record: RunRecord, *, progress: Progress | None = No
 
 
 def image_by_windows(
-    image: Image, record: RunRecord, folder: Path | None = None, progress: Progress | None = None
+    image: Image,
+    record: RunRecord,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    files: WindowFiles | None = None,
 ) -> LabelsByParts:
     """Label a picture as `run_image` does, window by window: neither it nor its labels are held.
 
@@ -107,6 +113,8 @@ def image_by_windows(
         As in `run_image`.
     folder : Path, optional
         As in `streaming.labels_by_windows`.
+    files : WindowFiles, optional
+        Has the windows that are done, and takes those that will be.
 
     Returns
     -------
@@ -120,7 +128,7 @@ def image_by_windows(
     is_counted = record.height is None and record.method == "hierarchy"
     most = record.n_segments * len(planes.indices) if is_counted else math.prod(planes.shape)
     dtype = np.dtype(np.int32 if most <= LARGEST_NARROW else np.int64)
-    return LabelsByParts(planes.shape, dtype, _parts(planes, options, record, folder, progress))
+    return LabelsByParts(planes.shape, dtype, _parts(planes, options, record, folder, progress, files))
 
 
 class LabelsByParts(NamedTuple):
@@ -142,7 +150,12 @@ class LabelsByParts(NamedTuple):
 
 
 def _parts(
-    planes: Planes, options: Options, record: RunRecord, folder: Path | None, progress: Progress | None
+    planes: Planes,
+    options: Options,
+    record: RunRecord,
+    folder: Path | None,
+    progress: Progress | None,
+    files: WindowFiles | None,
 ) -> Iterator[tuple[tuple[Any, ...], NDArray[np.integer]]]:
     """Labels of the windows of each plane; those of a plane follow those of the plane before."""
     number, first, above = len(planes.indices), record.start_label, 0
@@ -152,7 +165,8 @@ def _parts(
     for k, (place, picture) in enumerate(zip(places, _pictures(planes, options, name, cut), strict=True)):
         of_plane = _progress_of_plane(progress, k, number)
         highest = first - 1
-        with labels_by_windows(picture, options, folder, of_plane, record.cut) as windows:
+        kept = None if files is None else KeptWindows(files, k)
+        with labels_by_windows(picture, options, folder, of_plane, record.cut, kept) as windows:
             for window, labels in windows:
                 highest = max(highest, int(labels.max()))
                 wide = labels.astype(np.int64) if above + int(labels.max()) > LARGEST_NARROW else labels

@@ -22,7 +22,7 @@ from napari_pcnet.disk.spool import folder_beside
 from napari_pcnet.disk.zarr_store import ArrayKind, open_array
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import Picture, windows_of
-from napari_pcnet.merging.streamed import StreamedIds
+from napari_pcnet.merging.streamed import KeptWindows, StreamedIds
 from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
 from napari_pcnet.shapes import Labels
@@ -108,6 +108,7 @@ def labels_by_windows(
     folder: Path | None = None,
     progress: Progress | None = None,
     cut: Mapping[str, Any] | None = None,
+    kept: KeptWindows | None = None,
 ) -> Iterator[Windows]:
     """Label a plane; on entering the network runs, and what is given are the labels of its windows.
 
@@ -123,6 +124,8 @@ def labels_by_windows(
         As in `napari_pcnet.pcnet_superpixels`.
     cut : mapping, optional
         Which cut of the tree: arguments of `PCNetHierarchy.labels`. By default at `options.n_segments`.
+    kept : KeptWindows, optional
+        Windows that are done before, and those that will be.
 
     Yields
     ------
@@ -133,7 +136,7 @@ def labels_by_windows(
     if options.smoothing:
         yield iter([(Window(0, 0, *picture.shape), _whole(picture, options, progress, cut))])
         return
-    with StreamedIds(folder) as streamed:
+    with StreamedIds(folder, kept) as streamed:
         if options.method == "lattice":
             base = pipeline.lattice_base(picture, options, progress, streamed)
             table = pipeline.lattice_table(base.regions, options)

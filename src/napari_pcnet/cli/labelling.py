@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.labels import write_windows
+from napari_pcnet.disk.window_files import WindowFiles
 from napari_pcnet.disk.zarr_store import ArrayKind, LabelsOfPart
 from napari_pcnet.progress import Progress
 from napari_pcnet.record import RunRecord
@@ -25,7 +26,9 @@ def label(image: Image, record: RunRecord, progress: Progress) -> tuple[NDArray[
     return labels, time.perf_counter() - start
 
 
-def label_to_zarr(path: Path, image: Image, record: RunRecord, progress: Progress, **writing: Any) -> str:
+def label_to_zarr(
+    path: Path, image: Image, record: RunRecord, progress: Progress, files: WindowFiles | None, **writing: Any
+) -> str:
     """Write the labels of a run window by window, and return the line about them.
 
     Arguments of `labels.write_windows` may follow.
@@ -33,7 +36,7 @@ def label_to_zarr(path: Path, image: Image, record: RunRecord, progress: Progres
     from napari_pcnet.run import image_by_windows
 
     start, highest = time.perf_counter(), record.start_label - 1
-    made = image_by_windows(image, record, path.absolute().parent, progress)
+    made = image_by_windows(image, record, path.absolute().parent, progress, files)
 
     def parts() -> Iterator[LabelsOfPart]:
         nonlocal highest

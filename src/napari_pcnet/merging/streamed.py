@@ -7,18 +7,71 @@ their labels when the tree is cut: only the tables that say so are held until th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.disk.spool import Spool
-from napari_pcnet.geometry.grid import Window
+from napari_pcnet.disk.spool import Packed, Spool, pack, unpack
+from napari_pcnet.disk.window_files import WindowFiles
+from napari_pcnet.geometry.grid import Grid, Window
 from napari_pcnet.merging.connectivity import OUTSIDE
-from napari_pcnet.merging.regions import look_up
+from napari_pcnet.merging.regions import RegionTable, look_up
 from napari_pcnet.shapes import Labels
+
+
+class LabelledWindow(NamedTuple):
+    """What one window says of a picture."""
+
+    core: Window
+    ids: NDArray[np.int32]  # (h, w) pieces of the core, as the window numbers them
+    table: RegionTable  # of all pieces of the window
+    beyond: NDArray[np.int32]  # (w,) pieces of the row below the core; (0,) at the end of the picture
+
+
+class KeptWindows:
+    """Windows of a plane that are kept on the disk, for work that may be stopped.
+
+    Parameters
+    ----------
+    files : WindowFiles
+    plane : int
+        Which plane of a stack.
+    """
+
+    def __init__(self, files: WindowFiles, plane: int) -> None:
+        self._files, self._plane = files, plane
+
+    def read(self, grid: Grid, single_pixels: bool, core: Window) -> LabelledWindow | None:
+        """A window of this core that is done; None if there is none."""
+        found = self._files.read(self._name(grid, single_pixels, core))
+        if found is None or set(found) != {"ids", "ends", "beyond", *_COLUMNS}:
+            return None
+        starts = [0, *found["ends"].tolist()]
+        pieces = tuple(found["ids"][start:stop].tobytes() for start, stop in pairwise(starts))
+        ids = unpack(Packed(core.shape, np.dtype(np.int32), pieces)).astype(np.int32, copy=False)
+        table = RegionTable(*(found[name] for name in _COLUMNS))
+        return LabelledWindow(core, ids, table, found["beyond"])
+
+    def write(self, grid: Grid, single_pixels: bool, done: LabelledWindow) -> None:
+        """Keep a window."""
+        packed = pack(done.ids)
+        arrays = {name: getattr(done.table, name) for name in _COLUMNS}
+        arrays["ids"] = np.frombuffer(b"".join(packed.pieces), np.uint8)
+        arrays["ends"] = np.cumsum([len(piece) for piece in packed.pieces], dtype=np.int64)
+        name = self._name(grid, single_pixels, done.core)
+        self._files.write(name, arrays | {"beyond": done.beyond})
+
+    def _name(self, grid: Grid, single_pixels: bool, core: Window) -> str:
+        lattice = "pixels" if single_pixels else f"{grid.work_shape[0]}x{grid.work_shape[1]}by{grid.cell}"
+        return "-".join(map(str, (self._plane, lattice, *core)))
+
+
+_COLUMNS = tuple(each.name for each in fields(RegionTable))
 
 
 class WholeIds:
@@ -53,9 +106,12 @@ class StreamedIds:
     ----------
     folder : Path or None
         Where the file is made; None for the system's temporary folder.
+    kept : KeptWindows, optional
+        Windows that are done before, and those that will be.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, kept: KeptWindows | None = None) -> None:
+        self.kept = kept
         self._pieces = Spool(folder)
         self._cores = list[Window]()
         self._rows = list[NDArray[np.int32]]()

@@ -23,7 +23,7 @@ from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.geometry.tiling import Halo, Tile, default_core, plan
 from napari_pcnet.merging import connectivity, passes, regions
 from napari_pcnet.merging.assembly import Assembly
-from napari_pcnet.merging.streamed import StreamedIds, WholeIds
+from napari_pcnet.merging.streamed import LabelledWindow, StreamedIds, WholeIds
 from napari_pcnet.network.machine import is_out_of_memory
 from napari_pcnet.network.predictor import Predictor, predictor, strips
 from napari_pcnet.network.prepared import PreparedNetwork
@@ -81,15 +81,6 @@ class Base:
 
 class SmallerWindowsWarning(RuntimeWarning):
     """Memory is short, and the work is done in smaller windows than asked for."""
-
-
-class LabelledWindow(NamedTuple):
-    """What one window says of a picture."""
-
-    core: Window
-    ids: NDArray[np.int32]  # (h, w) pieces of the core, as the window numbers them
-    table: regions.RegionTable  # of all pieces of the window
-    beyond: NDArray[np.int32]  # (w,) pieces of the row below the core; (0,) at the end of the picture
 
 
 class WindowSize(NamedTuple):
@@ -181,8 +172,10 @@ def _segment(
     single_pixels: bool,
 ) -> Base:
     """Label window by window into `ids`; a window of the whole picture needs none."""
+    kept = None
     if isinstance(ids, StreamedIds):
         ids.clear()
+        kept = ids.kept
     total = sum(len(list(strips(tile.tail))) for tile in tiles)
     done = 0
 
@@ -196,7 +189,13 @@ def _segment(
     offset = 0
     for _, band in groupby(tiles, key=lambda tile: tile.core.top):
         for tile in band:
-            part = label_window(at_work, picture, grid, tile, strip_done, single_pixels)
+            part = None if kept is None else kept.read(grid, single_pixels, tile.core)
+            if part is None:
+                part = label_window(at_work, picture, grid, tile, strip_done, single_pixels)
+                if kept is not None:
+                    kept.write(grid, single_pixels, part)
+            else:
+                done += len(list(strips(tile.tail)))
             if window_done is not None:
                 window_done(part.core, np.where(part.ids < 0, connectivity.OUTSIDE, part.ids + offset))
             if ids is None:
