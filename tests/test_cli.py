@@ -62,7 +62,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 def _stand_in(monkeypatch: pytest.MonkeyPatch, run_image: Callable[..., Any]) -> None:
     """Put a function in the place of `run.run_image`, and keep torch out."""
 
-    def image_by_windows(image: Image, record: RunRecord, _folder: Path, progress: Progress) -> Any:
+    def image_by_windows(
+        image: Image, record: RunRecord, _folder: Path, progress: Progress, _files: object
+    ) -> Any:
         labels = run_image(image, record, progress=progress)
         return types.SimpleNamespace(shape=labels.shape, dtype=labels.dtype, parts=iter([(..., labels)]))
 
