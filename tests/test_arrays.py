@@ -73,9 +73,11 @@ class TestMasks:
         hidden[..., 2] = ~MASK
         lazy = dask.array.from_array(np.ma.masked_array(IMAGE, hidden), chunks=(20, 30, 3), asarray=False)
         expected = pcnet_superpixels(IMAGE, 6, mask=MASK)
-        np.testing.assert_array_equal(pcnet_superpixels(lazy, 6), expected)
+        out = np.empty(MASK.shape, np.int32)
+        np.testing.assert_array_equal(pcnet_superpixels(lazy, 6, out=out), expected)
         np.testing.assert_array_equal(run_record(lazy, RunRecord(6)), expected)
-        np.testing.assert_array_equal(pcnet_superpixels(lazy, 6, intensity_range="0%-100%"), expected)
+        pcnet_superpixels(lazy, 6, intensity_range="0%-100%", out=out)
+        np.testing.assert_array_equal(out, expected)
 
     @pytest.mark.parametrize(
         "mask",

@@ -8,6 +8,7 @@ import pytest
 from skimage import data
 
 from napari_pcnet import RunRecord, arguments, pcnet_superpixels, run_record
+from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.percentiles import percentiles
 from napari_pcnet.metrics import achievable_segmentation_accuracy
 
@@ -105,8 +106,8 @@ def test_what_are_no_rising_percentages_is_refused(limits: object) -> None:
 @pytest.mark.parametrize("span", [5e-324, 1e-310, 1e300])
 def test_a_range_may_be_as_narrow_or_wide_as_numbers_are(span: float) -> None:
     image = np.linspace(0, span, 64).reshape(8, 8)
-    assert arguments.picture(image, None, None, None).read(arguments._row_windows((8, 8))[0]).max() == 1
+    assert arguments.picture(image, None, None, None).read(Window(0, 0, 8, 8)).max() == 1
     picture = arguments.picture(
         1e300 * np.eye(8), None, None, (0.0, span)
     )  # overflows where it is not clipped
-    assert picture.read(arguments._row_windows((8, 8))[0])[..., 0].tolist() == np.eye(8).tolist()
+    assert picture.read(Window(0, 0, 8, 8))[..., 0].tolist() == np.eye(8).tolist()

@@ -27,6 +27,7 @@ DATA = (
     ("image", "", "`(H, W[, C])`; anything with `shape`, `dtype` and slicing: bool, integers or floats"),
     ("mask", "None", "`(H, W)`, true inside; NaN, alpha 0 and what a masked array masks are outside, too"),
     ("progress", "None", "called as `progress(done, total)`"),
+    ("out", "None", "takes the labels window by window: an array, numpy's or zarr's, or a new `.zarr`"),
 )
 """Arguments that are no options."""
 

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.geometry.grid import Window
+from napari_pcnet.geometry.blocks import Blocks, in_memory
 from napari_pcnet.geometry.percentiles import percentiles
-from napari_pcnet.geometry.picture import READ_ROWS, Picture, in_memory, plane_shape, read_raw
+from napari_pcnet.geometry.picture import Picture, plane_shape, read_raw, windows_of
 from napari_pcnet.merging import connectivity
 from napari_pcnet.options import IntensityRange, as_index, as_list, is_one_line, share_of, shown
 from napari_pcnet.shapes import size_text
@@ -68,13 +68,11 @@ def picture(
 
     NaN, what a masked array masks, and pixels of alpha 0 lie outside the mask.
     """
-    pixels = array(image)
-    axis = _channel_axis(pixels, channel_axis)
-    shape = plane_shape(pixels.shape, axis)
-    channels = 1 if axis is None else int(pixels.shape[axis])
-    channels = 3 if channels == 4 and axis == 2 else channels
-    region = None if mask is None else _mask(mask, shape)
-    seen = _look(pixels, axis, channels, region)
+    pixels, axis, channels = plane_of(image, channel_axis)
+    region = None if mask is None else _mask(mask, plane_shape(pixels.shape, axis))
+    if not isinstance(pixels, np.ndarray):
+        pixels = Blocks(pixels, axis)
+    seen = look(pixels, axis, channels, region)
     region = seen.region
     if region is not None and not region.any():
         empty = "mask" if mask is not None else "image"
@@ -83,10 +81,28 @@ def picture(
         )
     if region is not None and min_size > 1:
         region = _without_specks(region, min_size)
-        seen = _look(pixels, axis, channels, region)._replace(has_nan=seen.has_nan)
-    low, high = _checked_extremes(pixels, seen.low, seen.high)
+        seen = look(pixels, axis, channels, region)._replace(has_nan=seen.has_nan)
+    low, high = checked_extremes(pixels.dtype, seen.low, seen.high)
     checked = Picture(pixels, axis, region, low, high, seen.has_nan)
     return checked if intensity_range is None else _stretched(checked, intensity_range)
+
+
+def plane_of(image: Any, channel_axis: int | None) -> tuple[Any, int | None, int]:
+    """Take an image as an array of one plane; its axis of channels, and how many there are without alpha."""
+    pixels = array(image)
+    axis = _channel_axis(pixels, channel_axis)
+    channels = 1 if axis is None else int(pixels.shape[axis])
+    return pixels, axis, 3 if channels == 4 and axis == 2 else channels
+
+
+def region_of(mask: Any, shape: tuple[int, int], min_size: int) -> NDArray[np.bool_] | None:
+    """Take a mask, without parts of fewer pixels; None if there is none."""
+    if mask is None:
+        return None
+    region = _mask(mask, shape)
+    if not region.any():
+        raise ValueError("the mask must hold at least one pixel to segment, it is empty, transparent or NaN")
+    return _without_specks(region, min_size) if min_size > 1 else region
 
 
 def array(image: Any) -> Any:
@@ -183,7 +199,12 @@ def part_sizes(picture: Picture) -> NDArray[np.int64]:
     """Pixels of each connected part of a picture's mask, the largest first; the whole picture without one."""
     if picture.mask is None:
         return np.array([picture.pixels_inside])
-    return np.sort(_parts(picture.mask)[1])[::-1]
+    return sizes_of_parts(picture.mask)
+
+
+def sizes_of_parts(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Pixels of each connected part of a mask, the largest first."""
+    return np.sort(_parts(mask)[1])[::-1]
 
 
 def parts_within(number: int, sizes: Sequence[NDArray[np.int64]], name: str) -> None:
@@ -323,7 +344,7 @@ def _without_specks(region: NDArray[np.bool_], min_size: int) -> NDArray[np.bool
     return kept
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """What a pass over an image has seen."""
 
     region: NDArray[np.bool_] | None  # (H, W), None if nothing is outside
@@ -332,12 +353,12 @@ class _Seen(NamedTuple):
     has_nan: bool
 
 
-def _look(pixels: Any, axis: int | None, channels: int, region: NDArray[np.bool_] | None) -> _Seen:
+def look(pixels: Any, axis: int | None, channels: int, region: NDArray[np.bool_] | None) -> Seen:
     """Find what is inside, and the extremes of each channel there, in one pass over the image."""
     shape = plane_shape(pixels.shape, axis)
     low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
     has_nan = False
-    for window in _row_windows(shape):
+    for window in windows_of(shape):
         read = read_raw(pixels, axis, window)
         here = _visible(read, channels)
         if region is not None:
@@ -359,7 +380,7 @@ def _look(pixels: Any, axis: int | None, channels: int, region: NDArray[np.bool_
         for channel, of_channel in enumerate(inside.T):
             low[channel] = min(low[channel], float(of_channel.min()))
             high[channel] = max(high[channel], float(of_channel.max()))
-    return _Seen(region, low, high, has_nan)
+    return Seen(region, low, high, has_nan)
 
 
 def _visible(read: NDArray[Any], channels: int) -> NDArray[np.bool_]:
@@ -372,12 +393,12 @@ def _visible(read: NDArray[Any], channels: int) -> NDArray[np.bool_]:
     return visible
 
 
-def _checked_extremes(
-    pixels: Any, low: NDArray[np.float64], high: NDArray[np.float64]
+def checked_extremes(
+    dtype: np.dtype[Any], low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Extremes of each channel, of grey and colour together; refuse those that float64 can't tell apart."""
     largest = max(-low.min(), high.max())
-    if pixels.dtype.kind in "iu" and largest > LARGEST_EXACT:
+    if dtype.kind in "iu" and largest > LARGEST_EXACT:
         raise ValueError("image holds whole numbers beyond 2**53; take an offset off or pass floats")
     if largest > np.finfo(np.float64).max / 4:
         raise ValueError("image holds values too large to be told apart; divide it by its largest")
@@ -404,13 +425,7 @@ def _stretched(picture: Picture, intensity_range: IntensityRange) -> Picture:
 
 def values_inside(picture: Picture, channels: int) -> Iterator[NDArray[Any]]:
     """The values inside the mask, part by part, ``(n, channels)``; with one channel those of all."""
-    for window in _row_windows(picture.shape):
+    for window in windows_of(picture.shape):
         values = np.asarray(read_raw(picture.pixels, picture.channel_axis, window))[..., : picture.channels]
         mask = picture.read_mask(window)
         yield (values if mask is None else values[mask]).reshape(-1, channels)
-
-
-def _row_windows(shape: tuple[int, int]) -> list[Window]:
-    height, width = shape
-    starts = range(0, height, READ_ROWS)
-    return [Window(top, 0, min(top + READ_ROWS, height), width) for top in starts]

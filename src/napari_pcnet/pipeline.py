@@ -24,7 +24,8 @@ from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, network_channel
 from napari_pcnet.hierarchy import ROWS_AT_ONCE, Measures, PCNetHierarchy, smooth_plane
 from napari_pcnet.merging.connectivity import number_by_first, owners
 from napari_pcnet.merging.exact import lab_of_rgb
-from napari_pcnet.merging.regions import look_up
+from napari_pcnet.merging.regions import RegionTable, look_up
+from napari_pcnet.merging.streamed import StreamedIds
 from napari_pcnet.merging.tree import (
     Features,
     Graph,
@@ -59,6 +60,7 @@ def segment(
     progress: Progress | None = None,
     confidence: bool = False,
     window_done: WindowDone | None = None,
+    streamed: StreamedIds | None = None,
 ) -> PCNetHierarchy:
     """Segment a plane into the hierarchy of which `options.n_segments` is the largest count asked for.
 
@@ -70,14 +72,19 @@ def segment(
         Checked.
     progress, confidence, window_done
         As in `napari_pcnet.pcnet_hierarchy`.
+    streamed : StreamedIds, optional
+        Takes the base window by window: `PCNetHierarchy.table` then says its labels.
 
     Returns
     -------
     PCNetHierarchy
+        With a base of no pixels if it was streamed.
     """
     with timed() as timings:
         network = load_prepared(options)
-        base = fine_base(picture, options, network, progress, window_done, confidence=confidence)
+        base = fine_base(
+            picture, options, network, progress, window_done, confidence=confidence, streamed=streamed
+        )
         ids, measures = base.ids, Measures.of(base.regions, base.confidence, picture)
         with stage("tree"):
             graph = region_graph(base, options)
@@ -89,17 +96,44 @@ def segment(
 
 def segment_lattice(picture: Picture, options: Options, progress: Progress | None = None) -> Labels:
     """Segment a plane the paper's way: about `options.n_segments` cells; small pieces go to neighbours."""
-    cells = max(1, round(options.n_segments / picture.share_inside))
-    grid = Grid.of_count(picture.shape, cells, options.pixel_sides)
-    base = segment_base(picture, grid, load_prepared(options), progress, window_px=options.window)
-    table = base.regions
-    owner = owners(table.cells, table.area, table.edges, table.border.sum(axis=1))
-    numbers = np.append(number_by_first(owner) + options.start_label, options.start_label - 1)
+    base = lattice_base(picture, options, progress)
     with stage("look-up"):
-        labels = look_up(numbers.astype(np.int32), base.ids)
+        labels = look_up(lattice_table(base.regions, options), base.ids)
     if options.smoothing:
         smooth_plane(labels, options.smoothing, options.spacing, options.start_label)
     return labels
+
+
+def lattice_grid(shape: tuple[int, int], share_inside: float, options: Options) -> Grid:
+    """The lattice of about `options.n_segments` cells in this share of a picture."""
+    cells = max(1, round(options.n_segments / share_inside))
+    return Grid.of_count(shape, cells, options.pixel_sides)
+
+
+def first_grid(shape: tuple[int, int], share_inside: float, options: Options) -> Grid:
+    """The lattice that is tried first, of a picture of which this share is to be segmented."""
+    if options.method == "lattice":
+        return lattice_grid(shape, share_inside, options)
+    inside_px, fineness = round(share_inside * math.prod(shape)), load_prepared(options).fineness
+    return Grid.for_count(shape, options.n_segments, inside_px, options.pixel_sides, fineness)[0]
+
+
+def lattice_base(
+    picture: Picture,
+    options: Options,
+    progress: Progress | None = None,
+    streamed: StreamedIds | None = None,
+) -> Base:
+    """Label with the lattice of about `options.n_segments` cells."""
+    grid, network = lattice_grid(picture.shape, picture.share_inside, options), load_prepared(options)
+    return segment_base(picture, grid, network, progress, window_px=options.window, streamed=streamed)
+
+
+def lattice_table(table: RegionTable, options: Options) -> Labels:
+    """Label of each region of the base of a lattice, and last of what is outside."""
+    owner = owners(table.cells, table.area, table.edges, table.border.sum(axis=1))
+    numbers = np.append(number_by_first(owner) + options.start_label, options.start_label - 1)
+    return numbers.astype(np.int32)
 
 
 def fine_base(
@@ -110,6 +144,7 @@ def fine_base(
     window_done: WindowDone | None = None,
     *,
     confidence: bool = False,
+    streamed: StreamedIds | None = None,
 ) -> Base:
     """Label with the coarsest lattice whose base is fine enough for `options.n_segments`.
 
@@ -126,6 +161,7 @@ def fine_base(
             window_px=options.window,
             confidence=confidence,
             single_pixels=single_pixels,
+            streamed=streamed,
         )
 
     number = options.n_segments
@@ -142,6 +178,12 @@ def fine_base(
             return base
         wanted = grid.cells * number / found
     return base_of(grids[-1], single_pixels=True)
+
+
+def label_table(base: Base, options: Options) -> Labels:
+    """Label of each region of a base in the cut at `options.n_segments`, and last of what is outside."""
+    tree = build_using_up(region_graph(base, options), options, load_prepared(options).classifier)
+    return PCNetHierarchy(base.ids, (tree,), (), options.start_label).table(options.n_segments)
 
 
 def merge_base(

@@ -7,7 +7,7 @@ are passed over: files drop them, viewers keep them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet import arguments
+from napari_pcnet.disk.deferred import Deferred, Slices
+from napari_pcnet.geometry.blocks import Chunks, chunks_of, chunks_within, in_memory
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.geometry.picture import in_memory
 from napari_pcnet.record import RunRecord
 from napari_pcnet.shapes import plane_axes
+
+SMALL_BYTES = 1 << 24
+"""Planes of no more bytes are read at once."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +110,60 @@ class Planes:
         axis = sum(isinstance(each, slice) for each in key[: self.channel_axis])
         if self.channels is None:
             return in_memory(self.pixels[tuple(key)]), axis
-        # One by one: only what is needed is read, and 4 chosen channels are no RGBA when they come first.
+        # First, so that 4 chosen channels are no RGBA; one by one if they are stored so.
+        chunks = chunks_of(self.pixels)
+        if chunks is not None and chunks[self.channel_axis] == self.pixels.shape[self.channel_axis]:
+            every = np.moveaxis(in_memory(self.pixels[tuple(key)]), axis, 0)
+            return every[list(self.channels)], 0
         planes = []
         for channel in self.channels:
             key[self.channel_axis] = channel
             planes.append(in_memory(self.pixels[tuple(key)]))
         return np.ma.stack(planes) if np.ma.isMaskedArray(planes[0]) else np.stack(planes), 0
+
+    def open(self, index: Sequence[int]) -> tuple[Any, int | None]:
+        """The same plane, but left where it is and read where it is sliced, unless it is small."""
+        shape, axis = list(self.crop.shape), None
+        if self.channel_axis is not None:
+            channels = int(self.pixels.shape[self.channel_axis])
+            rows_and_columns = plane_axes(len(self.pixels.shape), self.channel_axis)
+            axis = 0 if self.channels else sum(at < self.channel_axis for at in rows_and_columns)
+            shape.insert(axis, channels if self.channels is None else len(self.channels))
+        is_small = math.prod(shape) * self.pixels.dtype.itemsize <= SMALL_BYTES
+        is_masked = isinstance(getattr(self.pixels, "_meta", None), np.ma.MaskedArray)  # by dask
+        if is_small or is_masked or isinstance(self.pixels, np.ndarray):
+            return self.read(index)
+        return Deferred(self._reader(index, axis), tuple(shape), self.pixels.dtype, self._chunks(axis)), axis
+
+    def _reader(self, index: Sequence[int], axis: int | None) -> Callable[[Slices], NDArray[Any]]:
+        """What reads a part of the plane at an index, which has its channels along `axis`."""
+
+        def read(slices: Slices) -> NDArray[Any]:
+            rows, columns = (slices[at] for at in plane_axes(len(slices), axis))
+            top, left = self.crop[:2]
+            crop = Window(top + rows.start, left + columns.start, top + rows.stop, left + columns.stop)
+            part, _ = replace(self, crop=crop).read(index)
+            steps = [slice(None, None, each.step) for each in slices]
+            if axis is not None:
+                steps[axis] = slices[axis]
+            return part[tuple(steps)]
+
+        return read
+
+    def _chunks(self, axis: int | None) -> Chunks | None:
+        """Chunks of what `open` gives."""
+        of_all = chunks_of(self.pixels)
+        if of_all is None:
+            return None
+        own, places = plane_axes(len(of_all), self.channel_axis), self.crop.slices
+        sides = [int(self.pixels.shape[at]) for at in own]
+        spans = zip(sides, own, places, strict=True)
+        chunks: list[int | tuple[int, ...]] = [
+            chunks_within(side, of_all[at], span) for side, at, span in spans
+        ]
+        if axis is not None:
+            chunks.insert(axis, 1)
+        return tuple(chunks)
 
     def read_mask(self, index: Sequence[int]) -> NDArray[Any] | None:
         """Read the mask of a plane."""

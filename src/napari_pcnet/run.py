@@ -8,10 +8,12 @@ command line and the scripts that they hand out all go through here, so that the
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +21,12 @@ from numpy.typing import NDArray
 from napari_pcnet import arguments, outliers, pipeline
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.image import Image
+from napari_pcnet.disk.window_files import WindowFiles
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy
 from napari_pcnet.merging.connectivity import OUTSIDE
+from napari_pcnet.merging.streamed import KeptWindows
 from napari_pcnet.merging.tree import Tree
 from napari_pcnet.network.inference import WindowDone
 from napari_pcnet.options import Options
@@ -30,6 +34,9 @@ from napari_pcnet.planes import Planes, naming_channels, part_of
 from napari_pcnet.progress import Progress
 from napari_pcnet.record import RunRecord, Tell
 from napari_pcnet.shapes import size_text
+from napari_pcnet.streaming import labels_by_windows
+
+LARGEST_NARROW = int(np.iinfo(np.int32).max)
 
 PlaneWindowDone = Callable[[int, Window, NDArray[np.int32]], None]
 """``window_done(k, window, ids)``: as `inference.WindowDone`, of the k-th selected plane."""
@@ -71,9 +78,8 @@ def run_record(
     >>> run_record(stack, RunRecord(5, channel_axis=None)).reshape(3, -1).max(axis=1).tolist()
     [5, 10, 15]
     """
+    _check_cut(record)
     if record.method == "lattice":
-        if record.height is not None or record.max_segments is not None:
-            raise ValueError("height= and max_segments= cut a tree, which method='lattice' does not build")
         return _lattice(image, record, mask, progress)
     hierarchy = build_hierarchy(image, record, mask=mask, progress=progress)
     return hierarchy.labels(**record.cut)
@@ -89,6 +95,88 @@ def run_file(
 
 def run_image(image: Image, record: RunRecord, *, progress: Progress | None = None) -> NDArray[np.integer]:
     """Repeat a run on a picture as `pictures.read_image` gives it, inside the record's mask file."""
+    pixels, record, mask = _inside(image, record)
+    return run_record(pixels, record, mask=mask, progress=progress)
+
+
+def image_by_windows(
+    image: Image,
+    record: RunRecord,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    files: WindowFiles | None = None,
+) -> LabelsByParts:
+    """Label a picture as `run_image` does, window by window: neither it nor its labels are held.
+
+    Parameters
+    ----------
+    image, record, progress
+        As in `run_image`.
+    folder : Path, optional
+        As in `streaming.labels_by_windows`.
+    files : WindowFiles, optional
+        Has the windows that are done, and takes those that will be.
+
+    Returns
+    -------
+    LabelsByParts
+        The network runs when its parts are asked for.
+    """
+    pixels, record, mask = _inside(image, record)
+    _check_cut(record)
+    options = Options.checked({**vars(record), "n_segments": record.tree_segments})
+    planes = Planes.select(_array(pixels, record), record, mask)
+    is_counted = record.height is None and record.method == "hierarchy"
+    most = record.n_segments * len(planes.indices) if is_counted else math.prod(planes.shape)
+    dtype = np.dtype(np.int32 if most <= LARGEST_NARROW else np.int64)
+    return LabelsByParts(planes.shape, dtype, _parts(planes, options, record, folder, progress, files))
+
+
+class LabelsByParts(NamedTuple):
+    """Labels that are made as they are asked for.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of all labels.
+    dtype : numpy.dtype
+        int32, or int64 if there may be more labels.
+    parts : iterator
+        An index of all labels, and the labels there; of two that overlap the later one counts.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    parts: Iterator[tuple[tuple[Any, ...], NDArray[np.integer]]]
+
+
+def _parts(
+    planes: Planes,
+    options: Options,
+    record: RunRecord,
+    folder: Path | None,
+    progress: Progress | None,
+    files: WindowFiles | None,
+) -> Iterator[tuple[tuple[Any, ...], NDArray[np.integer]]]:
+    """Labels of the windows of each plane; those of a plane follow those of the plane before."""
+    number, first, above = len(planes.indices), record.start_label, 0
+    places = np.ndindex(*planes.stack_shape)
+    cut = record.n_segments if record.height is None and record.method == "hierarchy" else None
+    name = "n_segments" if record.max_segments is None else "max_segments"
+    for k, (place, picture) in enumerate(zip(places, _pictures(planes, options, name, cut), strict=True)):
+        of_plane = _progress_of_plane(progress, k, number)
+        highest = first - 1
+        kept = None if files is None else KeptWindows(files, k)
+        with labels_by_windows(picture, options, folder, of_plane, record.cut, kept) as windows:
+            for window, labels in windows:
+                highest = max(highest, int(labels.max()))
+                wide = labels.astype(np.int64) if above + int(labels.max()) > LARGEST_NARROW else labels
+                yield (*place, *window.slices), np.where(wide >= first, wide + above, wide) if above else wide
+        above += highest - first + 1
+
+
+def _inside(image: Image, record: RunRecord) -> tuple[Any, RunRecord, Any]:
+    """Pixels, record and mask of a run on a picture: inside its own mask and the record's file."""
     mask = image.mask
     if record.mask is not None:
         planes = Planes.select(image.pixels, record, mask)
@@ -101,7 +189,7 @@ def run_image(image: Image, record: RunRecord, *, progress: Progress | None = No
                 f"{' and its crop '.join(map(size_text, sorted(allowed, reverse=True)))}; it must be the same"
             )
         mask = given if mask is None else part_of(given, crop, planes.crop) & part_of(mask, crop, planes.crop)
-    return run_record(image.pixels, naming_channels(image.pixels, record), mask=mask, progress=progress)
+    return image.pixels, naming_channels(image.pixels, record), mask
 
 
 def build_hierarchy(
@@ -172,6 +260,11 @@ def build_hierarchy(
     )
 
 
+def _check_cut(record: RunRecord) -> None:
+    if record.method == "lattice" and (record.height is not None or record.max_segments is not None):
+        raise ValueError("height= and max_segments= cut a tree, which method='lattice' does not build")
+
+
 def _lattice(image: Any, record: RunRecord, mask: Any, progress: Progress | None) -> NDArray[np.integer]:
     planes = Planes.select(_array(image, record), record, mask)
     options = Options.checked(vars(record))
@@ -202,7 +295,7 @@ def _pictures(
     """
 
     def read(index: tuple[int, ...]) -> Picture:
-        pixels, channel_axis = planes.read(index)
+        pixels, channel_axis = planes.open(index)
         limits = options.intensity_range, options.min_size
         return arguments.picture(pixels, planes.read_mask(index), channel_axis, *limits)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet import arguments, options, outliers, pipeline
+from napari_pcnet import arguments, delayed, named_axes, options, outliers, pipeline, streaming
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.merging import outlines
@@ -37,6 +37,7 @@ def pcnet_superpixels(
     precision: Precision = Options.precision,
     window: int | None = Options.window,
     progress: Progress | None = None,
+    out: Any = None,
     **others: object,
 ) -> NDArray[np.integer]:
     """Segment an image into superpixels with PCNet.
@@ -90,12 +91,19 @@ def pcnet_superpixels(
         and whole numbers not at all), memory does.
     progress : callable, optional
         ``progress(done, total)``.
+    out : array or path, optional
+        Takes the labels, window by window: an array of whole numbers of the image's rows and columns that
+        can be written by slices (numpy's, memory-mapped or not, or zarr's), or the path of a new ``.zarr``
+        or ``.ome.zarr``. Memory is then set by the window and the table of regions, not by the image, unless
+        there is a mask (a byte a pixel) or outlines are smoothed (the whole plane).
 
     Returns
     -------
     (H, W) array of int32 (int64 if labels don't fit)
         Labels from `start_label`, consecutive, in raster order of their first pixel; each one
-        4-connected. ``start_label - 1`` outside the mask.
+        4-connected. ``start_label - 1`` outside the mask. With `out` this array, or zarr's of the path.
+        Else of a dask array one of dask, with the chunks of the image and nothing of it computed yet, and
+        of a DataArray of xarray one with its coordinates and attributes.
 
     Raises
     ------
@@ -133,11 +141,34 @@ def pcnet_superpixels(
     passed = locals()
     arguments.refuse_others("pcnet_superpixels", others, [name for name in passed if name != "others"])
     chosen = Options.checked(passed)
+    if out is None and named_axes.are_named(image):
+        again = {name: value for name, value in passed.items() if name not in ("image", "others")}
+        return named_axes.like(image, chosen.channel_axis, pcnet_superpixels(image.data, **again))
+    if out is None and delayed.is_dask(image):
+        return _of_dask(image, mask, chosen, progress)
+    path = streaming.new_path(out)
     picture = _checked(image, mask, chosen, "n_segments", progress=progress)
+    if chosen.method == "hierarchy":
+        arguments.parts_within(chosen.n_segments, [arguments.part_sizes(picture)], "n_segments")
+    if path is not None:
+        return streaming.write_zarr(path, picture, chosen, progress)
+    if out is not None:
+        return streaming.write_array(out, picture, chosen, progress)
     if chosen.method == "lattice":
         return pipeline.segment_lattice(picture, chosen, progress)
-    arguments.parts_within(chosen.n_segments, [arguments.part_sizes(picture)], "n_segments")
     return pipeline.segment(picture, chosen, progress=progress).labels(chosen.n_segments)
+
+
+def _of_dask(image: Any, mask: Any, chosen: Options, progress: Progress | None) -> NDArray[np.integer]:
+    """Return labels that are not computed yet."""
+    if progress is not None:
+        raise ValueError(
+            "progress cannot be told of a dask array, whose labels are computed later: take dask's own, or "
+            "compute labels window by window by out="
+        )
+    arguments.warn_of_channels_last(image.shape, chosen.channel_axis, "image[0] and so on")
+    labels: NDArray[np.integer] = delayed.superpixels(image, mask, chosen)
+    return labels
 
 
 def pcnet_hierarchy(

@@ -40,7 +40,7 @@ def demo(namespace: argparse.Namespace) -> int:
         labels, seconds = label(image, record, progress)
     write_labels(labels_path, labels, overwrite)
     write_overlay(overlay_path, image, labels, overwrite)
-    print(summary(labels, record, seconds))
+    print(summary(int(labels.max()), labels.shape, record, seconds))
     print(f"labels:  {labels_path.resolve()}")
     print(f"overlay: {overlay_path.resolve()}")
     return 0

@@ -5,19 +5,20 @@ import glob
 import os
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_pcnet import weights
+from napari_pcnet import __version__, weights
 from napari_pcnet.cli import exits
 from napari_pcnet.cli.flags import Parser, add_flags, naming_flags, options_from
-from napari_pcnet.cli.labelling import label, summary
+from napari_pcnet.cli.labelling import label, label_to_zarr, summary
 from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.disk import pictures
+from napari_pcnet.disk.files import sha256_of
 from napari_pcnet.disk.formats import (
     LABEL_SUFFIXES,
     LARGEST_PNG_LABEL,
@@ -27,10 +28,11 @@ from napari_pcnet.disk.formats import (
     is_zarr,
 )
 from napari_pcnet.disk.image import Image
-from napari_pcnet.disk.labels import read_notes, write_labels
+from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.overlay import write_overlay, write_overlay_stack
 from napari_pcnet.disk.placement import Placement
+from napari_pcnet.disk.window_files import WindowFiles, state_of
 from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
 from napari_pcnet.record import Origin, RunRecord, notes_of
@@ -64,11 +66,14 @@ class Task:
         Whether the record's channel axis was asked for; else it is the file's.
     overwrite : bool
         Whether files that exist are replaced.
+    resumes : bool
+        Whether windows are kept beside the output until it is written, and those that are there are used.
     """
 
     record: RunRecord
     names_channels: bool
     overwrite: bool
+    resumes: bool = False
 
 
 def fill(parser: Parser) -> None:
@@ -92,6 +97,11 @@ def fill(parser: Parser) -> None:
         help="write the picture with borders: png, jpg or, also of a stack, tif; with -o, a folder of them",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where a call was stopped: until OUT, a zarr, is written, its windows are in OUT.windows",
+    )
     add_flags(parser, RunRecord, short={"n_segments": "-n"})
     parser.set_defaults(run=segment)
 
@@ -104,7 +114,7 @@ def segment(namespace: argparse.Namespace) -> int:
 
 def _segment(namespace: argparse.Namespace) -> int:
     record = options_from(namespace, RunRecord)
-    task = Task(record, "channel_axis" in namespace, namespace.overwrite)
+    task = Task(record, "channel_axis" in namespace, namespace.overwrite, namespace.resume)
     if namespace.output is not None:
         images = _without_own(_expanded(namespace.files))
         return _segment_many(_files_in(namespace.output, images, namespace.overlay), task)
@@ -137,22 +147,31 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
 
     record = task.record
     _check_files(files, record, task.overwrite)
+    if task.resumes and (files.labels.suffix.lower() != ".zarr" or record.smoothing):
+        raise ValueError("--resume takes a zarr as OUT, and no --smoothing, which is of the whole plane")
     image = pictures.read_image(files.image, **record.reading())
     if not task.names_channels:
         record = replace(record, channel_axis=record_axis(image.pixels.shape, image.channel_axis))
     record = naming_channels(image.pixels, record)  # so that whoever repeats the run has them, too
     planes = Planes.select(image.pixels, record, image.mask)
     overlay = _check_planes(files, planes, task.overwrite)
-    labels, seconds = label(image, record, progress)
     has_planes = image.pixels.ndim > (2 if record.channel_axis is None else 3)
     origin = Origin(files.image.stem, str(files.image.resolve()), has_planes)
     notes = notes_of(_with_absolute_paths(record), origin)
     can_note = files.labels.suffix.lower() != ".png"
     placement = _placement_of_part(image, record)
     outside = record.start_label - 1
-    write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement, outside)
-    lines = [f"{files.labels}: {summary(labels, record, seconds)}"]
-    if overlay is not None:
+    if files.labels.suffix.lower() == ".zarr":
+        writing = {"overwrite": task.overwrite, "notes": notes, "placement": placement}
+        with _windows_of(files, task, record) as done:
+            text = label_to_zarr(files.labels, image, record, progress, done, **writing)
+        labels = None if overlay is None else read_labels(files.labels)
+    else:
+        labels, seconds = label(image, record, progress)
+        text = summary(int(labels.max()), labels.shape, record, seconds)
+        write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement, outside)
+    lines = [f"{files.labels}: {text}"]
+    if overlay is not None and labels is not None:
         shown = (_plane_to_show(planes, record, index) for index in planes.indices)
         if planes.stack_shape:
             write_overlay_stack(overlay, shown, labels, task.overwrite, placement)
@@ -160,6 +179,23 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
             write_overlay(overlay, replace(next(shown), placement=placement), labels, task.overwrite)
         lines.append(f"{overlay}: the picture with their borders")
     return lines
+
+
+def _windows_of(files: Files, task: Task, record: RunRecord) -> AbstractContextManager[WindowFiles | None]:
+    """Windows that an earlier call had finished, beside the output, if the work may be resumed."""
+    if not task.resumes:
+        return nullcontext()
+    folder = files.labels.with_name(f"{files.labels.name}.windows")
+    return WindowFiles(
+        folder,
+        {
+            "image": state_of(files.image),
+            "mask": None if record.mask is None else state_of(record.mask),
+            "weights": sha256_of(weights.locate(record.model)),
+            "version": __version__,
+            **{f"--{name.replace('_', '-')}": value for name, value in record.as_dict().items()},
+        },
+    )
 
 
 def _with_absolute_paths(record: RunRecord) -> RunRecord:

@@ -20,11 +20,21 @@ class Deferred:
         least 1, returns these values in an array of as many axes.
     shape : tuple of int
     dtype : numpy.dtype
+    chunks : tuple, optional
+        Along each axis, the side of the parts that are decoded as one, or the sides of all; None if there are
+        no such parts.
     """
 
-    def __init__(self, read: Callable[[Slices], NDArray[Any]], shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(
+        self,
+        read: Callable[[Slices], NDArray[Any]],
+        shape: tuple[int, ...],
+        dtype: Any,
+        chunks: tuple[int | tuple[int, ...], ...] | None = None,
+    ) -> None:
         self._read = read
         self.shape = shape
+        self.chunks = chunks
         self.dtype: np.dtype[Any] = np.dtype(dtype)
 
     @property

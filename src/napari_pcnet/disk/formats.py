@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Format: TypeAlias = Literal["jpg", "png", "tif", "zarr"]
 
@@ -65,10 +65,20 @@ def is_zarr(folder: Path) -> bool:
 
 def is_zarr_array(folder: Path) -> bool:
     """Whether a folder is one zarr array, however damaged; a group may hold the picture itself."""
-    if (folder / ".zarray").is_file():
-        return True
+    return (folder / ".zarray").is_file() or _metadata(folder).get("node_type") == "array"
+
+
+def is_label_pyramid(folder: Path) -> bool:
+    """Whether a folder is an OME-Zarr of labels in several sizes."""
+    attributes = _metadata(folder).get("attributes")
+    ome = attributes.get("ome") if isinstance(attributes, dict) else None
+    return isinstance(ome, dict) and "image-label" in ome
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    """What a node of format 3 says of itself; nothing if it is damaged or no such node."""
     try:
         metadata = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(metadata, dict) and metadata.get("node_type") == "array"
+        return {}
+    return metadata if isinstance(metadata, dict) else {}

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.pictures import open_picture
 from napari_pcnet.disk.placement import Placement
+from napari_pcnet.disk.zarr_store import ArrayKind, LabelsOfPart
 from napari_pcnet.shapes import size_text
 
 
@@ -86,12 +87,14 @@ def write_labels(
 
     A tif has 16 bits if every label fits, 32 (or 64) otherwise; a png has 16. Never 8: a viewer would
     show a file that looks like a picture. A zarr is one array of format 3 with 32 bits (or 64), never 16,
-    so that labels added later fit; its chunks are at most 1024 x 1024 pixels of one plane.
+    so that labels added later fit; its chunks are at most 1024 x 1024 pixels of one plane. A name that ends
+    in .ome.zarr becomes an OME-Zarr 0.5 of labels: a pyramid, each level with the most frequent label of
+    2 x 2 pixels, and the size of a pixel with its unit.
 
     Parameters
     ----------
     path : path
-        Ends in .tif, .tiff, .png or .zarr.
+        Ends in .tif, .tiff, .png or .zarr, or .ome.zarr.
     labels : (..., H, W) array of int
         A png takes one plane.
     overwrite : bool
@@ -123,14 +126,41 @@ def write_labels(
         _check_png(path, labels, notes)
         pillow_files.write(path, labels.astype(np.uint16), overwrite, placement)
     elif kind == ".zarr":
-        zarr_store.write_labels(
-            path, labels.astype(_wide_type(labels), copy=False), words, overwrite, placement
-        )
+        wide = np.dtype(_wide_type(labels))
+        whole = [(..., labels.astype(wide, copy=False))]
+        kind_of_array = zarr_store.ArrayKind(labels.shape, wide)
+        zarr_store.write_labels(path, whole, kind_of_array, words, overwrite, placement)
     else:
         is_short = _fits(labels, 0, LARGEST_PNG_LABEL)
         kind_of_number = np.uint16 if is_short else _wide_type(labels)
         nodata = outside if outside is not None and (labels == outside).any() else None
         tiff.write_labels(path, labels.astype(kind_of_number), words, overwrite, placement, nodata)
+
+
+def write_windows(
+    path: Path,
+    windows: Iterable[LabelsOfPart],
+    kind: ArrayKind,
+    *,
+    overwrite: bool = False,
+    notes: Mapping[str, Any] | None = None,
+    placement: Placement | None = None,
+) -> None:
+    """Write labels part by part to a zarr, as `write_labels` writes them, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in .zarr; `output.check_output` has passed it.
+    windows : iterable
+        For each part an index of the array and the labels there. It begins when the output is made.
+    kind : ArrayKind
+        Shape, and int32 or int64.
+    overwrite, notes, placement
+        As in `write_labels`.
+    """
+    words = None if notes is None else json.loads(json.dumps(dict(notes)))
+    zarr_store.write_labels(path, windows, kind, words, overwrite, placement)
 
 
 def _words_beside_pixels(path: Path, kind: Format) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from napari_pcnet.disk.files import followed, try_folder, write_atomically
-from napari_pcnet.disk.formats import is_zarr_array
+from napari_pcnet.disk.formats import is_label_pyramid, is_zarr_array
 
 _LONGEST_SHOWN = 240
 """Characters of a path in a message: one may be refused for its length."""
@@ -16,6 +16,9 @@ _LONGEST_SHOWN = 240
 _ARRAY_FILES = ("zarr.json", ".zarray", ".zattrs", ".zmetadata")
 _CHUNK = re.compile(r"c|(c[./])?\d+([./]\d+)*")
 """Path of a chunk in the folder of its array, in any of zarr's ways to name one."""
+
+_LEVEL = re.compile(r"^\d+/")
+"""Folder of a level in that of a pyramid."""
 
 _DESKTOP_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
 
@@ -118,7 +121,7 @@ def _check_existing(path: Path, target: Path, overwrite: bool) -> None:
     if not target.is_dir():
         if not target.is_file():
             raise OSError(f"output {path} is no regular file; name another")
-    elif not is_zarr_array(target):
+    elif not is_zarr_array(target) and not is_label_pyramid(target):
         raise IsADirectoryError(f"output {path} is a folder, but no zarr array; name another")
     elif (foreign := _foreign_file(target)) is not None:
         raise IsADirectoryError(
@@ -129,11 +132,13 @@ def _check_existing(path: Path, target: Path, overwrite: bool) -> None:
 
 
 def _foreign_file(array: Path) -> str | None:
-    """Name a file in the folder of a zarr array that is none of its own, and would go with it."""
+    """Name a file in the folder of a zarr of labels that is none of its own, and would go with it."""
+    is_array = is_zarr_array(array)
     for folder, _, names in os.walk(array):
         for name in names:
             inside = Path(folder, name).relative_to(array).as_posix()
-            if not (inside in _ARRAY_FILES or _CHUNK.fullmatch(inside) or name in _DESKTOP_FILES):
+            own = inside if is_array else _LEVEL.sub("", inside)
+            if not (own in _ARRAY_FILES or _CHUNK.fullmatch(own) or name in _DESKTOP_FILES):
                 return inside
     return None
 

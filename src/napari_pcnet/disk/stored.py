@@ -43,6 +43,8 @@ class Stored:
     dtype : numpy.dtype
     is_plain : bool
         Whether the file holds the array byte by byte.
+    chunk_shape : tuple of int
+        Rows and columns of a strip or tile.
     pillow_page : int or None
         The page, if Pillow has to decode it.
     """
@@ -55,6 +57,7 @@ class Stored:
     dropped: tuple[int, ...]
     dtype: np.dtype[Any]
     is_plain: bool
+    chunk_shape: tuple[int, int]
     pillow_page: int | None = None
 
     @classmethod
@@ -78,6 +81,7 @@ class Stored:
             tuple(dropped),
             np.dtype(series.dtype),
             series.dataoffset is not None,
+            _chunk_shape(series.keyframe),
         )
         return stored._decodable(series) if colour.may_need_pillow(series.keyframe) else stored
 
@@ -153,7 +157,10 @@ class Stored:
                 shape = pillow_files.read_tif_page(self.path, page).shape
             except OSError as another:
                 raise ValueError(f"tifffile says {error}, Pillow says {another}") from another
-            rgb = replace(self, axes="YXS", shape=shape, dropped=(), dtype=np.dtype(np.uint8))
+            whole = shape[0], shape[1]
+            rgb = replace(
+                self, axes="YXS", shape=shape, dropped=(), dtype=np.dtype(np.uint8), chunk_shape=whole
+            )
             return replace(rgb, is_plain=False, pillow_page=page)
         return self
 
@@ -191,6 +198,13 @@ def notes_in(page: Any) -> dict[str, Any]:  # Any: as above
     except (ValueError, RecursionError):  # other text, brackets without end
         return {}
     return words if isinstance(words, dict) else {}
+
+
+def _chunk_shape(page: Any) -> tuple[int, int]:  # Any: as above
+    """Return rows and columns of a strip or tile."""
+    if page.is_tiled:
+        return int(page.tilelength), int(page.tilewidth)
+    return int(page.rowsperstrip), int(page.imagewidth)
 
 
 def _plane_axes(axes: str) -> tuple[int, int]:

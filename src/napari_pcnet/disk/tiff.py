@@ -21,7 +21,7 @@ from napari_pcnet.disk.output import write_whole
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.samples import Samples
 from napari_pcnet.disk.stored import Stored, notes_in, opened, plane_shape
-from napari_pcnet.shapes import size_text
+from napari_pcnet.shapes import plane_axes, size_text
 
 WHOLE_BYTES = 2**24
 """Pictures of fewer bytes are decoded at once, whatever will be asked of them."""
@@ -158,15 +158,26 @@ class _Picture:
         if samples.changes_pixels:
             axis = None if first.channel_axis is None else first.channel_axis % first.pixels.ndim
             shape = planes if axis is None else (*planes[:axis], first.pixels.shape[axis], *planes[axis:])
-            pixels = Deferred(lambda slices: self._pixels(slices, axis), shape, first.pixels.dtype)
+            sides = self._chunks(len(shape), axis)
+            pixels = Deferred(lambda slices: self._pixels(slices, axis), shape, first.pixels.dtype, sides)
         elif stored.is_plain:
             pixels = stored.mapped()
         else:
-            pixels = Deferred(stored.__getitem__, stored.shape, stored.dtype)
+            sides = self._chunks(len(stored.shape), samples.channel_axis)
+            pixels = Deferred(stored.__getitem__, stored.shape, stored.dtype, sides)
         if at_once and isinstance(pixels, Deferred):
             pixels = pixels[...]
         mask = mask_of(self._mask, planes, at_once) if samples.may_hide or self.inside is not None else None
         return Image(pixels, first.channel_axis, mask)
+
+    def _chunks(self, ndim: int, channel_axis: int | None) -> tuple[int, ...]:
+        """Sides of what is decoded as one."""
+        sides = [1] * ndim
+        if channel_axis is not None and self.stored.axes.endswith("S"):  # samples lie beside each other
+            sides[channel_axis] = self.stored.shape[-1]
+        for axis, side in zip(plane_axes(ndim, channel_axis), self.stored.chunk_shape, strict=True):
+            sides[axis] = side
+        return tuple(sides)
 
     def _pixels(self, slices: Slices, axis: int | None) -> NDArray[Any]:
         planes = [each for at, each in enumerate(slices) if at != axis]

@@ -23,10 +23,13 @@ class Picture(NamedTuple):
         Folders of the arrays, the full size first.
     axes : list of str or None
         Names in lower case; None if an OME-Zarr records none, empty if it is no OME-Zarr.
+    scale : dict or None
+        What an OME-Zarr says of its levels, as it stands there.
     """
 
     levels: list[Path]
     axes: list[str] | None
+    scale: dict[str, Any] | None = None
 
 
 def picture_in(folder: Path) -> Picture:
@@ -43,7 +46,7 @@ def picture_in(folder: Path) -> Picture:
     if not levels:
         raise ValueError("its multiscales name no array")
     axes = None if "axes" not in scale else [_axis_name(each) for each in list_under(scale, "axes")]
-    return Picture(levels, axes)
+    return Picture(levels, axes, scale)
 
 
 def pictures_in(path: Path) -> list[Path]:

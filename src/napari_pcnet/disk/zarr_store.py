@@ -4,13 +4,16 @@ import itertools
 import math
 import os
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.disk import label_levels
 from napari_pcnet.disk.chunks import read_part
 from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.deferred import Deferred, Slices
@@ -22,7 +25,7 @@ from napari_pcnet.disk.output import naming_failure
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.zarr_layout import OLD_AXES, picture_in, pictures_in
 from napari_pcnet.disk.zarr_node import read_node
-from napari_pcnet.shapes import CHANNEL_NAMES
+from napari_pcnet.shapes import CHANNEL_NAMES, size_text
 
 CHUNK_SIDE_PX = 1024
 """Longest side of a chunk of labels: 4 MB of 32 bits before compression."""
@@ -31,12 +34,24 @@ _COLOUR_LENGTHS = (3, 4)
 """An unnamed last axis of this length is taken for RGB or RGBA, as napari does."""
 
 
+LabelsOfPart = tuple[Any, NDArray[np.integer[Any]]]
+"""An index of an array, and the labels there."""
+
+
+class ArrayKind(NamedTuple):
+    """Shape and type of an array that is to be written."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
 @dataclass(frozen=True)
 class _Chunks:
     """The chunks of an array, which give parts of it."""
 
     folder: Path
     array: Any  # zarr's array stays in here
+    told: list[bool] = field(default_factory=list)  # one entry when missing chunks have been told of
 
     def read(self, slices: Slices) -> NDArray[Any]:
         """Decode a part; its damage is a sentence, missing chunks are a warning."""
@@ -49,18 +64,25 @@ class _Chunks:
         return pixels
 
     def _warn_of_missing(self, spans: list[range]) -> None:
+        """Say how many of the array's chunks are missing, when the first of them is read."""
+        if self.told or not any(self._are_missing(spans)):
+            return
+        self.told.append(True)
+        of_all = list(self._are_missing([range(side) for side in self.array.shape]))
+        warnings.warn(
+            f"{sum(of_all)} of {len(of_all)} chunks are missing in {self.folder}, and are read as its "
+            f"fill value, {self.array.fill_value or 0}",
+            stacklevel=4,
+        )
+
+    def _are_missing(self, spans: list[range]) -> Iterator[bool]:
+        """Whether each chunk, or shard, of a part is missing."""
         sides = self.array.shards or self.array.chunks
         places = itertools.product(
             *(sorted({at // side for at in span}) for span, side in zip(spans, sides, strict=True))
         )
-        keys = [self.array.metadata.encode_chunk_key(place) for place in places]
-        missing = sum(not (self.folder / key).is_file() for key in keys)
-        if missing:
-            warnings.warn(
-                f"{missing} of {len(keys)} chunks are missing in {self.folder}, and are read as its "
-                f"fill value, {self.array.fill_value or 0}",
-                stacklevel=4,
-            )
+        for place in places:
+            yield not (self.folder / self.array.metadata.encode_chunk_key(place)).is_file()
 
 
 def count_levels(path: Path, series: int = 0) -> int:
@@ -79,13 +101,14 @@ def read(path: Path, level: int, series: int = 0) -> Image:
     if len(pictures) > 1 and series == 0:
         names = [each.relative_to(path).as_posix() for each in pictures]
         warnings.warn(several_text(path, names), stacklevel=4)
-    levels, axes = picture_in(pictures[series])
+    levels, axes, scale = picture_in(pictures[series])
     pixels, names = _opened(levels[level])
     if axes is None:
         axes = OLD_AXES if pixels.ndim == len(OLD_AXES) else []
     if axes and len(axes) != pixels.ndim:
         raise ValueError(f"it names {len(axes)} axes, its array has {pixels.ndim}")
-    return Image(pixels, _channel_axis(pixels.shape, axes, names))
+    size = None if scale is None else label_levels.pixel_size(scale, level)
+    return Image(pixels, _channel_axis(pixels.shape, axes, names), placement=size)
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
@@ -95,33 +118,94 @@ def read_attributes(path: Path) -> dict[str, Any]:
 
 def write_labels(
     path: Path,
-    labels: NDArray[np.integer[Any]],
+    windows: Iterable[LabelsOfPart],
+    kind: ArrayKind,
     notes: dict[str, Any] | None,
     overwrite: bool,
     placement: Placement | None = None,
 ) -> None:
-    """Write labels in the type they have as one array of format 3; notes and pixel size are attributes."""
+    """Write labels part by part as one array of format 3; notes and pixel size are attributes.
+
+    A name that ends in ``.ome.zarr`` becomes a pyramid of OME-Zarr 0.5 with the notes beside its metadata.
+    """
     import zarr
 
-    leading = labels.ndim - 2
+    said, failed = {} if notes is None else {NOTES_KEY: notes}, list[OSError]()
+    is_pyramid = path.name.lower().endswith(label_levels.SUFFIX)
+    if is_pyramid and len(kind.shape) - 2 > label_levels.LARGEST_LEADING:
+        raise ValueError(
+            f"labels are {size_text(kind.shape)}, an OME-Zarr has planes along time and depth alone; write "
+            f"{path.with_name(path.name[: -len(label_levels.SUFFIX)] + '.zarr')} instead"
+        )
 
     def write(folder: Path) -> None:
-        array = zarr.create_array(
-            folder,
-            shape=labels.shape,
-            chunks=(1,) * leading + tuple(min(max(side, 1), CHUNK_SIDE_PX) for side in labels.shape[-2:]),
-            dtype=labels.dtype,
-            zarr_format=3,
-            attributes=({} if notes is None else {NOTES_KEY: notes}) | _size_attributes(placement),
-            config={"write_empty_chunks": True},  # one that is missing is damage, not background
-            dimension_names=(None,) * leading + ("y", "x"),  # or a width of 3 would be taken for colours
-        )
-        array[...] = labels
+        if is_pyramid:
+            shapes = list(label_levels.level_shapes(kind.shape, CHUNK_SIDE_PX))
+            name = path.name[: -len(label_levels.SUFFIX)]
+            ome = {"ome": label_levels.metadata(name, shapes, placement)}
+            zarr.create_group(folder, zarr_format=3, attributes=ome | said)
+            arrays = [_new_array(folder / str(at), each, kind.dtype, {}) for at, each in enumerate(shapes)]
+        else:
+            arrays = [_new_array(folder, kind.shape, kind.dtype, said | _size_attributes(placement))]
+        for place, labels in _apart(windows, failed):
+            arrays[0][place] = labels
+        for finer, coarser in pairwise(arrays):
+            _halve(finer, coarser)
         for file in filter(Path.is_file, folder.rglob("*")):
             _sync(file)
 
-    with naming_failure(path):
-        write_folder_atomically(path, write, replace=overwrite)
+    try:
+        with naming_failure(path):
+            write_folder_atomically(path, write, replace=overwrite)
+    except OSError:
+        if failed:
+            raise failed[0] from None
+        raise
+
+
+def _new_array(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], said: dict[str, Any]) -> Any:
+    """Make an array for labels, with attributes."""
+    import zarr
+
+    leading = len(shape) - 2
+    return zarr.create_array(
+        folder,
+        shape=shape,
+        chunks=(1,) * leading + tuple(min(max(side, 1), CHUNK_SIDE_PX) for side in shape[-2:]),
+        dtype=dtype,
+        zarr_format=3,
+        attributes=said,
+        config={"write_empty_chunks": True},  # one that is missing is damage, not background
+        dimension_names=(None,) * leading + ("y", "x"),  # or a width of 3 would be taken for colours
+    )
+
+
+def _halve(finer: Any, coarser: Any) -> None:
+    """Fill a level of a pyramid, chunk by chunk."""
+    height, width = coarser.shape[-2:]
+    for plane in np.ndindex(*coarser.shape[:-2]):
+        for top in range(0, height, CHUNK_SIDE_PX):
+            for left in range(0, width, CHUNK_SIDE_PX):
+                rows = slice(top, min(top + CHUNK_SIDE_PX, height))
+                columns = slice(left, min(left + CHUNK_SIDE_PX, width))
+                below = (slice(2 * each.start, 2 * each.stop) for each in (rows, columns))
+                coarser[(*plane, rows, columns)] = label_levels.halved(np.asarray(finer[(*plane, *below)]))
+
+
+def _apart(windows: Iterable[LabelsOfPart], failed: list[OSError]) -> Iterator[LabelsOfPart]:
+    """Keep the error of what is to be written apart from those of writing it."""
+    try:
+        yield from windows
+    except OSError as error:
+        failed.append(error)
+        raise
+
+
+def open_array(path: Path) -> Any:
+    """Open an array, or the full size of a pyramid, for reading, as zarr does."""
+    import zarr
+
+    return zarr.open_array(picture_in(path).levels[0], mode="r")
 
 
 def _size_attributes(placement: Placement | None) -> dict[str, Any]:
@@ -146,7 +230,7 @@ def _opened(folder: Path) -> tuple[Deferred, list[str]]:
     if array.dtype.kind not in "buif":
         raise ValueError(f"its values are of type {array.dtype}, those of a picture are numbers")
     names = getattr(array.metadata, "dimension_names", None) or ()  # format 2 has none
-    pixels = Deferred(_Chunks(folder, array).read, array.shape, array.dtype)
+    pixels = Deferred(_Chunks(folder, array).read, array.shape, array.dtype, array.chunks)
     return pixels, [str(name).lower() for name in names]
 
 

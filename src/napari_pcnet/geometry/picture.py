@@ -11,7 +11,7 @@ area means where the frame is smaller than the picture, bicubic where it is larg
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from napari_pcnet.geometry.blocks import in_memory
 from napari_pcnet.geometry.grid import Grid, Window
 
 COLOUR_STEPS = 65535
@@ -35,8 +36,8 @@ none of 8-bit numbers nearer than 2e-4."""
 READ_PX = 1 << 22
 """Most pixels read at once where a picture is shrunk."""
 
-READ_ROWS = 512
-"""Rows of a picture read at once where it is streamed."""
+READ_ROWS, READ_COLUMNS = 512, 8192
+"""Rows and columns of a picture read at once where it is streamed."""
 
 BICUBIC_A = -0.5
 """Keys' parameter of the bicubic kernel; third-order accurate (Keys 1981)."""
@@ -198,6 +199,14 @@ def plane_shape(shape: tuple[int, ...], channel_axis: int | None) -> tuple[int, 
     return int(rows), int(columns)
 
 
+def windows_of(shape: tuple[int, int]) -> Iterator[Window]:
+    """Windows that cover a picture, in raster order, for what is streamed."""
+    height, width = shape
+    for top in range(0, height, READ_ROWS):
+        for left in range(0, width, READ_COLUMNS):
+            yield Window(top, left, min(top + READ_ROWS, height), min(left + READ_COLUMNS, width))
+
+
 def read_raw(pixels: Any, channel_axis: int | None, window: Window) -> NDArray[Any]:
     """Read a window as ``(h, w, C)`` in the picture's own type and byte order; the mask of an array stays."""
     index: list[slice] = list(window.slices)
@@ -207,10 +216,11 @@ def read_raw(pixels: Any, channel_axis: int | None, window: Window) -> NDArray[A
     return np.moveaxis(in_memory(pixels[tuple(index)]), channel_axis, -1)
 
 
-def in_memory(part: Any) -> NDArray[Any]:
-    """Load what slicing gave. A masked array stays one, one of dask's, too, whose mask ``asarray`` drops."""
-    loaded = part.compute() if hasattr(part, "compute") else part
-    return loaded if isinstance(loaded, np.ndarray) else np.asarray(loaded)
+def image_window(grid: Grid, window: Window) -> Window:
+    """Image pixels that `Picture.read_work` reads for a window of the work frame."""
+    _, top, bottom = _resampling(grid, 0, window.top, window.bottom, False)
+    _, left, right = _resampling(grid, 1, window.left, window.right, False)
+    return Window(top, left, bottom, right)
 
 
 def to_three(values: NDArray[Any]) -> NDArray[Any]:

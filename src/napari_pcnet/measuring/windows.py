@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.geometry.blocks import in_memory
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.geometry.picture import in_memory, read_raw
+from napari_pcnet.geometry.picture import read_raw
 
 MARGIN = 2
 """Pixels around a core: whether a neighbour lies on an outline is told by the neighbour's neighbours."""

@@ -23,6 +23,7 @@ from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.geometry.tiling import Halo, Tile, default_core, plan
 from napari_pcnet.merging import connectivity, passes, regions
 from napari_pcnet.merging.assembly import Assembly
+from napari_pcnet.merging.streamed import LabelledWindow, StreamedIds, WholeIds
 from napari_pcnet.network.machine import is_out_of_memory
 from napari_pcnet.network.predictor import Predictor, predictor, strips
 from napari_pcnet.network.prepared import PreparedNetwork
@@ -65,7 +66,7 @@ class Base:
     Attributes
     ----------
     ids : (H, W) int32 array
-        Row of each pixel's region in `regions`, -1 outside the mask.
+        Row of each pixel's region in `regions`, -1 outside the mask; ``(0, 0)`` if they were streamed.
     regions : RegionTable
     grid : Grid
     confidence : (n,) int64 array or None
@@ -99,6 +100,7 @@ def segment_base(
     window_px: int | None = None,
     confidence: bool = False,
     single_pixels: bool = False,
+    streamed: StreamedIds | None = None,
 ) -> Base:
     """Label a picture with the pieces of its lattice, and gather their table.
 
@@ -122,6 +124,8 @@ def segment_base(
         Whether to sum the confidence of the association over regions; a little more work.
     single_pixels : bool
         Whether each pixel is a region of its own, for counts that no lattice reaches.
+    streamed : StreamedIds, optional
+        Takes the regions of the pixels window by window, in place of `Base.ids`.
 
     Returns
     -------
@@ -134,19 +138,19 @@ def segment_base(
     """
     at_work = predictor(prepared, confidence)
     core_shape = (window_px, window_px) if window_px else default_core(grid)
-    sizes = _window_sizes(picture, grid, core_shape, prepared)
+    sizes = _window_sizes(picture, grid, core_shape, prepared, streamed is None)
     passes.compiled()  # what is already due is loaded before free memory is asked for
     free = free_bytes()
     first = _first_that_fits(sizes, free) if prepared.device.type == "cpu" else 0
     is_scarce = prepared.device.type == "cpu" and free < sizes[0].total_bytes + SHAPES_BYTES
-    ids: NDArray[np.int32] | None = None
+    ids: WholeIds | StreamedIds | None = streamed
     for size in sizes[first:]:
         is_smaller = size is not sizes[0]
         if is_smaller:
             _warn_of_smaller(size)
         tiles = _tiles_inside(picture, grid, size.core_shape, prepared.halo, alike=is_smaller or is_scarce)
         if tiles[0].core.shape != picture.shape and ids is None:
-            ids = _room_for_labels(picture.shape)
+            ids = WholeIds(_room_for_labels(picture.shape))
         try:
             return _segment(at_work, picture, grid, tiles, ids, progress, window_done, single_pixels)
         except (RuntimeError, MemoryError) as error:
@@ -162,12 +166,16 @@ def _segment(
     picture: Picture,
     grid: Grid,
     tiles: list[Tile],
-    ids: NDArray[np.int32] | None,
+    ids: WholeIds | StreamedIds | None,
     progress: Progress | None,
     window_done: WindowDone | None,
     single_pixels: bool,
 ) -> Base:
-    """Label window by window into `ids`, which is empty; a window of the whole picture needs none."""
+    """Label window by window into `ids`; a window of the whole picture needs none."""
+    kept = None
+    if isinstance(ids, StreamedIds):
+        ids.clear()
+        kept = ids.kept
     total = sum(len(list(strips(tile.tail))) for tile in tiles)
     done = 0
 
@@ -180,67 +188,80 @@ def _segment(
     assembly: Assembly | None = None
     offset = 0
     for _, band in groupby(tiles, key=lambda tile: tile.core.top):
-        held = list[tuple[Window, NDArray[np.int32]]]()
         for tile in band:
-            labelled = at_work.raw_labels(picture, grid, tile, strip_done)
-            with stage("pieces"):
-                if single_pixels:
-                    connectivity.name_pixels(labelled.raw, tile.labelled, picture.shape[1])
-                pieces = connectivity.find_pieces(labelled.raw, tile.labelled, picture.shape[1])
-            core = tile.core.inside(tile.labelled)
-            read, boundary = _summed_channels(picture, tile, labelled.confidence), labelled.boundary
-            del labelled  # its memory serves the next window
-            with stage("table"):
-                part = regions.gather(pieces.ids, core, tile.core, read, pieces.names, pieces.cells, boundary)
-            if ids is None:
-                if window_done is not None:
-                    window_done(tile.core, pieces.ids[core])
-                return _base(pieces.ids, part, grid, at_work.with_confidence)
-            if assembly is None:
-                assembly = Assembly(picture.shape[1], part.colour.shape[1], part.lines.shape[1])
-            assembly.add(part, tile.core, pieces.ids[core[0].stop : core[0].stop + 1].ravel())
-            core_ids = pieces.ids[core].copy()
-            held.append((tile.core, core_ids))
+            part = None if kept is None else kept.read(grid, single_pixels, tile.core)
+            if part is None:
+                part = label_window(at_work, picture, grid, tile, strip_done, single_pixels)
+                if kept is not None:
+                    kept.write(grid, single_pixels, part)
+            else:
+                done += len(list(strips(tile.tail)))
             if window_done is not None:
-                window_done(tile.core, np.where(core_ids < 0, connectivity.OUTSIDE, core_ids + offset))
-            offset += len(part)
-            del pieces, part
+                window_done(part.core, np.where(part.ids < 0, connectivity.OUTSIDE, part.ids + offset))
+            if ids is None:
+                return _base(part.ids, part.table, grid, at_work.with_confidence)
+            if assembly is None:
+                assembly = Assembly(picture.shape[1], part.table.colour.shape[1], part.table.lines.shape[1])
+            assembly.add(part.table, part.core, part.beyond)
+            with stage("table"):
+                ids.add(part.core, part.ids)
+            offset += len(part.table)
+            del part  # its memory serves the next window
         assert assembly is not None
         assert ids is not None
         with stage("table"):
-            _write(held, assembly.end_band(), ids)
+            ids.end_band(assembly.end_band())
     assert assembly is not None
-    assert ids is not None
-    return _base(ids, assembly.table(), grid, at_work.with_confidence)
+    of_pixels = ids.ids if isinstance(ids, WholeIds) else np.empty((0, 0), np.int32)
+    return _base(of_pixels, assembly.table(), grid, at_work.with_confidence)
 
 
-def _write(
-    held: list[tuple[Window, NDArray[np.int32]]],
-    lookups: list[NDArray[np.int32]],
-    ids: NDArray[np.int32],
-) -> None:
-    """Write the windows of a band with their rows in the table."""
-    for (core, core_ids), rows in zip(held, lookups, strict=True):
-        regions.look_up(np.append(rows, np.int32(connectivity.OUTSIDE)), core_ids, out=core_ids)
-        ids[core.slices] = core_ids
+def label_window(
+    at_work: Predictor[Any],
+    picture: Picture,
+    grid: Grid,
+    tile: Tile,
+    strip_done: Callable[[], None],
+    single_pixels: bool = False,
+) -> LabelledWindow:
+    """Label one window with its pieces, and gather their table."""
+    labelled = at_work.raw_labels(picture, grid, tile, strip_done)
+    with stage("pieces"):
+        if single_pixels:
+            connectivity.name_pixels(labelled.raw, tile.labelled, picture.shape[1])
+        pieces = connectivity.find_pieces(labelled.raw, tile.labelled, picture.shape[1])
+    core = tile.core.inside(tile.labelled)
+    read, boundary = _summed_channels(picture, tile, labelled.confidence), labelled.boundary
+    del labelled  # its memory serves what follows
+    with stage("table"):
+        table = regions.gather(pieces.ids, core, tile.core, read, pieces.names, pieces.cells, boundary)
+    beyond = pieces.ids[core[0].stop : core[0].stop + 1].flatten()
+    return LabelledWindow(tile.core, pieces.ids[core], table, beyond)
 
 
 def _window_sizes(
-    picture: Picture, grid: Grid, core_shape: tuple[int, int], prepared: PreparedNetwork
+    picture: Picture,
+    grid: Grid,
+    core_shape: tuple[int, int],
+    prepared: PreparedNetwork,
+    with_labels: bool = True,
 ) -> list[WindowSize]:
     """Return windows of a size, then smaller ones, each of which takes clearly less than the one before."""
+    label_bytes = math.prod(picture.shape) * np.dtype(np.int32).itemsize if with_labels else 0
     sizes = list[WindowSize]()
     smaller: tuple[int, int] | None = core_shape
     while smaller is not None:
-        size = WindowSize(smaller, _bytes_for(picture, grid, smaller, prepared))
+        size = WindowSize(smaller, _bytes_for(picture, grid, smaller, prepared, label_bytes))
         if not sizes or size.total_bytes <= CLEARLY_LESS * sizes[-1].total_bytes:
             sizes.append(size)
         smaller = _halved(smaller, grid)
     return sizes
 
 
-def _bytes_for(picture: Picture, grid: Grid, core_shape: tuple[int, int], prepared: PreparedNetwork) -> int:
-    """Memory that windows of a size take, labels included."""
+def _bytes_for(
+    picture: Picture, grid: Grid, core_shape: tuple[int, int], prepared: PreparedNetwork, label_bytes: int
+) -> int:
+    """Memory that windows of a size take, with labels of several."""
     part, halo = picture.surroundings, prepared.halo
     tile = next(plan(grid, core_shape, connectivity.reach_px(grid), halo, part, alike=True))
     of_a_window = math.prod(tile.read.shape) * PIXEL_BYTES[prepared.dtype]
@@ -248,7 +269,7 @@ def _bytes_for(picture: Picture, grid: Grid, core_shape: tuple[int, int], prepar
         return of_a_window
     if tile.core.shape == picture.shape:
         return of_a_window + RUN_BYTES
-    return of_a_window + MANY_RUN_BYTES + math.prod(picture.shape) * np.dtype(np.int32).itemsize
+    return of_a_window + MANY_RUN_BYTES + label_bytes
 
 
 def _first_that_fits(sizes: Sequence[WindowSize], free: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.geometry.picture import in_memory
+from napari_pcnet.geometry.blocks import in_memory
 
 
 class LayerPixels:

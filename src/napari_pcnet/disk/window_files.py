@@ -1,0 +1,130 @@
+"""What is known of windows, a file each, so that work that was stopped goes on from there.
+
+The folder says what it was begun with. What has changed since then is refused, and of several processes one
+is at work in it. A file is there whole or not at all: a process that is killed leaves what it had finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_pcnet.disk.damage import READER_ERRORS
+from napari_pcnet.disk.files import write_atomically
+
+_BEGUN, _LOCK = "begun.json", "lock"
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class WindowFiles:
+    """A folder of windows that are done.
+
+    Parameters
+    ----------
+    folder : Path
+        Is made if it is not there.
+    begun_with : dict
+        What JSON can say of the work; a folder that was begun with anything else is refused.
+
+    Raises
+    ------
+    ValueError
+        If the folder belongs to other work; it says in what that differs.
+    OSError
+        If another process is at work, or the folder can't be written.
+    """
+
+    def __init__(self, folder: Path, begun_with: dict[str, Any]) -> None:
+        from filelock import FileLock, Timeout
+
+        self.folder = folder
+        words = json.loads(json.dumps(begun_with))
+        folder.mkdir(exist_ok=True)
+        self._lock = FileLock(folder / _LOCK)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout as error:
+            raise OSError(f"another process is at work on {folder}; wait until it ends") from error
+        try:
+            self._check(words)
+        except ValueError:
+            self._lock.release()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove the folder if the work is done; else what is in it stays."""
+        self._lock.release()
+        if kind is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __len__(self) -> int:
+        return len(list(self.folder.glob("*.npz")))
+
+    def read(self, name: str) -> dict[str, NDArray[Any]] | None:
+        """Read the arrays of a window; None if it is not done, or its file is damaged."""
+        try:
+            with self._path(name).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                return {each: file[each] for each in file.files}
+        except (*READER_ERRORS, zipfile.BadZipFile):
+            return None
+
+    def write(self, name: str, arrays: Arrays) -> None:
+        """Write the arrays of a window that is done."""
+        try:
+            write_atomically(self._path(name), lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OSError(
+                f"{self.folder} takes no more windows: {reason}; what is in it stays, --resume goes on"
+            ) from error
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.npz"
+
+    def _check(self, begun_with: dict[str, Any]) -> None:
+        """Compare with what the folder says, or let it say so."""
+        file = self.folder / _BEGUN
+        try:
+            before = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            text = json.dumps(begun_with).encode()
+            write_atomically(file, lambda opened: opened.write(text))
+            return
+        if before == begun_with:
+            return
+        old = before if isinstance(before, dict) else {}
+        others = [name for name in {**begun_with, **old} if old.get(name) != begun_with.get(name)]
+        changed = " and another ".join(others)
+        raise ValueError(f"{self.folder} was begun with another {changed}; remove it to begin again")
+
+
+def state_of(path: str | os.PathLike[str]) -> str:
+    """What changes with the content of a file or of the files in a folder: sizes, times and names, hashed."""
+    path, found = Path(path), list[tuple[str, int, int]]()
+    for folder, _, names in os.walk(path):
+        for name in names:
+            file = Path(folder, name)
+            with suppress(OSError):  # removed meanwhile
+                status = file.stat()
+                found.append((file.relative_to(path).as_posix(), status.st_size, status.st_mtime_ns))
+    if not path.is_dir():
+        status = path.stat()
+        found = [("", status.st_size, status.st_mtime_ns)]
+    return hashlib.sha256(json.dumps(sorted(found)).encode()).hexdigest()

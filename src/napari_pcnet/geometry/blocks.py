@@ -1,0 +1,154 @@
+"""An array that is read block by block, so that each chunk of a store is decoded about once.
+
+Windows overlap, and what is computed of one is read strip by strip. A compressed store would decode the
+chunks that a strip touches each time; here the latest ones are kept, as far as there is room.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import accumulate, product
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEPT_BYTES = 1 << 28
+"""Blocks that are kept: of RGB 2,700 rows of a picture 32,768 pixels wide, more than two bands of windows."""
+
+READ_BYTES = 1 << 26
+"""About as much is read in one slice, so that a store can decode chunks side by side."""
+
+BLOCK_PX = (512, 4096)
+"""Rows and columns of the blocks of an array that does not tell its chunks."""
+
+
+class Place(NamedTuple):
+    """Which block: counted along rows and along columns."""
+
+    row: int
+    column: int
+
+
+class Blocks:
+    """A plane whose blocks are kept for a while.
+
+    Parameters
+    ----------
+    pixels : array
+        ``(H, W)``, or three-dimensional with `channel_axis`; anything with shape, dtype and slicing. The
+        blocks are its ``chunks``, if it has some, with all channels.
+    channel_axis : int or None
+    kept_bytes : int
+        Most that is kept; the latest block always is.
+    """
+
+    def __init__(self, pixels: Any, channel_axis: int | None, kept_bytes: int = KEPT_BYTES) -> None:
+        self.shape: tuple[int, ...] = tuple(map(int, pixels.shape))
+        self.dtype: np.dtype[Any] = pixels.dtype
+        self._pixels, self._channel_axis, self._most_bytes = pixels, channel_axis, kept_bytes
+        self._axes = [axis for axis in range(len(self.shape)) if axis != channel_axis]
+        chunks = chunks_of(pixels) or dict(zip(self._axes, BLOCK_PX, strict=True))
+        self._edges = [_edges(self.shape[axis], chunks[axis]) for axis in self._axes]
+        self._kept: OrderedDict[Place, NDArray[Any]] = OrderedDict()
+        self._kept_bytes = 0
+
+    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
+        """Read a part, of a slice without a step for each axis; all channels are read for any."""
+        spans = [range(self.shape[axis])[key[axis]] for axis in self._axes]
+        counts = [
+            range(
+                int(np.searchsorted(edges, span.start, "right")) - 1, int(np.searchsorted(edges, span.stop))
+            )
+            for edges, span in zip(self._edges, spans, strict=True)
+        ]
+        blocks = {place: self._block(place, counts[1].stop) for place in map(Place._make, product(*counts))}
+        shape = list(self.shape)
+        for axis, span in zip(self._axes, spans, strict=True):
+            shape[axis] = len(span)
+        is_masked = any(isinstance(block, np.ma.MaskedArray) for block in blocks.values())
+        part: NDArray[Any] = (np.ma.zeros if is_masked else np.empty)(shape, self.dtype)
+        for place, block in blocks.items():
+            common = [
+                (max(edges[at], span.start), min(edges[at + 1], span.stop))
+                for edges, at, span in zip(self._edges, place, spans, strict=True)
+            ]
+            part[self._key(common, [span.start for span in spans])] = block[
+                self._key(common, [edges[at] for edges, at in zip(self._edges, place, strict=True)])
+            ]
+        self._forget()
+        if self._channel_axis is None:
+            return part
+        return part[(slice(None),) * self._channel_axis + (key[self._channel_axis],)]
+
+    def _block(self, place: Place, stop: int) -> NDArray[Any]:
+        """A block; if it is not kept, it is read with those that follow it in its row, before `stop`."""
+        if place not in self._kept:
+            self._read(place, stop)
+        self._kept.move_to_end(place)
+        return self._kept[place]
+
+    def _read(self, first: Place, stop: int) -> None:
+        rows, columns = self._edges
+        top, bottom, left = rows[first.row], rows[first.row + 1], columns[first.column]
+        channels = 1 if self._channel_axis is None else self.shape[self._channel_axis]
+        most_px = READ_BYTES // (channels * self.dtype.itemsize)
+        run = [first]
+        for column in range(first.column + 1, stop):
+            is_much = (bottom - top) * (columns[column + 1] - left) > most_px
+            if is_much or (first.row, column) in self._kept:
+                break
+            run.append(Place(first.row, column))
+        read = in_memory(
+            self._pixels[self._key([(top, bottom), (left, columns[run[-1].column + 1])], (0, 0))]
+        )
+        for place in run:
+            span = columns[place.column], columns[place.column + 1]
+            block = read[self._key([(top, bottom), span], (top, left))]
+            self._kept[place] = block.copy() if len(run) > 1 else block
+            self._kept_bytes += block.nbytes
+
+    def _forget(self) -> None:
+        """Let go of the blocks that were not used for longest."""
+        while self._kept_bytes > self._most_bytes and len(self._kept) > 1:
+            _, block = self._kept.popitem(last=False)
+            self._kept_bytes -= block.nbytes
+
+    def _key(self, spans: Sequence[tuple[int, int]], origin: Sequence[int]) -> tuple[slice, ...]:
+        """An index of rows and columns that count from an origin, and of all channels."""
+        key = [slice(start - first, stop - first) for (start, stop), first in zip(spans, origin, strict=True)]
+        if self._channel_axis is not None:
+            key.insert(self._channel_axis, slice(None))
+        return tuple(key)
+
+
+def in_memory(part: Any) -> NDArray[Any]:
+    """Load what slicing gave. A masked array stays one, one of dask's, too, whose mask ``asarray`` drops."""
+    loaded = part.compute() if hasattr(part, "compute") else part
+    return loaded if isinstance(loaded, np.ndarray) else np.asarray(loaded)
+
+
+Chunks = tuple[int | tuple[int, ...], ...]
+"""The chunks of an array along each axis: one length, as zarr says it, or all of them, as dask does."""
+
+
+def chunks_of(pixels: Any) -> Chunks | None:
+    """The chunks of an array; None if it does not tell them."""
+    chunks = getattr(pixels, "chunks", None)
+    if not isinstance(chunks, tuple) or len(chunks) != len(pixels.shape):
+        return None
+    return chunks
+
+
+def chunks_within(side: int, chunk: int | Sequence[int], span: slice) -> tuple[int, ...]:
+    """The chunks of a part of an axis."""
+    edges = [span.start, *(edge for edge in _edges(side, chunk) if span.start < edge < span.stop), span.stop]
+    return tuple(int(length) for length in np.diff(edges))
+
+
+def _edges(side: int, chunk: int | Sequence[int]) -> list[int]:
+    """Where blocks of an axis begin, and where the last one ends."""
+    if isinstance(chunk, int | np.integer):
+        return [*range(0, side, max(1, int(chunk))), side]
+    return [0, *accumulate(map(int, chunk))]

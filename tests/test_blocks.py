@@ -1,0 +1,98 @@
+"""Blocks: parts of an array that is slow to slice, each chunk read about once."""
+
+from collections import Counter
+from typing import Any
+
+import dask.array
+import numpy as np
+import pytest
+
+from napari_pcnet import arguments, pcnet_superpixels
+from napari_pcnet.geometry import blocks, picture
+from napari_pcnet.geometry.blocks import Blocks
+from napari_pcnet.geometry.grid import Window
+from napari_pcnet.geometry.picture import read_raw
+
+VALUES = np.random.default_rng(0).integers(0, 256, (300, 240, 3)).astype(np.uint8)
+
+
+class Store:
+    """An array that counts how often each of its chunks is decoded, as a compressed store would have to."""
+
+    def __init__(self, values: np.ndarray, chunks: tuple[int, ...] | None) -> None:
+        self.values, self.shape, self.dtype, self.decoded = values, values.shape, values.dtype, Counter[Any]()
+        self.sides = chunks or (64, 64)
+        if chunks is not None:
+            self.chunks = chunks
+
+    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
+        rows, columns = (
+            sorted({at // side for at in range(n)[span]})
+            for n, side, span in zip(self.shape[:2], self.sides, key, strict=False)
+        )
+        self.decoded.update((row, column) for row in rows for column in columns)
+        return self.values[key]
+
+
+@pytest.mark.parametrize("chunks", [(64, 100, 3), (300, 240, 3), (7, 240, 1), None])
+@pytest.mark.parametrize("kept", [0, 10**9])
+def test_a_part_is_that_of_the_array(chunks: tuple[int, ...] | None, kept: int) -> None:
+    read = Blocks(Store(VALUES, chunks), 2, kept)
+    for window in (
+        Window(0, 0, 300, 240),
+        Window(5, 60, 200, 101),
+        Window(63, 99, 65, 101),
+        Window(299, 0, 300, 1),
+    ):
+        np.testing.assert_array_equal(read_raw(read, 2, window), VALUES[window.slices])
+
+
+def test_the_channels_may_come_first_and_dask_has_chunks_of_any_length() -> None:
+    lazy = dask.array.from_array(np.moveaxis(VALUES, 2, 0), chunks=((1, 2), (100, 0, 200), (1, 238, 1)))
+    part = read_raw(Blocks(lazy, 0), 0, Window(50, 0, 150, 240))
+    np.testing.assert_array_equal(part, VALUES[50:150])
+
+
+def test_a_mask_of_some_chunks_stays() -> None:
+    hidden = np.zeros(VALUES.shape, bool)
+    hidden[200:, :50] = True
+    parts = [VALUES[:150], np.ma.masked_array(VALUES, hidden)[150:]]
+    lazy = dask.array.concatenate([dask.array.from_array(part, asarray=False, chunks=-1) for part in parts])
+    part = read_raw(Blocks(lazy, 2), 2, Window(100, 0, 300, 60))
+    np.testing.assert_array_equal(np.ma.getmaskarray(part), hidden[100:, :60])
+
+
+def test_overlapping_parts_decode_each_chunk_once_where_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(blocks, "READ_BYTES", 64 * 150 * 3)  # two chunks of a row
+    store = Store(VALUES, (64, 64, 3))
+    read = Blocks(store, 2, 128 * 240 * 3)  # two rows of chunks and a little more
+    for top in range(0, 290, 16):
+        read_raw(read, 2, Window(top, 0, min(top + 40, 300), 240))
+    assert set(store.decoded.values()) == {1}
+    assert len(store.decoded) == 5 * 4
+
+
+def test_what_is_kept_is_bounded() -> None:
+    store = Store(VALUES, (64, 64, 3))
+    read = Blocks(store, 2, 3 * 64 * 64 * 3)
+    for _ in range(2):
+        read_raw(read, 2, Window(0, 0, 300, 240))
+    assert max(store.decoded.values()) == 2
+    assert sum(block.nbytes for block in read._kept.values()) <= 3 * 64 * 64 * 3
+
+
+def test_a_picture_that_is_sliced_is_decoded_once_for_its_range_and_its_labels() -> None:
+    store = Store(VALUES, (64, 64, 3))
+    labels = pcnet_superpixels(store, 30, window=64)
+    assert set(store.decoded.values()) == {1}
+    np.testing.assert_array_equal(labels, pcnet_superpixels(VALUES, 30))
+
+
+def test_a_wide_picture_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture, "READ_COLUMNS", 100)
+    monkeypatch.setattr(picture, "READ_ROWS", 80)
+    stretched = arguments.picture(VALUES, None, -1, ("5%", "95%"))
+    expected = np.sort(VALUES.ravel())[[VALUES.size // 20 - 1, VALUES.size * 19 // 20 - 1]]
+    assert [stretched.low[0], stretched.high[0]] == expected.tolist()

@@ -1,0 +1,190 @@
+"""`out=`: labels are written window by window, and are those of the call without it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import pytest
+import zarr
+
+from napari_pcnet import pcnet_superpixels, read_labels
+from napari_pcnet.disk import files, output, spool
+from napari_pcnet.disk.spool import Spool, folder_beside
+from napari_pcnet.geometry.grid import Window
+from napari_pcnet.merging.streamed import StreamedIds
+
+SHAPE = (300, 260)
+
+
+def blobs(shape: tuple[int, int] = SHAPE) -> np.ndarray:
+    y, x = np.indices(shape)
+    waves = np.sin(x / 19) + np.cos(y / 13)
+    channels = np.stack([waves, (x // 40 + y // 30) % 2 * 2.0, np.random.default_rng(0).random(shape)], -1)
+    return np.asarray(60 * channels + 70).astype(np.uint8)
+
+
+IMAGE = blobs()
+DISC = (np.indices(SHAPE)[0] - 180) ** 2 + (np.indices(SHAPE)[1] - 90) ** 2 < 60**2
+
+
+def memory_map(folder: Path) -> np.ndarray:
+    return np.memmap(folder / "labels.bin", np.int64, "w+", shape=SHAPE)
+
+
+def zarr_array(folder: Path) -> Any:
+    return zarr.create_array(folder / "labels.zarr", shape=SHAPE, chunks=(100, 64), dtype="uint32")
+
+
+@pytest.mark.parametrize("make", [lambda folder: np.empty(SHAPE, np.int32), memory_map, zarr_array])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"window": 128},
+        {},
+        {"window": 128, "mask": DISC},
+        {"method": "lattice", "window": 128},
+        {"smoothing": 2.0},
+        {"n_segments": 30_000},
+    ],
+    ids=["windows", "one window", "mask", "lattice", "smoothed", "pixels are regions"],
+)
+def test_labels_are_those_without_out(tmp_path: Path, make: Any, options: dict[str, Any]) -> None:
+    options = {"n_segments": 40} | options
+    out = make(tmp_path)
+    out[...] = 7
+    assert pcnet_superpixels(IMAGE, out=out, **options) is out
+    np.testing.assert_array_equal(out[...], pcnet_superpixels(IMAGE, **options))
+
+
+def test_a_path_becomes_a_zarr_that_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "labels.zarr"
+    labels = pcnet_superpixels(IMAGE, 40, window=128, start_label=0, mask=DISC, out=path)
+    expected = pcnet_superpixels(IMAGE, 40, start_label=0, mask=DISC)
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels[...], expected)
+    np.testing.assert_array_equal(read_labels(path), expected)
+    assert [each.name for each in tmp_path.iterdir()] == ["labels.zarr"]
+
+
+def test_what_does_not_fit_into_memory_waits_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "MEMORY_BYTES", 1000)
+    monkeypatch.setattr(spool, "PIECE_VALUES", 999)
+    labels = pcnet_superpixels(IMAGE, 40, window=128, out=tmp_path / "labels.zarr")
+    np.testing.assert_array_equal(labels[...], pcnet_superpixels(IMAGE, 40))
+    assert [each.name for each in tmp_path.iterdir()] == ["labels.zarr"]
+
+
+def test_a_finer_lattice_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    cleared: list[object] = []
+    clear = StreamedIds.clear
+    monkeypatch.setattr(StreamedIds, "clear", lambda self: (cleared.append(self), clear(self)))
+    image, out = np.zeros((70, 70), np.uint8), np.empty((70, 70), np.int32)
+    pcnet_superpixels(image, 4900, window=128, out=out)
+    np.testing.assert_array_equal(out, pcnet_superpixels(image, 4900))
+    assert len(cleared) > 1
+
+
+def frozen() -> np.ndarray:
+    array = np.empty(SHAPE, np.int32)
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "message"),
+    [
+        (np.empty((9, 9), np.int32), {}, "out must have the image's shape (300, 260), got (9, 9)"),
+        (np.empty(SHAPE), {}, "out must hold whole numbers from 1 to 300, got float64"),
+        (np.empty(SHAPE, np.uint8), {}, "out must hold whole numbers from 1 to 300, got uint8"),
+        (np.empty(SHAPE, bool), {}, "out must hold whole numbers from 1 to 300, got bool"),
+        (
+            np.empty(SHAPE, np.uint16),
+            {"start_label": 0, "mask": DISC},
+            "out must hold whole numbers from -1 to 299, got uint16",
+        ),
+        (
+            np.empty(SHAPE, np.int8),
+            {"method": "lattice"},
+            "out must hold whole numbers from 1 to 304, got int8",
+        ),
+        (frozen(), {}, "out is read-only; open it for writing"),
+    ],
+)
+def test_an_array_that_cannot_take_labels_is_refused_before_the_network_runs(
+    out: Any, options: dict[str, Any], message: str
+) -> None:
+    told: list[object] = []
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        pcnet_superpixels(IMAGE, 300, out=out, progress=lambda *done: told.append(done), **options)
+    assert told == []
+
+
+@pytest.mark.parametrize("out", [3, [[0]], dask.array.zeros(SHAPE, dtype=np.int32)])
+def test_what_cannot_be_written_by_slices_is_refused(out: Any) -> None:
+    with pytest.raises(TypeError, match=r"^out must be an array that can be written by slices, .*, got \w+$"):
+        pcnet_superpixels(IMAGE, 5, out=out)
+
+
+def test_a_zarr_opened_for_reading_is_refused(tmp_path: Path) -> None:
+    zarr_array(tmp_path)
+    with pytest.raises(ValueError, match=r"^out is read-only; open it for writing$"):
+        pcnet_superpixels(IMAGE, 5, out=zarr.open_array(tmp_path / "labels.zarr", mode="r"))
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there.zarr").mkdir()
+    with pytest.raises(FileExistsError, match=r"^out .*there.zarr exists; name another, or pass the array "):
+        pcnet_superpixels(IMAGE, 5, out=tmp_path / "there.zarr")
+    with pytest.raises(ValueError, match=r"^output .*labels.npy must end in .*\.zarr$"):
+        pcnet_superpixels(IMAGE, 5, out=str(tmp_path / "labels.npy"))
+    with pytest.raises(FileNotFoundError, match=r"^output folder .*gone does not exist; make it first$"):
+        pcnet_superpixels(IMAGE, 5, out=tmp_path / "gone" / "labels.zarr")
+
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(output, "try_folder", refuse)
+    with pytest.raises(OSError, match=r"^output folder .* cannot be written \(Permission denied\)"):
+        pcnet_superpixels(IMAGE, 5, out=tmp_path / "labels.zarr")
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "MEMORY_BYTES", 1)
+    spooled = Spool(tmp_path)
+
+    def full(_: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(spooled._file, "write", full)
+    message = f"the regions of windows could not be kept in {tmp_path} until all are known: No space left on"
+    with pytest.raises(OSError, match=f"^{re.escape(message)}"):
+        spooled.append(np.arange(9, dtype=np.int32))
+    spooled.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_lies_beside_the_output_if_that_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert folder_beside(memory_map(tmp_path)) == tmp_path
+    assert folder_beside(zarr_array(tmp_path)) == tmp_path
+    assert folder_beside(np.empty(3)) is None
+    monkeypatch.setattr(spool, "try_folder", files.sha256_of)  # opens it as a file
+    assert folder_beside(memory_map(tmp_path)) is None
+
+
+def test_windows_come_back_in_their_order() -> None:
+    with StreamedIds() as streamed:
+        streamed.add(Window(0, 0, 1, 2), np.array([[1, 0]], np.int32))
+        streamed.add(Window(0, 2, 1, 3), np.array([[-1]], np.int32))
+        streamed.end_band([np.array([1, 0], np.int32), np.array([0], np.int32)])
+        found = [(window, labels.tolist()) for window, labels in streamed.labels(np.array([10, 20, 99]))]
+    assert found == [(Window(0, 0, 1, 2), [[10, 20]]), (Window(0, 2, 1, 3), [[99]])]

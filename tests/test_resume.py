@@ -1,0 +1,171 @@
+"""`--resume`: a call that was stopped goes on from the windows that are done; what has changed is refused."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from filelock import FileLock
+
+from napari_pcnet import pcnet_superpixels, read_labels, run_record
+from napari_pcnet.cli import main
+from napari_pcnet.disk.window_files import WindowFiles, state_of
+from napari_pcnet.network import inference
+from napari_pcnet.record import RunRecord
+
+SHAPE = (300, 260)
+IMAGE = np.random.default_rng(0).integers(0, 256, (20, 26, 3)).astype(np.uint8).repeat(15, 0).repeat(10, 1)
+WORDS = ["segment", "in.tif", "out.zarr", "-n", "40", "--window", "256", "--resume"]
+WINDOWS = 9
+"""Of 256 x 256 pixels of the doubled picture."""
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("in.tif", IMAGE, tile=(64, 64), compression="zlib", photometric="rgb")
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, stop_after: int | None = None) -> list[Any]:
+    """Windows that are labelled from now on; one more than `stop_after` is interrupted."""
+    label, made = inference.label_window, list[Any]()
+
+    def counting(*arguments: Any) -> Any:
+        if len(made) == stop_after:
+            raise KeyboardInterrupt
+        made.append(arguments[3].core)
+        return label(*arguments)
+
+    monkeypatch.setattr(inference, "label_window", counting)
+    return made
+
+
+def test_it_goes_on_from_the_windows_that_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        counted(patch, stop_after=4)
+        assert main(WORDS) == 130
+    assert not Path("out.zarr").exists()
+    made = counted(monkeypatch)
+    assert main(WORDS) == 0
+    assert len(made) == WINDOWS - 4
+    np.testing.assert_array_equal(read_labels("out.zarr"), pcnet_superpixels(IMAGE, 40))
+    assert sorted(path.name for path in Path().iterdir()) == ["in.tif", "out.zarr"]
+
+
+def test_a_process_that_is_killed_loses_the_window_that_it_was_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "import sys; from napari_pcnet.cli import main; main(sys.argv[1:])"
+    process = subprocess.Popen([sys.executable, "-c", script, *WORDS], stderr=subprocess.DEVNULL)
+    folder = Path("out.zarr.windows")
+    while len(list(folder.glob("*.npz"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = len(list(folder.glob("*.npz")))
+    made = counted(monkeypatch)
+    assert main(WORDS) == 0
+    assert len(made) == WINDOWS - kept
+    np.testing.assert_array_equal(read_labels("out.zarr"), pcnet_superpixels(IMAGE, 40))
+
+
+def test_so_it_is_for_the_planes_of_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    tifffile.imwrite("in.tif", np.moveaxis(IMAGE, 2, 0), photometric="minisblack")
+    words = [*WORDS, "--channel-axis", "none"]
+    with monkeypatch.context() as patch:
+        counted(patch, stop_after=WINDOWS + 2)
+        assert main(words) == 130
+    made = counted(monkeypatch)
+    assert main(words) == 0
+    assert len(made) == 2 * WINDOWS - 2
+    expected = run_record(np.moveaxis(IMAGE, 2, 0), RunRecord(40, channel_axis=None))
+    np.testing.assert_array_equal(read_labels("out.zarr"), expected)
+
+
+def test_a_damaged_window_is_labelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        counted(patch, stop_after=4)
+        main(WORDS)
+    first, second, *_ = sorted(Path("out.zarr.windows").glob("*.npz"))
+    first.write_bytes(first.read_bytes()[:-50])
+    np.savez(second, ids=np.zeros(3))
+    made = counted(monkeypatch)
+    assert main(WORDS) == 0
+    assert len(made) == WINDOWS - 2
+    np.testing.assert_array_equal(read_labels("out.zarr"), pcnet_superpixels(IMAGE, 40))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (["--compactness", "9"], "--compactness"),
+        (["-n", "41"], "--n-segments"),
+        (["--model", "pcnet-v1"], "weights and another --model"),
+        ("image", "image"),
+    ],
+)
+def test_what_has_changed_is_refused(
+    change: list[str] | str, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        counted(patch, stop_after=1)
+        main(WORDS)
+    capsys.readouterr()
+    words = list(change) if isinstance(change, list) else []
+    if change == "image":
+        tifffile.imwrite("in.tif", IMAGE[::-1], photometric="rgb")
+    assert main([*WORDS, *words]) == 2
+    refusal = f"out.zarr.windows was begun with another {what}; remove it to begin again\n"
+    assert capsys.readouterr().err == f"napari-pcnet: {refusal}"
+
+
+@pytest.mark.parametrize("words", [["out.tif"], ["out.zarr", "--smoothing", "2"]])
+def test_where_it_cannot_help_it_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["segment", "in.tif", *words, "--resume"]) == 2
+    told = "napari-pcnet: --resume takes a zarr as OUT, and no --smoothing, which is of the whole plane\n"
+    assert capsys.readouterr().err == told
+
+
+def test_two_processes_do_not_work_in_one_folder() -> None:
+    Path("a.windows").mkdir()
+    with (
+        FileLock("a.windows/lock"),
+        pytest.raises(OSError, match=r"^another process is at work on a\.windows"),
+    ):
+        WindowFiles(Path("a.windows"), {})
+
+
+def test_a_full_disk_leaves_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def fill() -> None:
+        with WindowFiles(Path("a.windows"), {"n": 1}) as files:
+            files.write("one", {"a": np.arange(3)})
+            monkeypatch.setattr("napari_pcnet.disk.window_files.write_atomically", full)
+            files.write("two", {"a": np.arange(3)})
+
+    with pytest.raises(OSError, match=r"^a\.windows takes no more windows: No space left on device; what is"):
+        fill()
+    with WindowFiles(Path("a.windows"), {"n": 1}) as files:
+        one = files.read("one")
+        assert one is not None and one["a"].tolist() == [0, 1, 2]
+        assert files.read("two") is None
+    assert not Path("a.windows").exists()
+
+
+def test_the_state_of_a_folder_changes_with_any_of_its_files() -> None:
+    Path("a/b").mkdir(parents=True)
+    Path("a/b/c").write_text("1")
+    states = [state_of("a")]
+    Path("a/b/c").write_text("12")
+    states.append(state_of("a"))
+    Path("a/b/d").write_text("")
+    states.append(state_of("a"))
+    assert len(set(states)) == 3
+    assert state_of("a") == states[-1]
