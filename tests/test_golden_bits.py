@@ -17,7 +17,7 @@ TOOL = Path(__file__).parents[1] / "tools" / "golden_bits.py"
         (["--threads", "2", "--window", "192"], {"NAPARI_PCNET_COMPILED": "1"}),
         (["--floats", "--window", "256"], {"NAPARI_PCNET_COMPILED": "1"}),
         (["--threads", "2"], {"ONEDNN_MAX_CPU_ISA": "SSE41", "NAPARI_PCNET_COMPILED": "1"}),
-        (["--window", "64"], {"ONEDNN_MAX_CPU_ISA": "AVX2", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3"}),
+        (["--window", "128"], {"ONEDNN_MAX_CPU_ISA": "AVX2", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3"}),
     ],
     ids=["one thread, numpy", "two threads, windows", "floats", "SSE4.1", "AVX2, numpy without"],
 )
