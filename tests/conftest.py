@@ -4,6 +4,7 @@ The test command does not accept skipped viewer tests.
 """
 
 import gc
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,13 @@ SLOW = (
 LONG = {"viewer", "training", "slow"}
 """Marks of tests that take long."""
 
+FIRST = (
+    ("torch",),
+    ("napari.layers", "napari.viewer"),
+    ("skimage.measure", "matplotlib.pyplot", "zarr", "dask.array", "geopandas"),
+)
+"""What one of several processes imports first: in a fresh environment no two then compile the same."""
+
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook, too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -70,8 +78,11 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_configure() -> None:
     """Use one thread in each of several processes, and in commands they start: more would wait."""
     os.environ.setdefault("NAPARI_COLORMAP_BACKEND", "Pure Python")
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        for name in FIRST[int(worker.removeprefix("gw")) % len(FIRST)]:
+            importlib.import_module(name)
         import torch  # a plugin may have loaded what reads the variable
 
         torch.set_num_threads(1)
