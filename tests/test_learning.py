@@ -196,6 +196,16 @@ def test_a_class_of_few_regions_is_learnt_beside_one_of_very_many() -> None:
     assert_array_equal(found.number, kinds)
 
 
+def test_ten_regions_of_two_shades_of_noise_are_enough() -> None:
+    kinds = np.arange(64) % 8 // 4 + 1
+    labels = np.kron(np.arange(64).reshape(8, 8), np.ones((6, 6), int))
+    noise = np.random.default_rng(4).integers(0, 40, labels.shape)
+    table = region_features(120 * (kinds[labels] - 1) + noise, labels, background=None)
+    known = np.isin(np.arange(64), [0, 9, 18, 35, 48, 6, 15, 29, 39, 62])
+    found = RegionForest.fit(table, np.where(known, kinds, 0)).predict(table)
+    assert_array_equal(found.number, kinds)
+
+
 def test_classes_whose_regions_are_all_unmeasured_are_none() -> None:
     table, kinds = _two_kinds()
     table["extent"][kinds == 7] = np.nan

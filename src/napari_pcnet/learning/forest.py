@@ -35,6 +35,10 @@ MOST_ROWS = 2000
 """Rows that a tree is grown on, drawn for each anew, and rows of a class that they are drawn from: with more
 a forest is no more accurate, and a class of few regions would hardly be drawn."""
 
+FEW_ROWS, HALF = 100, 0.5
+"""On fewer rows a split looks at this share of the features, not at the square root of their number: among
+few rows many columns tell classes apart by chance, and one that truly does should be there."""
+
 FORMAT = "napari-pcnet forest"
 """The one text in a file; no other file has it."""
 
@@ -149,8 +153,8 @@ class RegionForest:
         from sklearn.ensemble import RandomForestClassifier
 
         taught = _some_of_each(given, known, start)
-        drawn = MOST_ROWS if len(taught) > MOST_ROWS else None  # as many as there are
-        grown = RandomForestClassifier(count, max_samples=drawn, random_state=start)
+        drawn, looked_at = min(len(taught), MOST_ROWS), HALF if len(taught) < FEW_ROWS else "sqrt"
+        grown = RandomForestClassifier(count, max_samples=drawn, max_features=looked_at, random_state=start)
         grown.fit(rows[taught], given[taught])
         called = {number: f"class {number}" for number in classes} | dict(names or {})
         return cls(

@@ -18,6 +18,7 @@ from napari_pcnet.plugin.cut_panel import CutPanel
 from napari_pcnet.plugin.cutting import Cutting
 from napari_pcnet.plugin.form.form import Form
 from napari_pcnet.plugin.jobs import Job, stop_when_application_ends
+from napari_pcnet.plugin.learning import Learning
 from napari_pcnet.plugin.machine import Machine, MachineProbe
 from napari_pcnet.plugin.messages import lines_below
 from napari_pcnet.plugin.preview import LivePreview, Preview
@@ -60,6 +61,7 @@ class SuperpixelsWidget(QWidget):
         self.cutting = Cutting(self.results, self)
         self.annotation_panel = AnnotationPanel()
         self.annotating = Annotating(self.results, self.cutting, self)
+        self.learning = Learning(self.annotating, self)
         self.preview = LivePreview(napari_viewer, self._preview_in_view, self)
         self.events = ViewerEvents(napari_viewer, self)
         self._is_waiting = False  # whether a run begins as soon as the probe is ready
@@ -243,6 +245,13 @@ class SuperpixelsWidget(QWidget):
         self.annotation_panel.class_chosen.connect(self.annotating.choose_class)
         self.annotation_panel.class_changed.connect(self.annotating.change_class)
         self.annotation_panel.scribbles_chosen.connect(self.annotating.take_scribbles)
+        rows = self.annotation_panel.learning
+        self.learning.changed.connect(self._show_learning)
+        self.learning.layer_added.connect(self._list_layers)
+        self.learning.message.connect(self.show_message)
+        rows.after_each.toggled.connect(self.learning.switch)
+        rows.load_chosen.connect(self.learning.load)
+        rows.save_chosen.connect(self.learning.save)
 
     def _connect_commands(self) -> None:
         self.run_panel.live.toggled.connect(self.preview.switch)
@@ -261,6 +270,9 @@ class SuperpixelsWidget(QWidget):
             (self.annotation_panel.undo_button, self.annotating.undo),
             (self.annotation_panel.redo_button, self.annotating.redo),
             (self.annotation_panel.add_button, self.annotating.add_class),
+            (self.annotation_panel.learning.learn_button, self.learning.learn),
+            (self.annotation_panel.learning.next_button, self.learning.jump),
+            (self.annotation_panel.learning.accept_button, self.learning.accept),
         ):
             button.clicked.connect(command)
         QShortcut(QKeySequence("Ctrl+Alt+R"), self).activated.connect(self.run)
@@ -271,7 +283,7 @@ class SuperpixelsWidget(QWidget):
     def _list_layers(self) -> None:
         """Offer the layers that are there; what is chosen stays chosen."""
         layers = list(self.viewer.layers)
-        own = self.results.layers | self.annotating.layers
+        own = self.results.layers | self.annotating.layers | self.learning.layers
         regions = self.form.offer(layers, own)
         self.annotation_panel.offer_scribbles([each for each in regions if isinstance(each, Labels)])
         self.events.watch(layers, regions)
@@ -280,6 +292,7 @@ class SuperpixelsWidget(QWidget):
         if self.running.uses(layer):
             self.cancel()
         self.annotating.forget(layer)
+        self.learning.forget(layer)
         self.results.forget(layer)
         if self.result is None:
             self.cut_panel.show_no_trees()
@@ -323,7 +336,7 @@ class SuperpixelsWidget(QWidget):
     def _leave(self) -> None:
         """The dock was closed, or the viewer: end what is under way. Qt's part of the widget may be gone."""
         self.events.cut()
-        for part in (self.running, self.cutting, self.annotating, self.probe, self.preview):
+        for part in (self.running, self.cutting, self.learning, self.annotating, self.probe, self.preview):
             part.stop()
         if is_open(self.viewer):
             self.running.undo()
@@ -375,6 +388,12 @@ class SuperpixelsWidget(QWidget):
         self.annotation_panel.show_classes(
             list(annotating.classes), annotating.annotation, annotating.current
         )
+
+        self._show_learning()
+
+    def _show_learning(self) -> None:
+        has_classes = self.annotating.subject is not None
+        self.annotation_panel.learning.enable(classes=has_classes, forest=self.learning.forest is not None)
 
     # -- what parts ask for ------------------------------------------------------------------------
 
