@@ -14,6 +14,7 @@ from napari_pcnet.plugin import texts
 from napari_pcnet.plugin.annotating import CLASSES, OBJECTS, Annotating
 from napari_pcnet.plugin.annotation_panel import AnnotationPanel
 from napari_pcnet.plugin.boxes import scrolled_column, single_shot
+from napari_pcnet.plugin.coloured_layer import colour_by, columns_of, is_coloured
 from napari_pcnet.plugin.cut_panel import CutPanel
 from napari_pcnet.plugin.cutting import Cutting
 from napari_pcnet.plugin.form.form import Form
@@ -174,6 +175,18 @@ class SuperpixelsWidget(QWidget):
         """Copy a command that repeats it."""
         return self._copy(texts.as_command, "a command")
 
+    def colour_by(self, column: str) -> None:
+        """Colour the regions of the selected layer, or of the last result, by a column of its table."""
+        layer = self._layer_with_table()
+        if layer is None:
+            self.show_message("select a layer whose table has such a column")
+            return
+        self.cutting.settle()
+        try:
+            colour_by(self.viewer, layer, column)
+        except ValueError as error:
+            self.show_message(str(error))
+
     def use_record(self) -> None:
         """Set all fields as the record of the selected layer has them."""
         self.cutting.settle()
@@ -256,6 +269,8 @@ class SuperpixelsWidget(QWidget):
     def _connect_commands(self) -> None:
         self.run_panel.live.toggled.connect(self.preview.switch)
         self.cut_panel.count_moved.connect(self.slide)
+        self.cut_panel.column_menu.aboutToShow.connect(self._offer_columns)
+        self.cut_panel.column_chosen.connect(self.colour_by)
         self.cut_panel.height_moved.connect(lambda height: self.slide(height=height))
         for button, command in (
             (self.run_panel.run_button, self.run),
@@ -282,7 +297,7 @@ class SuperpixelsWidget(QWidget):
 
     def _list_layers(self) -> None:
         """Offer the layers that are there; what is chosen stays chosen."""
-        layers = list(self.viewer.layers)
+        layers = [each for each in self.viewer.layers if not is_coloured(each)]
         own = self.results.layers | self.annotating.layers | self.learning.layers
         regions = self.form.offer(layers, own)
         self.annotation_panel.offer_scribbles([each for each in regions if isinstance(each, Labels)])
@@ -301,7 +316,7 @@ class SuperpixelsWidget(QWidget):
     def _follow_active(self) -> None:
         """Choose the image that is selected, and the trees of superpixels that are."""
         active = self.viewer.layers.selection.active
-        if isinstance(active, Image) and self.job is None:
+        if isinstance(active, Image) and not is_coloured(active) and self.job is None:
             self.form.image.choose(active)
         if self.results.select(active):
             self.cutting.select()
@@ -310,7 +325,8 @@ class SuperpixelsWidget(QWidget):
     def _follow_selection(self) -> None:
         """Choose several images that are selected as the channels of one."""
         selection = self.viewer.layers.selection
-        images = [each for each in self.viewer.layers if each in selection and isinstance(each, Image)]
+        selected = [each for each in self.viewer.layers if each in selection and not is_coloured(each)]
+        images = [each for each in selected if isinstance(each, Image)]
         if self.job is None:
             self.form.image.choose_channels(images)
 
@@ -411,6 +427,16 @@ class SuperpixelsWidget(QWidget):
         layers = [self.viewer.layers.selection.active]
         layers += [] if self.result is None else [self.result.layer]
         return SelectedRun.first_of(layers)
+
+    def _layer_with_table(self) -> Labels | None:
+        """The selected layer if its regions can be coloured, else that of the last result if they can."""
+        layers = [self.viewer.layers.selection.active]
+        layers += [] if self.result is None else [self.result.layer]
+        return next((each for each in layers if isinstance(each, Labels) and columns_of(each)), None)
+
+    def _offer_columns(self) -> None:
+        layer = self._layer_with_table()
+        self.cut_panel.offer_columns([] if layer is None else columns_of(layer))
 
     def _copy(self, text_of: Callable[[RunRecord, Origin, str], str], what: str) -> str | None:
         self.cutting.settle()
