@@ -14,7 +14,7 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 from qtpy.QtCore import QElapsedTimer, QEventLoop, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QComboBox
+from qtpy.QtWidgets import QApplication, QComboBox, QScrollArea, QWidget
 
 if TYPE_CHECKING:
     import napari
@@ -41,6 +41,19 @@ AT_MOST_MS = 120_000
 
 TABLE_PX = 230
 """Height of the table of features."""
+
+PAINTED = {
+    "fur": ((60, 120), (200, 110), (80, 250), (60, 220), (250, 60), (190, 250), (30, 180), (150, 70)),
+    "eye": ((122, 150), (100, 155), (118, 176), (135, 165)),
+    "background": ((60, 425), (150, 420), (60, 10), (270, 425), (200, 370)),
+}
+"""Pixels of the cat whose superpixels are painted with each class."""
+
+RIGHT_EYE, RIGHT_EAR = (150, 305), (45, 60)
+"""Pixels that no class is given to by hand."""
+
+CLASSES = 256
+"""Numbers of classes in the layer of what is predicted."""
 
 
 @dataclass
@@ -96,6 +109,29 @@ class Desk:
         """The record in the layer that the slider moves."""
         record: dict[str, Any] = self.widget.result.layer.metadata["napari-pcnet"]["record"]
         return record
+
+    def paint(self, number: int, places: Sequence[tuple[int, int]]) -> None:
+        """Give the superpixels at some pixels a class, in one stroke."""
+        annotating = self.widget.annotating
+        annotating.press_key(str(number))
+        subject = annotating.subject
+        assert subject is not None, "classes are being painted"
+        with subject.annotation.stroke():
+            for place in places:
+                region = int(subject.hierarchy.base[place])
+                node = subject.annotation.nested.node_at(region, subject.counts)
+                subject.annotation.assign(node, number)
+        annotating.draw()
+
+    def predicted_at(self, place: tuple[int, int]) -> int:
+        """The class that is predicted of a pixel."""
+        (layer,) = self.widget.learning.layers
+        return int(layer.data[place]) % CLASSES
+
+    def show_in_dock(self, part: QWidget) -> None:
+        """Scroll a part of the widget into view."""
+        for area in self.widget.findChildren(QScrollArea):
+            area.ensureWidgetVisible(part)
 
 
 # -- the steps -----------------------------------------------------------------------------------------
@@ -186,6 +222,29 @@ def segment_all_planes_of_a_stack(desk: Desk) -> None:
     desk.viewer.dims.set_current_step(0, 1)
 
 
+def annotate_some_superpixels(desk: Desk) -> None:
+    """Three classes with names; one eye and not the other."""
+    desk.open("cat")
+    desk.widget.form.size_fields.count.setValue(300)
+    desk.run()
+    panel = desk.widget.annotation_panel
+    panel.start_button.click()
+    for number, (name, places) in enumerate(PAINTED.items(), 1):
+        desk.paint(number, places)
+        desk.widget.annotating.change_class(number, {"name": name})
+    desk.show_in_dock(panel)
+
+
+def learn_the_rest(desk: Desk) -> None:
+    """What the others are likely to be, and the superpixel that is least certain."""
+    rows = desk.widget.annotation_panel.learning
+    rows.learn_button.click()
+    wait(lambda: desk.widget.learning.forest is not None, "the forest")
+    assert desk.predicted_at(RIGHT_EYE) == 2 and desk.predicted_at(RIGHT_EAR) == 1
+    desk.widget.annotating.choose_class(2)
+    desk.show_in_dock(rows)
+
+
 def merge_with_the_fill_bucket(desk: Desk) -> None:
     """One superpixel was picked, and others filled with its number."""
     desk.open("cat")
@@ -254,6 +313,8 @@ STEPS: tuple[Callable[[Desk], None], ...] = (
     run_in_the_current_view,
     run_inside_a_shape,
     segment_all_planes_of_a_stack,
+    annotate_some_superpixels,
+    learn_the_rest,
     merge_with_the_fill_bucket,
     run_again_beside_a_painted_layer,
     copy_the_run,
@@ -326,6 +387,7 @@ def main(arguments: list[str]) -> None:
 
     viewer = napari.Viewer(show=True)
     with tempfile.TemporaryDirectory() as files:
+        os.environ["NAPARI_PCNET_CACHE"] = files  # strokes of an earlier time would be back
         take_steps(Desk(viewer, Path(files)), folder)
     viewer.close()
     for step in STEPS:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from napari_pcnet.disk.polygon_files import write_polygons
     from napari_pcnet.disk.tables import read_table, write_table
     from napari_pcnet.hierarchy import PCNetHierarchy
+    from napari_pcnet.learning.drawn import drawn_classes
+    from napari_pcnet.learning.features import region_features
+    from napari_pcnet.learning.forest import Prediction, RegionForest
     from napari_pcnet.measuring.region_graph import RegionGraph, region_graph
     from napari_pcnet.measuring.region_table import region_table
     from napari_pcnet.record import DroppedFieldWarning, RunRecord
@@ -28,11 +31,14 @@ _HOMES = {
     "DroppedFieldWarning": "record",
     "Image": "disk.image",
     "PCNetHierarchy": "hierarchy",
+    "Prediction": "learning.forest",
+    "RegionForest": "learning.forest",
     "RegionGraph": "measuring.region_graph",
     "RunRecord": "record",
     "build_hierarchy": "run",
     "count_levels": "disk.pictures",
     "count_series": "disk.pictures",
+    "drawn_classes": "learning.drawn",
     "metrics": "",
     "pcnet_hierarchy": "superpixels",
     "pcnet_superpixels": "superpixels",
@@ -41,6 +47,7 @@ _HOMES = {
     "read_mask": "disk.pictures",
     "read_notes": "disk.labels",
     "read_table": "disk.tables",
+    "region_features": "learning.features",
     "region_graph": "measuring.region_graph",
     "region_table": "measuring.region_table",
     "run_file": "run",
@@ -58,12 +65,15 @@ __all__ = [
     "DroppedFieldWarning",
     "Image",
     "PCNetHierarchy",
+    "Prediction",
+    "RegionForest",
     "RegionGraph",
     "RunRecord",
     "__version__",
     "build_hierarchy",
     "count_levels",
     "count_series",
+    "drawn_classes",
     "metrics",
     "pcnet_hierarchy",
     "pcnet_superpixels",
@@ -72,6 +82,7 @@ __all__ = [
     "read_mask",
     "read_notes",
     "read_table",
+    "region_features",
     "region_graph",
     "region_table",
     "run_file",

@@ -69,20 +69,41 @@ def paint_majority(
     nested = annotation.nested
     starts = np.arange(nested.regions) if counts is None else nested.starts(counts)
     parts = np.searchsorted(starts, nested.rank[base[drawn]], side="right") - 1
-    won, winners = _majority(parts, numbers, annotation.largest)
+    won, winners = majority(parts, numbers, np.ones_like(parts))
     of_part = np.full(len(starts), NOTHING)
     of_part[won] = winners
     of_rank = np.repeat(of_part, np.diff(starts, append=nested.regions))
     return annotation.set_from(0, np.where(of_rank == NOTHING, annotation.numbers, of_rank))
 
 
-def _majority(
-    parts: NDArray[np.int64], numbers: NDArray[np.int64], largest: int
+def majority(
+    parts: NDArray[np.int64], numbers: NDArray[np.int64], pixels: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Parts that occur, and the most frequent number of each."""
-    codes, pixels = np.unique(parts * (largest + 1) + numbers, return_counts=True)
-    parts, numbers = np.divmod(codes, largest + 1)
-    by_pixels = np.lexsort([numbers, -pixels, parts])
+    """The most frequent number of each part; of those equally frequent the smallest.
+
+    Parameters
+    ----------
+    parts, numbers, pixels : (k,) int64 array
+        How many pixels of a part have a number; a pair may occur more than once.
+
+    Returns
+    -------
+    (p,) int64 array
+        Parts that occur, increasing.
+    (p,) int64 array
+        The number of each.
+    """
+    by_pair = np.lexsort([numbers, parts])
+    parts, numbers, pixels = parts[by_pair], numbers[by_pair], pixels[by_pair]
+    pairs = np.flatnonzero(_is_new(parts) | _is_new(numbers))
+    total = np.add.reduceat(pixels, pairs) if len(pairs) else pixels
+    parts, numbers = parts[pairs], numbers[pairs]
+    by_pixels = np.lexsort([numbers, -total, parts])
     parts, numbers = parts[by_pixels], numbers[by_pixels]
-    leads = np.flatnonzero(np.diff(parts, prepend=-1))
+    leads = np.flatnonzero(_is_new(parts))
     return parts[leads], numbers[leads]
+
+
+def _is_new(values: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each value is the first, or another than the one before."""
+    return np.append(True, values[1:] != values[:-1])[: len(values)]

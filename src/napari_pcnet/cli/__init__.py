@@ -1,4 +1,4 @@
-"""The command line: ``napari-pcnet segment | demo | measure | export | weights | doctor | train ...``.
+"""The command line: ``napari-pcnet segment | demo | measure | classify | export | weights | doctor ...``.
 
 A surface: it reads arguments and files, calls the library and prints the result. Each command is a
 module with its ``HELP``, a line; ``fill(parser)``, which adds its arguments; and the function that runs
@@ -47,14 +47,25 @@ def _status_of(words: Sequence[str]) -> int:
 def parser_for(words: Sequence[str]) -> "Parser":
     """Make the parser of all commands; only the one that `words` begin with has its arguments."""
     from napari_pcnet import __version__
-    from napari_pcnet.cli import benchmark, demo, doctor, evaluate, export, measure, segment, train, weights
+    from napari_pcnet.cli import (
+        benchmark,
+        classify,
+        demo,
+        doctor,
+        evaluate,
+        export,
+        measure,
+        segment,
+        train,
+        weights,
+    )
     from napari_pcnet.cli.flags import Parser
 
     parser = Parser(prog="napari-pcnet", description="Superpixels by PCNet, for images of any size.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     chosen = next((word for word in words if not word.startswith("-")), None)
-    for module in (segment, demo, measure, export, weights, doctor, train, evaluate, benchmark):
+    for module in (segment, demo, measure, classify, export, weights, doctor, train, evaluate, benchmark):
         name = module.__name__.rpartition(".")[2]
         command = commands.add_parser(name, help=module.HELP)
         if name == chosen:  # the arguments of some need heavy imports

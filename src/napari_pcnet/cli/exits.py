@@ -25,9 +25,13 @@ EXTRAS = {
     "pysnic": "benchmark",
     "rasterio": "export",
     "shapely": "export",
+    "sklearn": "learn",
     "tensorboard": "train",
 }
 """Modules that only some commands need, and the extra that installs each."""
+
+_PACKAGES = {"sklearn": "scikit-learn"}
+"""Names of packages whose module has another."""
 
 
 def say(message: str) -> None:
@@ -82,7 +86,9 @@ def refuse_without(module: ModuleNotFoundError) -> int:
     name = (module.name or "").partition(".")[0]
     if name not in EXTRAS:
         raise module
-    return refuse(f"{module.name} is not installed; pip install 'napari-pcnet[{EXTRAS[name]}]'")
+    return refuse(
+        f"{_PACKAGES.get(name, module.name)} is not installed; pip install 'napari-pcnet[{EXTRAS[name]}]'"
+    )
 
 
 def stopped(what: str = "stopped") -> int:

@@ -3,21 +3,19 @@
 import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from napari_pcnet.cli.flags import add_flags, naming_flags, options_from
 from napari_pcnet.cli.progress import ProgressDisplay
-from napari_pcnet.disk import pictures
+from napari_pcnet.cli.region_pixels import LabelledPart
 from napari_pcnet.disk.labels import open_labels
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.tables import TABLE_SUFFIXES, write_table
-from napari_pcnet.shapes import plane_axes
 
 HELP = "measure superpixels or other regions"
 
 
 @dataclass(frozen=True)
-class MeasureOptions:
+class MeasureOptions(LabelledPart):
     """What is measured of which regions, and where it is written."""
 
     labels: Path = field(metadata={"positional": True, "help": "labels of one plane: tif, png or zarr"})
@@ -38,11 +36,6 @@ class MeasureOptions:
         default=None, metadata={"help": "one for each channel, in place of its number"}
     )
     background: int = field(default=0, metadata={"help": "label of what is no region (default: 0)"})
-    level: int = field(default=0, metadata={"help": "size of a pyramid that the labels are of (default: 0)"})
-    series: int = field(default=0, metadata={"help": "which of several pictures in the file (default: 0)"})
-    crop: tuple[int, int, int, int] | None = field(
-        default=None, metadata={"help": "top left bottom right of the part that the labels are of"}
-    )
     overwrite: bool = field(default=False, metadata={"help": "replace an existing table"})
 
 
@@ -66,7 +59,7 @@ def _measure(chosen: MeasureOptions) -> int:
     if chosen.table.suffix.lower() == ".parquet":
         import pyarrow as pa  # noqa: F401 - is refused before the work, not after it
     labels = open_labels(chosen.labels).pixels
-    pixels, axis = (None, None) if chosen.image is None else _pixels(chosen)
+    pixels, axis = (None, None) if chosen.image is None else chosen.read(chosen.image)
     with ProgressDisplay(" windows") as progress:
         table = region_table(
             pixels,
@@ -82,22 +75,3 @@ def _measure(chosen: MeasureOptions) -> int:
     rows = len(next(iter(table.values())))
     print(f"{chosen.table}: {rows} regions, {len(table)} columns")
     return 0
-
-
-def _pixels(chosen: MeasureOptions) -> tuple[Any, int | None]:
-    """The picture that the labels are of, or its part, and the axis of its channels."""
-    assert chosen.image is not None
-    image = pictures.read_image(chosen.image, level=chosen.level, series=chosen.series)
-    if chosen.crop is None:
-        return image.pixels, image.channel_axis
-    top, left, bottom, right = chosen.crop
-    height, width = image.plane_shape
-    if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-        raise ValueError(
-            f"crop must be top, left, bottom, right inside the {height} x {width} pixels of {chosen.image}, "
-            f"got {chosen.crop}"
-        )
-    key = [slice(None)] * len(image.pixels.shape)
-    rows, columns = plane_axes(len(key), image.channel_axis)
-    key[rows], key[columns] = slice(top, bottom), slice(left, right)
-    return image.pixels[tuple(key)], image.channel_axis

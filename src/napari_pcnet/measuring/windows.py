@@ -111,7 +111,13 @@ def numbered(labels: NDArray[Any], background: int | None) -> tuple[NDArray[np.i
 
 def read_pixels(image: Any, channel_axis: int | None, window: Window) -> NDArray[Any]:
     """Read a window of a picture, ``(h w, C)``, in its own type."""
+    pixels = read_plane(image, channel_axis, window)
+    return pixels.reshape(-1, pixels.shape[-1])
+
+
+def read_plane(image: Any, channel_axis: int | None, window: Window) -> NDArray[Any]:
+    """Read a window of a picture, ``(h, w, C)``, in its own type; a masked array is refused."""
     pixels = read_raw(image, channel_axis, window)
     if np.ma.isMaskedArray(pixels):
         raise ValueError("image is a masked array: pass its data, and labels that are 0 where it is masked")
-    return pixels.reshape(-1, pixels.shape[-1])
+    return pixels

@@ -61,6 +61,8 @@ class AnnotatedLayer(QObject):
     """A user picked the class under the cursor, 0 where there is none."""
     refused = Signal(str)
     """Why something cannot be done."""
+    next_asked = Signal()
+    """A user pressed the key that goes to the superpixel that is least certain."""
     lock_asked = Signal()
     """A user pressed the key that locks the class that is chosen, or lets it change again."""
 
@@ -133,6 +135,18 @@ class AnnotatedLayer(QObject):
         """Do the stroke again that was undone last."""
         if self.annotation.redo():
             self.draw_soon()
+
+    def go_to(self, regions: NDArray[np.int64]) -> None:
+        """Bring regions to the middle of the view, and outline the piece of the cut that they are in."""
+        region = int(regions[len(regions) // 2])
+        world = self.layer.data_to_world(self._pixel_of(region))
+        dims, camera = self._viewer.dims, self._viewer.scene.camera
+        place = dict(enumerate(world, dims.ndim - self.layer.ndim))
+        for axis in set(place) - set(dims.displayed):
+            dims.set_point(axis, place[axis])
+        middle = [place.get(axis, dims.point[axis]) for axis in dims.displayed]
+        camera.center = (*camera.center[: -len(middle)], *middle)
+        self._outline_node(self._node_of(region))
 
     def draw_soon(self) -> None:
         """Draw what has changed, once in this turn of the event loop."""
@@ -237,6 +251,7 @@ class AnnotatedLayer(QObject):
             **{key: self._presser(key) for key in f"{NOTHING}{KEYS}"},
             "p": self._pick,
             "l": lambda _layer: self.lock_asked.emit(),
+            "n": lambda _layer: self.next_asked.emit(),
             "Control-Z": self.undo,
             "Control-Shift-Z": self.redo,
             "Space": self._move,
@@ -278,6 +293,16 @@ class AnnotatedLayer(QObject):
         """The region of a pixel, `OUTSIDE` where there is none."""
         regions = self._regions_between(pixel, pixel)
         return regions[0] if regions else OUTSIDE
+
+    def _pixel_of(self, region: int) -> tuple[int, ...]:
+        """A pixel in the middle of those of a region, in their order."""
+        ends = np.cumsum([tree.leaves for tree in self.annotation.nested.trees])
+        plane = int(np.searchsorted(ends, region, side="right"))
+        leading = self._base.shape[:-2]
+        index = np.unravel_index(plane, leading) if leading else ()
+        places = np.flatnonzero(self._base[index] == region)
+        row, column = np.unravel_index(places[len(places) // 2], self._base.shape[-2:])
+        return (*(int(each) for each in index), int(row), int(column))
 
     def _piece_at(self, pixel: NDArray[np.float64]) -> int:
         """The piece that a click takes: the outlined one, else the superpixel of the cut."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels, Layer
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_pcnet.annotation.classes import KEYS, ClassTable
@@ -19,6 +22,7 @@ from napari_pcnet.plugin.objects_layer import ObjectsLayer
 from napari_pcnet.plugin.results import Results
 
 if TYPE_CHECKING:
+    from napari_pcnet.hierarchy import PCNetHierarchy
     from napari_pcnet.plugin.result_layer import ResultLayer
 
 CLASSES, OBJECTS = "classes", "objects"
@@ -29,6 +33,34 @@ FIRST_STEPS = {
     OBJECTS: "a drag merges superpixels into an object, Shift takes one out, a double click splits",
 }
 """What to say of an annotation that is new."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What classes are given to.
+
+    Attributes
+    ----------
+    result : ResultLayer
+    annotation : Annotation
+    classes : ClassTable
+    layer : Labels
+        The layer of classes.
+    counts : tuple of int
+        How many superpixels each plane has in the cut that is shown.
+    """
+
+    result: ResultLayer
+    annotation: Annotation
+    classes: ClassTable
+    layer: Labels
+    counts: tuple[int, ...]
+
+    @property
+    def hierarchy(self) -> PCNetHierarchy:
+        """The regions."""
+        assert self.result.hierarchy is not None, "a run is done"
+        return self.result.hierarchy
 
 
 class Annotating(QObject):
@@ -45,6 +77,14 @@ class Annotating(QObject):
     changed = Signal()
     """Classes, their counts, what can be undone or the class that is chosen are others."""
     message = Signal(str)
+    stroke_done = Signal()
+    """A stroke was done, undone or done again."""
+    brush_changed = Signal()
+    """Another cut is shown."""
+    next_asked = Signal()
+    """A user asked for the superpixel that is least certain."""
+    ended = Signal()
+    """Annotating has ended."""
 
     def __init__(self, results: Results, cutting: Cutting, parent: QObject) -> None:
         super().__init__(parent)
@@ -72,6 +112,13 @@ class Annotating(QObject):
         """The layer of classes."""
         return None if self._shown is None else self._shown.layer
 
+    @property
+    def subject(self) -> Subject | None:
+        """What classes are given to now; None while objects are made, or nothing is annotated."""
+        if self._shown is None or self._result is None or self.annotation is None or self._kind != CLASSES:
+            return None
+        return Subject(self._result, self.annotation, self.classes, self._shown.layer, self._brush())
+
     def start(self, kind: str = CLASSES) -> None:
         """Annotate the current result with classes or objects; if that is under way, select its layer."""
         result = self._results.current
@@ -98,6 +145,7 @@ class Annotating(QObject):
         shown.lock_asked.connect(self._turn_lock)
         shown.changed.connect(self.changed)
         shown.refused.connect(self.message)
+        shown.next_asked.connect(self.next_asked)
         self._shown, self._colours = shown, {}
         if len(self.classes):
             self.choose_class(next(iter(self.classes)).number)
@@ -119,6 +167,7 @@ class Annotating(QObject):
         self.stop()
         self._shown = self._result = self.annotation = None
         self.changed.emit()
+        self.ended.emit()
 
     def stop(self) -> None:
         """Close the journal; the viewer may be gone."""
@@ -136,6 +185,7 @@ class Annotating(QObject):
         """Heed that another cut is shown."""
         if self._shown is not None:
             self._shown.show_cut()
+            self.brush_changed.emit()
 
     def press_key(self, key: str) -> None:
         """Paint with the class of a key from now on, which is added if there is none; 0 erases."""
@@ -159,6 +209,24 @@ class Annotating(QObject):
         """Add a class, and choose it."""
         if self._shown is not None:
             self._add()
+
+    def add_classes(self, names: Mapping[int, str]) -> None:
+        """Add the classes that are not there, by number and name."""
+        for number, name in names.items():
+            if number not in self.classes:
+                self.classes.add(number)
+                self.classes.change(number, name=name)
+        self._show_classes()
+
+    def draw(self) -> None:
+        """Draw what has changed, soon."""
+        if self._shown is not None:
+            self._shown.draw_soon()
+
+    def go_to(self, regions: NDArray[np.int64]) -> None:
+        """Bring regions to the middle of the view, and outline the piece that they are in."""
+        if self._shown is not None:
+            self._shown.go_to(regions)
 
     def change_class(self, number: int, fields: dict[str, Any]) -> None:
         """Give a class another name, colour, key or lock."""
@@ -211,17 +279,16 @@ class Annotating(QObject):
         else:
             self.annotation = Annotation.of(result.hierarchy, np.uint16)
         self._trees = fingerprint(result.hierarchy)
+        strokes = 0
         try:
             self._journal = Journal(place_of(self._trees, kind), self._trees)
+            strokes = self._journal.replay(self.annotation, self.classes)
         except NoCacheFolderError as error:
             self.message.emit(str(error))
-            return 0
-        try:
-            strokes = self._journal.replay(self.annotation, self.classes)
         except ValueError:
             self.stop()
             raise
-        self.annotation.tell = self.classes.tell = self._tell
+        self.annotation.tell, self.classes.tell = self._tell_stroke, self._tell
         return strokes
 
     def _remove_left(self, result: ResultLayer) -> None:
@@ -229,6 +296,10 @@ class Annotating(QObject):
         before = self._left.pop((self._trees, self._kind), None)
         if self._journal is not None and before is not None and before in result.viewer.layers:
             result.viewer.layers.remove(before)
+
+    def _tell_stroke(self, entry: Entry) -> None:
+        self._tell(entry)
+        self.stroke_done.emit()
 
     def _tell(self, entry: Entry) -> None:
         """Write a step to the journal; where that fails, go on without one."""

@@ -1,4 +1,4 @@
-"""The box for annotating: a button to begin, the table of classes, undo, and scribbles of another layer."""
+"""The box for annotating: a button to begin, the table of classes, undo, scribbles, and learning the rest."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_pcnet.annotation.classes import AnnotationClass
 from napari_pcnet.annotation.strokes import Annotation
 from napari_pcnet.plugin.boxes import choice_box, offer, row, signals_blocked
+from napari_pcnet.plugin.learning_rows import LearningRows
 
 COLUMNS = ("Class", "Key", "Regions", "Area", "Lock")
 NAME, KEY, REGIONS, AREA, LOCK = range(len(COLUMNS))
@@ -45,6 +46,7 @@ class AnnotationPanel(QGroupBox):
         self.undo_button, self.redo_button = QPushButton("Undo"), QPushButton("Redo")
         self.add_button, self.colour_button = QPushButton("Add class"), QPushButton("Colour...")
         self.scribbles_box, self.scribbles_button = choice_box(), QPushButton("Take scribbles")
+        self.learning = LearningRows()
         self.table = QTableWidget(0, len(COLUMNS))
         self._numbers: list[int] = []
         self._set_up_table()
@@ -157,6 +159,7 @@ class AnnotationPanel(QGroupBox):
         column.addWidget(self.table)
         column.addLayout(row(self.add_button, self.colour_button))
         column.addLayout(row(self.scribbles_box, self.scribbles_button))
+        column.addWidget(self.learning)
 
     def _set_tips(self) -> None:
         for widget, tip in (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QGroupBox, QLabel, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QFormLayout, QGroupBox, QLabel, QMenu, QPushButton, QVBoxLayout
 
 from napari_pcnet.plugin.boxes import LogSlider, count_box, row, side_by_side, signals_blocked
 
@@ -20,6 +22,8 @@ class CutPanel(QGroupBox):
     """A user chose another count."""
     height_moved = Signal(float)
     """A user chose another height."""
+    column_chosen = Signal(str)
+    """A user chose a column to colour superpixels by."""
 
     def __init__(self) -> None:
         super().__init__("Without a second run")
@@ -30,7 +34,9 @@ class CutPanel(QGroupBox):
         self.editable_button = QPushButton("Make editable")
         self.python_button = QPushButton("Copy as Python")
         self.command_button = QPushButton("Copy as command")
-        self.use_button = QPushButton("Use its settings")
+        self.use_button, self.colour_button = QPushButton("Use its settings"), QPushButton("Colour by")
+        self.column_menu = QMenu(self)
+        self.colour_button.setMenu(self.column_menu)
         self._lay_out()
         self._set_tips()
         self.n_slider.moved.connect(lambda n: self.count_moved.emit(round(n)))
@@ -62,6 +68,15 @@ class CutPanel(QGroupBox):
         """Show no height: there is nothing to cut."""
         self.height_label.clear()
 
+    def offer_columns(self, names: Sequence[str]) -> None:
+        """Offer columns in the menu; none are said to be there if there are none."""
+        self.column_menu.clear()
+        for name in names:
+            action = self.column_menu.addAction(name.replace("&", "&&"))  # one & marks a key
+            action.triggered.connect(partial(self.column_chosen.emit, name))
+        if not names:
+            self.column_menu.addAction("the selected layer has no table").setEnabled(False)
+
     def enable(self, *, trees: bool, record: bool) -> None:
         """Enable what needs the trees of a run, and what needs the record of one."""
         for widget in (
@@ -85,7 +100,7 @@ class CutPanel(QGroupBox):
         column.addLayout(form)
         column.addLayout(row(self.nested_button, self.editable_button))
         column.addLayout(row(self.python_button, self.command_button))
-        column.addWidget(self.use_button)
+        column.addLayout(row(self.use_button, self.colour_button))
 
     def _set_tips(self) -> None:
         for widget, tip in (
@@ -99,6 +114,7 @@ class CutPanel(QGroupBox):
             ),
             (self.python_button, "A script that makes the selected superpixels again"),
             (self.command_button, "A command for a terminal that makes the selected superpixels again"),
+            (self.colour_button, "A layer in which each region has the colour of a value in its table"),
             (self.use_button, "Set the fields above as they were for the selected superpixels"),
         ):
             widget.setToolTip(tip)

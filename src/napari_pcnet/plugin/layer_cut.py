@@ -59,12 +59,12 @@ class LayerCut:
 
 
 class LookupArray:
-    """Labels that are looked up where they are read, from an array of regions and a table as `LayerCut` has.
+    """Labels or values that are looked up where they are read, from an array of regions and a table.
 
     It has what napari asks of data: shape, dtype, ndim, slicing. Its type is the table's.
     """
 
-    def __init__(self, base: NDArray[np.integer[Any]], table: NDArray[np.integer[Any]]) -> None:
+    def __init__(self, base: NDArray[np.integer[Any]], table: NDArray[np.number[Any]]) -> None:
         self.base = base
         self.table = table
         self.dtype = table.dtype
@@ -72,9 +72,9 @@ class LookupArray:
         self.ndim = base.ndim
         self.size = base.size
 
-    def __getitem__(self, key: Any) -> NDArray[np.integer[Any]]:
-        labels: NDArray[np.integer[Any]] = self.table[self.base[key]]
-        return labels
+    def __getitem__(self, key: Any) -> NDArray[np.number[Any]]:
+        values: NDArray[np.number[Any]] = self.table[self.base[key]]
+        return values
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[...], dtype)

@@ -14,10 +14,12 @@ from napari_pcnet.plugin import texts
 from napari_pcnet.plugin.annotating import CLASSES, OBJECTS, Annotating
 from napari_pcnet.plugin.annotation_panel import AnnotationPanel
 from napari_pcnet.plugin.boxes import scrolled_column, single_shot
+from napari_pcnet.plugin.coloured_layer import colour_by, columns_of, is_coloured
 from napari_pcnet.plugin.cut_panel import CutPanel
 from napari_pcnet.plugin.cutting import Cutting
 from napari_pcnet.plugin.form.form import Form
 from napari_pcnet.plugin.jobs import Job, stop_when_application_ends
+from napari_pcnet.plugin.learning import Learning
 from napari_pcnet.plugin.machine import Machine, MachineProbe
 from napari_pcnet.plugin.messages import lines_below
 from napari_pcnet.plugin.preview import LivePreview, Preview
@@ -60,6 +62,7 @@ class SuperpixelsWidget(QWidget):
         self.cutting = Cutting(self.results, self)
         self.annotation_panel = AnnotationPanel()
         self.annotating = Annotating(self.results, self.cutting, self)
+        self.learning = Learning(self.annotating, self)
         self.preview = LivePreview(napari_viewer, self._preview_in_view, self)
         self.events = ViewerEvents(napari_viewer, self)
         self._is_waiting = False  # whether a run begins as soon as the probe is ready
@@ -172,6 +175,18 @@ class SuperpixelsWidget(QWidget):
         """Copy a command that repeats it."""
         return self._copy(texts.as_command, "a command")
 
+    def colour_by(self, column: str) -> None:
+        """Colour the regions of the selected layer, or of the last result, by a column of its table."""
+        layer = self._layer_with_table()
+        if layer is None:
+            self.show_message("select a layer whose table has such a column")
+            return
+        self.cutting.settle()
+        try:
+            colour_by(self.viewer, layer, column)
+        except ValueError as error:
+            self.show_message(str(error))
+
     def use_record(self) -> None:
         """Set all fields as the record of the selected layer has them."""
         self.cutting.settle()
@@ -243,10 +258,19 @@ class SuperpixelsWidget(QWidget):
         self.annotation_panel.class_chosen.connect(self.annotating.choose_class)
         self.annotation_panel.class_changed.connect(self.annotating.change_class)
         self.annotation_panel.scribbles_chosen.connect(self.annotating.take_scribbles)
+        rows = self.annotation_panel.learning
+        self.learning.changed.connect(self._show_learning)
+        self.learning.layer_added.connect(self._list_layers)
+        self.learning.message.connect(self.show_message)
+        rows.after_each.toggled.connect(self.learning.switch)
+        rows.load_chosen.connect(self.learning.load)
+        rows.save_chosen.connect(self.learning.save)
 
     def _connect_commands(self) -> None:
         self.run_panel.live.toggled.connect(self.preview.switch)
         self.cut_panel.count_moved.connect(self.slide)
+        self.cut_panel.column_menu.aboutToShow.connect(self._offer_columns)
+        self.cut_panel.column_chosen.connect(self.colour_by)
         self.cut_panel.height_moved.connect(lambda height: self.slide(height=height))
         for button, command in (
             (self.run_panel.run_button, self.run),
@@ -261,6 +285,9 @@ class SuperpixelsWidget(QWidget):
             (self.annotation_panel.undo_button, self.annotating.undo),
             (self.annotation_panel.redo_button, self.annotating.redo),
             (self.annotation_panel.add_button, self.annotating.add_class),
+            (self.annotation_panel.learning.learn_button, self.learning.learn),
+            (self.annotation_panel.learning.next_button, self.learning.jump),
+            (self.annotation_panel.learning.accept_button, self.learning.accept),
         ):
             button.clicked.connect(command)
         QShortcut(QKeySequence("Ctrl+Alt+R"), self).activated.connect(self.run)
@@ -270,8 +297,8 @@ class SuperpixelsWidget(QWidget):
 
     def _list_layers(self) -> None:
         """Offer the layers that are there; what is chosen stays chosen."""
-        layers = list(self.viewer.layers)
-        own = self.results.layers | self.annotating.layers
+        layers = [each for each in self.viewer.layers if not is_coloured(each)]
+        own = self.results.layers | self.annotating.layers | self.learning.layers
         regions = self.form.offer(layers, own)
         self.annotation_panel.offer_scribbles([each for each in regions if isinstance(each, Labels)])
         self.events.watch(layers, regions)
@@ -280,6 +307,7 @@ class SuperpixelsWidget(QWidget):
         if self.running.uses(layer):
             self.cancel()
         self.annotating.forget(layer)
+        self.learning.forget(layer)
         self.results.forget(layer)
         if self.result is None:
             self.cut_panel.show_no_trees()
@@ -288,7 +316,7 @@ class SuperpixelsWidget(QWidget):
     def _follow_active(self) -> None:
         """Choose the image that is selected, and the trees of superpixels that are."""
         active = self.viewer.layers.selection.active
-        if isinstance(active, Image) and self.job is None:
+        if isinstance(active, Image) and not is_coloured(active) and self.job is None:
             self.form.image.choose(active)
         if self.results.select(active):
             self.cutting.select()
@@ -297,7 +325,8 @@ class SuperpixelsWidget(QWidget):
     def _follow_selection(self) -> None:
         """Choose several images that are selected as the channels of one."""
         selection = self.viewer.layers.selection
-        images = [each for each in self.viewer.layers if each in selection and isinstance(each, Image)]
+        selected = [each for each in self.viewer.layers if each in selection and not is_coloured(each)]
+        images = [each for each in selected if isinstance(each, Image)]
         if self.job is None:
             self.form.image.choose_channels(images)
 
@@ -323,7 +352,7 @@ class SuperpixelsWidget(QWidget):
     def _leave(self) -> None:
         """The dock was closed, or the viewer: end what is under way. Qt's part of the widget may be gone."""
         self.events.cut()
-        for part in (self.running, self.cutting, self.annotating, self.probe, self.preview):
+        for part in (self.running, self.cutting, self.learning, self.annotating, self.probe, self.preview):
             part.stop()
         if is_open(self.viewer):
             self.running.undo()
@@ -376,6 +405,12 @@ class SuperpixelsWidget(QWidget):
             list(annotating.classes), annotating.annotation, annotating.current
         )
 
+        self._show_learning()
+
+    def _show_learning(self) -> None:
+        has_classes = self.annotating.subject is not None
+        self.annotation_panel.learning.enable(classes=has_classes, forest=self.learning.forest is not None)
+
     # -- what parts ask for ------------------------------------------------------------------------
 
     def _measure(self) -> None:
@@ -392,6 +427,16 @@ class SuperpixelsWidget(QWidget):
         layers = [self.viewer.layers.selection.active]
         layers += [] if self.result is None else [self.result.layer]
         return SelectedRun.first_of(layers)
+
+    def _layer_with_table(self) -> Labels | None:
+        """The selected layer if its regions can be coloured, else that of the last result if they can."""
+        layers = [self.viewer.layers.selection.active]
+        layers += [] if self.result is None else [self.result.layer]
+        return next((each for each in layers if isinstance(each, Labels) and columns_of(each)), None)
+
+    def _offer_columns(self) -> None:
+        layer = self._layer_with_table()
+        self.cut_panel.offer_columns([] if layer is None else columns_of(layer))
 
     def _copy(self, text_of: Callable[[RunRecord, Origin, str], str], what: str) -> str | None:
         self.cutting.settle()

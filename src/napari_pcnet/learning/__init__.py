@@ -1,0 +1,1 @@
+"""Learning: features of regions, and a random forest that goes from some classes to all."""

@@ -1,0 +1,125 @@
+"""Regions coloured by a column of their table: an Image layer in the place of a Labels layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_pcnet.plugin.layer_cut import LookupArray
+
+if TYPE_CHECKING:
+    from napari.viewer import ViewerModel
+
+LABEL_COLUMNS = ("label", "index")
+"""Columns that say which label a row is of, as our tables and as napari's have them."""
+
+COLORMAP = "viridis"
+
+COLOURED = "napari-pcnet column"
+"""Key in the metadata of our layers; its value is the column."""
+
+OPACITY = 0.7
+"""The image is seen through it."""
+
+MOST_PER_ROW = 64
+"""A table of all numbers up to the largest label may be so many times as long as that of the regions."""
+
+
+def is_coloured(layer: object) -> bool:
+    """Whether a layer is one of ours, and no image to segment."""
+    return isinstance(layer, Image) and COLOURED in layer.metadata
+
+
+def columns_of(layer: Labels) -> list[str]:
+    """Columns of numbers that the regions of a layer can be coloured by."""
+    features = layer.features
+    if _labels_of(layer) is None:
+        return []
+    return [
+        str(name)
+        for name in features
+        if name not in LABEL_COLUMNS and np.asarray(features[name]).dtype.kind in "buif"
+    ]
+
+
+def colour_by(viewer: ViewerModel, layer: Labels, column: str) -> Image:
+    """Colour the regions of a layer by a column; what has no value is transparent.
+
+    It takes the place of the layer that an earlier call has made of the same column, and the layer of the
+    regions stays the active one.
+
+    Raises
+    ------
+    ValueError
+        If the labels are too large to be looked up in a table.
+    """
+    table = _table(layer, column)
+    levels = list(layer.data) if layer.multiscale else [layer.data]
+    looked_up = [LookupArray(level, table) for level in levels] if layer.multiscale else table[levels[0]]
+    name = f"{layer.name}: {column}"
+    before = next((each for each in viewer.layers if each.name == name and is_coloured(each)), None)
+    if before is not None:
+        viewer.layers.remove(before)
+    image = Image(
+        looked_up,
+        multiscale=layer.multiscale,
+        name=name,
+        colormap=COLORMAP,
+        contrast_limits=_limits(table),
+        opacity=OPACITY,
+        metadata={COLOURED: column},
+        **_place_of(layer),
+    )
+    viewer.add_layer(image)
+    viewer.layers.selection.active = layer
+    return image
+
+
+def _labels_of(layer: Labels) -> NDArray[np.int64] | None:
+    """The label of each row of a layer's table; None if no column says it."""
+    for name in LABEL_COLUMNS:
+        if name in layer.features:
+            column = np.asarray(layer.features[name])
+            return column.astype(np.int64) if column.dtype.kind in "iu" else None
+    return None
+
+
+def _table(layer: Labels, column: str) -> NDArray[np.float32]:
+    """The value of each label up to the largest, NaN where there is none."""
+    labels = _labels_of(layer)
+    assert labels is not None, "its columns were offered"
+    finest = layer.data[0] if layer.multiscale else layer.data
+    largest = max(int(np.asarray(finest).max()), int(labels.max(initial=0)))
+    if largest > MOST_PER_ROW * (len(labels) + 1024):
+        raise ValueError(
+            f"labels up to {largest:,} of {len(labels):,} regions are too far apart to be coloured"
+        )
+    table = np.full(largest + 1, np.nan, np.float32)
+    is_region = labels > 0  # 0 is napari's background
+    table[labels[is_region]] = np.asarray(layer.features[column])[is_region]
+    return table
+
+
+def _limits(table: NDArray[np.float32]) -> tuple[float, float]:
+    """The lowest and the highest value, which are not the same."""
+    known = table[np.isfinite(table)]
+    if not len(known):
+        return 0.0, 1.0
+    low, high = float(known.min()), float(known.max())
+    return low, high if high > low else low + 1.0
+
+
+def _place_of(layer: Labels) -> dict[str, Any]:
+    """Options of a layer that lies where another lies."""
+    return {
+        "scale": layer.scale,
+        "translate": layer.translate,
+        "rotate": layer.rotate,
+        "shear": layer.shear,
+        "affine": layer.affine.affine_matrix,
+        "units": layer.units,
+        "axis_labels": layer.axis_labels,
+    }

@@ -1,0 +1,313 @@
+"""Learning the rest from some strokes: a forest, what it predicts, and what a user takes of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Labels, Layer
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal
+
+from napari_pcnet.annotation.strokes import NOTHING
+from napari_pcnet.learning.cuts import CutPrediction
+from napari_pcnet.learning.forest import RegionForest
+from napari_pcnet.plugin.annotating import Annotating, Subject
+from napari_pcnet.plugin.boxes import single_shot
+from napari_pcnet.plugin.jobs import Job
+from napari_pcnet.plugin.predicted_layer import PredictedLayer
+from napari_pcnet.plugin.region_columns import RegionColumns
+
+if TYPE_CHECKING:
+    from napari_pcnet.annotation.classes import AnnotationClass
+
+LIBRARY = "sklearn"
+"""scikit-learn's module."""
+
+MISSING = "scikit-learn is not installed; pip install 'napari-pcnet[learn]'"
+
+TOO_FEW = "paint two classes before the rest is learnt"
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What came out of a job.
+
+    Attributes
+    ----------
+    forest : RegionForest
+    votes : (n, K) float64 array
+        Of each region of the base.
+    columns : RegionColumns
+    taught : int
+        How many regions it was fitted on; 0 if it was loaded.
+    """
+
+    forest: RegionForest
+    votes: NDArray[np.float64]
+    columns: RegionColumns
+    taught: int
+
+
+class Learning(QObject):
+    """A forest for the annotation under way.
+
+    Parameters
+    ----------
+    annotating : Annotating
+    parent : QObject
+
+    Attributes
+    ----------
+    after_each : bool
+        Whether the rest is learnt after each stroke.
+    """
+
+    changed = Signal()
+    """There is a forest, or none, or one is being learnt."""
+    layer_added = Signal()
+    message = Signal(str)
+
+    def __init__(self, annotating: Annotating, parent: QObject) -> None:
+        super().__init__(parent)
+        self._annotating = annotating
+        self.after_each = False
+        self._job: Job | None = None
+        self._again: Callable[[], None] | None = None  # what is to be done when the job is over
+        self._columns: RegionColumns | None = None
+        self._learnt: Learnt | None = None
+        self._predicted: PredictedLayer | None = None
+        self._cut: CutPrediction | None = None
+        self._next = 0
+        self._classes: tuple[AnnotationClass, ...] = ()
+        self._show_timer = single_shot(self._show, 0, self)
+        self._draw_timer = single_shot(self._draw, 0, self)
+        annotating.stroke_done.connect(self._follow_stroke)
+        annotating.changed.connect(self._follow_classes)
+        annotating.brush_changed.connect(self._show_soon)
+        annotating.next_asked.connect(self.jump)
+        annotating.ended.connect(self.end)
+
+    @property
+    def layers(self) -> set[Labels]:
+        """The layer of what is predicted, while there is one."""
+        return set() if self._predicted is None else {self._predicted.layer}
+
+    @property
+    def forest(self) -> RegionForest | None:
+        """What was learnt or loaded."""
+        return None if self._learnt is None else self._learnt.forest
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job is under way."""
+        return self._job is not None
+
+    def learn(self) -> None:
+        """Learn from what is annotated, in a thread; while one is learning, again when that is done."""
+        subject = self._annotating.subject
+        if subject is None:
+            self.message.emit("annotate classes first")
+            return
+        if find_spec(LIBRARY) is None:
+            self.message.emit(MISSING)
+            return
+        numbers = subject.annotation.table[:-1].copy()
+        if len(subject.annotation.used()) < 2:
+            self.message.emit(TOO_FEW)
+            return
+        if self._job is not None:
+            self._again = self.learn
+            return
+        names = {each.number: each.name for each in subject.classes}
+
+        def learn(columns: RegionColumns) -> Learnt:
+            forest = RegionForest.fit(columns.table, numbers, names=names)
+            votes = forest.predict(columns.table).share
+            return Learnt(forest, votes, columns, int(np.count_nonzero(numbers)))
+
+        self._start(subject, learn)
+
+    def switch(self, on: bool) -> None:
+        """Learn after each stroke from now on, or no longer."""
+        self.after_each = on
+        if on:
+            self._follow_stroke()
+
+    def load(self, path: str) -> None:
+        """Ask the forest of a file in place of one that is learnt here."""
+        subject = self._annotating.subject
+        if subject is None:
+            self.message.emit("annotate classes first")
+            return
+        try:
+            forest = RegionForest.load(path)
+        except (ValueError, OSError) as error:
+            self.message.emit(str(error))
+            return
+        if self._job is not None:
+            self._again = lambda: self.load(path)
+            return
+        self._start(subject, lambda columns: Learnt(forest, forest.predict(columns.table).share, columns, 0))
+
+    def save(self, path: str) -> None:
+        """Write the forest to a file."""
+        if self.forest is None:
+            self.message.emit("learn or load a forest first")
+            return
+        try:
+            self.forest.save(path)
+        except (ValueError, OSError) as error:
+            self.message.emit(str(error))
+            return
+        self.message.emit(f"saved the forest as {path}")
+
+    def accept(self) -> None:
+        """Give the regions that are predicted to be of the chosen class this class, in one stroke."""
+        subject, number = self._annotating.subject, self._annotating.current
+        if subject is None or self._cut is None:
+            self.message.emit("learn the rest first")
+            return
+        if number not in subject.classes:
+            self.message.emit("choose the class to accept")
+            return
+        is_new = (self._predicted_number() == number) & (subject.annotation.table[:-1] == NOTHING)
+        by_rank = is_new[subject.annotation.nested.order]
+        name = subject.classes[number].name
+        if subject.annotation.set_from(0, np.where(by_rank, number, subject.annotation.numbers)):
+            self._annotating.draw()
+            self.message.emit(f"{np.count_nonzero(is_new):,} regions are '{name}' now; Ctrl+Z undoes it")
+        else:
+            self.message.emit(f"nothing is predicted to be '{name}'")
+
+    def jump(self) -> None:
+        """Go to the least certain superpixel that is not annotated; the next time, to the one behind it."""
+        subject, cut = self._annotating.subject, self._cut
+        if subject is None or cut is None:
+            self.message.emit("learn the rest first")
+            return
+        order, given = cut.least_certain(), subject.annotation.numbers
+        free = self._next + np.flatnonzero(given[cut.starts[order[self._next :]]] == NOTHING)
+        if not len(free):
+            self._next = 0
+            self.message.emit("all superpixels have been seen; N begins again")
+            return
+        part = int(order[free[0]])
+        self._next = int(free[0]) + 1
+        self._annotating.go_to(cut.regions_of(part))
+        self.message.emit(self._said_of(part))
+
+    def forget(self, layer: Layer) -> None:
+        """Heed that the layer was removed."""
+        if self._predicted is not None and layer == self._predicted.layer:
+            self._predicted = None
+
+    def end(self) -> None:
+        """End with the annotation: the layer goes, and so does the forest."""
+        self.stop()
+        predicted, self._predicted = self._predicted, None
+        if predicted is not None:
+            predicted.remove()
+        self._learnt = self._cut = self._columns = None
+        self.changed.emit()
+
+    def stop(self) -> None:
+        """Stop what is under way; the viewer may be gone."""
+        self._again = None
+        for timer in (self._show_timer, self._draw_timer):
+            timer.stop()
+        if self._job is not None:
+            self._job.stop()
+
+    # -- learning ----------------------------------------------------------------------------------
+
+    def _start(self, subject: Subject, learn: Callable[[RegionColumns], Learnt]) -> None:
+        known = self._columns
+        if known is None or known.hierarchy is not subject.hierarchy:
+            known = None
+            self.message.emit("measuring the regions, once")
+
+        def work(job: Job) -> Learnt:
+            columns = known or RegionColumns.of(subject.result, job.progress)
+            job.check()
+            return learn(columns)
+
+        self._job = Job(work)
+        self._job.returned.connect(self._take)
+        self._job.refused.connect(self.message)
+        self._job.over.connect(self._end_job)
+        self._job.start()
+        self.changed.emit()
+
+    def _take(self, learnt: Learnt) -> None:
+        subject = self._annotating.subject
+        if subject is None or learnt.columns.hierarchy is not subject.hierarchy:
+            return
+        self._columns, self._learnt = learnt.columns, learnt
+        self._annotating.add_classes(dict(zip(learnt.forest.classes, learnt.forest.names, strict=True)))
+        if self._predicted is None:
+            self._predicted = PredictedLayer(subject.result, subject.annotation, subject.layer)
+            self._classes = ()
+            self._follow_classes()
+            self.layer_added.emit()
+        self._show()
+        source = f"learnt from {learnt.taught:,} regions" if learnt.taught else "the forest was asked"
+        self.message.emit(f"{source}; N jumps to the superpixel that is least certain")
+
+    def _end_job(self) -> None:
+        self._job = None
+        again, self._again = self._again, None
+        self.changed.emit()
+        if again is not None:
+            again()
+
+    # -- showing -----------------------------------------------------------------------------------
+
+    def _show_soon(self) -> None:
+        if self._learnt is not None and not self._show_timer.isActive():
+            self._show_timer.start()
+
+    def _show(self) -> None:
+        """Pool the votes over the cut that is shown."""
+        subject, learnt = self._annotating.subject, self._learnt
+        if subject is None or learnt is None:
+            return
+        nested, area = subject.annotation.nested, learnt.columns.table["area"]
+        self._cut = CutPrediction.of(learnt.forest, learnt.votes, area, nested, subject.counts)
+        self._next = 0
+        if self._predicted is not None:
+            self._predicted.show(self._predicted_number(), self._cut.by_region(self._cut.parts.uncertainty))
+
+    def _predicted_number(self) -> NDArray[np.uint8]:
+        """The class of each region of the base."""
+        assert self._cut is not None, "something was learnt"
+        return self._cut.by_region(self._cut.parts.number)
+
+    def _said_of(self, part: int) -> str:
+        """What a part is, and how certain that is."""
+        assert self._cut is not None and self._learnt is not None, "something was learnt"
+        number, uncertainty = self._cut.parts.number[part], self._cut.parts.uncertainty[part]
+        if number == NOTHING:
+            return "nothing can be said of this one: the picture has no values here"
+        forest = self._learnt.forest
+        return f"{forest.names[forest.classes.index(number)]}, {1 - uncertainty:.0%} certain"
+
+    def _draw(self) -> None:
+        if self._predicted is not None:
+            self._predicted.draw()
+
+    def _follow_stroke(self) -> None:
+        self._draw_timer.start()
+        subject = self._annotating.subject
+        if self.after_each and subject is not None and len(subject.annotation.used()) > 1:
+            self.learn()
+
+    def _follow_classes(self) -> None:
+        subject = self._annotating.subject
+        classes = () if subject is None else tuple(subject.classes)
+        if self._predicted is not None and classes != self._classes:
+            self._predicted.colour({each.number: each for each in classes})
+            self._classes = classes
