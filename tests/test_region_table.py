@@ -10,11 +10,11 @@ import pytest
 import torch
 import zarr
 from numpy.testing import assert_allclose, assert_array_equal
-from skimage.measure import regionprops_table
+from skimage.measure import regionprops, regionprops_table
 
 from napari_pcnet import region_table
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.measuring.properties import FORMER_NAMES, PROPERTIES
+from napari_pcnet.measuring.properties import FORMER_NAMES, NOT_MEASURED, PROPERTIES, find
 from napari_pcnet.measuring.sums import gather, merge
 from napari_pcnet.measuring.windows import numbered_windows
 
@@ -156,6 +156,14 @@ def test_former_names_give_the_same_values_under_these_names() -> None:
         assert_array_equal(found[former], expected[name], err_msg=former)
 
 
+def test_every_property_of_scikit_image_is_measured_or_refused_as_its_own() -> None:
+    (region,) = regionprops(np.ones((2, 3), int), np.ones((2, 3)))
+    assert set(region) <= {*PROPERTIES, *NOT_MEASURED}
+    for name in ("convex_area", "weighted_centroid", "moments_hu"):
+        with pytest.raises(ValueError, match=f"'{name}' is not measured here: skimage.measure.regionprops"):
+            find(name)
+
+
 @pytest.mark.parametrize("kind", ["dask", "zarr", "memmap", "channels first"])
 def test_however_it_is_stored_the_values_are_the_same(kind: str, tmp_path: Path) -> None:
     image, axis = _picture(np.uint16, 3), -1
@@ -251,7 +259,7 @@ IMAGE = np.ones((61, 75), np.uint8)
         (
             (IMAGE, LABELS, ["solidity"]),
             {},
-            "'solidity' is no sum over pixels: skimage.measure.regionprops_table gives it",
+            "'solidity' is not measured here: skimage.measure.regionprops_table gives it",
         ),
         ((IMAGE, LABELS, "area"), {}, "properties must be a list of names, got 'area'"),
         ((None, LABELS, ["intensity_mean"]), {}, "intensity_mean is of the intensity: it needs an image"),
