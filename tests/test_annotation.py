@@ -13,12 +13,13 @@ import pytest
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from napari_pcnet.annotation.classes import ClassTable, default_colour
+from napari_pcnet.annotation.classes import ClassTable
 from napari_pcnet.annotation.drawn import paint_majority, regions_along
 from napari_pcnet.annotation.journal import Journal, fingerprint, place_of
 from napari_pcnet.annotation.nested import NestedRegions
 from napari_pcnet.annotation.objects import detach, merge_into, split, unused_number
 from napari_pcnet.annotation.strokes import Annotation
+from napari_pcnet.colours import default_colour
 from napari_pcnet.disk import download
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy
 from napari_pcnet.merging.tree import Tree

@@ -127,6 +127,10 @@ def test_a_table_with_texts_and_gaps_is_read_again(tmp_path: Path) -> None:
     assert found["class"].tolist() == ['Tumour, "dense"', ""]
     assert_array_equal(found["x"], columns["x"])
     assert found["label"].dtype.kind == "i"
+    write_table(tmp_path / "none.csv", {name: column[:0] for name, column in columns.items()})
+    assert read_table(tmp_path / "none.csv")["label"].dtype.kind == "i"
+    (tmp_path / "digits.csv").write_text("label,class\n1,01\n2,\n3,1_0\n")
+    assert read_table(tmp_path / "digits.csv")["class"].tolist() == ["01", "", "1_0"]
     (tmp_path / "b.csv").write_text("label,area\n1\n")
     with pytest.raises(ValueError, match="must have a name for each column, and as many cells in each row"):
         read_table(tmp_path / "b.csv")

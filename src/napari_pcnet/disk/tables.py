@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from napari_pcnet.disk.output import check_output, write_whole
 
 TABLE_SUFFIXES = (".csv", ".parquet")
+
+TEXTS = ("class",)
+"""Columns of names, also where all of these are digits."""
 
 
 def write_table(
@@ -57,6 +60,9 @@ def write_table(
 def read_table(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     """Read a table as `write_table` writes it: columns of whole numbers, of floats, and of texts.
 
+    A csv does not say which is which. Its column ``class`` is one of texts; others are of numbers where all
+    cells are, or are empty.
+
     Raises
     ------
     FileNotFoundError
@@ -90,14 +96,18 @@ def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
     if len(set(head)) != len(head) or any(len(row) != len(head) for row in rows):
         raise ValueError(f"table {path} must have a name for each column, and as many cells in each row")
     cells = zip(*rows, strict=True) if rows else iter([()] * len(head))
-    return {name: _column(column) for name, column in zip(head, cells, strict=True)}
+    return {name: _column(name, column) for name, column in zip(head, cells, strict=True)}
 
 
-def _column(cells: tuple[str, ...]) -> NDArray[Any]:
+def _column(name: str, cells: tuple[str, ...]) -> NDArray[Any]:
     """Whole numbers if all cells are, else floats if all are or are empty, else texts."""
-    for kind in (int, lambda cell: float(cell) if cell else math.nan):
+    kinds: tuple[tuple[Callable[[str], float], type[np.generic]], ...] = (
+        (int, np.int64),
+        (lambda cell: float(cell) if cell else math.nan, np.float64),
+    )
+    for number, kind in () if name in TEXTS else kinds:
         try:
-            return np.array([kind(cell) for cell in cells])
+            return np.array([number(cell) for cell in cells], kind)
         except (ValueError, OverflowError):
             continue
-    return np.array(cells)
+    return np.array(cells, str)

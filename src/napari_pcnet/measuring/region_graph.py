@@ -13,7 +13,7 @@ from napari_pcnet import arguments, options
 from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.measuring import borders, sums
 from napari_pcnet.measuring.properties import PROPERTIES
-from napari_pcnet.measuring.region_table import WINDOW_PX, checked_background, checked_window, gathered
+from napari_pcnet.measuring.region_table import WINDOW_PX, checked_window, gathered
 from napari_pcnet.measuring.windows import numbered_windows
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def region_graph(
     if n is not None:
         raise TypeError("n is the count of a cut, and of labels there is one; pass the hierarchy")
     labels = arguments.regions(regions)
-    ground = checked_background(background)
+    ground = options.background(background)
     pixels, axis = None, None
     if image is not None:
         shape = arguments.regions_of_plane(labels).shape

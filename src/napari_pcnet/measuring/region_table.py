@@ -104,7 +104,7 @@ def region_table(
     intensity_mean [25.0, 6.0]
     """
     regions = arguments.regions_of_plane(labels)
-    ground = checked_background(background)
+    ground = options.background(background)
     checked = options.spacing(spacing) or (1.0, 1.0)
     names = _names(properties, image is not None, checked)
     pixels, axis = None, None
@@ -161,14 +161,6 @@ def _names(properties: Any, has_image: bool, spacing: tuple[float, float]) -> li
 
 def _needs_squares(name: str) -> bool:
     return find(name).group in (sums.OUTLINE, sums.CROSSINGS)
-
-
-def checked_background(value: Any) -> int | None:
-    """Check the label that stands for no region."""
-    number = options.as_index(value)
-    if value is not None and number is None:
-        raise ValueError(f"background must be a label or None, got {options.shown(value)}")
-    return number
 
 
 def checked_window(value: Any) -> int:
