@@ -265,6 +265,27 @@ def test_a_line_crosses_regions_in_its_order() -> None:
     assert regions_along(np.full((4, 4), -1, np.int32), (0, 0), (3, 3)) == []
 
 
+def test_a_line_from_far_outside_is_looked_at_within_the_plane_alone() -> None:
+    plane = np.arange(35, dtype=np.int32).reshape(5, 7)
+    far = 10.0**13  # as many numbers would be no array
+    assert regions_along(plane, (2, -far), (2, far)) == plane[2].tolist()
+    assert regions_along(plane, (far, 3), (-far, 3)) == plane[::-1, 3].tolist()
+    assert regions_along(plane, (-far, -far), (far, far)) == [0, 8, 16, 24, 32]
+    assert regions_along(plane, (9, -far), (9, far)) == []
+    assert regions_along(plane, (-far, 0), (-far, far)) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_line_crosses_what_all_its_points_say(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    plane = np.arange(35, dtype=np.int32).reshape(5, 7)
+    start, stop = random.uniform(-9, 14, (2, 2)).round(int(random.integers(0, 3)))
+    steps = int(np.ceil(np.abs(stop - start).max())) * 2
+    points = np.rint(start + np.arange(steps + 1)[:, None] / max(steps, 1) * (stop - start)).astype(int)
+    on_plane = [(y, x) for y, x in points.tolist() if 0 <= y < 5 and 0 <= x < 7]
+    assert regions_along(plane, start, stop) == list(dict.fromkeys(int(plane[at]) for at in on_plane))
+
+
 def test_a_quick_line_leaves_out_no_region_of_a_row() -> None:
     plane = np.arange(40, dtype=np.int32)[None].repeat(3, axis=0)
     assert regions_along(plane, (1, 0), (1, 39)) == list(range(40))
