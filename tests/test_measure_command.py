@@ -82,6 +82,10 @@ def test_without_a_picture_shapes_are_measured_of_a_zarr_too() -> None:
             "got (0, 0, 9, 99)",
         ),
         (
+            ["labels.tif", "out.csv", "--crop", "0", "0", "9", "9"],
+            "--level, --series and --crop are of a picture: name it by --image",
+        ),
+        (
             ["labels.tif", "out.csv", "--properties", "aera"],
             "'aera' is no property of regions; did you mean 'area'?",
         ),
@@ -114,6 +118,17 @@ def test_parquet_without_its_extra_is_refused_before_the_work(
     assert main(["measure", "none.tif", "out.parquet"]) == 2
     message = "napari-pcnet: pyarrow is not installed; pip install 'napari-pcnet[export]'\n"
     assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_frame_with_odd_names_is_a_table_too(ending: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"label": [1, 2], 'a, "b"; =c': [0.1, 0.2], "µm² ": [True, False], "": [3, 4]})
+    write_table(tmp_path / f"a.{ending}", frame)
+    found = read_table(tmp_path / f"a.{ending}")
+    assert list(found) == list(frame)
+    assert found['a, "b"; =c'].tolist() == [0.1, 0.2]
+    with pytest.raises(ValueError, match="columns must be of one axis and one length"):
+        write_table(tmp_path / f"b.{ending}", {"label": [1, 2], "area": [1]})
 
 
 def test_a_table_with_texts_and_gaps_is_read_again(tmp_path: Path) -> None:

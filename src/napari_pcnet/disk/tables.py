@@ -28,32 +28,35 @@ def write_table(
     ----------
     path : path
         Ends in .csv or .parquet; the second needs the extra ``export``.
-    columns : mapping of str to (n,) array
-        As `region_table` gives them.
+    columns : mapping of str to (n,) array_like
+        As `region_table` gives them, or a frame of pandas.
     overwrite : bool
         Whether an existing file is replaced.
 
     Raises
     ------
     ValueError
-        If the ending is another.
+        If the ending is another, or the columns are not of one length.
     OSError
         If the file exists, its folder does not, or the disk is full.
     """
     path = Path(path)
     check_output(path, TABLE_SUFFIXES, overwrite)
+    arrays = {str(name): np.asarray(column) for name, column in columns.items()}
+    if len({each.shape for each in arrays.values()}) > 1 or any(each.ndim != 1 for each in arrays.values()):
+        raise ValueError("columns must be of one axis and one length")
     if path.suffix.lower() == ".csv":
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+        writer.writerow(arrays)
+        writer.writerows(zip(*(column.tolist() for column in arrays.values()), strict=True))
         content = text.getvalue().encode()
         write_whole(path, lambda file: file.write(content), overwrite)
         return
     import pyarrow as pa
     from pyarrow import parquet
 
-    table = pa.table(dict(columns))
+    table = pa.table(arrays)
     write_whole(path, lambda file: parquet.write_table(table, file), overwrite)
 
 
