@@ -20,6 +20,7 @@ from rasterio.transform import Affine
 
 from napari_pcnet import read_image, read_labels, write_labels, write_polygons, write_table
 from napari_pcnet.cli import main
+from napari_pcnet.disk import polygons as traced
 from napari_pcnet.disk.placement import GeoReference, Placement
 from napari_pcnet.disk.polygons import as_shapes, polygons_of, simplified
 
@@ -61,7 +62,9 @@ def _read(path: str | Path) -> list[dict[str, Any]]:
     return features
 
 
-def test_polygons_cover_their_pixels_and_no_others() -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 1000])
+def test_polygons_cover_their_pixels_and_no_others(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traced, "PIECES_AT_ONCE", at_once)
     names, pieces = polygons_of(LABELS)
     assert names == [2, 7, 9, 11, 70_000]
     for name, polygons in zip(names, pieces, strict=True):
