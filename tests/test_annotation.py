@@ -13,12 +13,13 @@ import pytest
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from napari_pcnet.annotation.classes import ClassTable, default_colour
+from napari_pcnet.annotation.classes import ClassTable
 from napari_pcnet.annotation.drawn import paint_majority, regions_along
 from napari_pcnet.annotation.journal import Journal, fingerprint, place_of
 from napari_pcnet.annotation.nested import NestedRegions
 from napari_pcnet.annotation.objects import detach, merge_into, split, unused_number
 from napari_pcnet.annotation.strokes import Annotation
+from napari_pcnet.colours import default_colour
 from napari_pcnet.disk import download
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy
 from napari_pcnet.merging.tree import Tree
@@ -262,6 +263,27 @@ def test_a_line_crosses_regions_in_its_order() -> None:
     assert regions_along(plane, (2, -30), (2, 4)) == [0]
     assert regions_along(plane, (-5, -5), (-1, -1)) == []
     assert regions_along(np.full((4, 4), -1, np.int32), (0, 0), (3, 3)) == []
+
+
+def test_a_line_from_far_outside_is_looked_at_within_the_plane_alone() -> None:
+    plane = np.arange(35, dtype=np.int32).reshape(5, 7)
+    far = 10.0**13  # as many numbers would be no array
+    assert regions_along(plane, (2, -far), (2, far)) == plane[2].tolist()
+    assert regions_along(plane, (far, 3), (-far, 3)) == plane[::-1, 3].tolist()
+    assert regions_along(plane, (-far, -far), (far, far)) == [0, 8, 16, 24, 32]
+    assert regions_along(plane, (9, -far), (9, far)) == []
+    assert regions_along(plane, (-far, 0), (-far, far)) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_line_crosses_what_all_its_points_say(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    plane = np.arange(35, dtype=np.int32).reshape(5, 7)
+    start, stop = random.uniform(-9, 14, (2, 2)).round(int(random.integers(0, 3)))
+    steps = int(np.ceil(np.abs(stop - start).max())) * 2
+    points = np.rint(start + np.arange(steps + 1)[:, None] / max(steps, 1) * (stop - start)).astype(int)
+    on_plane = [(y, x) for y, x in points.tolist() if 0 <= y < 5 and 0 <= x < 7]
+    assert regions_along(plane, start, stop) == list(dict.fromkeys(int(plane[at]) for at in on_plane))
 
 
 def test_a_quick_line_leaves_out_no_region_of_a_row() -> None:

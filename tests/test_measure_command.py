@@ -82,6 +82,10 @@ def test_without_a_picture_shapes_are_measured_of_a_zarr_too() -> None:
             "got (0, 0, 9, 99)",
         ),
         (
+            ["labels.tif", "out.csv", "--crop", "0", "0", "9", "9"],
+            "--level, --series and --crop are of a picture: name it by --image",
+        ),
+        (
             ["labels.tif", "out.csv", "--properties", "aera"],
             "'aera' is no property of regions; did you mean 'area'?",
         ),
@@ -116,6 +120,17 @@ def test_parquet_without_its_extra_is_refused_before_the_work(
     assert capsys.readouterr().err == message
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_frame_with_odd_names_is_a_table_too(ending: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"label": [1, 2], 'a, "b"; =c': [0.1, 0.2], "µm² ": [True, False], "": [3, 4]})
+    write_table(tmp_path / f"a.{ending}", frame)
+    found = read_table(tmp_path / f"a.{ending}")
+    assert list(found) == list(frame)
+    assert found['a, "b"; =c'].tolist() == [0.1, 0.2]
+    with pytest.raises(ValueError, match="columns must be of one axis and one length"):
+        write_table(tmp_path / f"b.{ending}", {"label": [1, 2], "area": [1]})
+
+
 def test_a_table_with_texts_and_gaps_is_read_again(tmp_path: Path) -> None:
     columns = {
         "label": np.array([1, 2]),
@@ -127,6 +142,10 @@ def test_a_table_with_texts_and_gaps_is_read_again(tmp_path: Path) -> None:
     assert found["class"].tolist() == ['Tumour, "dense"', ""]
     assert_array_equal(found["x"], columns["x"])
     assert found["label"].dtype.kind == "i"
+    write_table(tmp_path / "none.csv", {name: column[:0] for name, column in columns.items()})
+    assert read_table(tmp_path / "none.csv")["label"].dtype.kind == "i"
+    (tmp_path / "digits.csv").write_text("label,class\n1,01\n2,\n3,1_0\n")
+    assert read_table(tmp_path / "digits.csv")["class"].tolist() == ["01", "", "1_0"]
     (tmp_path / "b.csv").write_text("label,area\n1\n")
     with pytest.raises(ValueError, match="must have a name for each column, and as many cells in each row"):
         read_table(tmp_path / "b.csv")

@@ -7,8 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import geopandas
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import shapely
@@ -18,7 +20,8 @@ from rasterio.transform import Affine
 
 from napari_pcnet import read_image, read_labels, write_labels, write_polygons, write_table
 from napari_pcnet.cli import main
-from napari_pcnet.disk.polygon_files import COLOURS
+from napari_pcnet.disk import polygons as traced
+from napari_pcnet.disk.placement import GeoReference, Placement
 from napari_pcnet.disk.polygons import as_shapes, polygons_of, simplified
 
 
@@ -59,7 +62,9 @@ def _read(path: str | Path) -> list[dict[str, Any]]:
     return features
 
 
-def test_polygons_cover_their_pixels_and_no_others() -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 1000])
+def test_polygons_cover_their_pixels_and_no_others(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traced, "PIECES_AT_ONCE", at_once)
     names, pieces = polygons_of(LABELS)
     assert names == [2, 7, 9, 11, 70_000]
     for name, polygons in zip(names, pieces, strict=True):
@@ -125,7 +130,7 @@ def test_geojson_has_the_members_of_the_standard_and_of_qupath(tmp_path: Path) -
             assert part.exterior.is_ccw
             assert not any(hole.is_ccw for hole in part.interiors)
     assert features["7"]["properties"]["classification"] == {"name": "Tumour", "color": [200, 0, 0]}
-    assert features["9"]["properties"]["classification"] == {"name": "Stroma", "color": list(COLOURS[0])}
+    assert features["9"]["properties"]["classification"] == {"name": "Stroma", "color": [230, 159, 0]}
     assert "classification" not in features["11"]["properties"]
     assert features["9"]["properties"]["measurements"] == {"area": 2.0}
     assert features["11"]["properties"]["measurements"] == {}
@@ -172,6 +177,106 @@ def test_labels_that_lie_nowhere_are_upright_on_a_map(tmp_path: Path) -> None:
     frame = geopandas.read_file(tmp_path / "out.gpkg")
     assert frame.crs.is_engineering
     assert tuple(frame.total_bounds) == (0, -40, 50, 0)
+
+
+def test_a_map_that_names_no_system_is_none_of_pixels(tmp_path: Path) -> None:
+    placement = Placement(geo=GeoReference((2.0, 0.0, 500.0, 0.0, -2.0, 900.0)))
+    write_polygons(tmp_path / "out.gpkg", LABELS, placement=placement)
+    frame = geopandas.read_file(tmp_path / "out.gpkg")
+    assert frame.crs.name == "Unnamed map"
+    assert tuple(frame.total_bounds) == (500, 820, 600, 900)
+
+
+def test_labels_are_any_plane_of_whole_numbers(tmp_path: Path) -> None:
+    expected = tmp_path / "expected.geojson"
+    write_polygons(expected, LABELS)
+    for at, labels in enumerate([LABELS.tolist(), da.from_array(LABELS, chunks=16), LABELS.astype(">i8")]):
+        write_polygons(tmp_path / f"{at}.geojson", labels)
+        assert (tmp_path / f"{at}.geojson").read_bytes() == expected.read_bytes()
+    assert write_polygons(tmp_path / "mask.geojson", LABELS > 7) == 1
+
+
+def test_of_no_region_the_files_have_none(tmp_path: Path) -> None:
+    table = {"label": np.array([1]), "class": np.array(["Roof"])}
+    for name in ("out.geojson", "out.gpkg"):
+        assert write_polygons(tmp_path / name, np.zeros((3, 4), int), table, simplify=1) == 0
+    assert _read(tmp_path / "out.geojson") == []
+    assert len(geopandas.read_file(tmp_path / "out.gpkg")) == 0
+
+
+def test_a_class_is_what_its_cell_says_and_none_where_there_is_no_name(tmp_path: Path) -> None:
+    labels = np.array([[1, 2, 3]])
+
+    def classes(**columns: Any) -> list[str | None]:
+        write_polygons(tmp_path / "out.geojson", labels, {"label": labels[0], **columns}, overwrite=True)
+        kinds = [each["properties"].get("classification") for each in _read(tmp_path / "out.geojson")]
+        return [kind and kind["name"] for kind in kinds]
+
+    assert classes(**{"class": np.array(["a: b", None, np.nan], object)}) == ["a: b", None, None]
+    assert classes(**{"class": np.array([1.0, np.nan, 2.5])}) == ["1", None, "2.5"]
+    assert classes(**{"class": pd.array(["a", pd.NA, "b"])}) == ["a", None, "b"]
+    assert classes(**{"class": np.array([3, 1, 2])}) == ["3", "1", "2"]
+
+
+def test_more_classes_than_colours_that_everyone_tells_apart_differ_all_the_same(tmp_path: Path) -> None:
+    labels = np.arange(1, 31)[None]
+    table = {"label": labels[0], "class": np.array([f"class {label}" for label in labels[0]])}
+    chosen = {"class 3": np.array([1, 2, 3])}
+    write_polygons(tmp_path / "out.geojson", labels, table, class_colours=chosen)
+    kinds = [each["properties"]["classification"] for each in _read(tmp_path / "out.geojson")]
+    assert len({tuple(kind["color"]) for kind in kinds}) == 30
+    assert kinds[2]["color"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("ending", "labels", "options", "sentence"),
+    [
+        ("geojson", 3, {}, "labels must be one plane of integers, got one value of int64"),
+        ("geojson", LABELS[:0], {}, "labels must be one plane of integers, got 0 x 50 of int32"),
+        (
+            "geojson",
+            np.ma.masked_equal(LABELS, 7),
+            {},
+            "labels are a masked array: pass labels.filled(0), or another background",
+        ),
+        (
+            "gpkg",
+            LABELS.astype(np.uint64) + np.uint64(2**63),
+            {},
+            "labels of a GeoPackage must be at most 9223372036854775807, got 9223372036854845808",
+        ),
+        ("geojson", LABELS, {"background": "sky"}, "background must be a label or None, got 'sky'"),
+        ("geojson", LABELS, {"origin": (1,)}, "origin must be two whole numbers, row and column, got (1,)"),
+        (
+            "geojson",
+            LABELS,
+            {"class_colours": {"Roof": (0.5, 0, 0)}},
+            "colour of Roof must be three whole numbers, 0 to 255, got (0.5, 0, 0)",
+        ),
+        (
+            "geojson",
+            LABELS,
+            {"table": {"label": np.array([1.0])}},
+            "table must have a column of whole numbers, label, got float64",
+        ),
+        *(
+            (
+                "gpkg",
+                LABELS,
+                {"table": {"label": np.array([7]), "area": np.array([1]), name: np.array([2])}},
+                f"table has a column {name!r}, but a GeoPackage has that name; choose another",
+            )
+            for name in ("fid", "Geom", "geometry", "AREA")
+        ),
+    ],
+)
+def test_what_cannot_be_written_is_refused_in_one_sentence(
+    ending: str, labels: Any, options: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 - the whole sentence is compared
+        write_polygons(tmp_path / f"out.{ending}", labels, **options)
+    assert str(refused.value) == sentence
+    assert not list(tmp_path.iterdir())
 
 
 # -- the command -----------------------------------------------------------------------------------

@@ -57,6 +57,22 @@ def test_no_window_changes_the_graph(window: int) -> None:
         assert_array_equal(getattr(parts, name), values, err_msg=name)
 
 
+def test_labels_and_picture_are_read_once() -> None:
+    asked = []
+
+    class Watched:
+        def __init__(self, values: np.ndarray[Any, Any]) -> None:
+            self.values, self.shape, self.dtype = values, values.shape, values.dtype
+
+        def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray[Any, Any]:
+            asked.append(id(self))
+            return self.values[key]
+
+    labels, image = Watched(LABELS), Watched(IMAGE)
+    region_graph(labels, image, window=12)
+    assert [asked.count(id(each)) for each in (labels, image)] == [4, 4]
+
+
 def test_scikit_image_cuts_its_rag_as_its_own() -> None:
     own = skimage_graph.rag_mean_color(IMAGE, LABELS, connectivity=1)
     cuts = [

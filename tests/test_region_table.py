@@ -7,13 +7,14 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import zarr
 from numpy.testing import assert_allclose, assert_array_equal
-from skimage.measure import regionprops_table
+from skimage.measure import regionprops, regionprops_table
 
 from napari_pcnet import region_table
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.measuring.properties import FORMER_NAMES, PROPERTIES
+from napari_pcnet.measuring.properties import FORMER_NAMES, NOT_MEASURED, PROPERTIES, find
 from napari_pcnet.measuring.sums import gather, merge
 from napari_pcnet.measuring.windows import numbered_windows
 
@@ -155,6 +156,14 @@ def test_former_names_give_the_same_values_under_these_names() -> None:
         assert_array_equal(found[former], expected[name], err_msg=former)
 
 
+def test_every_property_of_scikit_image_is_measured_or_refused_as_its_own() -> None:
+    (region,) = regionprops(np.ones((2, 3), int), np.ones((2, 3)))
+    assert set(region) <= {*PROPERTIES, *NOT_MEASURED}
+    for name in ("convex_area", "weighted_centroid", "moments_hu"):
+        with pytest.raises(ValueError, match=f"'{name}' is not measured here: skimage.measure.regionprops"):
+            find(name)
+
+
 @pytest.mark.parametrize("kind", ["dask", "zarr", "memmap", "channels first"])
 def test_however_it_is_stored_the_values_are_the_same(kind: str, tmp_path: Path) -> None:
     image, axis = _picture(np.uint16, 3), -1
@@ -250,7 +259,7 @@ IMAGE = np.ones((61, 75), np.uint8)
         (
             (IMAGE, LABELS, ["solidity"]),
             {},
-            "'solidity' is no sum over pixels: skimage.measure.regionprops_table gives it",
+            "'solidity' is not measured here: skimage.measure.regionprops_table gives it",
         ),
         ((IMAGE, LABELS, "area"), {}, "properties must be a list of names, got 'area'"),
         ((None, LABELS, ["intensity_mean"]), {}, "intensity_mean is of the intensity: it needs an image"),
@@ -281,6 +290,16 @@ IMAGE = np.ones((61, 75), np.uint8)
             {},
             "image is a masked array: pass its data, and labels that are 0 where it is masked",
         ),
+        (
+            (None, np.ma.masked_equal(LABELS, 7)),
+            {},
+            "labels are a masked array: pass labels.filled(0), or another background",
+        ),
+        (
+            (None, LABELS.astype(np.uint64) + np.uint64(2**63)),
+            {},
+            "labels must be at most 9223372036854775807, got 9223372036855675808",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_sentence(
@@ -289,6 +308,27 @@ def test_what_cannot_be_measured_is_refused_in_one_sentence(
     with pytest.raises(ValueError) as refused:  # noqa: PT011 - the whole sentence is compared
         region_table(*arguments, **options)
     assert str(refused.value) == sentence
+
+
+def test_the_largest_and_the_smallest_label_are_told_apart() -> None:
+    labels = np.array([[2**63 - 1, 5], [-(2**63), 5]])
+    found = region_table(None, labels, ["label", "area"])
+    assert found["label"].tolist() == [-(2**63), 5, 2**63 - 1]
+    assert found["area"].tolist() == [1, 2, 1]
+
+
+def test_labels_may_be_lists_and_tensors() -> None:
+    labels = [[1, 1, 7], [1, 1, 7]]
+    for given in (labels, torch.tensor(labels)):
+        assert region_table(None, given, ["label", "area"])["area"].tolist() == [4, 2]
+
+
+def test_labels_that_are_no_array_are_refused_in_one_sentence() -> None:
+    with pytest.raises(TypeError, match=r"^labels cannot be made an array: setting an array elem"):
+        region_table(None, [[1, 2], [3]])
+    some = da.from_array(LABELS)[da.from_array(LABELS).sum(axis=1) > 0]
+    with pytest.raises(ValueError, match=r"^an axis of labels .*let dask find them by labels.comp"):
+        region_table(None, some)
 
 
 def test_a_path_is_refused_with_what_reads_it() -> None:

@@ -114,20 +114,9 @@ def array(image: Any) -> Any:
     if _is_pyramid(image):
         sizes = ", ".join(size_text(level.shape) for level in image)
         raise ValueError(f"image is a pyramid (levels {sizes}): pass one level, image[0] is the finest")
-    if not all(hasattr(image, name) for name in ("shape", "dtype", "__getitem__")) or not isinstance(
-        image.dtype, np.dtype
-    ):  # lists, PIL pictures, tensors
-        try:
-            image = np.asarray(image)
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise TypeError(f"image cannot be made an array: {error}") from None
+    image = _as_array(image, "image")
     if image.dtype.kind not in "buif":
         raise TypeError(f"image must hold booleans, integers or floats, got {image.dtype}")
-    if any(as_index(side) is None for side in image.shape):
-        raise ValueError(
-            f"image has sides of unknown length (shape {tuple(image.shape)}): "
-            "let dask find them by image.compute_chunk_sizes()"
-        )
     if 0 in image.shape:
         raise ValueError(f"image must have at least one pixel, got shape {tuple(image.shape)}")
     return image
@@ -137,14 +126,29 @@ def regions(labels: Any) -> Any:
     """Take labels as an array of whole numbers, of rows and columns and any leading axes."""
     if isinstance(labels, str | os.PathLike):
         raise TypeError(f"labels must be an array, got the path {shown(labels)}; read_labels reads it")
-    is_array = all(hasattr(labels, name) for name in ("shape", "dtype", "__getitem__"))
-    given = labels if is_array else np.asarray(labels)
+    given = _as_array(labels, "labels")
     if given.dtype.kind not in "bui" or len(given.shape) < 2 or 0 in given.shape:
         raise ValueError(
             "labels must be an array of integers, of rows and columns, "
             f"got {given.dtype} of shape {tuple(given.shape)}"
         )
     return given
+
+
+def _as_array(values: Any, name: str) -> Any:
+    """Take what has shape, dtype and slicing as it is; make an array of lists, PIL pictures and tensors."""
+    is_array = all(hasattr(values, each) for each in ("shape", "dtype", "__getitem__"))
+    if not is_array or not isinstance(values.dtype, np.dtype):
+        try:
+            values = np.asarray(values)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise TypeError(f"{name} cannot be made an array: {error}") from None
+    if any(as_index(side) is None for side in values.shape):
+        raise ValueError(
+            f"an axis of {name} is of unknown length (shape {tuple(values.shape)}): "
+            f"let dask find them by {name}.compute_chunk_sizes()"
+        )
+    return values
 
 
 def regions_of_plane(labels: Any) -> Any:

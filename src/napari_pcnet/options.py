@@ -188,6 +188,14 @@ def spacing(value: Any, name: str = "spacing") -> tuple[float, float] | None:
     return rows, columns
 
 
+def background(value: Any, name: str = "background") -> int | None:
+    """Check the label that stands for no region; None if there is none."""
+    number = as_index(value)
+    if value is not None and number is None:
+        raise ValueError(f"{name} must be a label or None, got {shown(value)}")
+    return number
+
+
 def pixel_sides(checked_spacing: tuple[float, float] | None) -> tuple[float, float]:
     """Sides of a pixel along rows and columns, in units in which it has area 1."""
     if checked_spacing is None:

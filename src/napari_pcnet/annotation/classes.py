@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -10,18 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from napari_pcnet.colours import default_colour
+
 MOST_CLASSES = 255
 """As many as a byte can tell apart, with 0 for no class."""
 
 KEYS = "123456789"
 """What may choose a class: 0 erases."""
-
-COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
-"""Colours of the first classes, which the colour-blind can tell apart, too: Okabe and Ito, "Color Universal
-Design", 2008."""
-
-GOLDEN_RATIO = 0.618033988749895
-"""Of hues that are so far apart, in turns, no two are close."""
 
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 
@@ -133,18 +127,6 @@ class ClassTable:
         self.locked[given.number] = given.is_locked
         self.tell({"class": asdict(given)})
         return given
-
-
-def default_colour(number: int) -> str:
-    """The colour that a class begins with.
-
-    >>> default_colour(1), default_colour(8)
-    ('#e69f00', '#d94c7b')
-    """
-    if number <= len(COLOURS):
-        return COLOURS[number - 1]
-    shares = colorsys.hsv_to_rgb(number * GOLDEN_RATIO % 1, 0.65, 0.85)
-    return "#" + "".join(f"{round(255 * share):02x}" for share in shares)
 
 
 def _check(number: Any, name: Any, colour: Any, key: Any, is_locked: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,10 +25,24 @@ def regions_along(plane: NDArray[np.int32], start: ArrayLike, stop: ArrayLike) -
     """
     ends = np.array([start, stop], float)
     steps = int(np.ceil(np.abs(ends[1] - ends[0]).max())) * 2  # no pixel of a side is left out
-    line = np.rint(np.linspace(ends[0], ends[1], steps + 1)).astype(np.int64)
+    first, last = _steps_within(ends, steps, plane.shape)
+    along = np.arange(first, last + 1)[:, None] / max(steps, 1)
+    line = np.rint(ends[0] + along * (ends[1] - ends[0])).astype(np.int64)
     inside = ((line >= 0) & (line < plane.shape)).all(axis=1)
     crossed = plane[tuple(line[inside].T)]
     return list(dict.fromkeys(crossed[crossed != OUTSIDE].tolist()))
+
+
+def _steps_within(ends: NDArray[np.float64], steps: int, shape: tuple[int, ...]) -> tuple[int, int]:
+    """The first and the last step of a line that may lie in a plane: far outside there may be millions."""
+    first, last = 0, steps
+    for (start, stop), side in zip(ends.T, shape, strict=True):
+        if start != stop:
+            low, high = sorted((end - start) / (stop - start) * steps for end in (-1, side))
+            first, last = max(first, math.floor(low)), min(last, math.ceil(high))
+        elif not -1 <= start <= side:
+            return 0, -1
+    return first, last
 
 
 def paint_majority(

@@ -55,6 +55,8 @@ def measure(namespace: argparse.Namespace) -> int:
 def _measure(chosen: MeasureOptions) -> int:
     from napari_pcnet.measuring.region_table import region_table
 
+    if chosen.image is None and (chosen.level or chosen.series or chosen.crop is not None):
+        raise ValueError("level=, series= and crop= are of a picture: name it by image=")
     check_output(chosen.table, TABLE_SUFFIXES, chosen.overwrite)
     if chosen.table.suffix.lower() == ".parquet":
         import pyarrow as pa  # noqa: F401 - is refused before the work, not after it

@@ -10,6 +10,7 @@ import io
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -17,11 +18,13 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.colours import default_colour
 from napari_pcnet.disk import tiff
 from napari_pcnet.disk.output import check_output, write_whole
 from napari_pcnet.disk.placement import Affine, GeoReference, Placement
 from napari_pcnet.disk.polygons import Polygon, Ring, as_shapes, polygons_of, simplified
 from napari_pcnet.options import as_index, as_list, pixels, shown
+from napari_pcnet.options import background as background_label
 from napari_pcnet.shapes import size_text
 
 POLYGON_SUFFIXES = (".geojson", ".json", ".gpkg")
@@ -32,17 +35,6 @@ ObjectType: TypeAlias = Literal["annotation", "detection"]
 Colour: TypeAlias = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
-COLOURS: tuple[Colour, ...] = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-)
-"""Of classes that have none, by the order of their names: Okabe and Ito, Color universal design, 2008."""
-
 _DOWNWARDS: Affine = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 """Where maps show a picture that lies nowhere: its rows run down from y = 0."""
 
@@ -51,6 +43,18 @@ _NOWHERE = (
     'AXIS["x",east],AXIS["y",north],LENGTHUNIT["pixel",1]]'
 )
 """The system of such a picture."""
+
+_UNNAMED = (
+    'ENGCRS["Unnamed map",EDATUM["Unknown"],CS[Cartesian,2],'
+    'AXIS["x",east],AXIS["y",north],LENGTHUNIT["unknown",1]]'
+)
+"""The system of map positions where the labels have these and do not name theirs."""
+
+_LARGEST_LABEL = int(np.iinfo(np.int64).max)
+"""Of a GeoPackage."""
+
+_OWN_COLUMNS = ("fid", "geom", "geometry")
+"""What a GeoPackage, or what writes it, calls columns of its own."""
 
 
 def write_polygons(
@@ -77,7 +81,7 @@ def write_polygons(
         Ends in .geojson or .json, whose coordinates are pixels of the whole picture, columns and rows, as
         QuPath has them; or in .gpkg, whose coordinates are those of `placement`, or else columns and rows
         that run down from 0. GDAL, which writes these, sets the locale of numbers of the process to "C".
-    labels : (H, W) array of int
+    labels : (H, W) array_like of int, or of booleans
     table : mapping of str to (n,) array, optional
         As `region_table` gives it: ``label`` and any columns, of which ``class`` names the class of a
         region, empty for none. Other columns of numbers are measurements.
@@ -115,52 +119,93 @@ def write_polygons(
     """
     path = Path(path)
     check_output(path, POLYGON_SUFFIXES, overwrite)
+    is_map = path.suffix.lower() == ".gpkg"
+    plane, ground, start = _plane(labels), background_label(background), _origin(origin)
     if object_type not in get_args(ObjectType):
         raise ValueError(f"object_type must be 'annotation' or 'detection', got {shown(object_type)}")
-    if labels.ndim != 2 or labels.dtype.kind not in "ui":
-        raise ValueError(
-            f"labels must be one plane of integers, got {size_text(labels.shape)} of {labels.dtype}"
-        )
     columns = {} if table is None else _checked(table)
     colours = _colours(columns, class_colours or {})
-    names, pieces = polygons_of(labels, background)
+    if is_map:
+        _check_geopackage(plane, columns)
+    names, pieces = polygons_of(plane, ground)
     if pixels(simplify, "simplify"):
         pieces = simplified(pieces, simplify)
-    if path.suffix.lower() == ".gpkg":
+    if is_map:
         transform = _to_map(placement.geo) if placement is not None and placement.geo else _DOWNWARDS
         content = _geopackage(names, pieces, columns, transform, _reference_system(placement))
     else:
-        features = _features(names, pieces, columns, colours, object_type, origin)
+        features = _features(names, pieces, columns, colours, object_type, start)
         lines = ",\n".join(json.dumps(feature, allow_nan=False, ensure_ascii=False) for feature in features)
         content = f'{{"type": "FeatureCollection", "features": [\n{lines}\n]}}\n'.encode()
     write_whole(path, lambda file: file.write(content), overwrite)
     return len(names)
 
 
+def _plane(labels: Any) -> NDArray[np.integer[Any]]:
+    """Check labels; a mask is one region."""
+    if np.ma.isMaskedArray(labels):
+        raise ValueError("labels are a masked array: pass labels.filled(0), or another background")
+    plane = np.asarray(labels)
+    plane = plane.astype(np.uint8) if plane.dtype == bool else plane
+    if plane.ndim != 2 or plane.dtype.kind not in "ui" or not plane.size:
+        size = size_text(plane.shape) or "one value"
+        raise ValueError(f"labels must be one plane of integers, got {size} of {plane.dtype}")
+    return plane
+
+
+def _origin(origin: Any) -> tuple[int, int]:
+    pair = [as_index(each) for each in as_list(origin) or ()]
+    if len(pair) != 2 or pair[0] is None or pair[1] is None:
+        raise ValueError(f"origin must be two whole numbers, row and column, got {shown(origin)}")
+    return pair[0], pair[1]
+
+
 def _checked(table: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Check a table, and take what says something of a region."""
-    columns = {name: np.asarray(column) for name, column in table.items()}
+    columns = {str(name): np.asarray(column) for name, column in table.items()}
     if "label" not in columns or columns["label"].dtype.kind not in "ui":
-        raise ValueError(f"table must have a column of whole numbers, label, got {', '.join(columns)}")
+        found = columns["label"].dtype if "label" in columns else ", ".join(columns) or "no column"
+        raise ValueError(f"table must have a column of whole numbers, label, got {found}")
     if len({column.shape for column in columns.values()}) > 1 or columns["label"].ndim != 1:
         raise ValueError("table must have columns of one length")
     if len(np.unique(columns["label"])) != len(columns["label"]):
         raise ValueError("table must have one row for each label, and has several for one")
-    if "class" in columns:  # without a class is None, or NaN, in parquet
-        names = ["" if name is None or name != name else str(name) for name in columns["class"].tolist()]
-        columns["class"] = np.array(names, str)
+    if "class" in columns:
+        columns["class"] = np.array([_class_name(each) for each in columns["class"].tolist()], str)
     return {name: each for name, each in columns.items() if name == "class" or each.dtype.kind in "buif"}
 
 
+def _class_name(given: object) -> str:
+    """Nothing for what is missing; beside which whole numbers are floats, and are made whole again."""
+    if isinstance(given, float):
+        return "" if math.isnan(given) else f"{given:.0f}" if given.is_integer() else str(given)
+    return str(given) if isinstance(given, str | int) else ""
+
+
+def _check_geopackage(plane: NDArray[np.integer[Any]], columns: dict[str, NDArray[Any]]) -> None:
+    """Refuse labels and columns that a GeoPackage cannot hold; to it, names in other cases are the same."""
+    if int(plane.max()) > _LARGEST_LABEL:
+        raise ValueError(f"labels of a GeoPackage must be at most {_LARGEST_LABEL}, got {plane.max()}")
+    count = Counter(name.lower() for name in (*_OWN_COLUMNS, *columns))
+    taken = [name for name in columns if count[name.lower()] > 1]
+    if taken:
+        raise ValueError(f"table has a column {taken[-1]!r}, but a GeoPackage has that name; choose another")
+
+
 def _colours(columns: dict[str, NDArray[Any]], chosen: Mapping[str, Colour]) -> dict[str, Colour]:
-    """The colour of each class: the one that was chosen, or one of `COLOURS`."""
-    for name, colour in chosen.items():
-        channels = [as_index(channel) for channel in as_list(colour) or ()]
-        if len(channels) != 3 or any(channel not in range(256) for channel in channels):
-            raise ValueError(f"colour of {name} must be three whole numbers, 0 to 255, got {shown(colour)}")
+    """The colour of each class: the one that was chosen, or by the order of names one that classes have."""
+    kept = {name: _colour(name, colour) for name, colour in chosen.items()}
     classes = sorted({str(name) for name in columns.get("class", ()) if name})
-    free = {name: COLOURS[at % len(COLOURS)] for at, name in enumerate(classes)}
-    return {name: chosen.get(name, free[name]) for name in classes}
+    free = {name: default_colour(at) for at, name in enumerate(classes, 1)}
+    return {name: kept.get(name) or _colour(name, tuple(bytes.fromhex(free[name][1:]))) for name in classes}
+
+
+def _colour(name: str, given: object) -> Colour:
+    channels = [as_index(channel) for channel in as_list(given) or ()]
+    if len(channels) != 3 or any(channel not in range(256) for channel in channels):
+        raise ValueError(f"colour of {name} must be three whole numbers, 0 to 255, got {shown(given)}")
+    red, green, blue = (int(channel or 0) for channel in channels)
+    return red, green, blue
 
 
 def _features(
@@ -217,7 +262,7 @@ def _reference_system(placement: Placement | None) -> str:
     from rasterio import MemoryFile
 
     with MemoryFile(tiff.pixel_at(placement)) as file, file.open() as place:
-        return str(place.crs.to_wkt()) if place.crs else _NOWHERE
+        return str(place.crs.to_wkt()) if place.crs else _UNNAMED
 
 
 def _geopackage(

@@ -7,6 +7,7 @@ straight run of it, so that a common border is the same line in both polygons, h
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +18,9 @@ Ring: TypeAlias = NDArray[np.integer[Any] | np.floating[Any]]
 
 Polygon: TypeAlias = list[Ring]
 """The outline, and then the outlines of holes."""
+
+PIECES_AT_ONCE = 1 << 12
+"""Pieces whose outlines are gone through in one pass."""
 
 _MEETING = 3
 """So many of the four sides that end in a corner of pixels part regions where more than two meet."""
@@ -48,9 +52,12 @@ def polygons_of(
     inside = is_region[codes]
     meets = _where_regions_meet(np.where(inside, codes, -1))
     pieces: list[list[Polygon]] = [[] for _ in names]
-    for geometry, code in shapes(codes, mask=inside, connectivity=4):
-        rings = [np.array(ring).astype(np.int64) for ring in geometry["coordinates"]]
-        pieces[int(code)].append([_with_meetings(ring, meets) for ring in rings])
+    found = shapes(codes, mask=inside, connectivity=4)
+    while some := list(islice(found, PIECES_AT_ONCE)):
+        outlines = [geometry["coordinates"] for geometry, _ in some]
+        rings = iter(_with_meetings([*chain(*outlines)], meets))
+        for (_, code), outline in zip(some, outlines, strict=True):
+            pieces[int(code)].append([*islice(rings, len(outline))])
     kept = [at for at in range(len(names)) if pieces[at]]
     return [int(names[at]) for at in kept], [pieces[at] for at in kept]
 
@@ -93,12 +100,17 @@ def _where_regions_meet(codes: NDArray[np.int32]) -> NDArray[np.bool_]:
     return meets
 
 
-def _with_meetings(ring: Ring, meets: NDArray[np.bool_]) -> Ring:
-    """Add the vertices where other regions meet along a ring whose vertices are its turns."""
-    steps = np.diff(ring, axis=0)
+def _with_meetings(rings: list[list[tuple[float, float]]], meets: NDArray[np.bool_]) -> list[Ring]:
+    """Add the vertices where other regions meet along rings whose vertices are their turns."""
+    ends = np.cumsum([len(ring) for ring in rings]) - 1
+    turns = np.array([*chain(*rings)]).astype(np.int64)
+    steps = np.diff(turns, axis=0, append=turns[-1:])
+    steps[ends] = 0
     lengths = np.abs(steps).sum(axis=1)
-    line = np.repeat(np.arange(len(steps)), lengths)
-    along = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    corners = ring[line] + np.sign(steps)[line] * along[:, None]
-    kept = corners[(along == 0) | meets[corners[:, 1], corners[:, 0]]]
-    return np.concatenate([kept, kept[:1]])
+    lengths[ends] = 1  # the first vertex again, and nothing on the way to the next ring
+    line = np.repeat(np.arange(len(turns)), lengths)
+    along = np.arange(len(line)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    corners = turns[line] + np.sign(steps)[line] * along[:, None]
+    kept = (along == 0) | meets[corners[:, 1], corners[:, 0]]
+    behind = np.cumsum(kept)[np.cumsum(lengths)[ends] - 1]
+    return np.split(corners[kept], behind[:-1])

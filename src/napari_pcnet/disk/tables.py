@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from napari_pcnet.disk.output import check_output, write_whole
 
 TABLE_SUFFIXES = (".csv", ".parquet")
+
+TEXTS = ("class",)
+"""Columns of names, also where all of these are digits."""
 
 
 def write_table(
@@ -25,37 +28,43 @@ def write_table(
     ----------
     path : path
         Ends in .csv or .parquet; the second needs the extra ``export``.
-    columns : mapping of str to (n,) array
-        As `region_table` gives them.
+    columns : mapping of str to (n,) array_like
+        As `region_table` gives them, or a frame of pandas.
     overwrite : bool
         Whether an existing file is replaced.
 
     Raises
     ------
     ValueError
-        If the ending is another.
+        If the ending is another, or the columns are not of one length.
     OSError
         If the file exists, its folder does not, or the disk is full.
     """
     path = Path(path)
     check_output(path, TABLE_SUFFIXES, overwrite)
+    arrays = {str(name): np.asarray(column) for name, column in columns.items()}
+    if len({each.shape for each in arrays.values()}) > 1 or any(each.ndim != 1 for each in arrays.values()):
+        raise ValueError("columns must be of one axis and one length")
     if path.suffix.lower() == ".csv":
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+        writer.writerow(arrays)
+        writer.writerows(zip(*(column.tolist() for column in arrays.values()), strict=True))
         content = text.getvalue().encode()
         write_whole(path, lambda file: file.write(content), overwrite)
         return
     import pyarrow as pa
     from pyarrow import parquet
 
-    table = pa.table(dict(columns))
+    table = pa.table(arrays)
     write_whole(path, lambda file: parquet.write_table(table, file), overwrite)
 
 
 def read_table(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     """Read a table as `write_table` writes it: columns of whole numbers, of floats, and of texts.
+
+    A csv does not say which is which. Its column ``class`` is one of texts; others are of numbers where all
+    cells are, or are empty.
 
     Raises
     ------
@@ -90,14 +99,18 @@ def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
     if len(set(head)) != len(head) or any(len(row) != len(head) for row in rows):
         raise ValueError(f"table {path} must have a name for each column, and as many cells in each row")
     cells = zip(*rows, strict=True) if rows else iter([()] * len(head))
-    return {name: _column(column) for name, column in zip(head, cells, strict=True)}
+    return {name: _column(name, column) for name, column in zip(head, cells, strict=True)}
 
 
-def _column(cells: tuple[str, ...]) -> NDArray[Any]:
+def _column(name: str, cells: tuple[str, ...]) -> NDArray[Any]:
     """Whole numbers if all cells are, else floats if all are or are empty, else texts."""
-    for kind in (int, lambda cell: float(cell) if cell else math.nan):
+    kinds: tuple[tuple[Callable[[str], float], type[np.generic]], ...] = (
+        (int, np.int64),
+        (lambda cell: float(cell) if cell else math.nan, np.float64),
+    )
+    for number, kind in () if name in TEXTS else kinds:
         try:
-            return np.array([kind(cell) for cell in cells])
+            return np.array([number(cell) for cell in cells], kind)
         except (ValueError, OverflowError):
             continue
-    return np.array(cells)
+    return np.array(cells, str)

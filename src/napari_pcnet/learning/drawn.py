@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet import arguments
+from napari_pcnet import arguments, options
 from napari_pcnet.annotation.drawn import majority
 from napari_pcnet.geometry.blocks import in_memory
 from napari_pcnet.learning.forest import LARGEST_CLASS, NO_CLASS
-from napari_pcnet.measuring.region_table import checked_background
 from napari_pcnet.measuring.windows import NONE, numbered_windows
 from napari_pcnet.shapes import size_text
 
@@ -55,7 +54,7 @@ def drawn_classes(labels: Any, drawing: Any, *, background: int | None = 0) -> N
             "they must be the same"
         )
     names, found = [], []
-    for window in numbered_windows(regions, WINDOW_PX, checked_background(background)):
+    for window in numbered_windows(regions, WINDOW_PX, options.background(background)):
         codes, here = window.core_codes, in_memory(drawn[window.core.slices])
         inside = (codes != NONE) & (here != NO_CLASS)
         names.append(window.names[np.unique(codes[codes != NONE])])

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from napari_pcnet import arguments
+from napari_pcnet import arguments, options
 from napari_pcnet.learning.responses import RESPONSES, read_responses
 from napari_pcnet.measuring import borders, sums
 from napari_pcnet.measuring.properties import PROPERTIES
-from napari_pcnet.measuring.region_table import checked_background, checked_window
+from napari_pcnet.measuring.region_table import checked_window
 from napari_pcnet.measuring.windows import numbered_windows, windows_of
 from napari_pcnet.progress import Progress
 
@@ -85,7 +85,7 @@ def region_features(
     """
     regions = arguments.regions_of_plane(labels)
     pixels, axis = arguments.pixels_of_regions(image, channel_axis, regions.shape)
-    ground, side = checked_background(background), checked_window(window)
+    ground, side = options.background(background), checked_window(window)
     arguments.callback(progress, "progress")
     groups = frozenset([sums.INTENSITY, sums.MOMENTS])
     total = len(windows_of(regions.shape, side))

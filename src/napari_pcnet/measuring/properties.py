@@ -167,11 +167,18 @@ FORMER_NAMES = {
 }
 """Names that scikit-image had before, and still takes."""
 
-NEEDS_THE_WHOLE = (
-    *("area_convex", "area_filled", "coords", "euler_number", "feret_diameter_max", "image", "image_convex"),
-    *("image_filled", "image_intensity", "intensity_median", "slice", "solidity"),
+NOT_MEASURED = (
+    *("area_convex", "area_filled", "convex_area", "filled_area"),
+    *("centroid_local", "centroid_weighted", "centroid_weighted_local"),
+    *("local_centroid", "weighted_centroid", "weighted_local_centroid"),
+    *("coords", "euler_number", "feret_diameter_max", "intensity_median", "slice", "solidity"),
+    *("convex_image", "filled_image", "image", "image_convex", "image_filled"),
+    *("image_intensity", "intensity_image"),
+    *("moments", "moments_central", "moments_hu", "moments_normalized"),
+    *("moments_weighted", "moments_weighted_central", "moments_weighted_hu", "moments_weighted_normalized"),
+    *("weighted_moments", "weighted_moments_central", "weighted_moments_hu", "weighted_moments_normalized"),
 )
-"""Properties of scikit-image that no sums over pixels give."""
+"""The other properties of scikit-image, with the names that they had before."""
 
 
 def find(name: str) -> Property:
@@ -185,8 +192,8 @@ def find(name: str) -> Property:
     known = FORMER_NAMES.get(name, name)
     if known in PROPERTIES:
         return PROPERTIES[known]
-    if name in NEEDS_THE_WHOLE:
-        raise ValueError(f"{name!r} is no sum over pixels: skimage.measure.regionprops_table gives it")
+    if name in NOT_MEASURED:
+        raise ValueError(f"{name!r} is not measured here: skimage.measure.regionprops_table gives it")
     near = difflib.get_close_matches(name, [*PROPERTIES, *FORMER_NAMES], 1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PROPERTIES)}"
     raise ValueError(f"{shown(name)} is no property of regions; {hint}")

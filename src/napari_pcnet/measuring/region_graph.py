@@ -13,7 +13,7 @@ from napari_pcnet import arguments, options
 from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.measuring import borders, sums
 from napari_pcnet.measuring.properties import PROPERTIES
-from napari_pcnet.measuring.region_table import WINDOW_PX, checked_background, checked_window, summed_up
+from napari_pcnet.measuring.region_table import WINDOW_PX, checked_window, gathered
 from napari_pcnet.measuring.windows import numbered_windows
 
 if TYPE_CHECKING:
@@ -152,31 +152,32 @@ def region_graph(
     if n is not None:
         raise TypeError("n is the count of a cut, and of labels there is one; pass the hierarchy")
     labels = arguments.regions(regions)
-    ground = checked_background(background)
+    ground = options.background(background)
     pixels, axis = None, None
     if image is not None:
         shape = arguments.regions_of_plane(labels).shape
         pixels, axis = arguments.pixels_of_regions(image, channel_axis, shape)
     groups = frozenset([sums.INTENSITY])
-    planes = [labels[index] for index in np.ndindex(tuple(labels.shape[:-2]))]
-    summed = sums.merge([summed_up(pixels, axis, plane, groups, ground, step, None) for plane in planes])
+    parts, found = [], []
+    for index in np.ndindex(tuple(labels.shape[:-2])):
+        plane = labels[index] if index else labels  # a store would read all of it for an empty index
+        for numbered, part in gathered(pixels, axis, plane, groups, ground, step):
+            parts.append(part)
+            found.append(borders.borders_of(numbered))
+    summed = sums.merge(parts)
     mean = PROPERTIES["intensity_mean"].of(summed, sides)
-    return _graph(summed.label, summed.area, mean, _borders(planes, ground, step), sides)
+    return _graph(summed.label, summed.area, mean, borders.merge(found), sides)
 
 
 def _of_hierarchy(tree: PCNetHierarchy, n: int | None, sides: tuple[float, float], step: int) -> RegionGraph:
     cut = tree.cut(tree.n_base if n is None else n, nearest=n is None)
     features = cut.features
     means = [values for name, values in features.items() if name.startswith("intensity_mean")]
-    planes = list(cut.labels.reshape(-1, *cut.labels.shape[-2:]))
-    found = _borders(planes, tree.start_label - 1, step)
+    planes = cut.labels.reshape(-1, *cut.labels.shape[-2:])
+    windows = (window for plane in planes for window in numbered_windows(plane, step, tree.start_label - 1))
+    found = borders.merge(map(borders.borders_of, windows))
     label, area = (features[name].astype(np.int64) for name in ("label", "area"))
     return _graph(label, area, np.column_stack(means), found, sides)
-
-
-def _borders(planes: Sequence[Any], background: int | None, step: int) -> borders.Borders:
-    windows = (window for plane in planes for window in numbered_windows(plane, step, background))
-    return borders.merge(map(borders.borders_of, windows))
 
 
 def _graph(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_pcnet import arguments, options
 from napari_pcnet.measuring import sums
 from napari_pcnet.measuring.properties import columns_of, find
-from napari_pcnet.measuring.windows import numbered_windows, read_pixels, windows_of
+from napari_pcnet.measuring.windows import NumberedWindow, numbered_windows, read_pixels, windows_of
 from napari_pcnet.progress import Progress
 
 WINDOW_PX = 1024
@@ -104,7 +104,7 @@ def region_table(
     intensity_mean [25.0, 6.0]
     """
     regions = arguments.regions_of_plane(labels)
-    ground = checked_background(background)
+    ground = options.background(background)
     checked = options.spacing(spacing) or (1.0, 1.0)
     names = _names(properties, image is not None, checked)
     pixels, axis = None, None
@@ -116,31 +116,30 @@ def region_table(
     arguments.callback(progress, "progress")
     groups = frozenset(find(name).group for name in names)
     read = pixels if sums.INTENSITY in groups else None
-    summed = summed_up(read, axis, regions, groups, ground, side, progress)
+    parts, total = [], len(windows_of(regions.shape, side))
+    for _, part in gathered(read, axis, regions, groups, ground, side):
+        parts.append(part)
+        if progress is not None:
+            progress(len(parts), total)
+    summed = sums.merge(parts)
     table: dict[str, NDArray[Any]] = {}
     for name in names:
         table |= columns_of(name, find(name).of(summed, checked), channels)
     return table
 
 
-def summed_up(
+def gathered(
     pixels: Any,
     channel_axis: int | None,
     labels: Any,
     groups: frozenset[str],
     background: int | None,
     side: int,
-    progress: Progress | None,
-) -> sums.Sums:
-    """Sum up the regions of a plane, window by window; `pixels` are None or ``(H, W[, C])``."""
-    total = len(windows_of(labels.shape, side))
-    parts = []
-    for done, window in enumerate(numbered_windows(labels, side, background)):
+) -> Iterator[tuple[NumberedWindow, sums.Sums]]:
+    """Read a plane window by window, each once, and sum it up; `pixels` are None or ``(H, W[, C])``."""
+    for window in numbered_windows(labels, side, background):
         here = None if pixels is None else read_pixels(pixels, channel_axis, window.core)
-        parts.append(sums.gather(window, groups, here))
-        if progress is not None:
-            progress(done + 1, total)
-    return sums.merge(parts)
+        yield window, sums.gather(window, groups, here)
 
 
 def _names(properties: Any, has_image: bool, spacing: tuple[float, float]) -> list[str]:
@@ -162,14 +161,6 @@ def _names(properties: Any, has_image: bool, spacing: tuple[float, float]) -> li
 
 def _needs_squares(name: str) -> bool:
     return find(name).group in (sums.OUTLINE, sums.CROSSINGS)
-
-
-def checked_background(value: Any) -> int | None:
-    """Check the label that stands for no region."""
-    number = options.as_index(value)
-    if value is not None and number is None:
-        raise ValueError(f"background must be a label or None, got {options.shown(value)}")
-    return number
 
 
 def checked_window(value: Any) -> int:

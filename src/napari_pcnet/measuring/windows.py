@@ -22,6 +22,9 @@ MARGIN = 2
 NONE = -1
 """Stands where no region is: outside the picture, and on the background."""
 
+LARGEST_LABEL = int(np.iinfo(np.int64).max)
+"""Tables hold labels in 64 bits with a sign."""
+
 TABLE_PER_PIXEL = 4
 """Labels in a range of so many numbers a pixel are numbered by a table of the range, others by sorting."""
 
@@ -63,7 +66,13 @@ def windows_of(shape: tuple[int, int], side: int) -> list[Window]:
 
 
 def numbered_windows(labels: Any, side: int, background: int | None) -> Iterator[NumberedWindow]:
-    """Read labels ``(H, W)`` window by window."""
+    """Read labels ``(H, W)`` window by window.
+
+    Raises
+    ------
+    ValueError
+        If labels are masked, or beyond 64 bits with a sign.
+    """
     shape = int(labels.shape[0]), int(labels.shape[1])
     for core in windows_of(shape, side):
         wide = Window(
@@ -75,7 +84,10 @@ def numbered_windows(labels: Any, side: int, background: int | None) -> Iterator
         height, width = core.shape
         codes = np.full((height + 2 * MARGIN, width + 2 * MARGIN), NONE, np.int32)
         top, left = MARGIN - (core.top - wide.top), MARGIN - (core.left - wide.left)
-        names, inside = numbered(in_memory(labels[wide.slices]), background)
+        here = in_memory(labels[wide.slices])
+        if np.ma.isMaskedArray(here):
+            raise ValueError("labels are a masked array: pass labels.filled(0), or another background")
+        names, inside = numbered(here, background)
         codes[top : top + wide.shape[0], left : left + wide.shape[1]] = inside
         yield NumberedWindow(core, names, codes)
 
@@ -94,6 +106,8 @@ def numbered(labels: NDArray[Any], background: int | None) -> tuple[NDArray[np.i
     (array([ 7, 90]), array([[ 0, -1,  1]], dtype=int32))
     """
     low, high = int(labels.min()), int(labels.max())
+    if high > LARGEST_LABEL:
+        raise ValueError(f"labels must be at most {LARGEST_LABEL}, got {high}")
     if high - low < TABLE_PER_PIXEL * labels.size:
         place = labels.astype(np.int64) - low
         occurs = np.zeros(high - low + 1, bool)

@@ -49,15 +49,13 @@ def find_hosts(
     """
     largest = cell_area / CRUMBS_IN_A_CELL
     host = np.full(len(area), NO_HOST, np.int32)
-    fast = passes.compiled()
     if largest < 1:
         return host
+    fast = passes.compiled()
     if fast is not None:
-        narrow = (
-            edges.astype(np.int32, copy=False),
-            sides.astype(np.uint32, copy=False),
-        )  # wide enough for crumbs
-        fast.find_hosts(area, *narrow, *lengths, largest, np.zeros(len(area)), host)
+        ends = edges.astype(np.int32, copy=False)
+        of_crumbs = sides.astype(np.uint32, copy=False)  # of others the upper half may be lost
+        fast.find_hosts(area, ends, of_crumbs, *lengths, largest, np.zeros(len(area)), host)
         return host
     is_crumb = area <= largest
     leaving = [
@@ -66,22 +64,27 @@ def find_hosts(
     crumb = np.concatenate([edges[leaving[0], 0], edges[leaving[1], 1]])
     found = np.concatenate([edges[leaving[0], 1], edges[leaving[1], 0]])
     border = np.concatenate([sides[each, 0] * lengths[0] + sides[each, 1] * lengths[1] for each in leaving])
-    last = np.lexsort(
-        (-found.astype(np.int64), border)
-    )  # the longest border wins, of equal ones the first host
+    # the last of a crumb stays: the longest border wins, of equal ones the first host
+    last = np.lexsort((-found.astype(np.int64), border))
     host[crumb[last]] = found[last]
     return host
 
 
 def by_size(area: NDArray[np.int64], host: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Crumbs that have a host in the order in which they join it: small ones first, equal ones by number."""
+    """Crumbs that have a host, ``(m,)``, as they join it: small ones first, equal ones by number.
+
+    Areas in pixels and hosts, ``(n,)``, are as in `find_hosts`.
+    """
     crumbs = np.flatnonzero(host != NO_HOST).astype(np.int32)
     joining: NDArray[np.int32] = crumbs[np.argsort(area[crumbs], kind="stable")]
     return joining
 
 
 def largest_sum(host: NDArray[np.int32], joining: NDArray[np.int32], cell_area: float, side: int) -> int:
-    """What crumbs can add at most to a sum over the border of two hosts, if a side adds `side` at most."""
+    """What crumbs can add at most to a sum over the border of two hosts, if a side adds `side` at most.
+
+    The crumbs `joining`, ``(m,)``, and the hosts of all regions, ``(n,)``, are as in `by_size`.
+    """
     if len(joining) == 0:
         return 0
     sides = 2 * int(cell_area / CRUMBS_IN_A_CELL) + 2  # of a crumb's outline
