@@ -52,9 +52,9 @@ def test_what_is_drawn_on_some_regions_is_learnt_for_all(capsys: pytest.CaptureF
 def test_a_saved_forest_classifies_another_picture_and_is_the_library_s(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert _classify(*SAVING, "--trees", "9", "--seed", "5") == 0
+    assert _classify(*SAVING, "--trees", "33", "--seed", "5") == 0
     features = region_features(IMAGE, LABELS)
-    expected = RegionForest.fit(features, drawn_classes(LABELS, DRAWING), trees=9, seed=5)
+    expected = RegionForest.fit(features, drawn_classes(LABELS, DRAWING), trees=33, seed=5)
     saved = RegionForest.load("forest.safetensors")
     assert_array_equal(saved.predict(features).share, expected.predict(features).share)
     tifffile.imwrite("other.tif", IMAGE[:, ::-1], photometric="rgb")
