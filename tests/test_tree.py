@@ -243,8 +243,12 @@ def test_parts_are_numbered_in_the_order_of_their_first_leaf() -> None:
     assert (np.diff(first) > 0).all()
 
 
-def test_heights_do_not_fall() -> None:
-    tree = build(*lattice(np.random.default_rng(2).random((20, 20)) * 100), options=Options(compactness=10.0))
+def test_heights_do_not_fall(monkeypatch: pytest.MonkeyPatch) -> None:
+    for switch in "01":
+        monkeypatch.setenv(passes.SWITCH, switch)
+        regions = lattice(np.random.default_rng(2).random((20, 20)) * 100)
+        tree = build(*regions, options=Options(compactness=10.0))
+        assert tree.is_sound()  # merges lie in the order of heights, behind those of their parts
     assert (np.diff(tree.height) >= 0).all()
     assert tree.count_at(tree.height[-1]) == 1
     assert tree.count_at(-1.0) == 400
