@@ -96,9 +96,15 @@ def _check_array(out: Any, picture: Picture, options: Options) -> None:
     fits = dtype.kind in "iu" and np.iinfo(dtype).min <= lowest and highest <= np.iinfo(dtype).max
     if not fits:
         raise ValueError(f"out must hold whole numbers from {lowest} to {highest}, got {dtype}")
-    is_fixed = getattr(out, "read_only", False) or not getattr(getattr(out, "flags", None), "writeable", True)
-    if is_fixed:
+    if _is_read_only(out):
         raise ValueError("out is read-only; open it for writing")
+
+
+def _is_read_only(out: Any) -> bool:
+    """Whether an array of zarr, numpy or h5py can't be written."""
+    if getattr(out, "read_only", False) or not getattr(getattr(out, "flags", None), "writeable", True):
+        return True
+    return getattr(getattr(out, "file", None), "mode", None) == "r"
 
 
 @contextmanager
