@@ -191,6 +191,17 @@ def test_what_is_outside_is_found_without_all_pixels_at_once(
     np.testing.assert_array_equal(read_labels("out.zarr"), expected)
 
 
+def test_a_count_that_the_tree_cannot_give_is_refused_by_its_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    as_zarr("in.zarr")
+    told = []
+    for out in ("out.zarr", "out.tif"):
+        assert main(["segment", "in.zarr", out, "-n", "70000", "--max-segments", "2"]) == 2
+        told.append(capsys.readouterr().err)
+    assert told[0] == told[1]
+    assert told[0].startswith("napari-pcnet: --n-segments must be at most ")
+    assert [path.name for path in Path().iterdir()] == ["in.zarr"]
+
+
 def test_what_fails_while_labels_are_made_is_not_said_of_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("the weights are gone")

@@ -148,6 +148,8 @@ def labels_by_windows(
             table = pipeline.lattice_table(base.regions, options)
         else:
             hierarchy = pipeline.segment(picture, options, progress=progress, streamed=streamed)
+            if "n" in cut:
+                hierarchy.check_count(cut["n"], "n_segments")
             table = hierarchy.table(**cut)
         labels = streamed.labels(table)
         if picture.mask is not None:  # windows without a pixel inside are passed over
