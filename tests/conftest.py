@@ -30,10 +30,14 @@ TRAINING = (
 
 SLOW = (
     "test_contract",
+    "test_delayed",
     "test_golden",
+    "test_large_files",
+    "test_out.py",
     "test_plots",
     "test_process_settings",
     "test_quality",
+    "test_resume",
     "test_speed",
     "test_style",
     "test_tiled_equals_whole",

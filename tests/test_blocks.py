@@ -90,6 +90,14 @@ def test_a_picture_that_is_sliced_is_decoded_once_for_its_range_and_its_labels()
     np.testing.assert_array_equal(labels, pcnet_superpixels(VALUES, 30))
 
 
+def test_where_memory_is_short_less_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arguments, "free_bytes", lambda: 0)
+    store = Store(VALUES, (64, 64, 3))
+    labels = pcnet_superpixels(store, 30)
+    assert min(store.decoded.values()) > 1
+    np.testing.assert_array_equal(labels, pcnet_superpixels(VALUES, 30))
+
+
 def test_a_wide_picture_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture, "READ_COLUMNS", 100)
     monkeypatch.setattr(picture, "READ_ROWS", 80)

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -102,14 +103,20 @@ def test_extremes_of_many_chunks_are_joined_in_steps(monkeypatch: pytest.MonkeyP
     np.testing.assert_array_equal(labels.compute(), pcnet_superpixels(IMAGE, 9))
 
 
-@pytest.mark.filterwarnings("ignore:Port 8787")
-def test_so_they_are_on_a_cluster_of_two_processes(expected: np.ndarray) -> None:
+@pytest.mark.filterwarnings("default")  # those of distributed, about the machine
+def test_so_they_are_on_a_cluster_of_two_processes(expected: np.ndarray, tmp_path: Path) -> None:
     from dask.distributed import Client, LocalCluster
 
     lazy = dask.array.from_array(IMAGE, chunks=(100, 128, 3))
     labels: Any = pcnet_superpixels(lazy, 60, window=192)
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address=None,
+            memory_limit=0,
+            local_directory=str(tmp_path),
+        ) as cluster,
         Client(cluster) as client,
     ):
         np.testing.assert_array_equal(client.compute(labels).result(timeout=300), expected)

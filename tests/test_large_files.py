@@ -13,6 +13,7 @@ from napari_pcnet import RunRecord, pcnet_superpixels, planes, read_labels, run,
 from napari_pcnet.cli import main
 from napari_pcnet.disk import chunks, zarr_store
 from napari_pcnet.disk.image import Image
+from napari_pcnet.disk.stored import Stored
 
 SHAPE = (300, 260)
 Y, X = np.indices(SHAPE)
@@ -156,6 +157,49 @@ def test_damage_in_the_middle_is_one_sentence_and_no_output(
     assert told.startswith(f"napari-pcnet: {name} cannot be read as a ")
     assert told.count("\n") == 1
     assert [path.name for path in Path().iterdir()] == [name]
+
+
+@pytest.mark.parametrize("words", [[], ["--crop", "10", "20", "290", "255"]])
+@pytest.mark.parametrize("outside", ["value", "alpha"])
+def test_what_is_outside_is_found_without_all_pixels_at_once(
+    outside: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_pcnet.geometry.picture.READ_ROWS", 64)
+    monkeypatch.setattr("napari_pcnet.geometry.picture.READ_COLUMNS", 128)
+    monkeypatch.setattr("napari_pcnet.geometry.blocks.READ_BYTES", 1)
+    inside = (X - 100) ** 2 + (Y - 150) ** 2 < 90**2
+    if outside == "alpha":
+        alpha = np.where(inside, 255, 0).astype(np.uint8)
+        pixels = IMAGE
+        tiled("in.tif", np.dstack([IMAGE, alpha]), photometric="rgb", extrasamples=["unassalpha"])
+    else:
+        pixels = np.where(inside[..., None], np.maximum(IMAGE, 1), 0)
+        tiled("in.tif", pixels, photometric="rgb")
+        words = [*words, "--nodata", "0"]
+    read, decoded = list[int](), Stored._decoded
+
+    def decoding(self: Stored, series: Any, key: Any) -> np.ndarray:
+        part = decoded(self, series, key)
+        read.append(part.size)
+        return part
+
+    monkeypatch.setattr(Stored, "_decoded", decoding)
+    assert main(["segment", "in.tif", "out.zarr", "-n", "20", *words]) == 0
+    assert max(read) <= 128 * 192 * 4
+    part = np.s_[10:290, 20:255] if "--crop" in words else np.s_[:, :]
+    expected = pcnet_superpixels(pixels[part], 20, mask=inside[part])
+    np.testing.assert_array_equal(read_labels("out.zarr"), expected)
+
+
+def test_a_count_that_the_tree_cannot_give_is_refused_by_its_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    as_zarr("in.zarr")
+    told = []
+    for out in ("out.zarr", "out.tif"):
+        assert main(["segment", "in.zarr", out, "-n", "70000", "--max-segments", "2"]) == 2
+        told.append(capsys.readouterr().err)
+    assert told[0] == told[1]
+    assert told[0].startswith("napari-pcnet: --n-segments must be at most ")
+    assert [path.name for path in Path().iterdir()] == ["in.zarr"]
 
 
 def test_what_fails_while_labels_are_made_is_not_said_of_the_output(monkeypatch: pytest.MonkeyPatch) -> None:

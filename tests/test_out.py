@@ -1,10 +1,12 @@
 """`out=`: labels are written window by window, and are those of the call without it."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 import dask.array
+import h5py
 import numpy as np
 import pytest
 import zarr
@@ -13,7 +15,9 @@ from napari_pcnet import pcnet_superpixels, read_labels
 from napari_pcnet.disk import files, output, spool
 from napari_pcnet.disk.spool import Spool, folder_beside
 from napari_pcnet.geometry.grid import Window
+from napari_pcnet.merging import streamed
 from napari_pcnet.merging.streamed import StreamedIds
+from napari_pcnet.network import inference
 
 SHAPE = (300, 260)
 
@@ -56,6 +60,21 @@ def test_labels_are_those_without_out(tmp_path: Path, make: Any, options: dict[s
     out[...] = 7
     assert pcnet_superpixels(IMAGE, out=out, **options) is out
     np.testing.assert_array_equal(out[...], pcnet_superpixels(IMAGE, **options))
+
+
+def test_no_array_of_the_whole_picture_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(shape: tuple[int, int]) -> None:
+        raise AssertionError(f"an array of {shape} for what was to be streamed")
+
+    monkeypatch.setattr(inference, "_room_for_labels", refuse)
+    out, shapes = np.empty(SHAPE, np.int32), list[tuple[int, ...]]()
+    look_up = streamed.look_up
+    monkeypatch.setattr(
+        streamed, "look_up", lambda table, ids: (shapes.append(ids.shape), look_up(table, ids))[1]
+    )
+    pcnet_superpixels(IMAGE, 40, window=256, out=out)
+    np.testing.assert_array_equal(out, pcnet_superpixels(IMAGE, 40))
+    assert max(map(math.prod, shapes)) <= 128 * 128  # windows are of the doubled picture
 
 
 def test_a_path_becomes_a_zarr_that_is_read_back(tmp_path: Path) -> None:
@@ -129,10 +148,19 @@ def test_what_cannot_be_written_by_slices_is_refused(out: Any) -> None:
         pcnet_superpixels(IMAGE, 5, out=out)
 
 
-def test_a_zarr_opened_for_reading_is_refused(tmp_path: Path) -> None:
+def test_what_was_opened_for_reading_is_refused(tmp_path: Path) -> None:
     zarr_array(tmp_path)
     with pytest.raises(ValueError, match=r"^out is read-only; open it for writing$"):
         pcnet_superpixels(IMAGE, 5, out=zarr.open_array(tmp_path / "labels.zarr", mode="r"))
+    with h5py.File(tmp_path / "labels.h5", "w") as file:
+        file["labels"] = np.zeros(SHAPE, np.int32)
+        pcnet_superpixels(IMAGE, 5, out=file["labels"])
+        np.testing.assert_array_equal(file["labels"], pcnet_superpixels(IMAGE, 5))
+    with (
+        h5py.File(tmp_path / "labels.h5", "r") as file,
+        pytest.raises(ValueError, match=r"^out is read-only; open it for writing$"),
+    ):
+        pcnet_superpixels(IMAGE, 5, out=file["labels"])
 
 
 def test_a_path_that_cannot_be_written_is_refused_before_any_work(

@@ -16,13 +16,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.geometry.blocks import Blocks, in_memory
+from napari_pcnet.disk.memory import free_bytes
+from napari_pcnet.geometry.blocks import KEPT_BYTES, Blocks, in_memory
 from napari_pcnet.geometry.percentiles import percentiles
 from napari_pcnet.geometry.picture import Picture, plane_shape, read_raw, windows_of
 from napari_pcnet.merging import connectivity
 from napari_pcnet.options import IntensityRange, as_index, as_list, is_one_line, share_of, shown
 from napari_pcnet.shapes import size_text
 from napari_pcnet.stages import stage
+
+KEPT_PART = 8
+"""Of the memory that is free, this part may be taken by chunks of an image that are kept."""
 
 LARGEST_EXACT = 2**53
 """Beyond it float64 does not tell neighbouring whole numbers apart."""
@@ -71,7 +75,7 @@ def picture(
     pixels, axis, channels = plane_of(image, channel_axis)
     region = None if mask is None else _mask(mask, plane_shape(pixels.shape, axis))
     if not isinstance(pixels, np.ndarray):
-        pixels = Blocks(pixels, axis)
+        pixels = Blocks(pixels, axis, min(KEPT_BYTES, free_bytes() // KEPT_PART))
     seen = look(pixels, axis, channels, region)
     region = seen.region
     if region is not None and not region.any():

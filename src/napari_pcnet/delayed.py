@@ -9,6 +9,7 @@ an object that can be called, so that it can be sent to a process.
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet import arguments, pipeline
+from napari_pcnet import arguments, pipeline, weights
+from napari_pcnet.disk import files
 from napari_pcnet.disk.spool import Packed, pack, unpack
 from napari_pcnet.geometry.grid import Grid, Window
 from napari_pcnet.geometry.picture import Picture, image_window
@@ -77,12 +79,24 @@ def superpixels(image: Any, mask: Any, options: Options) -> Any:
     from dask.highlevelgraph import HighLevelGraph
 
     run = _Run.of(image, mask, options)
-    name = f"superpixels-{tokenize(image.name, vars(options), run.mask)}"
+    weights_now = files.version_of(weights.locate(options.model))
+    name = f"superpixels-{tokenize(image.name, vars(options), weights_now, run.mask)}"
     tasks = _tasks(run, image.name, name)
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=[image])
-    chunks = tuple(image.chunks[axis] for axis in run.axes)
+    chunks = tuple(image.chunks[axis] for axis in run.settings.axes)
     make: Any = Array  # has no types
     return make(graph, name, chunks, meta=np.empty((0, 0), run.label_type))
+
+
+class _Settings(NamedTuple):
+    """What each task knows of the picture and of what is asked of it."""
+
+    options: Options
+    shape: tuple[int, ...]  # of the image
+    axes: tuple[int, int]  # of rows and columns
+    channel_axis: int | None
+    channels: int  # without alpha
+    dtype: np.dtype[Any]
 
 
 @dataclass(frozen=True)
@@ -91,26 +105,13 @@ class _Run:
 
     Attributes
     ----------
-    options : Options
-    axes : tuple of int
-        Of rows and columns.
-    channel_axis : int or None
-    shape : tuple of int
-        Of the image.
-    dtype : numpy.dtype
-    channels : int
-        Without alpha.
+    settings : _Settings
     chunks : tuple of tuple of int
         Along each axis.
     mask : (H, W) bool array or None
     """
 
-    options: Options
-    axes: tuple[int, int]
-    channel_axis: int | None
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    channels: int
+    settings: _Settings
     chunks: tuple[tuple[int, ...], ...]
     mask: NDArray[np.bool_] | None
 
@@ -134,9 +135,8 @@ class _Run:
         axes = tuple(at for at in range(len(pixels.shape)) if at != axis)
         shape = tuple(map(int, pixels.shape))
         region = arguments.region_of(mask, (shape[axes[0]], shape[axes[1]]), options.min_size)
-        run = cls(
-            options, (axes[0], axes[1]), axis, shape, pixels.dtype, channels, tuple(image.chunks), region
-        )
+        settings = _Settings(options, shape, (axes[0], axes[1]), axis, channels, pixels.dtype)
+        run = cls(settings, tuple(image.chunks), region)
         most = run.inside_px, "image" if region is None else "mask"
         arguments.room_for(options.n_segments, most, "n_segments")
         if options.method == "hierarchy" and region is not None:
@@ -146,7 +146,7 @@ class _Run:
     @property
     def plane(self) -> tuple[int, int]:
         """Rows and columns."""
-        return self.shape[self.axes[0]], self.shape[self.axes[1]]
+        return self.settings.shape[self.settings.axes[0]], self.settings.shape[self.settings.axes[1]]
 
     @property
     def inside_px(self) -> int:
@@ -156,12 +156,12 @@ class _Run:
     @property
     def label_type(self) -> type[np.signedinteger[Any]]:
         """Of the labels."""
-        return np.int32 if self.options.n_segments < np.iinfo(np.int32).max else np.int64
+        return np.int32 if self.settings.options.n_segments < np.iinfo(np.int32).max else np.int64
 
     @cached_property
     def edges(self) -> tuple[list[int], list[int]]:
         """Where chunks of rows and of columns begin, and where the last ones end."""
-        rows, columns = ([0, *accumulate(map(int, self.chunks[axis]))] for axis in self.axes)
+        rows, columns = ([0, *accumulate(map(int, self.chunks[axis]))] for axis in self.settings.axes)
         return rows, columns
 
     def chunk(self, place: tuple[int, int]) -> Window:
@@ -179,10 +179,10 @@ class _Run:
 
     def keys(self, name: str, place: tuple[int, int]) -> list[Any]:
         """Keys of the pieces of a chunk: several if channels are in chunks, too."""
-        if self.channel_axis is None:
+        if self.settings.channel_axis is None:
             return [(name, *place)]
-        before, behind = place[: self.channel_axis], place[self.channel_axis :]
-        return [(name, *before, at, *behind) for at in range(len(self.chunks[self.channel_axis]))]
+        before, behind = place[: self.settings.channel_axis], place[self.settings.channel_axis :]
+        return [(name, *before, at, *behind) for at in range(len(self.chunks[self.settings.channel_axis]))]
 
     def all_places(self) -> list[tuple[int, int]]:
         """All chunks."""
@@ -197,12 +197,12 @@ class _Run:
     def grid(self) -> Grid:
         """The lattice."""
         share = self.inside_px / (self.plane[0] * self.plane[1])
-        return pipeline.first_grid(self.plane, share, self.options)
+        return pipeline.first_grid(self.plane, share, self.settings.options)
 
     def tiles(self) -> list[Tile]:
         """The windows that hold pixels of the mask."""
-        halo = pipeline.load_prepared(self.options).halo
-        side = self.options.window or WINDOW_PX
+        halo = pipeline.load_prepared(self.settings.options).halo
+        side = self.settings.options.window or WINDOW_PX
         every = plan(self.grid, (side, side), reach_px(self.grid), halo, self._surroundings())
         return [tile for tile in every if self.mask is None or self.mask[tile.labelled.slices].any()]
 
@@ -210,31 +210,19 @@ class _Run:
         flat = np.broadcast_to(np.uint8(0), self.plane)
         return Picture(flat, None, self.mask, np.zeros(1), np.ones(1)).surroundings
 
-    def settings(self) -> _Settings:
-        """What every task is told."""
-        return _Settings(self.options, self.shape, self.axes, self.channel_axis, self.channels, self.dtype)
-
-
-class _Settings(NamedTuple):
-    """What a task knows of the picture and of what is asked of it; fields as those of `_Run`."""
-
-    options: Options
-    shape: tuple[int, ...]
-    axes: tuple[int, int]
-    channel_axis: int | None
-    channels: int
-    dtype: np.dtype[Any]
-
 
 def _tasks(run: _Run, pixels: str, name: str) -> dict[Any, Any]:
     """The tasks of a graph by their keys; those of labels have `name`, as those of chunks have `pixels`."""
-    settings, tiles = run.settings(), run.tiles()
+    settings, tiles = run.settings, run.tiles()
     cores, numbers = tuple(tile.core for tile in tiles), range(len(tiles))
-    tasks: dict[Any, Any] = _range_tasks(run, settings, pixels, name)
+    tasks: dict[Any, Any] = _range_tasks(run, pixels, name)
+    over = defaultdict[tuple[int, int], list[int]](list)  # windows over each chunk
     for k, tile in enumerate(tiles):
         reads = _union(image_window(run.grid, tile.read), tile.labelled)
         places = run.places(reads)
         chunks = tuple(run.chunk(place) for place in places)
+        for place in run.places(tile.core):
+            over[place].append(k)
         label = _Label(settings, run.grid, tile, reads, chunks, run.part_of_mask(tile.labelled))
         tasks[f"{name}-window", k] = label, [run.keys(pixels, place) for place in places], f"{name}-range"
         tasks[f"{name}-ids", k] = itemgetter(0), (f"{name}-window", k)
@@ -243,18 +231,18 @@ def _tasks(run: _Run, pixels: str, name: str) -> dict[Any, Any]:
     merge = _Merge(settings, run.grid, cores)
     tasks[f"{name}-tree"] = merge, [(f"{name}-part", k) for k in numbers]
     for place in run.all_places():
-        chunk = run.chunk(place)
-        some = [k for k in numbers if _common(cores[k], chunk) is not None]
-        look = _LookUp(chunk, tuple(cores[k] for k in some), run.options.start_label - 1, run.label_type)
+        some = over[place]
+        windows = tuple(cores[k] for k in some)
+        look = _LookUp(run.chunk(place), windows, settings.options.start_label - 1, run.label_type)
         tasks[name, *place] = look, [(f"{name}-ids", k) for k in some], [(f"{name}-table", k) for k in some]
     return tasks
 
 
-def _range_tasks(run: _Run, settings: _Settings, pixels: str, name: str) -> dict[Any, Any]:
+def _range_tasks(run: _Run, pixels: str, name: str) -> dict[Any, Any]:
     """The tasks that find the range."""
     tasks = dict[Any, Any]()
     for place in run.all_places():
-        look = _Look(settings, run.part_of_mask(run.chunk(place)))
+        look = _Look(run.settings, run.part_of_mask(run.chunk(place)))
         tasks[f"{name}-extremes", *place] = look, run.keys(pixels, place)
     keys, level = list(tasks), 0
     while len(keys) > MERGED_AT_ONCE:
@@ -263,7 +251,7 @@ def _range_tasks(run: _Run, settings: _Settings, pixels: str, name: str) -> dict
             merged.append((f"{name}-extremes-{level}", at))
             tasks[merged[-1]] = _Extremes.joined, keys[start : start + MERGED_AT_ONCE]
         keys, level = merged, level + 1
-    tasks[f"{name}-range"] = _Range(settings), keys
+    tasks[f"{name}-range"] = _Range(run.settings), keys
     return tasks
 
 
@@ -418,7 +406,8 @@ class _LookUp:
         labels: Labels = np.full(self.chunk.shape, self.outside, self.dtype)
         for core, packed, table in zip(self.cores, pieces, tables, strict=True):
             common = _common(core, self.chunk)
-            assert common is not None, "it has been chosen so"
+            if common is None:  # an empty chunk
+                continue
             ids = np.ascontiguousarray(unpack(packed)[common.inside(core)], np.int32)
             labels[common.inside(self.chunk)] = look_up(table, ids)
         return labels

@@ -18,6 +18,7 @@ from napari_pcnet import arguments
 from napari_pcnet.disk.deferred import Deferred, Slices
 from napari_pcnet.geometry.blocks import Chunks, chunks_of, chunks_within, in_memory
 from napari_pcnet.geometry.grid import Window
+from napari_pcnet.geometry.picture import windows_of
 from napari_pcnet.record import RunRecord
 from napari_pcnet.shapes import plane_axes
 
@@ -169,14 +170,22 @@ class Planes:
         """Read the mask of a plane."""
         if self.mask is None:
             return None
-        flat = self.mask if hasattr(self.mask, "shape") else np.asarray(self.mask)
+        flat: Any = self.mask if hasattr(self.mask, "shape") else np.asarray(self.mask)
         if tuple(flat.shape[-2:]) not in (self.plane_shape, self.crop.shape):
             raise ValueError(
                 f"mask must have the image's shape {self.plane_shape}, or its crop's, got {tuple(flat.shape)}"
             )
         plane = self._mask_index(flat.shape[:-2], index)
-        rows_and_columns = self.crop.slices if tuple(flat.shape[-2:]) != self.crop.shape else ()
-        return in_memory(flat[(*plane, *rows_and_columns)])
+        crop = self.crop if tuple(flat.shape[-2:]) != self.crop.shape else Window(0, 0, *self.crop.shape)
+        if not isinstance(flat, Deferred):
+            return in_memory(flat[(*plane, *crop.slices)])
+        mask = np.empty(crop.shape, flat.dtype)  # pixels of a file say it: not all of these at once
+        for window in windows_of(crop.shape):
+            rows, columns = window.slices
+            rows = slice(crop.top + rows.start, crop.top + rows.stop)
+            columns = slice(crop.left + columns.start, crop.left + columns.stop)
+            mask[window.slices] = flat[(*plane, rows, columns)]
+        return mask
 
     def _mask_index(self, lengths: tuple[int, ...], index: Sequence[int]) -> tuple[int, ...]:
         """Where a mask of a stack has the plane; one of a single plane has it first."""

@@ -96,9 +96,15 @@ def _check_array(out: Any, picture: Picture, options: Options) -> None:
     fits = dtype.kind in "iu" and np.iinfo(dtype).min <= lowest and highest <= np.iinfo(dtype).max
     if not fits:
         raise ValueError(f"out must hold whole numbers from {lowest} to {highest}, got {dtype}")
-    is_fixed = getattr(out, "read_only", False) or not getattr(getattr(out, "flags", None), "writeable", True)
-    if is_fixed:
+    if _is_read_only(out):
         raise ValueError("out is read-only; open it for writing")
+
+
+def _is_read_only(out: Any) -> bool:
+    """Whether an array of zarr, numpy or h5py can't be written."""
+    if getattr(out, "read_only", False) or not getattr(getattr(out, "flags", None), "writeable", True):
+        return True
+    return getattr(getattr(out, "file", None), "mode", None) == "r"
 
 
 @contextmanager
@@ -142,6 +148,8 @@ def labels_by_windows(
             table = pipeline.lattice_table(base.regions, options)
         else:
             hierarchy = pipeline.segment(picture, options, progress=progress, streamed=streamed)
+            if "n" in cut:
+                hierarchy.check_count(cut["n"], "n_segments")
             table = hierarchy.table(**cut)
         labels = streamed.labels(table)
         if picture.mask is not None:  # windows without a pixel inside are passed over

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from napari_pcnet.disk.files import try_folder
 from napari_pcnet.disk.memory import memory_text
 
-MEMORY_BYTES = 1 << 26
-"""Compressed bytes that are kept in memory: of the regions of a picture, those of some 300 megapixels."""
+MEMORY_BYTES = 1 << 25
+"""Compressed bytes that are kept in memory: of the regions of a picture, those of some 100 megapixels."""
 
 PIECE_VALUES = 1 << 24
 """Values that are compressed as one; the codec takes no more than 2 GB."""
@@ -122,4 +122,4 @@ def folder_beside(out: Any) -> Path | None:
 def _codec() -> Any:  # numcodecs' have no types
     from numcodecs import Blosc
 
-    return Blosc("lz4", clevel=1, shuffle=Blosc.SHUFFLE)
+    return Blosc("zstd", clevel=1, shuffle=Blosc.SHUFFLE)  # half of what lz4 leaves of regions

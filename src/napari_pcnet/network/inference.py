@@ -185,17 +185,23 @@ def _segment(
         if progress is not None:
             progress(done, total)
 
+    def labelled(tile: Tile) -> LabelledWindow:
+        """What a window says, by an earlier call or now."""
+        nonlocal done
+        known = None if kept is None else kept.read(grid, single_pixels, tile.core)
+        if known is not None:
+            done += len(list(strips(tile.tail)))
+            return known
+        part = label_window(at_work, picture, grid, tile, strip_done, single_pixels)
+        if kept is not None:
+            kept.write(grid, single_pixels, part)
+        return part
+
     assembly: Assembly | None = None
     offset = 0
     for _, band in groupby(tiles, key=lambda tile: tile.core.top):
         for tile in band:
-            part = None if kept is None else kept.read(grid, single_pixels, tile.core)
-            if part is None:
-                part = label_window(at_work, picture, grid, tile, strip_done, single_pixels)
-                if kept is not None:
-                    kept.write(grid, single_pixels, part)
-            else:
-                done += len(list(strips(tile.tail)))
+            part = labelled(tile)
             if window_done is not None:
                 window_done(part.core, np.where(part.ids < 0, connectivity.OUTSIDE, part.ids + offset))
             if ids is None:
