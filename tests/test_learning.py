@@ -352,7 +352,7 @@ def test_a_forest_has_one_ending_and_may_be_kept_from_replacing(tmp_path: Path) 
     with pytest.raises(ValueError, match=r"forest .*forest.pkl must end in .safetensors"):
         _forest().save(tmp_path / "forest.pkl")
     _forest().save(tmp_path / "forest.safetensors", overwrite=False)
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError, match="exists; pass overwrite=True to replace it"):
         _forest().save(tmp_path / "forest.safetensors", overwrite=False)
 
 

@@ -31,7 +31,7 @@ from napari_pcnet.disk.datasets import read_pairs
 from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.learning.cuts import CutPrediction
 
-STROKE = 8
+STROKE = 4
 """Superpixels that a stroke goes over at most."""
 
 COMPACTNESS = 20.0
