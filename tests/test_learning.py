@@ -352,7 +352,7 @@ def test_a_forest_has_one_ending_and_may_be_kept_from_replacing(tmp_path: Path) 
     with pytest.raises(ValueError, match=r"forest .*forest.pkl must end in .safetensors"):
         _forest().save(tmp_path / "forest.pkl")
     _forest().save(tmp_path / "forest.safetensors", overwrite=False)
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError, match="exists; pass overwrite=True to replace it"):
         _forest().save(tmp_path / "forest.safetensors", overwrite=False)
 
 
@@ -378,5 +378,9 @@ def test_what_is_outside_counts_for_no_region_and_other_sizes_and_numbers_are_re
         ValueError, match="drawing is 1 x 3 pixels, but labels are 2 x 3; they must be the same"
     ):
         drawn_classes(labels, np.array([[1, 1, 1]]))
+    with pytest.raises(ValueError, match="drawing must hold whole numbers, got float64"):
+        drawn_classes(labels, labels / 2)
+    with pytest.raises(ValueError, match="drawing is 1 x 2 x 3 pixels, but labels are 2 x 3"):
+        drawn_classes(labels, labels[None])
     with pytest.raises(ValueError, match="a class must be a number from 1 to 255, or 0 for none, got 256"):
         drawn_classes(labels, labels * 256 // 3)

@@ -25,7 +25,7 @@ from napari_pcnet.plugin.annotated_layer import OUTLINE
 from napari_pcnet.plugin.annotating import OBJECTS, Annotating
 from napari_pcnet.plugin.cutting import Cutting
 from napari_pcnet.plugin.layer_cut import LayerCut
-from napari_pcnet.plugin.learning import Learning
+from napari_pcnet.plugin.learning import TREES, Learning
 from napari_pcnet.plugin.predicted_layer import CLASSES, OPACITY, STEPS
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.results import Results
@@ -158,7 +158,7 @@ def test_it_is_the_forest_of_the_library(desk: Desk) -> None:
     numbers = np.zeros(REGIONS, int)
     numbers[SOME["c1"]], numbers[SOME["c2"]] = 1, 2
     single = {name: column.astype(np.float32) for name, column in table.items()}
-    expected = RegionForest.fit(single, numbers).predict(single)
+    expected = RegionForest.fit(single, numbers, trees=TREES).predict(single)
     assert desk.learning.forest is not None
     step = np.minimum((1 - expected.uncertainty) * STEPS, STEPS - 1).astype(int)
     shown = np.where(numbers == 0, expected.number + CLASSES * step, 0)
@@ -323,6 +323,9 @@ def test_what_cannot_be_done_is_one_sentence(
     desk.paint(c2=[7])
     desk.learn()
     assert said(lambda: desk.learning.save(str(tmp_path / "f.pkl"))).endswith("must end in .safetensors")
+    gone = tmp_path / "gone" / "f.safetensors"
+    sentence = f"output folder {gone.parent} does not exist; make it first"
+    assert said(lambda: desk.learning.save(str(gone))) == sentence
     missing: ModuleSpec | None = None
     monkeypatch.setattr(learning_module, "find_spec", lambda _name: missing)
     sentence = "scikit-learn is not installed; pip install 'napari-pcnet[learn]'"
@@ -386,7 +389,7 @@ def test_planes_are_learnt_together_and_n_shows_the_plane(
     cut = desk.learning._cut
     assert cut is not None and desk.annotating.annotation is not None
     planes = set()
-    for _ in range(12):
+    for _ in range(2 * REGIONS - len(given)):
         desk.learning.jump()
         planes.add(desk.viewer.dims.current_step[0])
         region = desk.annotating._shown._node if desk.annotating._shown is not None else -1

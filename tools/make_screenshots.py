@@ -89,6 +89,8 @@ class Desk:
         (image,) = self.viewer.open_sample("napari-pcnet", sample)
         widget = self.widget
         wait(lambda: widget.machine is not None, "the network")
+        for area in widget.findChildren(QScrollArea):
+            area.verticalScrollBar().setValue(0)
         settle()
         self.viewer.reset_view()
         settle()

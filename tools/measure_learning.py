@@ -7,8 +7,8 @@ made by ours and by scikit-image's SLIC. A stroke begins on a superpixel drawn a
 neighbours of its class, at most `STROKE` of them; the first ones are one for each class. A superpixel's class
 is that of most of its annotated pixels. When `--share` of the superpixels are painted, the same forest is
 fitted on either, with the same features, and says what the others are. The best that is possible is a class
-for each superpixel by the annotation. *As the viewer does it*: the forest looks at the regions of the base,
-and their votes are pooled over the superpixels.
+for each superpixel by the annotation. Where regions of the base vote, the forest looks at these, and their
+votes are pooled over the superpixels, as in the viewer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from napari_pcnet.disk.datasets import read_pairs
 from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.learning.cuts import CutPrediction
 
-STROKE = 8
+STROKE = 4
 """Superpixels that a stroke goes over at most."""
 
 COMPACTNESS = 20.0
@@ -110,7 +110,7 @@ class Regions:
         )
 
     @classmethod
-    def as_viewer(cls, image: NDArray[np.uint8], count: int) -> Regions:
+    def of_votes(cls, image: NDArray[np.uint8], count: int) -> Regions:
         """Superpixels whose regions are looked at, and vote."""
         hierarchy = pcnet_hierarchy(image, count)
         table = region_features(image, hierarchy.base, background=-1)
@@ -188,10 +188,10 @@ def accuracies(
 def rows_of(each: Annotated, data: Path, count: int, share: float, draws: int) -> list[str]:
     """A line for each way to superpixels."""
     image, truth = each.read(data)
-    ours = Regions.as_viewer(image, count)
+    ours = Regions.of_votes(image, count)
     lines = [f"{each.title} ({each.split}, {each.name}: {truth.max()} classes)"]
     for name, regions in (
-        ("pcnet, as the viewer does it", ours),
+        ("pcnet, regions of the base vote", ours),
         ("pcnet", Regions.of(ours.labels, image)),
         ("scikit-image SLIC", Regions.of(slic_of(image, count), image)),
     ):
@@ -199,7 +199,7 @@ def rows_of(each: Annotated, data: Path, count: int, share: float, draws: int) -
         best, found = accuracies(regions, truth, share, draws)
         seconds = (time.process_time() - start) / draws
         lines.append(
-            f"  {name:30s}{regions.labels.max() + 1:6d}{best:9.4f}{np.mean(found):9.4f}"
+            f"  {name:32s}{regions.labels.max() + 1:6d}{best:9.4f}{np.mean(found):9.4f}"
             f"{min(found):9.4f}{max(found):9.4f}{seconds:9.2f}"
         )
     return lines
@@ -214,7 +214,7 @@ def head(given: argparse.Namespace) -> list[str]:
         "Pixel accuracy: the best that the superpixels allow; of the forest the mean, the lowest and the",
         f"highest of {given.draws} draws of strokes; CPU seconds of a draw",
         "",
-        f"  {'':30s}{columns[0]:>6s}" + "".join(f"{name:>9s}" for name in columns[1:]),
+        f"  {'':32s}{columns[0]:>6s}" + "".join(f"{name:>9s}" for name in columns[1:]),
     ]
 
 

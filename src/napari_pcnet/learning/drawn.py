@@ -47,7 +47,10 @@ def drawn_classes(labels: Any, drawing: Any, *, background: int | None = 0) -> N
     >>> drawn_classes(np.array([[4, 4, 4, 8, 9]]), np.array([[2, 1, 1, 0, 3]]))
     array([1, 0, 3], dtype=uint8)
     """
-    regions, drawn = arguments.regions_of_plane(labels), arguments.regions_of_plane(drawing)
+    regions = arguments.regions_of_plane(labels)
+    drawn = drawing if hasattr(drawing, "dtype") else np.asarray(drawing)
+    if drawn.dtype.kind not in "bui":
+        raise ValueError(f"drawing must hold whole numbers, got {drawn.dtype}")
     if tuple(drawn.shape) != tuple(regions.shape):
         raise ValueError(
             f"drawing is {size_text(drawn.shape)} pixels, but labels are {size_text(regions.shape)}; "

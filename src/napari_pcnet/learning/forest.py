@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_pcnet import options
-from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.output import check_output, write_whole
 from napari_pcnet.learning.trees import Trees
 
 NO_CLASS = 0
@@ -207,11 +207,12 @@ class RegionForest:
         """
         from safetensors.numpy import save
 
-        checked_forest_path(path)
+        path = checked_forest_path(path)
+        check_output(path, (SUFFIX,), overwrite)
         text = {"version": VERSION, "features": self.features, "classes": self.classes, "names": self.names}
         arrays = {each.name: np.ascontiguousarray(getattr(self.trees, each.name)) for each in fields(Trees)}
         content = save(arrays, {FORMAT: json.dumps(text)})
-        write_atomically(Path(path), lambda file: file.write(content), replace=overwrite)
+        write_whole(path, lambda file: file.write(content), overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
