@@ -537,6 +537,7 @@ def test_a_torn_last_line_is_dropped_and_the_file_goes_on(tmp_path: Path) -> Non
         b"{",
         b"5",
         b"\xff",
+        pytest.param(b"[" * 100_000, id="nested without end"),
         b'{"other":1}',
         b'{"redo":1}',
         b'{"stroke":[]}',
