@@ -114,6 +114,12 @@ def test_one_goes_up_and_down_the_tree() -> None:
     assert nested.child_of(7, 4) == 6 and nested.child_of(6, 4) == 4 == nested.child_of(4, 4)
 
 
+def test_planes_are_numbered_one_after_the_other_whatever_their_roots_are() -> None:
+    pair, single = Tree(2, np.array([[0, 1]]), np.ones(1)), Tree(1, np.empty((0, 2), np.int64), np.empty(0))
+    assert_array_equal(NestedRegions.of([pair, single]).order, [0, 1, 2])
+    assert_array_equal(NestedRegions.of([single, pair]).order, [0, 1, 2])
+
+
 def test_a_tree_without_merges_and_a_chain_are_numbered() -> None:
     assert_array_equal(NestedRegions.of([Tree(3, np.empty((0, 2), np.int64), np.empty(0))]).order, range(3))
     n = 2000  # deeper than Python may recurse
@@ -537,6 +543,7 @@ def test_a_torn_last_line_is_dropped_and_the_file_goes_on(tmp_path: Path) -> Non
         b"{",
         b"5",
         b"\xff",
+        pytest.param(b"[" * 100_000, id="nested without end"),
         b'{"other":1}',
         b'{"redo":1}',
         b'{"stroke":[]}',

@@ -1,5 +1,7 @@
 """Crumbs join a neighbour before anything is merged."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -123,6 +125,27 @@ def test_the_smallest_cells_have_no_crumbs() -> None:
 
 def test_small_crumbs_join_first() -> None:
     assert crumbs.by_size(np.array([2, 1, 9, 2, 1]), np.array([2, 2, -1, 2, 2])).tolist() == [1, 4, 0, 3]
+
+
+def test_a_border_grows_at_most_by_the_outlines_of_its_crumbs() -> None:
+    host, joining = np.array([-1, 0, 0, 4, -1], np.int32), np.array([1, 2, 3], np.int32)
+    # of two pixels an outline has six sides; the border of 0 and 4 has two crumbs at most on either side
+    assert crumbs.largest_sum(host, joining, CELL_AREA, 10) == 2 * 2 * 6 * 10
+    assert crumbs.largest_sum(host, joining[:0], CELL_AREA, 10) == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_border_grows_by_more_than_is_said(seed: int) -> None:
+    features, edges, lines, _ = graph_of(*drawn(seed))
+    host = crumbs.find_hosts(features.area, edges, lines, SIDES, CELL_AREA)
+    joining = crumbs.by_size(features.area, host)
+    whole = np.where(host == crumbs.NO_HOST, np.arange(len(host)), host)
+    before, after = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
+    for (one, other), sides in zip(edges.tolist(), lines[:, :2].sum(axis=1).tolist(), strict=True):
+        before[one, other] += sides
+        after[min(whole[[one, other]]), max(whole[[one, other]])] += sides
+    grown = max(sides - before[pair] for pair, sides in after.items() if pair[0] != pair[1])
+    assert 0 < grown <= crumbs.largest_sum(host, joining, CELL_AREA, 1)
 
 
 def test_borders_that_outgrow_32_bits_by_crumbs_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:

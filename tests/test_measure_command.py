@@ -131,6 +131,12 @@ def test_a_frame_with_odd_names_is_a_table_too(ending: str, tmp_path: Path) -> N
         write_table(tmp_path / f"b.{ending}", {"label": [1, 2], "area": [1]})
 
 
+def test_what_is_missing_among_categories_stays_missing(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"label": [1, 2, 3], "class": pd.Categorical(["a", None, "b"])})
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet")["class"].tolist() == ["a", None, "b"]
+
+
 def test_a_table_with_texts_and_gaps_is_read_again(tmp_path: Path) -> None:
     columns = {
         "label": np.array([1, 2]),

@@ -14,6 +14,7 @@ from skimage.measure import regionprops, regionprops_table
 
 from napari_pcnet import region_table
 from napari_pcnet.geometry.grid import Window
+from napari_pcnet.measuring import sums
 from napari_pcnet.measuring.properties import FORMER_NAMES, NOT_MEASURED, PROPERTIES, find
 from napari_pcnet.measuring.sums import gather, merge
 from napari_pcnet.measuring.windows import numbered_windows
@@ -100,6 +101,17 @@ def test_no_window_changes_a_bit_of_whole_numbers(kind: type[np.generic]) -> Non
         parts = region_table(image, LABELS, list(PROPERTIES), window=window)
         for name, values in whole.items():
             assert_array_equal(parts[name], values, err_msg=f"{name}, windows of {window}")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32])
+def test_sums_are_the_same_however_many_pixels_are_added_at_once(
+    kind: type[np.generic], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = _picture(kind, 3)
+    whole = region_table(image, LABELS, list(PROPERTIES))
+    monkeypatch.setattr(sums, "EXACT_PX", 97)
+    for name, values in region_table(image, LABELS, list(PROPERTIES)).items():
+        assert_array_equal(values, whole[name], err_msg=name)
 
 
 def test_a_small_deviation_beside_a_large_mean_is_kept() -> None:

@@ -148,7 +148,7 @@ class Journal:
     def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # the second of what is nested without end
             raise self._damaged(number) from None
         if not isinstance(entry, dict):
             raise self._damaged(number)

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_pcnet.cli.flags import add_flags, naming_flags, options_from
+from napari_pcnet.disk.geojson import Colour, ObjectType
 from napari_pcnet.disk.labels import loaded, open_labels
 from napari_pcnet.disk.output import check_output
-from napari_pcnet.disk.polygon_files import POLYGON_SUFFIXES, Colour, ObjectType, write_polygons
+from napari_pcnet.disk.polygon_files import POLYGON_SUFFIXES, write_polygons
 from napari_pcnet.disk.tables import read_table
 
 HELP = "write regions as polygons, for QuPath or for maps"

@@ -1,60 +1,30 @@
-"""Regions as polygons in files: GeoJSON as QuPath reads and writes it, GeoPackage for maps.
+"""Regions as polygons in files: `geojson` for QuPath, `geopackage` for maps.
 
-What the members of GeoJSON mean is said by RFC 7946, and by QuPath 0.4 and later for what is in
-``properties``. Both need the extra ``export``.
+Both need the extra ``export``. Here is what they have in common: what is refused, and what a table says.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import math
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.colours import default_colour
-from napari_pcnet.disk import tiff
+from napari_pcnet.disk import geojson, geopackage
+from napari_pcnet.disk.geojson import Colour, ObjectType
 from napari_pcnet.disk.output import check_output, write_whole
-from napari_pcnet.disk.placement import Affine, GeoReference, Placement
-from napari_pcnet.disk.polygons import Polygon, Ring, as_shapes, polygons_of, simplified
+from napari_pcnet.disk.placement import Placement
+from napari_pcnet.disk.polygons import DescribedRegions, polygons_of, simplified
 from napari_pcnet.options import as_index, as_list, pixels, shown
 from napari_pcnet.options import background as background_label
 from napari_pcnet.shapes import size_text
 
 POLYGON_SUFFIXES = (".geojson", ".json", ".gpkg")
-
-ObjectType: TypeAlias = Literal["annotation", "detection"]
-"""What a region becomes in QuPath."""
-
-Colour: TypeAlias = tuple[int, int, int]
-"""Red, green and blue, 0 to 255."""
-
-_DOWNWARDS: Affine = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
-"""Where maps show a picture that lies nowhere: its rows run down from y = 0."""
-
-_NOWHERE = (
-    'ENGCRS["Pixels",EDATUM["First pixel of the picture"],CS[Cartesian,2],'
-    'AXIS["x",east],AXIS["y",north],LENGTHUNIT["pixel",1]]'
-)
-"""The system of such a picture."""
-
-_UNNAMED = (
-    'ENGCRS["Unnamed map",EDATUM["Unknown"],CS[Cartesian,2],'
-    'AXIS["x",east],AXIS["y",north],LENGTHUNIT["unknown",1]]'
-)
-"""The system of map positions where the labels have these and do not name theirs."""
-
-_LARGEST_LABEL = int(np.iinfo(np.int64).max)
-"""Of a GeoPackage."""
-
-_OWN_COLUMNS = ("fid", "geom", "geometry")
-"""What a GeoPackage, or what writes it, calls columns of its own."""
 
 
 def write_polygons(
@@ -123,20 +93,19 @@ def write_polygons(
     plane, ground, start = _plane(labels), background_label(background), _origin(origin)
     if object_type not in get_args(ObjectType):
         raise ValueError(f"object_type must be 'annotation' or 'detection', got {shown(object_type)}")
+    tolerance = pixels(simplify, "simplify")
     columns = {} if table is None else _checked(table)
     colours = _colours(columns, class_colours or {})
     if is_map:
-        _check_geopackage(plane, columns)
+        geopackage.check(plane, columns)
     names, pieces = polygons_of(plane, ground)
-    if pixels(simplify, "simplify"):
-        pieces = simplified(pieces, simplify)
+    if tolerance:
+        pieces = simplified(pieces, tolerance)
+    regions = DescribedRegions(names, pieces, columns, _rows_of(names, columns))
     if is_map:
-        transform = _to_map(placement.geo) if placement is not None and placement.geo else _DOWNWARDS
-        content = _geopackage(names, pieces, columns, transform, _reference_system(placement))
+        content = geopackage.content(regions, placement)
     else:
-        features = _features(names, pieces, columns, colours, object_type, start)
-        lines = ",\n".join(json.dumps(feature, allow_nan=False, ensure_ascii=False) for feature in features)
-        content = f'{{"type": "FeatureCollection", "features": [\n{lines}\n]}}\n'.encode()
+        content = geojson.content(regions, colours, object_type, start)
     write_whole(path, lambda file: file.write(content), overwrite)
     return len(names)
 
@@ -182,14 +151,10 @@ def _class_name(given: object) -> str:
     return str(given) if isinstance(given, str | int) else ""
 
 
-def _check_geopackage(plane: NDArray[np.integer[Any]], columns: dict[str, NDArray[Any]]) -> None:
-    """Refuse labels and columns that a GeoPackage cannot hold; to it, names in other cases are the same."""
-    if int(plane.max()) > _LARGEST_LABEL:
-        raise ValueError(f"labels of a GeoPackage must be at most {_LARGEST_LABEL}, got {plane.max()}")
-    count = Counter(name.lower() for name in (*_OWN_COLUMNS, *columns))
-    taken = [name for name in columns if count[name.lower()] > 1]
-    if taken:
-        raise ValueError(f"table has a column {taken[-1]!r}, but a GeoPackage has that name; choose another")
+def _rows_of(names: list[int], columns: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """The row of each label, -1 where the table has none."""
+    rows = {label: row for row, label in enumerate(columns["label"].tolist())} if columns else {}
+    return np.array([rows.get(label, -1) for label in names], np.int64)
 
 
 def _colours(columns: dict[str, NDArray[Any]], chosen: Mapping[str, Colour]) -> dict[str, Colour]:
@@ -206,92 +171,3 @@ def _colour(name: str, given: object) -> Colour:
         raise ValueError(f"colour of {name} must be three whole numbers, 0 to 255, got {shown(given)}")
     red, green, blue = (int(channel or 0) for channel in channels)
     return red, green, blue
-
-
-def _features(
-    names: list[int],
-    pieces: list[list[Polygon]],
-    columns: dict[str, NDArray[Any]],
-    colours: dict[str, Colour],
-    object_type: ObjectType,
-    origin: tuple[int, int],
-) -> Iterator[dict[str, Any]]:
-    """A feature for each region, with the members that QuPath writes."""
-    rows = _rows_by_label(columns)
-    measured = [name for name in columns if name not in ("label", "class")]
-    for label, polygons in zip(names, pieces, strict=True):
-        properties: dict[str, Any] = {"objectType": object_type, "name": str(label)}
-        row = rows.get(label)
-        if row is not None and "class" in columns and columns["class"][row]:
-            name = str(columns["class"][row])
-            properties["classification"] = {"name": name, "color": list(colours[name])}
-        if row is not None and measured:
-            values = {name: float(columns[name][row]) for name in measured}
-            properties["measurements"] = {name: each for name, each in values.items() if math.isfinite(each)}
-        placed = [
-            [_turned(ring + origin[::-1], at == 0).tolist() for at, ring in enumerate(polygon)]
-            for polygon in polygons
-        ]
-        one = len(placed) == 1
-        geometry = {"type": "Polygon" if one else "MultiPolygon", "coordinates": placed[0] if one else placed}
-        yield {"type": "Feature", "geometry": geometry, "properties": properties}
-
-
-def _turned(ring: NDArray[Any], is_outline: bool) -> NDArray[Any]:
-    """Turn a ring as RFC 7946 has it: outlines counterclockwise, with y upwards, holes clockwise."""
-    (x, y), (next_x, next_y) = ring[:-1].T, ring[1:].T
-    is_counterclockwise = (x * next_y - next_x * y).sum() > 0
-    return ring if is_counterclockwise == is_outline else ring[::-1]
-
-
-def _rows_by_label(columns: dict[str, NDArray[Any]]) -> dict[int, int]:
-    return {label: row for row, label in enumerate(columns.get("label", np.empty(0)).tolist())}
-
-
-def _to_map(geo: GeoReference) -> Affine:
-    """From corners of pixels to map positions: the reference's own raster may count their middles."""
-    a, b, c, d, e, f = geo.transform
-    corner = geo.corner
-    return a, b, c + (a + b) * corner, d, e, f + (d + e) * corner
-
-
-def _reference_system(placement: Placement | None) -> str:
-    """Name the system of map positions, in WKT, as GDAL reads it from a tif that lies there."""
-    if placement is None or placement.geo is None:
-        return _NOWHERE
-    from rasterio import MemoryFile
-
-    with MemoryFile(tiff.pixel_at(placement)) as file, file.open() as place:
-        return str(place.crs.to_wkt()) if place.crs else _UNNAMED
-
-
-def _geopackage(
-    names: list[int],
-    pieces: list[list[Polygon]],
-    columns: dict[str, NDArray[Any]],
-    transform: Affine,
-    system: str,
-) -> bytes:
-    """Make the file in memory."""
-    import geopandas
-
-    a, b, c, d, e, f = transform
-
-    def mapped(ring: Ring) -> Ring:
-        x, y = ring.T
-        return np.column_stack([a * x + b * y + c, d * x + e * y + f])
-
-    mapped_pieces = [[list(map(mapped, polygon)) for polygon in polygons] for polygons in pieces]
-    rows = _rows_by_label(columns)
-    places = np.array([rows.get(label, -1) for label in names], np.int64)
-    table: dict[str, Any] = {"label": names}
-    for name, column in columns.items():
-        if name == "class":
-            table[name] = [str(column[row]) or None if row >= 0 else None for row in places]
-        elif name != "label":
-            known = np.append(column.astype(np.float64), np.nan)
-            table[name] = known[places]  # -1 is the last
-    frame = geopandas.GeoDataFrame(table, geometry=as_shapes(mapped_pieces), crs=system)
-    content = io.BytesIO()
-    frame.to_file(content, layer="regions", driver="GPKG", engine="pyogrio")
-    return content.getvalue()

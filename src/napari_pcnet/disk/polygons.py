@@ -8,7 +8,7 @@ straight run of it, so that a common border is the same line in both polygons, h
 from __future__ import annotations
 
 from itertools import chain, islice
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,15 @@ PIECES_AT_ONCE = 1 << 12
 
 _MEETING = 3
 """So many of the four sides that end in a corner of pixels part regions where more than two meet."""
+
+
+class DescribedRegions(NamedTuple):
+    """Regions as polygons, and what a table says of them."""
+
+    names: list[int]  # labels, increasing
+    pieces: list[list[Polygon]]  # of each, as `polygons_of` gives them
+    columns: dict[str, NDArray[Any]]  # of the table, ``(rows,)`` each
+    rows: NDArray[np.int64]  # (n,) the row of each region, -1 where the table has none
 
 
 def polygons_of(

@@ -87,7 +87,11 @@ def read_table(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         table = parquet.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"table {path} cannot be read as parquet") from error
-    return {name: table[name].to_numpy() for name in table.column_names}
+    columns = {name: table[name] for name in table.column_names}
+    for name, column in columns.items():
+        if pa.types.is_dictionary(column.type):  # whose missing values would become others
+            columns[name] = column.cast(column.type.value_type)
+    return {name: column.to_numpy() for name, column in columns.items()}
 
 
 def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
