@@ -43,7 +43,9 @@ def check_output(path: str | os.PathLike[str], suffixes: tuple[str, ...], overwr
     """
     path = Path(path)
     if path.suffix.lower() not in suffixes:
-        raise ValueError(f"output {_shown(path)} must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
+        *others, last = suffixes
+        wanted = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"output {_shown(path)} must end in {wanted}")
     target = _place_of(path)
     if not target.parent.is_dir():
         leads = "" if target == path else f" that {path} leads to"
