@@ -5,6 +5,7 @@ The file has no name on systems that allow it, so nothing is left of it however 
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -100,9 +101,10 @@ def pack(array: NDArray[np.integer[Any]]) -> Packed:
 
 def unpack(packed: Packed) -> NDArray[np.integer[Any]]:
     """The array that was compressed."""
-    codec, dtype = _codec(), packed.dtype
-    pieces = [np.frombuffer(codec.decode(piece), dtype) for piece in packed.pieces]
-    flat = pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, dtype), *pieces])
+    codec, flat = _codec(), np.empty(math.prod(packed.shape), packed.dtype)
+    for number, piece in enumerate(packed.pieces):
+        start = number * PIECE_VALUES
+        codec.decode(piece, out=flat[start : start + PIECE_VALUES])
     return flat.reshape(packed.shape)
 
 
