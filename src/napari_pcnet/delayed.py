@@ -25,7 +25,7 @@ from napari_pcnet import arguments, pipeline, weights
 from napari_pcnet.disk import files
 from napari_pcnet.disk.spool import Packed, pack, unpack
 from napari_pcnet.geometry.grid import Grid, Window
-from napari_pcnet.geometry.picture import Picture, image_window
+from napari_pcnet.geometry.picture import Picture, image_window, surroundings
 from napari_pcnet.geometry.tiling import Tile, plan
 from napari_pcnet.merging.assembly import Assembly
 from napari_pcnet.merging.connectivity import reach_px
@@ -203,12 +203,8 @@ class _Run:
         """The windows that hold pixels of the mask."""
         halo = pipeline.load_prepared(self.settings.options).halo
         side = self.settings.options.window or WINDOW_PX
-        every = plan(self.grid, (side, side), reach_px(self.grid), halo, self._surroundings())
+        every = plan(self.grid, (side, side), reach_px(self.grid), halo, surroundings(self.plane, self.mask))
         return [tile for tile in every if self.mask is None or self.mask[tile.labelled.slices].any()]
-
-    def _surroundings(self) -> Window:
-        flat = np.broadcast_to(np.uint8(0), self.plane)
-        return Picture(flat, None, self.mask, np.zeros(1), np.ones(1)).surroundings
 
 
 def _tasks(run: _Run, pixels: str, name: str) -> dict[Any, Any]:

@@ -89,6 +89,20 @@ class Window(NamedTuple):
         )
 
 
+def windows_over(shape: tuple[int, int], rows: int, columns: int) -> list[Window]:
+    """Windows of so many rows and columns that cover a picture, in raster order; the last ones may be less.
+
+    >>> windows_over((3, 5), 4, 4)
+    [Window(top=0, left=0, bottom=3, right=4), Window(top=0, left=4, bottom=3, right=5)]
+    """
+    height, width = shape
+    return [
+        Window(top, left, min(top + rows, height), min(left + columns, width))
+        for top in range(0, height, rows)
+        for left in range(0, width, columns)
+    ]
+
+
 @dataclass(frozen=True)
 class Grid:
     """A picture, its work frame and its lattice.

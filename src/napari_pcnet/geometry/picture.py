@@ -11,7 +11,7 @@ area means where the frame is smaller than the picture, bicubic where it is larg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_pcnet.geometry.blocks import in_memory
-from napari_pcnet.geometry.grid import Grid, Window
+from napari_pcnet.geometry.grid import Grid, Window, windows_over
 
 COLOUR_STEPS = 65535
 """Fixed-point scale of colour: an 8-bit or 16-bit picture over its whole range loses nothing."""
@@ -104,12 +104,7 @@ class Picture:
     @cached_property
     def surroundings(self) -> Window:
         """The smallest window that holds the pixels to be segmented and all that touch them."""
-        height, width = self.shape
-        if self.mask is None:
-            return Window(0, 0, height, width)
-        rows, columns = (np.flatnonzero(self.mask.any(axis=axis)) for axis in (1, 0))
-        top, left = (max(0, int(each[0]) - 1) for each in (rows, columns))
-        return Window(top, left, min(height, int(rows[-1]) + 2), min(width, int(columns[-1]) + 2))
+        return surroundings(self.shape, self.mask)
 
     @property
     def share_inside(self) -> float:
@@ -199,12 +194,19 @@ def plane_shape(shape: tuple[int, ...], channel_axis: int | None) -> tuple[int, 
     return int(rows), int(columns)
 
 
-def windows_of(shape: tuple[int, int]) -> Iterator[Window]:
+def windows_of(shape: tuple[int, int]) -> list[Window]:
     """Windows that cover a picture, in raster order, for what is streamed."""
+    return windows_over(shape, READ_ROWS, READ_COLUMNS)
+
+
+def surroundings(shape: tuple[int, int], mask: NDArray[np.bool_] | None) -> Window:
+    """The smallest window that holds a mask, ``(H, W)``, and all pixels that touch it; without one, all."""
     height, width = shape
-    for top in range(0, height, READ_ROWS):
-        for left in range(0, width, READ_COLUMNS):
-            yield Window(top, left, min(top + READ_ROWS, height), min(left + READ_COLUMNS, width))
+    if mask is None:
+        return Window(0, 0, height, width)
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    top, left = (max(0, int(each[0]) - 1) for each in (rows, columns))
+    return Window(top, left, min(height, int(rows[-1]) + 2), min(width, int(columns[-1]) + 2))
 
 
 def read_raw(pixels: Any, channel_axis: int | None, window: Window) -> NDArray[Any]:

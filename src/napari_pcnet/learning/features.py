@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_pcnet import arguments, options
+from napari_pcnet.geometry.grid import windows_over
 from napari_pcnet.learning.responses import RESPONSES, read_responses
 from napari_pcnet.measuring import borders, sums
 from napari_pcnet.measuring.properties import PROPERTIES
 from napari_pcnet.measuring.region_table import checked_window
-from napari_pcnet.measuring.windows import numbered_windows, windows_of
+from napari_pcnet.measuring.windows import numbered_windows
 from napari_pcnet.progress import Progress
 
 WINDOW_PX = 512
@@ -88,7 +89,7 @@ def region_features(
     ground, side = options.background(background), checked_window(window)
     arguments.callback(progress, "progress")
     groups = frozenset([sums.INTENSITY, sums.MOMENTS])
-    total = len(windows_of(regions.shape, side))
+    total = len(windows_over(regions.shape, side, side))
     summed, touching = [], []
     for done, numbered in enumerate(numbered_windows(regions, side, ground)):
         summed.append(sums.gather(numbered, groups, read_responses(pixels, axis, numbered.core)))

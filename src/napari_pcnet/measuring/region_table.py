@@ -8,9 +8,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from napari_pcnet import arguments, options
+from napari_pcnet.geometry.grid import windows_over
 from napari_pcnet.measuring import sums
 from napari_pcnet.measuring.properties import columns_of, find
-from napari_pcnet.measuring.windows import NumberedWindow, numbered_windows, read_pixels, windows_of
+from napari_pcnet.measuring.windows import NumberedWindow, numbered_windows, read_pixels
 from napari_pcnet.progress import Progress
 
 WINDOW_PX = 1024
@@ -116,7 +117,7 @@ def region_table(
     arguments.callback(progress, "progress")
     groups = frozenset(find(name).group for name in names)
     read = pixels if sums.INTENSITY in groups else None
-    parts, total = [], len(windows_of(regions.shape, side))
+    parts, total = [], len(windows_over(regions.shape, side, side))
     for _, part in gathered(read, axis, regions, groups, ground, side):
         parts.append(part)
         if progress is not None:

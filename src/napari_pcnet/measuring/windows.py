@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.blocks import in_memory
-from napari_pcnet.geometry.grid import Window
+from napari_pcnet.geometry.grid import Window, windows_over
 from napari_pcnet.geometry.picture import read_raw
 
 MARGIN = 2
@@ -51,20 +51,6 @@ class NumberedWindow(NamedTuple):
         return self.codes[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
-def windows_of(shape: tuple[int, int], side: int) -> list[Window]:
-    """Return the cores that cover a picture, in raster order.
-
-    >>> windows_of((3, 5), 4)
-    [Window(top=0, left=0, bottom=3, right=4), Window(top=0, left=4, bottom=3, right=5)]
-    """
-    height, width = shape
-    return [
-        Window(top, left, min(top + side, height), min(left + side, width))
-        for top in range(0, height, side)
-        for left in range(0, width, side)
-    ]
-
-
 def numbered_windows(labels: Any, side: int, background: int | None) -> Iterator[NumberedWindow]:
     """Read labels ``(H, W)`` window by window.
 
@@ -74,7 +60,7 @@ def numbered_windows(labels: Any, side: int, background: int | None) -> Iterator
         If labels are masked, or beyond 64 bits with a sign.
     """
     shape = int(labels.shape[0]), int(labels.shape[1])
-    for core in windows_of(shape, side):
+    for core in windows_over(shape, side, side):
         wide = Window(
             max(core.top - MARGIN, 0),
             max(core.left - MARGIN, 0),

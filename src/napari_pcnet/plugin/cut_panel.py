@@ -115,7 +115,7 @@ class CutPanel(QGroupBox):
             (self.python_button, "A script that makes the selected superpixels again"),
             (self.command_button, "A command for a terminal that makes the selected superpixels again"),
             (self.colour_button, "A layer in which each region has the colour of a value in its table"),
-            (self.column_menu, "A layer in which each region has the colour of a value in its table"),
             (self.use_button, "Set the fields above as they were for the selected superpixels"),
         ):
             widget.setToolTip(tip)
+        self.column_menu.setToolTip(self.colour_button.toolTip())
