@@ -162,15 +162,16 @@ def _parts(
     number, first, above = len(planes.indices), record.start_label, 0
     places = np.ndindex(*planes.stack_shape)
     cut = record.n_segments if record.height is None and record.method == "hierarchy" else None
-    name = "n_segments" if record.max_segments is None else "max_segments"
-    for k, (place, picture) in enumerate(zip(places, _pictures(planes, options, name, cut), strict=True)):
+    pictures_of = _pictures(planes, options, _count_name(record), cut)
+    for k, (place, picture) in enumerate(zip(places, pictures_of, strict=True)):
         of_plane = _progress_of_plane(progress, k, number)
         highest = first - 1
         kept = None if files is None else KeptWindows(files, k)
         with labels_by_windows(picture, options, folder, of_plane, record.cut, kept) as windows:
             for window, labels in windows:
-                highest = max(highest, int(labels.max()))
-                wide = labels.astype(np.int64) if above + int(labels.max()) > LARGEST_NARROW else labels
+                highest_here = int(labels.max())
+                highest = max(highest, highest_here)
+                wide = labels.astype(np.int64) if above + highest_here > LARGEST_NARROW else labels
                 yield (*place, *window.slices), np.where(wide >= first, wide + above, wide) if above else wide
         above += highest - first + 1
 
@@ -228,8 +229,7 @@ def build_hierarchy(
     base = np.full((len(planes.indices), *planes.crop.shape), OUTSIDE, np.int32) if many else None
     trees, measures, timings, start = list[Tree](), list[Measures](), dict[str, float](), 0
     cut = record.n_segments if record.height is None else None
-    count_name = "n_segments" if record.max_segments is None else "max_segments"
-    for k, picture in enumerate(_pictures(planes, options, count_name, cut, tell or _warn)):
+    for k, picture in enumerate(_pictures(planes, options, _count_name(record), cut, tell or _warn)):
         one = pipeline.segment(
             picture,
             options,
@@ -258,6 +258,11 @@ def build_hierarchy(
         options.spacing,
         timings,
     )
+
+
+def _count_name(record: RunRecord) -> str:
+    """The option that says how many superpixels a tree must have room for."""
+    return "n_segments" if record.max_segments is None else "max_segments"
 
 
 def _check_cut(record: RunRecord) -> None:
