@@ -288,9 +288,11 @@ class WholePredictor(Predictor[WholeTrunk]):
         with stage("reading"):
             pixels = picture.read_work(grid, Window(top, read.left, bottom, read.right), np.uint8)
         framed = np.empty((strip.bottom - strip.top + 2 * ratio, pixels.shape[1] + 2 * ratio, 3), np.uint8)
-        framed[:] = self.whole.rim
         begin = top - (strip.top - ratio)
-        framed[begin : begin + len(pixels), ratio:-ratio] = pixels
+        end = begin + len(pixels)
+        framed[begin:end, ratio:-ratio] = pixels
+        for beyond in (framed[:begin], framed[end:], framed[:, :ratio], framed[:, -ratio:]):
+            beyond[:] = self.whole.rim
         image = torch.from_numpy(framed).permute(2, 0, 1)[None].to(self.prepared.device)
         return self.whole.computed.layer("first", image)
 
