@@ -34,7 +34,7 @@ from napari_pcnet.merging.streamed import labels_of_pieces
 from napari_pcnet.network.inference import Base, label_window
 from napari_pcnet.network.predictor import predictor
 from napari_pcnet.options import Options
-from napari_pcnet.shapes import Labels
+from napari_pcnet.shapes import Labels, label_type
 
 WINDOW_PX = 2048
 """Side of a window's core by default, in work pixels: less than elsewhere, so that each worker has some."""
@@ -156,7 +156,8 @@ class _Run:
     @property
     def label_type(self) -> type[np.signedinteger[Any]]:
         """Of the labels."""
-        return np.int32 if self.settings.options.n_segments < np.iinfo(np.int32).max else np.int64
+        options = self.settings.options
+        return label_type(options.n_segments + options.start_label - 1)
 
     @cached_property
     def edges(self) -> tuple[list[int], list[int]]:

@@ -27,7 +27,7 @@ from napari_pcnet.merging.connectivity import OUTSIDE
 from napari_pcnet.merging.regions import RegionTable, look_up
 from napari_pcnet.merging.tree import Tree
 from napari_pcnet.options import Options, pixel_sides, whole_number
-from napari_pcnet.shapes import Labels, size_text
+from napari_pcnet.shapes import Labels, label_type, size_text
 from napari_pcnet.stages import stage
 
 ROWS_AT_ONCE = 1 << 14
@@ -363,8 +363,7 @@ class PCNetHierarchy:
         for each in parts:
             labels.append(each + start)
             start += int(each.max()) + 1
-        fits = start - 1 <= np.iinfo(np.int32).max
-        return np.append(np.concatenate(labels), self.start_label - 1).astype(np.int32 if fits else np.int64)
+        return np.append(np.concatenate(labels), self.start_label - 1).astype(label_type(start - 1))
 
     def _features(self, parts: list[NDArray[np.int64]]) -> Columns:
         merged = [

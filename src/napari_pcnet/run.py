@@ -33,10 +33,8 @@ from napari_pcnet.options import Options
 from napari_pcnet.planes import Planes, naming_channels, part_of
 from napari_pcnet.progress import Progress
 from napari_pcnet.record import RunRecord, Tell
-from napari_pcnet.shapes import size_text
+from napari_pcnet.shapes import label_type, size_text
 from napari_pcnet.streaming import labels_by_windows
-
-LARGEST_NARROW = int(np.iinfo(np.int32).max)
 
 PlaneWindowDone = Callable[[int, Window, NDArray[np.int32]], None]
 """``window_done(k, window, ids)``: as `inference.WindowDone`, of the k-th selected plane."""
@@ -128,7 +126,7 @@ def image_by_windows(
     planes = Planes.select(_array(pixels, record), record, mask)
     is_counted = record.height is None and record.method == "hierarchy"
     most = record.n_segments * len(planes.indices) if is_counted else math.prod(planes.shape)
-    dtype = np.dtype(np.int32 if most <= LARGEST_NARROW else np.int64)
+    dtype = np.dtype(label_type(most + record.start_label - 1))
     return LabelsByParts(planes.shape, dtype, _parts(planes, options, record, folder, progress, files))
 
 
@@ -171,7 +169,7 @@ def _parts(
             for window, labels in windows:
                 highest_here = int(labels.max())
                 highest = max(highest, highest_here)
-                wide = labels.astype(np.int64) if above + highest_here > LARGEST_NARROW else labels
+                wide = labels.astype(label_type(above + highest_here), copy=False)
                 yield (*place, *window.slices), np.where(wide >= first, wide + above, wide) if above else wide
         above += highest - first + 1
 

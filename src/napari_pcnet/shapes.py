@@ -9,8 +9,16 @@ from numpy.typing import NDArray
 Labels: TypeAlias = NDArray[np.integer[Any]]
 """Whole numbers, one a pixel: the superpixel or the object that the pixel belongs to."""
 
+NARROW_TOP = int(np.iinfo(np.int32).max)
+"""The highest label of 32 bits."""
+
 CHANNEL_NAMES = ("c", "ch", "channel", "channels", "band", "bands", "wavelength")
 """Names, in lower case, of an axis of channels."""
+
+
+def label_type(highest: int) -> type[np.signedinteger[Any]]:
+    """Return the type of labels up to this one: int32, or int64 where that is too narrow."""
+    return np.int32 if highest <= NARROW_TOP else np.int64
 
 
 def size_text(shape: Sequence[int]) -> str:

@@ -25,7 +25,7 @@ from napari_pcnet.geometry.picture import Picture, windows_of
 from napari_pcnet.merging.streamed import KeptWindows, StreamedIds
 from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
-from napari_pcnet.shapes import Labels
+from napari_pcnet.shapes import Labels, label_type
 
 Windows = Iterator[tuple[Window, Labels]]
 """Where a window lies in the picture, and its labels, ``(h, w)``."""
@@ -50,7 +50,7 @@ def new_path(out: Any) -> Path | None:
 
 def write_zarr(path: Path, picture: Picture, options: Options, progress: Progress | None = None) -> Labels:
     """Write the labels of a plane to a new zarr, whole or not at all, and open it."""
-    kind = ArrayKind(picture.shape, np.dtype(np.int32 if _highest(picture, options) < 2**31 else np.int64))
+    kind = ArrayKind(picture.shape, np.dtype(label_type(_highest(picture, options))))
     with labels_by_windows(picture, options, path.absolute().parent, progress) as windows:
         write_windows(path, ((window.slices, labels) for window, labels in windows), kind)
     opened: Labels = open_array(path)
