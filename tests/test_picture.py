@@ -57,6 +57,18 @@ def test_a_uniform_picture_is_black() -> None:
     assert picture_of(np.full((2, 2), 7.0), None, 7, 7).read(Window(0, 0, 2, 2)).max() == 0
 
 
+@pytest.mark.parametrize("work", [(80, 160), (40, 160), (80, 60), (25, 60), (40, 30), (40, 60)])
+def test_the_order_of_a_picture_in_memory_is_not_seen(work: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    grid = Grid((40, 60), work)
+    expected = picture_of(pixels, 2, 0, 255).read_work(grid, Window(0, 0, *work), np.uint8)
+    first, turned = np.moveaxis(pixels, 2, 0).copy(), np.asfortranarray(pixels)
+    for same, axis in ((first, 0), (turned, 2), (pixels[::-1].copy()[::-1], 2)):
+        frame = picture_of(same, axis, 0, 255).read_work(grid, Window(0, 0, *work), np.uint8)
+        np.testing.assert_array_equal(frame, expected)
+        assert frame.flags.c_contiguous
+
+
 def test_channels_first_read_like_channels_last() -> None:
     pixels = np.random.default_rng(0).random((5, 6, 3))
     window = Window(1, 2, 4, 6)

@@ -268,7 +268,7 @@ def _resampled_bytes(
     rows: sparse.csr_array | None, columns: sparse.csr_array | None, values: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
     """Resample along both axes in whole numbers, rounding halves up."""
-    fine, drop = values.astype(np.int32), WEIGHT_BITS - KEPT_BITS
+    fine, drop = values.astype(np.int32, order="C"), WEIGHT_BITS - KEPT_BITS
     if rows is None:
         fine <<= KEPT_BITS
     else:
