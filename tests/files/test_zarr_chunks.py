@@ -123,7 +123,9 @@ def test_nothing_goes_on_behind_a_damaged_chunk(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="cannot be read as a"):
             pixels[0:60, 0:60]
         # Python prints two lines about each task that is left when the process ends.
-        assert [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and not each.done()] == []
+        # By type: torch has an object that warns when it is asked for its class.
+        tasks = [each for each in gc.get_objects() if issubclass(type(each), asyncio.Task)]
+        assert [each for each in tasks if not each.done()] == []
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
