@@ -1,5 +1,6 @@
 """Crumbs that join their hosts in the tables of windows, and the labels that they leave as they are."""
 
+import tracemalloc
 from typing import Any
 
 import dask.array
@@ -10,6 +11,7 @@ from napari_pcnet import arguments, pcnet_superpixels, pipeline
 from napari_pcnet.geometry.grid import Window, windows_over
 from napari_pcnet.merging import connectivity, crumbs, passes, regions
 from napari_pcnet.merging.assembly import Assembly
+from napari_pcnet.merging.crumbs import Joined
 from napari_pcnet.merging.joining import Rule, join_crumbs
 from napari_pcnet.merging.regions import RegionTable
 from napari_pcnet.merging.tree import Features, Graph, Tree, build, build_using_up
@@ -23,6 +25,7 @@ CELL_AREA = 128.0
 """Of which two pixels are a crumb."""
 
 RULE = Rule((1.25, 0.75), CELL_AREA)
+SQUARE = Rule((1.0, 1.0), CELL_AREA)
 
 Pixels = np.ndarray
 
@@ -44,7 +47,7 @@ def spotted(seed: int) -> Pixels:
 
 
 def assembled(
-    labels: Pixels, window: tuple[int, int], rule: Rule | None, channels: int = 3
+    labels: Pixels, window: tuple[int, int], rule: Rule, joins: bool, channels: int = 3
 ) -> tuple[Pixels, Graph]:
     """Rows in the table of the pieces of pixels, ``(H, W)``, and the graph; windows know the picture."""
     random = np.random.default_rng(1)
@@ -52,7 +55,7 @@ def assembled(
     boundary = (random.integers(0, 3, labels.shape) * 20_000).astype(np.float32)
     width = labels.shape[1]
     pieces = connectivity.find_pieces(labels.copy(), Window(0, 0, *labels.shape), width)
-    assembly, ids = Assembly(width, channels, 4, rule), np.full(labels.shape, -1)
+    assembly, ids = Assembly(width, channels, 4, rule if joins else None), np.full(labels.shape, -1)
     cores = windows_over(labels.shape, *window)
     for top in sorted({core.top for core in cores}):
         band = [core for core in cores if core.top == top]
@@ -68,7 +71,7 @@ def assembled(
     joined, table = assembly.joined(), assembly.table()
     lab = regions.lab_sums(table.area, table.colour) if joined is None else joined.lab.astype(np.int64)
     compared = lab if channels == 3 else table.colour
-    features = Features(table.area, compared, lab, table.perimeter(), CELL_AREA, sides=RULE.lengths)
+    features = Features(table.area, compared, lab, table.perimeter(), CELL_AREA, sides=rule.lengths)
     return ids, Graph(features, table.edges, table.lines, joined)
 
 
@@ -81,9 +84,10 @@ def labels_at(tree: Tree, ids: Pixels, count: int) -> Pixels:
 @pytest.mark.parametrize("seed", range(12))
 def test_every_cut_without_crumbs_is_that_of_all_pieces(seed: int, window: tuple[int, int]) -> None:
     labels = spotted(seed)
-    channels = 3 - seed % 2
-    all_ids, everything = assembled(labels, window, None, channels)
-    ids, graph = assembled(labels, window, RULE, channels)
+    channels, rule = 3 - seed % 2, SQUARE if seed < 6 else RULE
+    all_ids, everything = assembled(labels, window, rule, False, channels)
+    ids, graph = assembled(labels, window, rule, True, channels)
+    assert graph.lines.shape[1] == 2 * graph.features.perimeter.shape[1] == (2 if seed < 6 else 4)
     assert len(graph.features.area) < len(everything.features.area) or window == (3, 5)
     features = everything.features
     hosts = np.count_nonzero(features.area > 2)
@@ -101,8 +105,8 @@ def test_every_cut_without_crumbs_is_that_of_all_pieces(seed: int, window: tuple
 def test_numbers_are_those_of_all_pieces(seed: int) -> None:
     labels = spotted(seed)
     window = (20, 22)
-    all_ids, everything = assembled(labels, window, None)
-    ids, graph = assembled(labels, window, RULE)
+    all_ids, everything = assembled(labels, window, RULE, False)
+    ids, graph = assembled(labels, window, RULE, True)
     joined = graph.joined
     assert joined is not None
     assert joined.pieces == len(everything.features.area)
@@ -165,6 +169,34 @@ def test_crumbs_wait_with_those_that_may_go_on(may_go_on: list[int], expected: l
     edges = np.array([[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]])
     found = crumbs.settled(area, edges, np.isin(np.arange(6), may_go_on), CELL_AREA)
     assert np.flatnonzero(found).tolist() == expected
+
+
+def test_a_tree_takes_less_where_crumbs_have_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(passes.SWITCH, "1")
+    side, fixed = 400, 1 << 20
+
+    def made(side: int) -> Graph:
+        random, index = np.random.default_rng(0), np.arange(side * side, dtype=np.int32).reshape(side, side)
+        ends = [(index[:, :-1], index[:, 1:]), (index[:-1], index[1:]), (index[:-1, :-1], index[1:, 1:])]
+        edges = np.concatenate([np.stack([u.ravel(), v.ravel()], axis=1) for u, v in ends])
+        lab = random.integers(0, 1 << 20, (side * side, 3))
+        area = random.integers(9, 90, side * side)
+        features = Features(area, lab, lab, np.full((side * side, 1), 90, np.uint32), CELL_AREA)
+        number = np.arange(side * side, dtype=np.int32)
+        joined = Joined(side * side, number, number, np.empty(0, np.int64), np.empty((0, 3), np.int32))
+        return Graph(features, edges, np.full((len(edges), 2), 9, np.uint32), joined)
+
+    build_using_up(made(4), Options())  # compiled before we count
+    tracemalloc.start()
+    try:
+        graph = made(side)
+        assert len(graph.edges) > 2.9 * side**2
+        tracemalloc.reset_peak()
+        build_using_up(graph, Options())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (peak - fixed) / side**2 <= 120
 
 
 # -- from the picture ------------------------------------------------------------------------------

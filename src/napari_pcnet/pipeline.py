@@ -19,6 +19,7 @@ import torch
 
 from napari_pcnet import weights
 from napari_pcnet.disk import files
+from napari_pcnet.disk.memory import give_back
 from napari_pcnet.geometry.grid import Grid
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy, smooth_plane
@@ -102,6 +103,9 @@ def segment(
         ids, measures = base.ids, tuple[Measures, ...]()
         if streamed is None:
             measures = (Measures.of(base.regions, base.confidence, picture),)
+        else:  # the tree of a large picture needs the memory of its windows
+            picture.forget()
+            give_back()
         with stage("tree"):
             graph = region_graph(base, options, uses_up=True)
             del base  # what merging does not need makes room for it

@@ -25,8 +25,8 @@ from napari_pcnet.merging.crumbs import Joined
 from napari_pcnet.merging.joining import Rule
 from napari_pcnet.merging.regions import LARGEST_NARROW, RegionTable, sums_by_code
 
-GROWTH = 16
-"""A table that is full gets room for one row in so many more."""
+GROWTH = 64
+"""A table that is full gets room for one row in so many more. Numpy fills it, so it takes memory at once."""
 
 UNKNOWN = -1
 """Row of a piece that has none yet: it begins below the band, or is of no concern."""
@@ -121,7 +121,7 @@ class Assembly:
         lines = lines * ways // 2
         self._number, self._complete = 0, 0  # rows, and those of them that nothing is added to any more
         self._names, self._cells = _Rows((), np.int64), _Rows((), np.int32)
-        self._area = _Rows((), np.int64)
+        self._area = _Rows((), np.int64 if rule is None else np.uint32)
         self._colour = _Rows((channels if rule is None else max(0, columns - 4),), np.int64)
         self._rim = _Rows((ways,), np.int32)
         self._edges, self._lines = _Rows((2,), np.int32), _Rows((lines,), np.uint32)
@@ -194,8 +194,9 @@ class Assembly:
     def table(self) -> RegionTable:
         """The table of all bands; nothing is left here."""
         assert not len(self._open.low) and not len(self._waiting.low) and not self._late, "all have ended"
-        rows = (self._names, self._cells, self._area, self._colour, self._rim, self._edges, self._lines)
-        return RegionTable(*(each.take() for each in rows))
+        area = self._area.take().astype(np.int64, copy=False)
+        rest = (self._colour, self._rim, self._edges, self._lines)
+        return RegionTable(self._names.take(), self._cells.take(), area, *(each.take() for each in rest))
 
     def joined(self) -> Joined | None:
         """What crumbs have joined the regions of the table, if there is a rule; nothing is left here."""

@@ -1,8 +1,8 @@
 """Crumbs join their hosts in the table of a window, before the tables of windows become one.
 
-Two thirds of the pieces of a large picture are crumbs, so this leaves a third of the regions to assemble and
-to merge. They join the hosts that they would join in the table of the whole picture; those whose host a
-window can't know wait (`crumbs.settled`).
+They are two thirds of the pieces of a large picture, a third with cells of 8 pixels: fewer regions are
+left to assemble and to merge. They join the hosts that they would join in the table of the whole picture;
+those whose host a window can't know wait (`crumbs.settled`).
 """
 
 from __future__ import annotations
