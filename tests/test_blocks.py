@@ -47,6 +47,25 @@ def test_a_part_is_that_of_the_array(chunks: tuple[int, ...] | None, kept: int) 
         np.testing.assert_array_equal(read_raw(read, 2, window), VALUES[window.slices])
 
 
+def test_what_is_forgotten_is_read_again() -> None:
+    store = Store(VALUES, (64, 100, 3))
+    read = Blocks(store, 2)
+    for _ in range(2):
+        read_raw(read, 2, Window(0, 0, 9, 9))
+    assert store.decoded == {(0, 0): 1}
+    read.forget()
+    read_raw(read, 2, Window(0, 0, 9, 9))
+    assert store.decoded == {(0, 0): 2}
+
+
+def test_a_tree_has_the_memory_of_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten, forget = list[Blocks](), Blocks.forget
+    monkeypatch.setattr(Blocks, "forget", lambda self: (forgotten.append(self), forget(self)))
+    out = np.empty(VALUES.shape[:2], np.int32)
+    pcnet_superpixels(Store(VALUES, (64, 100, 3)), 12, out=out)
+    assert len(forgotten) == 1
+
+
 def test_the_channels_may_come_first_and_dask_has_chunks_of_any_length() -> None:
     lazy = dask.array.from_array(np.moveaxis(VALUES, 2, 0), chunks=((1, 2), (100, 0, 200), (1, 238, 1)))
     part = read_raw(Blocks(lazy, 0), 0, Window(50, 0, 150, 240))

@@ -74,7 +74,8 @@ def assembled(
         for core in cores:
             read = lambda w: pixels[w.slices]  # noqa: E731
             part = gather(pieces.ids, core.slices, core, read, pieces.names, pieces.cells, boundary)
-            assembly.add(part, core, pieces.ids[core.bottom : core.bottom + 1].ravel())
+            nothing = np.empty(0, np.int32)
+            assembly.add(part, core, pieces.ids[core.bottom : core.bottom + 1].ravel(), nothing)
         for core, found in zip(cores, assembly.end_band(), strict=True):
             mine = pieces.ids[core.slices]
             ids[core.slices] = np.where(mine < 0, -1, found[mine])

@@ -29,6 +29,7 @@ from napari_pcnet.geometry.picture import Picture, image_window, surroundings
 from napari_pcnet.geometry.tiling import Tile, plan
 from napari_pcnet.merging.assembly import Assembly
 from napari_pcnet.merging.connectivity import reach_px
+from napari_pcnet.merging.joining import Rule
 from napari_pcnet.merging.regions import RegionTable, look_up
 from napari_pcnet.merging.streamed import labels_of_pieces
 from napari_pcnet.network.inference import Base, label_window
@@ -325,7 +326,7 @@ class _Label:
         picture = Picture(self._pixels(pieces), settings.channel_axis, self._mask(), *limits)
         with _one_at_a_time(network.device.type):
             found = label_window(predictor(network), picture, self.grid, self.tile, lambda: None)
-        return pack(found.ids), _Gathered(found.table, found.beyond)
+        return pack(found.ids), _Gathered(found.table, found.beyond, found.rim)
 
     def _pixels(self, pieces: Sequence[Sequence[NDArray[Any]]]) -> Any:
         """What the window reads, of all channels."""
@@ -353,6 +354,7 @@ class _Gathered(NamedTuple):
 
     table: RegionTable
     beyond: NDArray[np.int32]
+    rim: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -364,19 +366,32 @@ class _Merge:
     cores: tuple[Window, ...]
 
     def __call__(self, parts: Sequence[_Gathered]) -> list[Labels]:
+        options, rule = self.settings.options, None
+        if options.method == "hierarchy":
+            rule = pipeline.crumb_rule(self.grid, options.n_segments, 1.0, options)
+        base, rows = self._assembled(parts, rule)
+        if not base.gives(options.n_segments):  # of a small mask, for example
+            base, rows = self._assembled(parts, None)
+        labels = self._labels(base)
+        return [labels_of_pieces(labels, each) for each in rows]
+
+    def _assembled(
+        self, parts: Sequence[_Gathered], rule: Rule | None
+    ) -> tuple[Base, list[NDArray[np.int32]]]:
+        """The base of all windows, without pixels, and the rows in its table of the pieces of each."""
         assembly: Assembly | None = None
         rows = list[NDArray[np.int32]]()
         for _, band in groupby(zip(self.cores, parts, strict=True), key=lambda each: each[0].top):
-            for core, (table, beyond) in band:
+            for core, (table, beyond, rim) in band:
                 if assembly is None:
                     width = self.settings.shape[self.settings.axes[1]]
-                    assembly = Assembly(width, table.colour.shape[1], table.lines.shape[1])
-                assembly.add(table, core, beyond)
+                    assembly = Assembly(width, table.colour.shape[1], table.lines.shape[1], rule)
+                assembly.add(table, core, beyond, rim)
             assert assembly is not None
             rows += assembly.end_band()
         assert assembly is not None, "a mask holds a pixel"
-        labels = self._labels(Base(np.empty((0, 0), np.int32), assembly.table(), self.grid))
-        return [labels_of_pieces(labels, each) for each in rows]
+        base = Base(np.empty((0, 0), np.int32), assembly.table(), self.grid, joined=assembly.joined())
+        return base, rows
 
     def _labels(self, base: Base) -> Labels:
         options, found = self.settings.options, len(base.regions)

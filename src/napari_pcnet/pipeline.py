@@ -19,12 +19,14 @@ import torch
 
 from napari_pcnet import weights
 from napari_pcnet.disk import files
+from napari_pcnet.disk.memory import give_back
 from napari_pcnet.geometry.grid import Grid
-from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture, network_channels
-from napari_pcnet.hierarchy import ROWS_AT_ONCE, Measures, PCNetHierarchy, smooth_plane
+from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
+from napari_pcnet.hierarchy import Measures, PCNetHierarchy, smooth_plane
 from napari_pcnet.merging.connectivity import number_by_first, owners
-from napari_pcnet.merging.exact import lab_of_rgb
-from napari_pcnet.merging.regions import RegionTable, look_up
+from napari_pcnet.merging.crumbs import largest_px
+from napari_pcnet.merging.joining import Rule
+from napari_pcnet.merging.regions import RegionTable, compares_channels, lab_sums, look_up
 from napari_pcnet.merging.streamed import StreamedIds
 from napari_pcnet.merging.tree import (
     Features,
@@ -34,7 +36,6 @@ from napari_pcnet.merging.tree import (
     Tree,
     build,
     build_using_up,
-    lab_sums,
 )
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.inference import Base, WindowDone, segment_base
@@ -49,6 +50,10 @@ from napari_pcnet.stages import stage, timed
 CHANNEL_SPAN = 100.0
 """What a channel of a picture that is neither grey nor RGB is stretched to, as L of CIELAB is."""
 
+CELLS_FOR_EACH = 2
+"""Cells for each superpixel from which on crumbs join before merging begins. Nearly all cells have a piece
+that is no crumb; should these be fewer than the superpixels, the work begins again without."""
+
 KEPT = 4
 """Networks that are kept ready: more than a comparison takes in turns. Ours take some 25 MB each."""
 
@@ -61,6 +66,7 @@ def segment(
     confidence: bool = False,
     window_done: WindowDone | None = None,
     streamed: StreamedIds | None = None,
+    most: int | None = None,
 ) -> PCNetHierarchy:
     """Segment a plane into the hierarchy of which `options.n_segments` is the largest count asked for.
 
@@ -74,24 +80,38 @@ def segment(
         As in `napari_pcnet.pcnet_hierarchy`.
     streamed : StreamedIds, optional
         Takes the base window by window: `PCNetHierarchy.table` then says its labels.
+    most : int, optional
+        If it is streamed: the largest count that will be asked for, so that crumbs may join before.
 
     Returns
     -------
     PCNetHierarchy
-        With a base of no pixels if it was streamed.
+        With a base of no pixels, and without measures, if it was streamed.
     """
     with timed() as timings:
         network = load_prepared(options)
         base = fine_base(
-            picture, options, network, progress, window_done, confidence=confidence, streamed=streamed
+            picture,
+            options,
+            network,
+            progress,
+            window_done,
+            confidence=confidence,
+            streamed=streamed,
+            most=most,
         )
-        ids, measures = base.ids, Measures.of(base.regions, base.confidence, picture)
+        ids, measures = base.ids, tuple[Measures, ...]()
+        if streamed is None:
+            measures = (Measures.of(base.regions, base.confidence, picture),)
+        else:  # the tree of a large picture needs the memory of its windows
+            picture.forget()
+            give_back()
         with stage("tree"):
-            graph = region_graph(base, options)
+            graph = region_graph(base, options, uses_up=True)
             del base  # what merging does not need makes room for it
             tree = build_using_up(graph, options, network.classifier)
     first, smoothing, spacing = options.start_label, options.smoothing, options.spacing
-    return PCNetHierarchy(ids, (tree,), (measures,), first, smoothing, spacing, timings)
+    return PCNetHierarchy(ids, (tree,), measures, first, smoothing, spacing, timings)
 
 
 def segment_lattice(picture: Picture, options: Options, progress: Progress | None = None) -> Labels:
@@ -145,13 +165,15 @@ def fine_base(
     *,
     confidence: bool = False,
     streamed: StreamedIds | None = None,
+    most: int | None = None,
 ) -> Base:
     """Label with the coarsest lattice whose base is fine enough for `options.n_segments`.
 
     Where not even the finest is, each pixel is a region, so that every count up to the pixels can be had.
+    Where `most` says that no more are asked for, and the lattice has clearly more cells, crumbs have joined.
     """
 
-    def base_of(grid: Grid, single_pixels: bool = False) -> Base:
+    def base_of(grid: Grid, rule: Rule | None = None, *, single_pixels: bool = False) -> Base:
         return segment_base(
             picture,
             grid,
@@ -162,6 +184,7 @@ def fine_base(
             confidence=confidence,
             single_pixels=single_pixels,
             streamed=streamed,
+            rule=rule,
         )
 
     number = options.n_segments
@@ -172,17 +195,44 @@ def fine_base(
     for grid in grids:
         if grid.cells < wanted and grid is not grids[-1]:
             continue
-        base = base_of(grid)
-        found = len(base.regions)
-        if found >= number:
-            return base
-        wanted = grid.cells * number / found
+        base = base_of(grid, None if most is None else crumb_rule(grid, most, picture.share_inside, options))
+        if base.pieces >= number:
+            if most is None or base.gives(most):
+                return base
+            del base
+            return base_of(grid)
+        wanted = grid.cells * number / base.pieces
     return base_of(grids[-1], single_pixels=True)
+
+
+def crumb_rule(grid: Grid, most: int, share_inside: float, options: Options) -> Rule | None:
+    """By what rule crumbs may join before merging begins; None where they may be asked for, or are none.
+
+    Parameters
+    ----------
+    grid : Grid
+    most : int
+        The largest count that will be asked for.
+    share_inside : float
+        Of the picture.
+    options : Options
+    """
+    is_far = most * CELLS_FOR_EACH <= grid.cells * share_inside
+    if not is_far or largest_px(grid.cell_area) < 1:
+        return None
+    return Rule(_side_lengths(options), grid.cell_area)
+
+
+def _side_lengths(options: Options) -> tuple[float, float]:
+    """Length of a horizontal and of a vertical side: the former are as long as a pixel is wide."""
+    down, across = options.pixel_sides
+    return across, down
 
 
 def label_table(base: Base, options: Options) -> Labels:
     """Label of each region of a base in the cut at `options.n_segments`, and last of what is outside."""
-    tree = build_using_up(region_graph(base, options), options, load_prepared(options).classifier)
+    graph = region_graph(base, options, uses_up=True)
+    tree = build_using_up(graph, options, load_prepared(options).classifier)
     return PCNetHierarchy(base.ids, (tree,), (), options.start_label).table(options.n_segments)
 
 
@@ -194,32 +244,32 @@ def merge_base(
     return build(graph.features, graph.edges, graph.lines, options, classifier, observer)
 
 
-def region_graph(base: Base, options: Options) -> Graph:
-    """The regions of a base, in the units that merging compares."""
-    table, spacing = base.regions, options.pixel_sides
+def region_graph(base: Base, options: Options, *, uses_up: bool = False) -> Graph:
+    """The regions of a base, in the units that merging compares; in their memory if that may be used up.
+
+    Of the regions only areas, edges and lines stay then.
+    """
+    table, joined = base.regions, base.joined
     channels = table.colour.shape[1]
-    runs = network_channels(channels)
-    lab = np.empty((len(table), len(runs)), np.int64)
-    for start in range(0, len(table), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        area, colour = table.area[rows], table.colour[rows]
-        rgb = [np.rint(colour[:, run].sum(axis=1) / (area * len(run))) for run in runs]
-        lab[rows] = lab_sums(area, lab_of_rgb(np.stack(rgb, axis=1).astype(np.int64)))
+    if joined is None:
+        lab = lab_sums(table.area, table.colour, table.colour if uses_up and channels == 3 else None)
+    else:
+        lab, joined = joined.lab.astype(np.int64), joined._replace(lab=joined.lab[:0].copy())
     features = Features(
         table.area,
         lab,
         lab,
-        table.perimeter(),
+        table.perimeter(uses_up=uses_up),
         base.grid.cell_area,
-        sides=(spacing[1], spacing[0]),  # horizontal sides are as long as a pixel is wide
+        sides=_side_lengths(options),
     )
-    if channels not in (1, 3):  # they weigh together as much as the three of a colour picture
+    if compares_channels(channels):  # they weigh together as much as the three of a colour picture
         unit = CHANNEL_SPAN * math.sqrt(3 / channels) / COLOUR_STEPS
         features = replace(features, colour=table.colour, colour_unit=unit)
     lines = table.lines
-    if lines.shape[1] == 2:  # without a boundary map
+    if lines.shape[1] == table.rim.shape[1]:  # without a boundary map
         lines = np.concatenate([lines, np.zeros_like(lines)], axis=1)
-    return Graph(features, table.edges, lines)
+    return Graph(features, table.edges, lines, joined)
 
 
 def load_prepared(options: Options) -> PreparedNetwork:

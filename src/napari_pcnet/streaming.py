@@ -147,7 +147,8 @@ def labels_by_windows(
             base = pipeline.lattice_base(picture, options, progress, streamed)
             table = pipeline.lattice_table(base.regions, options)
         else:
-            hierarchy = pipeline.segment(picture, options, progress=progress, streamed=streamed)
+            most = max(options.n_segments, cut.get("n", 0))
+            hierarchy = pipeline.segment(picture, options, progress=progress, streamed=streamed, most=most)
             if "n" in cut:
                 hierarchy.check_count(cut["n"], "n_segments")
             table = hierarchy.table(**cut)

@@ -1,5 +1,6 @@
 """A picture that needs more memory than is free is refused before it is decoded."""
 
+import ctypes
 import re
 import struct
 import zlib
@@ -226,6 +227,21 @@ def test_a_cgroup_leaves_its_limit_less_what_is_used(
     tmp_path: Path, cgroup: str, mounts: str, root: str, files: dict[str, object], room: list[int]
 ) -> None:
     assert list(memory.cgroup_room(_system(tmp_path, cgroup, mounts, root, files))) == room
+
+
+def test_freed_memory_is_given_back_where_the_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = list[int]()
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(malloc_trim=kept.append))
+    memory.give_back()
+    assert kept == [0]
+
+    def refuse(_: object) -> None:
+        raise TypeError("bad argument type for built-in operation")
+
+    for other in (lambda _: SimpleNamespace(), refuse):
+        monkeypatch.setattr(ctypes, "CDLL", other)
+        memory.give_back()
+    assert kept == [0]
 
 
 def test_where_there_are_no_cgroups_nothing_limits(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ left, or less where the process may not take it all: by ``ulimit -v``, or by the
 batch job or a service.
 """
 
+import ctypes
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,6 +26,12 @@ def free_bytes() -> int:
         return free
     limit, _ = process.rlimit(psutil.RLIMIT_AS)
     return free if limit == psutil.RLIM_INFINITY else max(0, min(free, limit - process.memory_info().vms))
+
+
+def give_back() -> None:
+    """Let the system have memory that was freed and that the C library keeps, where it is glibc."""
+    with suppress(OSError, AttributeError, TypeError):  # another library; Windows has none without a name
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def cgroup_room(root: Path = Path("/")) -> Iterator[int]:

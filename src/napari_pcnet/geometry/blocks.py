@@ -82,6 +82,11 @@ class Blocks:
             return part
         return part[(slice(None),) * self._channel_axis + (key[self._channel_axis],)]
 
+    def forget(self) -> None:
+        """Let go of all blocks."""
+        self._kept.clear()
+        self._kept_bytes = 0
+
     def _block(self, place: Place, stop: int) -> NDArray[Any]:
         """A block; if it is not kept, it is read with those that follow it in its row, before `stop`."""
         if place not in self._kept:

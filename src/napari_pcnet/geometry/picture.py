@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from napari_pcnet.geometry.blocks import in_memory
+from napari_pcnet.geometry.blocks import Blocks, in_memory
 from napari_pcnet.geometry.grid import Grid, Window, windows_over
 
 COLOUR_STEPS = 65535
@@ -111,6 +111,11 @@ class Picture:
         """The same as a share of all."""
         height, width = self.shape
         return self.pixels_inside / (height * width)
+
+    def forget(self) -> None:
+        """Let go of the blocks that are kept for what is read next."""
+        if isinstance(self.pixels, Blocks):
+            self.pixels.forget()
 
     def read(self, window: Window, dtype: NetworkType = np.float32) -> NDArray[Any]:
         """Read a window, ``(h, w, C)`` in 0..1, or in whole numbers up to `BYTE_TOP`; NaN becomes `FILL`."""

@@ -5,6 +5,10 @@ in the table is known as soon as the band is: what bands hold follows each other
 are in order. Only regions on a window's rim are known to others, and are looked up by name. Sums and pairs
 of a band are added to the table when it ends, but for pairs of regions that go on below it. So what is
 needed besides the table is set by the band.
+
+Where crumbs join their hosts before (`joining`), a region begins with the first of its pieces, which may be a
+crumb that one window alone knows. So windows know a region by the name of the piece that is no crumb, and its
+row is that of the first one.
 """
 
 from __future__ import annotations
@@ -16,10 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
+from napari_pcnet.merging import joining
+from napari_pcnet.merging.crumbs import Joined
+from napari_pcnet.merging.joining import Rule
 from napari_pcnet.merging.regions import LARGEST_NARROW, RegionTable, sums_by_code
 
-GROWTH = 16
-"""A table that is full gets room for one row in so many more."""
+GROWTH = 64
+"""A table that is full gets room for one row in so many more. Numpy fills it, so it takes memory at once."""
 
 UNKNOWN = -1
 """Row of a piece that has none yet: it begins below the band, or is of no concern."""
@@ -28,9 +35,14 @@ UNKNOWN = -1
 class _Part(NamedTuple):
     """What a window gathered."""
 
-    table: RegionTable
-    core: Window
-    beyond: NDArray[np.int32]  # pieces in the row below the core
+    table: RegionTable  # of regions
+    own: NDArray[np.bool_]  # (n,) those that begin in the core
+    first: NDArray[np.int64]  # (n,) names of the first pieces
+    alone: NDArray[np.bool_]  # (n,) as in `JoinedTable`
+    sums: NDArray[np.int64]  # (n, k) likewise
+    begin: NDArray[np.int64]  # names of all pieces that begin in the core
+    rows: NDArray[np.int32]  # of the pieces of the window
+    beyond: NDArray[np.int32]  # rows of what is in the row below the core
 
 
 class _Rows:
@@ -47,10 +59,6 @@ class _Rows:
             self._room.resize((room, *self._room.shape[1:]), refcheck=False)  # nobody else knows it
         self._room[self.number : end] = rows
         self.number = end
-
-    def add(self, at: NDArray[np.integer], rows: NDArray[Any]) -> None:
-        """Add to rows, each of which is named once."""
-        self._room[at] += rows
 
     def widen(self, kind: type[np.generic]) -> None:
         self._room = self._room.astype(kind)
@@ -98,22 +106,41 @@ class Assembly:
         Columns of `RegionTable.colour`.
     lines : int
         Columns of `RegionTable.lines`.
+    rule : Rule, optional
+        Crumbs by this rule join their hosts, as far as a window knows them. Regions then have no name and no
+        cell.
     """
 
-    def __init__(self, width: int, channels: int, lines: int) -> None:
-        self._width = width
+    def __init__(self, width: int, channels: int, lines: int, rule: Rule | None = None) -> None:
+        self._width, self._rule = width, rule
+        self._pieces, self._alone = 0, list[NDArray[np.int64]]()
+        self._first, self._own = _Rows((), np.int32), _Rows((), np.int32)  # as in `Joined`
+        self._lab = _Rows((3,), np.int32)
+        columns = 0 if rule is None else joining.columns(channels)
+        ways = 2 if rule is None else rule.ways
+        lines = lines * ways // 2
+        self._number, self._complete = 0, 0  # rows, and those of them that nothing is added to any more
         self._names, self._cells = _Rows((), np.int64), _Rows((), np.int32)
-        self._area, self._colour = _Rows((), np.int64), _Rows((channels,), np.int64)
-        self._rim = _Rows((2,), np.int32)
+        self._area = _Rows((), np.int64 if rule is None else np.uint32)
+        self._colour = _Rows((channels if rule is None else max(0, columns - 4),), np.int64)
+        self._rim = _Rows((ways,), np.int32)
         self._edges, self._lines = _Rows((2,), np.int32), _Rows((lines,), np.uint32)
         nothing = np.empty(0, np.int64)
+        self._sums: dict[str, NDArray[Any]] = {
+            "area": nothing,
+            "colour": np.empty((0, channels), np.int64),
+            "rim": np.empty((0, ways), np.int32),
+            "sums": np.empty((0, columns), np.int64),
+        }  # of rows that are not complete
         none = _Edges(nothing, nothing, np.empty((0, lines), np.int64))
         self._open, self._waiting = none, none  # pairs that may go on, and pairs with a region still unknown
         self._known_names, self._known_rows = nothing, nothing  # of regions that go on below
         self._late: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = []  # names of these, and their rims
         self._band: list[_Part] = []
 
-    def add(self, table: RegionTable, core: Window, beyond: NDArray[np.int32]) -> None:
+    def add(
+        self, table: RegionTable, core: Window, beyond: NDArray[np.int32], rim: NDArray[np.int32]
+    ) -> None:
         """Add a window of the band.
 
         Parameters
@@ -124,9 +151,15 @@ class Assembly:
             Pixels that the window answers for.
         beyond : (w,) int32 array
             Pieces of the window's pixels in the row below the core; empty at the end of the image.
+        rim : (m,) int32 array
+            Pieces of the pixels along the ends of the core.
         """
-        assert not self._band or core.top == self._band[0].core.top
-        self._band.append(_Part(table, core, beyond))
+        rule = self._rule
+        joined = joining.unjoined(table) if rule is None else joining.join_crumbs(table, rim, rule)
+        own, begin = self._begins_in(joined.table, core), table.names[self._begins_in(table, core)]
+        below = joined.rows[beyond[beyond >= 0]]
+        of_regions = joined.first, joined.alone, joined.sums
+        self._band.append(_Part(joined.table, own, *of_regions, begin, joined.rows, below))
 
     def end_band(self) -> list[NDArray[np.int32]]:
         """Add what the band holds to the table.
@@ -138,50 +171,102 @@ class Assembly:
             pixel in it.
         """
         band, self._band = self._band, []
-        own = [self._begins_in(part) for part in band]
-        names = np.concatenate([part.table.names[mine] for part, mine in zip(band, own, strict=True)])
+        names = np.concatenate([part.table.names[part.own] for part in band])
         order = np.argsort(names, kind="stable")  # sorted in each window
-        names, start = names[order], self._names.number
+        names, first = names[order], self._first_pieces(band, names[order])
+        rank = np.argsort(first, kind="stable")
+        rows = np.empty(len(names), np.int64)
+        rows[rank] = np.arange(self._number, self._number + len(names))
+        self._number += len(names)
         known_names = np.concatenate([self._known_names, names])
-        known_rows = np.concatenate([self._known_rows, np.arange(start, start + len(names))])
+        known_rows = np.concatenate([self._known_rows, rows])
         found = [_find(part.table.names, known_names, known_rows) for part in band]
-        self._add_rows(band, own, order, found)
+        self._add_rows(band, order[rank], found)
+        self._add_pieces(band, first[rank], names[rank], found)
         self._add_late(band, found, known_names, known_rows)
         edges = [self._waiting_now(known_names, known_rows), self._open]
-        edges += [self._edges_of(part, rows) for part, rows in zip(band, found, strict=True)]
-        self._add_edges(_Edges.joined(edges), self._go_on(band, found, known_names, known_rows))
-        return [rows.astype(np.int32) for rows in found]
+        edges += [self._edges_of(part, regions) for part, regions in zip(band, found, strict=True)]
+        first_open = self._go_on(band, found, known_names, known_rows)
+        self._add_edges(_Edges.joined(edges), first_open)
+        self._complete_rows(first_open)
+        return [regions[part.rows].astype(np.int32) for part, regions in zip(band, found, strict=True)]
 
     def table(self) -> RegionTable:
         """The table of all bands; nothing is left here."""
         assert not len(self._open.low) and not len(self._waiting.low) and not self._late, "all have ended"
-        rows = (self._names, self._cells, self._area, self._colour, self._rim, self._edges, self._lines)
-        return RegionTable(*(each.take() for each in rows))
+        area = self._area.take().astype(np.int64, copy=False)
+        rest = (self._colour, self._rim, self._edges, self._lines)
+        return RegionTable(self._names.take(), self._cells.take(), area, *(each.take() for each in rest))
 
-    def _begins_in(self, part: _Part) -> NDArray[np.bool_]:
+    def joined(self) -> Joined | None:
+        """What crumbs have joined the regions of the table, if there is a rule; nothing is left here."""
+        if self._rule is None:
+            return None
+        alone = np.concatenate([*self._alone, np.empty(0, np.int64)])
+        return Joined(self._pieces, self._first.take(), self._own.take(), alone, self._lab.take())
+
+    def _begins_in(self, table: RegionTable, core: Window) -> NDArray[np.bool_]:
         """Whether the first pixel of each piece lies in the core."""
-        row, column = np.divmod(part.table.names, self._width)
-        core = part.core
+        row, column = np.divmod(table.names, self._width)
         here = (row >= core.top) & (row < core.bottom) & (column >= core.left) & (column < core.right)
-        own: NDArray[np.bool_] = here & (part.table.area > 0)
+        own: NDArray[np.bool_] = here & (table.area > 0)
         return own
+
+    def _first_pieces(self, band: list[_Part], names: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Names of the first pieces of the regions of these names, by all windows that hold some of them."""
+        first = names.copy()
+        for part in band:
+            at = _find(part.table.names, names, np.arange(len(names)))
+            here = at != UNKNOWN
+            first[at[here]] = np.minimum(first[at[here]], part.first[here])
+        return first
+
+    def _add_pieces(
+        self,
+        band: list[_Part],
+        first: NDArray[np.int64],
+        own: NDArray[np.int64],
+        found: list[NDArray[np.int64]],
+    ) -> None:
+        """Count the pieces of a band; append the numbers of those that its regions go by, or their names."""
+        if self._rule is None:
+            self._names.append(first)
+            return
+        begin = np.sort(np.concatenate([part.begin for part in band]))
+        self._first.append(self._pieces + np.searchsorted(begin, first))
+        self._own.append(self._pieces + np.searchsorted(begin, own))
+        self._pieces += len(begin)
+        self._alone += [rows[part.alone] for part, rows in zip(band, found, strict=True)]
 
     def _add_rows(
         self,
         band: list[_Part],
-        own: list[NDArray[np.bool_]],
         order: NDArray[np.intp],
         found: list[NDArray[np.int64]],
     ) -> None:
         """Append the rows of regions that begin in the band; add to others what belongs to them."""
-        columns = (self._names, self._cells, self._area, self._colour, self._rim)
-        for name, rows in zip(("names", "cells", "area", "colour", "rim"), columns, strict=True):
-            parts = [getattr(part.table, name)[mine] for part, mine in zip(band, own, strict=True)]
-            rows.append(np.concatenate(parts)[order])
-        for part, mine, row in zip(band, own, found, strict=True):
-            other = ~mine & (row != UNKNOWN)
-            for name, rows in zip(("area", "colour", "rim"), columns[2:], strict=True):
-                rows.add(row[other], getattr(part.table, name)[other])
+        if self._rule is None:
+            self._cells.append(np.concatenate([part.table.cells[part.own] for part in band])[order])
+        for name, sums in self._sums.items():
+            values = [part.sums if name == "sums" else getattr(part.table, name) for part in band]
+            own = np.concatenate([each[part.own] for each, part in zip(values, band, strict=True)])
+            grown = np.concatenate([sums, own[order]])
+            for each, part, row in zip(values, band, found, strict=True):
+                other = ~part.own & (row != UNKNOWN)
+                grown[row[other] - self._complete] += each[other]
+            self._sums[name] = grown
+
+    def _complete_rows(self, first_open: int) -> None:
+        """Append the sums of the rows before one, to which no window adds any more."""
+        ended = first_open - self._complete
+        area, colour, rim, sums = (each[:ended] for each in self._sums.values())
+        if self._rule is not None:
+            area, colour, lab = joining.region_sums(area, colour, sums)
+            self._lab.append(lab)
+        for rows, each in ((self._area, area), (self._colour, colour), (self._rim, rim)):
+            rows.append(each)
+        self._sums = {name: each[ended:].copy() for name, each in self._sums.items()}
+        self._complete = first_open
 
     def _add_late(
         self,
@@ -192,7 +277,7 @@ class Assembly:
     ) -> None:
         """Add the sides that the band before counted for regions of this one; keep those for the next."""
         for wanted, rim in self._late:
-            self._rim.add(_find(wanted, names, rows), rim)
+            self._sums["rim"][_find(wanted, names, rows) - self._complete] += rim
         self._late = []
         for part, row in zip(band, found, strict=True):
             late = (row == UNKNOWN) & part.table.rim.any(axis=1)
@@ -226,16 +311,16 @@ class Assembly:
         rows: NDArray[np.int64],
     ) -> int:
         """Keep the names of the regions that go on below the band; return the first row that may change."""
-        below = [row[part.beyond[part.beyond >= 0]] for part, row in zip(band, found, strict=True)]
+        below = [row[part.beyond] for part, row in zip(band, found, strict=True)]
         open_rows = np.unique(np.concatenate([*below, self._waiting.low]))
         open_rows = open_rows[open_rows != UNKNOWN]
         stays = np.isin(rows, open_rows)
         self._known_names, self._known_rows = names[stays], rows[stays]
-        return int(open_rows[0]) if len(open_rows) else self._names.number
+        return int(open_rows[0]) if len(open_rows) else self._number
 
     def _add_edges(self, edges: _Edges, first_open: int) -> None:
         """Sum up pairs, and append those that are complete to the table."""
-        number = self._names.number
+        number = self._number
         codes, lines, _ = sums_by_code(edges.low * number + edges.high, edges.lines)
         low, high = np.divmod(codes, max(1, number))
         ended = int(np.searchsorted(low, first_open))

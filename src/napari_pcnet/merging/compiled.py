@@ -58,8 +58,8 @@ class Pairs(NamedTuple):
     """Pairs of regions that touch: the first rows of each array."""
 
     ends: NDArray[np.int32]  # (e, 2), the smaller first; a region goes by its smallest leaf
-    lines: NDArray[np.uint32]  # (e, 4), as in `tree.build`; the lower half of each number
-    upper: NDArray[np.uint32]  # and the upper one, (e, 4); (0, 4) while there is none
+    lines: NDArray[np.uint32]  # (e, 4) or (e, 2), as in `tree.Graph`; the lower half of each number
+    upper: NDArray[np.uint32]  # and the upper one, likewise; (0, ...) while there is none
     step: NDArray[np.int16]  # (e,), `tree._step` of the cost, or `STALE`
 
 
@@ -68,9 +68,10 @@ class Regions(NamedTuple):
 
     colour: NDArray[np.int64]  # (n, 3 + ...): sums of CIELAB and of other colours
     area: NDArray[np.uint32] | NDArray[np.int64]  # (n,)
-    perimeter: NDArray[np.uint32] | NDArray[np.int64]  # (n, 2): horizontal and vertical sides
+    perimeter: NDArray[np.uint32] | NDArray[np.int64]  # (n, 2): horizontal and vertical sides; (n, 1): all
     node: NDArray[np.int32] | NDArray[np.int64]  # (n,), in the tree
     best: NDArray[np.int32]  # (n,), the pair that is cheapest; once merged, -2 less the region it went to
+    number: NDArray[np.int32]  # (n,), which of all pieces it goes by; (0,) if that is the row
 
 
 class Rules(NamedTuple):
@@ -378,7 +379,7 @@ def compare(
         Receives the costs.
     """
     ends, lines, upper, step = pairs.ends, pairs.lines, pairs.upper, pairs.step
-    is_wide = len(upper) > 0
+    is_wide, ways = len(upper) > 0, lines.shape[1] // 2
     colour, area, perimeter = regions.colour, regions.area, regions.perimeter
     across, down = rules.across, rules.down
     log0, log1, log2, log3, log4, log5, log6 = rules.log2_series
@@ -394,16 +395,21 @@ def compare(
             for c in range(rules.first_compared, colour.shape[1]):
                 difference = colour[u, c] / a - colour[v, c] / b
                 apart += difference * difference
-            x0, y0 = np.float64(lines[k, 0]), np.float64(lines[k, 1])
-            x1, y1 = np.float64(lines[k, 2]), np.float64(lines[k, 3])
+            x0, x1 = np.float64(lines[k, 0]), np.float64(lines[k, ways])
+            y0, y1 = 0.0, 0.0
+            if ways == 2:
+                y0, y1 = np.float64(lines[k, 1]), np.float64(lines[k, 3])
             if is_wide:
-                x0, y0 = x0 + upper[k, 0] * WORD, y0 + upper[k, 1] * WORD
-                x1, y1 = x1 + upper[k, 2] * WORD, y1 + upper[k, 3] * WORD
+                x0, x1 = x0 + upper[k, 0] * WORD, x1 + upper[k, ways] * WORD
+                if ways == 2:
+                    y0, y1 = y0 + upper[k, 1] * WORD, y1 + upper[k, 3] * WORD
             border = x0 * across + y0 * down
             strength = x1 * across + y1 * down
             boundary = strength / (2 * rules.colour_steps) / border
-            xu, yu = np.float64(perimeter[u, 0]), np.float64(perimeter[u, 1])
-            xv, yv = np.float64(perimeter[v, 0]), np.float64(perimeter[v, 1])
+            xu, xv = np.float64(perimeter[u, 0]), np.float64(perimeter[v, 0])
+            yu, yv = 0.0, 0.0
+            if ways == 2:
+                yu, yv = np.float64(perimeter[u, 1]), np.float64(perimeter[v, 1])
             outline = (xu + xv - 2 * x0) * across + (yu + yv - 2 * y0) * down
             shape = outline * outline / (rules.square * (a + b))
             lightness = (colour[u, 0] / a - colour[v, 0] / b) * rules.lab_unit
@@ -512,8 +518,10 @@ def compare(
 
 
 @register_jitable  # type: ignore[untyped-decorator]  # numba has no types
-def hashed(u: np.int32, v: np.int32) -> np.int64:
-    """`tree._hash` of a pair, as `tree._keys` has it."""
+def hashed(u: np.int32, v: np.int32, number: NDArray[np.int32]) -> np.int64:
+    """`tree._hash` of a pair, as `tree._keys` has it, by their numbers if there are any."""
+    if len(number):
+        u, v = number[u], number[v]
     x = np.uint64(u) * SCATTER + np.uint64(v)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -527,6 +535,7 @@ def cheapest_of_both(
     ends: NDArray[np.int32],
     step: NDArray[np.int16],
     best: NDArray[np.int32],
+    number: NDArray[np.int32],
     chosen: NDArray[np.int32],
     key: NDArray[np.int64],
 ) -> int:
@@ -540,6 +549,8 @@ def cheapest_of_both(
         As in `Pairs`.
     best : (n,) int32 array
         Receives of each region the cheapest of its pairs.
+    number
+        As in `Regions`.
     chosen : (n // 2,) int32 array
         Receives the pairs.
     key : (n // 2,) int64 array
@@ -556,18 +567,19 @@ def cheapest_of_both(
                 or step[k] < step[other]
                 or (
                     step[k] == step[other]
-                    and hashed(ends[k, 0], ends[k, 1]) < hashed(ends[other, 0], ends[other, 1])
+                    and hashed(ends[k, 0], ends[k, 1], number)
+                    < hashed(ends[other, 0], ends[other, 1], number)
                 )
             ):
                 best[end] = k
-    number = 0
+    found = 0
     for k in range(left):
         u, v = ends[k, 0], ends[k, 1]
         if best[u] == k and best[v] == k:
-            chosen[number] = k
-            key[number] = (np.int64(step[k]) << 48) | hashed(u, v)
-            number += 1
-    return number
+            chosen[found] = k
+            key[found] = (np.int64(step[k]) << 48) | hashed(u, v, number)
+            found += 1
+    return found
 
 
 @_compiled
@@ -632,7 +644,7 @@ def join(
         area[into] += area[crumb]
         for c in range(colour.shape[1]):
             colour[into, c] += colour[crumb, c]
-        for c in range(2):
+        for c in range(perimeter.shape[1]):
             perimeter[into, c] += perimeter[crumb, c]
         first = -2 - best[into] if best[into] < -1 else into
         best[into] = -2 - min(first, crumb)
@@ -644,7 +656,7 @@ def join(
             node[crumb], area[crumb] = node[into], area[into]
             for c in range(colour.shape[1]):
                 colour[crumb, c] = colour[into, c]
-            for c in range(2):
+            for c in range(perimeter.shape[1]):
                 perimeter[crumb, c] = perimeter[into, c]
 
 
@@ -688,7 +700,7 @@ def merge(
         for c in range(colour.shape[1]):
             colour[u, c] += colour[v, c]
         area[u] += area[v]
-        for c in range(2):
+        for c in range(perimeter.shape[1]):
             perimeter[u, c] += perimeter[v, c]
         best[u] = best[v] = -2 - u
 
@@ -725,7 +737,7 @@ def relabel(left: int, pairs: Pairs, regions: Regions, places: NDArray[np.int32]
     """
     ends, lines, upper, step = pairs.ends, pairs.lines, pairs.upper, pairs.step
     best, perimeter = regions.best, regions.perimeter
-    is_wide = len(upper) > 0
+    is_wide, columns = len(upper) > 0, lines.shape[1]
     size, kept, largest = np.uint64(len(places)), 0, 0
     for k in range(left):
         u, v = ends[k, 0], ends[k, 1]
@@ -737,7 +749,7 @@ def relabel(left: int, pairs: Pairs, regions: Regions, places: NDArray[np.int32]
             if into_v < -1:
                 v = -2 - into_v
             if u == v:
-                for c in range(2):
+                for c in range(columns // 2):
                     sides = np.int64(lines[k, c])
                     if is_wide:
                         sides += np.int64(upper[k, c]) << 32
@@ -753,7 +765,7 @@ def relabel(left: int, pairs: Pairs, regions: Regions, places: NDArray[np.int32]
                     place = np.int64(0)
             owner = places[place]
             if owner >= 0:
-                for c in range(4):
+                for c in range(columns):
                     total = np.int64(lines[owner, c]) + np.int64(lines[k, c])
                     lines[owner, c] = total & 0xFFFFFFFF
                     if is_wide:
@@ -763,7 +775,7 @@ def relabel(left: int, pairs: Pairs, regions: Regions, places: NDArray[np.int32]
             places[place] = kept
         ends[kept, 0], ends[kept, 1] = u, v
         step[kept] = STALE if is_stale else step[k]
-        for c in range(4):
+        for c in range(columns):
             lines[kept, c] = lines[k, c]
             if is_wide:
                 upper[kept, c] = upper[k, c]

@@ -1,10 +1,14 @@
 """Crumbs: pieces of a few pixels, which the network leaves along borders where two cells suit a pixel alike.
 
 They are most of the pieces of a large picture, and too small to have a colour or a shape by which a merge
-could be decided. So merging begins with them: each goes to the region with the longest border.
+could be decided. So merging begins with them: each goes to the region with the longest border. Where far
+fewer superpixels are asked for, most have joined before the tables of windows become one (`joining`), and
+`Joined` is what merging must know of them.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +20,35 @@ CRUMBS_IN_A_CELL = 64
 
 With 16 in place of 64, recall on BSDS500 val falls by .003 at K = 200."""
 
+EDGES_AT_ONCE = 1 << 20
+"""Pairs that are searched at once for those of a crumb and a region that is none."""
+
 NO_HOST = -1
 """Stands for the host of a region that joins none at the start."""
+
+
+class Joined(NamedTuple):
+    """The pieces of regions that crumbs have joined already, numbered in raster order of their first pixel.
+
+    Attributes
+    ----------
+    pieces : int
+        How many there are.
+    first : (n,) int32 array
+        Number of the first piece of each region, rising.
+    own : (n,) int32 array
+        Number of the piece of each region that is no crumb, or of the crumb that it is.
+    alone : (k,) int64 array
+        Regions that are crumbs and stay so.
+    lab : (n, 3) int32 array
+        Sums of CIELAB: `regions.lab_sums` of each piece by itself.
+    """
+
+    pieces: int
+    first: NDArray[np.int32]
+    own: NDArray[np.int32]
+    alone: NDArray[np.int64]
+    lab: NDArray[np.int32]
 
 
 def find_hosts(
@@ -47,8 +78,7 @@ def find_hosts(
     (n,) int32 array
         Of equal hosts the first; `NO_HOST` for what is no crumb, or touches crumbs alone.
     """
-    largest = cell_area / CRUMBS_IN_A_CELL
-    host = np.full(len(area), NO_HOST, np.int32)
+    host, largest = np.full(len(area), NO_HOST, np.int32), largest_px(cell_area)
     if largest < 1:
         return host
     fast = passes.compiled()
@@ -58,16 +88,93 @@ def find_hosts(
         fast.find_hosts(area, ends, of_crumbs, *lengths, largest, np.zeros(len(area)), host)
         return host
     is_crumb = area <= largest
+    _fill(host, is_crumb, edges, sides[:, 0] * lengths[0] + sides[:, 1] * lengths[1], np.arange(len(area)))
+    return host
+
+
+def find_late_hosts(
+    area: NDArray[np.int64],
+    edges: NDArray[np.integer],
+    lines: NDArray[np.integer],
+    lengths: tuple[float, float],
+    cell_area: float,
+    joined: Joined,
+) -> NDArray[np.int32]:
+    """Find the region that each crumb joins, where most crumbs have joined before.
+
+    Arguments and result are as in `find_hosts`, but for lines, ``(e, 4)`` or ``(e, 2)`` as in `tree.Graph`.
+    """
+    host, is_crumb = np.full(len(area), NO_HOST, np.int32), area <= largest_px(cell_area)
+    of_crumbs = [
+        start + np.flatnonzero(np.logical_xor(*is_crumb[edges[start : start + EDGES_AT_ONCE]].T))
+        for start in range(0, len(edges), EDGES_AT_ONCE)
+    ]
+    some = np.concatenate([*of_crumbs, np.empty(0, np.intp)])
+    border = lines[some, 0] * lengths[0]
+    if lines.shape[1] == 4:
+        border += lines[some, 1] * lengths[1]
+    _fill(host, is_crumb, edges[some], border, joined.own)
+    host[joined.alone] = NO_HOST
+    return host
+
+
+def largest_px(cell_area: float) -> float:
+    """Pixels of the largest crumb; where it is less than 1, there are none."""
+    return cell_area / CRUMBS_IN_A_CELL
+
+
+def _fill(
+    host: NDArray[np.int32],
+    is_crumb: NDArray[np.bool_],
+    edges: NDArray[np.integer],
+    border: NDArray[np.float64],
+    turn: NDArray[np.integer],
+) -> None:
+    """Fill in the hosts of crumbs, by the length of each border; of equal ones the first in `turn`."""
     leaving = [
         np.flatnonzero(is_crumb[ends[:, 0]] & ~is_crumb[ends[:, 1]]) for ends in (edges, edges[:, ::-1])
     ]
     crumb = np.concatenate([edges[leaving[0], 0], edges[leaving[1], 1]])
     found = np.concatenate([edges[leaving[0], 1], edges[leaving[1], 0]])
-    border = np.concatenate([sides[each, 0] * lengths[0] + sides[each, 1] * lengths[1] for each in leaving])
+    length = np.concatenate([border[each] for each in leaving])
     # the last of a crumb stays: the longest border wins, of equal ones the first host
-    last = np.lexsort((-found.astype(np.int64), border))
+    last = np.lexsort((-turn[found].astype(np.int64), length))
     host[crumb[last]] = found[last]
-    return host
+
+
+def settled(
+    area: NDArray[np.int64], edges: NDArray[np.integer], may_go_on: NDArray[np.bool_], cell_area: float
+) -> NDArray[np.bool_]:
+    """Find the crumbs of a window whose hosts are known from it alone, whatever lies around it.
+
+    They do not go on beyond the window, nor does a crumb that they touch, nor one that touches this, and so
+    on. So what becomes of the others does not depend on them.
+
+    Parameters
+    ----------
+    area : (n,) int64 array
+        Pixels of each piece in the window.
+    edges : (e, 2) array
+        Pieces that touch.
+    may_go_on : (n,) bool array
+        Pieces that may have pixels beyond, or touch such pixels.
+    cell_area : float
+        As in `find_hosts`.
+
+    Returns
+    -------
+    (n,) bool array
+    """
+    is_small = area <= largest_px(cell_area)
+    is_open = is_small & may_go_on
+    among = edges[is_small[edges].all(axis=1)]
+    while True:
+        reached = is_open[among]
+        grows = reached[:, 0] != reached[:, 1]
+        if not grows.any():
+            return is_small & ~is_open
+        is_open[among[grows]] = True
+        among = among[~reached.all(axis=1)]
 
 
 def by_size(area: NDArray[np.int64], host: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -87,5 +194,5 @@ def largest_sum(host: NDArray[np.int32], joining: NDArray[np.int32], cell_area: 
     """
     if len(joining) == 0:
         return 0
-    sides = 2 * int(cell_area / CRUMBS_IN_A_CELL) + 2  # of a crumb's outline
+    sides = 2 * int(largest_px(cell_area)) + 2  # of a crumb's outline
     return 2 * int(np.bincount(host[joining]).max()) * sides * side  # the border has two hosts

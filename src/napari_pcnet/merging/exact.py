@@ -20,6 +20,9 @@ LOG2_E = 1.4426950408889634
 TWO_OVER_LN_2 = 2.8853900817779268
 ROOT_HALF = 0.7071067811865476
 
+LAB_STEPS = 1024
+"""Steps in a unit of CIELAB, in which colours are summed up: a thousandth of what is just visible."""
+
 STEEPEST = 40.0
 """Exponents are clipped here: beyond it the logistic function is 0 or 1 to 1e-17."""
 
@@ -103,6 +106,12 @@ def lab_of_rgb(rgb: NDArray[np.int64]) -> NDArray[np.float64]:
     ]
     x, y, z = curve
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def lab_sums(area: NDArray[np.int64], lab: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Sums over regions ``(n,)`` of their means of CIELAB ``(n, 3)``, in `LAB_STEPS`."""
+    sums: NDArray[np.int64] = np.rint(lab * LAB_STEPS).astype(np.int64) * area[:, None]
+    return sums
 
 
 def _lightness_curve(t: NDArray[np.float64]) -> NDArray[np.float64]:

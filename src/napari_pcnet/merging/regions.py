@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.merging import passes
+from napari_pcnet.geometry.picture import network_channels
+from napari_pcnet.merging import exact, passes
 
 STRIP_ROWS = 64
 """Rows summed at once, which bounds the memory of the conversion to float64."""
@@ -26,6 +27,9 @@ STRIP_ROWS = 64
 
 EDGES_AT_ONCE = 1 << 15
 """Pairs whose sides are added to perimeters at once."""
+
+ROWS_AT_ONCE = 1 << 14
+"""Regions whose colours are worked out at once."""
 
 LARGEST_NARROW = int(np.iinfo(np.uint32).max)
 
@@ -37,15 +41,16 @@ class RegionTable:
     Attributes
     ----------
     names : (n,) int64 array
-        First pixel of each region in raster order, increasing.
+        First pixel of each region in raster order, increasing; (0,) where crumbs have joined regions.
     cells : (n,) int32 array
-        Raw id: the cell of the lattice that the region came from.
+        Raw id: the cell of the lattice that the region came from; likewise.
     area : (n,) int64 array
         Pixels.
     colour : (n, C) int64 array
         Sums of the channels, in the whole steps that they were read in.
     rim : (n, 2) int32 array
-        Pixel sides on the image's frame or the mask's border: horizontal sides, vertical sides.
+        Pixel sides on the image's frame or the mask's border: horizontal sides, vertical sides. Where crumbs
+        have joined it may be ``(n, 1)``, with both directions summed up, and so is each half of `lines`.
     edges : (e, 2) int32 array
         Pairs of regions that touch, the smaller first, sorted.
     lines : (e, 4) array, or (e, 2) without a boundary map
@@ -61,12 +66,12 @@ class RegionTable:
     lines: NDArray[np.uint32] | NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.area)
 
     @property
     def border(self) -> NDArray[np.integer]:
         """Pixel sides that regions share, ``(e, 2)``: horizontal sides, vertical sides."""
-        return self.lines[:, :2]
+        return self.lines[:, : self.rim.shape[1]]
 
     @property
     def strength(self) -> NDArray[np.integer]:
@@ -74,20 +79,58 @@ class RegionTable:
 
         ``(e, 0)`` without a boundary map.
         """
-        return self.lines[:, 2:]
+        return self.lines[:, self.rim.shape[1] :]
 
-    def perimeter(self) -> NDArray[np.integer]:
-        """Pixel sides on the outline of each region, ``(n, 2)``; uint32 where that is wide enough."""
+    def perimeter(self, *, uses_up: bool = False) -> NDArray[np.integer]:
+        """Pixel sides on the outline of each region, ``(n, 2)``; uint32 where that is wide enough.
+
+        They may take the memory of `rim`, if that is used up.
+        """
         ends = int(self.rim.sum(dtype=np.int64)) + 2 * int(self.border.sum(dtype=np.int64))
-        perimeter: NDArray[Any] = self.rim.astype(np.uint32 if ends <= LARGEST_NARROW else np.int64)
+        kind = np.uint32 if ends <= LARGEST_NARROW else np.int64
+        perimeter: NDArray[Any] = (
+            self.rim.view(kind) if uses_up and kind == np.uint32 else self.rim.astype(kind)
+        )
         for start in range(0, len(self.edges), EDGES_AT_ONCE):
             some = slice(start, start + EDGES_AT_ONCE)
             low, high = int(self.edges[some, 0].min()), int(self.edges[some].max()) + 1
-            for end, direction in product(self.edges[some].T, (0, 1)):
+            for end, direction in product(self.edges[some].T, range(self.rim.shape[1])):
                 # of whole numbers below 2**53: exact in float64
                 sides = np.bincount(end - low, self.border[some, direction], high - low)
                 perimeter[low:high, direction] += sides.astype(perimeter.dtype)
         return perimeter
+
+
+def lab_sums(
+    area: NDArray[np.int64], colour: NDArray[np.int64], out: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Sums over regions of CIELAB: that of the mean of the channels that the network gets, by the area.
+
+    Parameters
+    ----------
+    area, colour : (n,), (n, C) int64 array
+        As in `RegionTable`.
+    out : (n, 3) int64 array, optional
+        Takes the sums; it may be `colour`.
+
+    Returns
+    -------
+    (n, 3) int64 array
+        In `exact.LAB_STEPS`.
+    """
+    runs = network_channels(colour.shape[1])
+    sums = np.empty((len(area), len(runs)), np.int64) if out is None else out
+    for start in range(0, len(area), ROWS_AT_ONCE):
+        some = slice(start, start + ROWS_AT_ONCE)
+        rgb = [np.rint(colour[some, run].sum(axis=1) / (area[some] * len(run))) for run in runs]
+        lab = exact.lab_of_rgb(np.stack(rgb, axis=1).astype(np.int64))
+        sums[some] = exact.lab_sums(area[some], lab)
+    return sums
+
+
+def compares_channels(channels: int) -> bool:
+    """Whether pictures of so many channels are compared by these, and not by CIELAB alone."""
+    return channels not in (0, 1, 3)
 
 
 def narrowed(lines: NDArray[np.int64]) -> NDArray[np.uint32] | NDArray[np.int64]:

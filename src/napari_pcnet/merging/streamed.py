@@ -1,7 +1,7 @@
 """The regions of a picture's pixels, window by window, until they are known to be labels.
 
 A window numbers its pieces by itself. Their rows in the region table are known when a band of windows is, and
-their labels when the tree is cut: only the tables that say so are held until then.
+their labels when the tree is cut; both wait compressed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ class LabelledWindow(NamedTuple):
     ids: NDArray[np.int32]  # (h, w) pieces of the core, as the window numbers them
     table: RegionTable  # of all pieces of the window
     beyond: NDArray[np.int32]  # (w,) pieces of the row below the core; (0,) at the end of the picture
+
+    @property
+    def rim(self) -> NDArray[np.int32]:
+        """Pieces of the pixels along the ends of the core."""
+        return np.concatenate([self.ids[0], self.ids[-1], self.ids[:, 0], self.ids[:, -1]])
 
 
 class KeptWindows:
@@ -112,9 +117,8 @@ class StreamedIds:
 
     def __init__(self, folder: Path | None = None, kept: KeptWindows | None = None) -> None:
         self.kept = kept
-        self._pieces = Spool(folder)
+        self._pieces, self._rows = Spool(folder), Spool(folder)
         self._cores = list[Window]()
-        self._rows = list[NDArray[np.int32]]()
 
     def __enter__(self) -> Self:
         return self
@@ -123,11 +127,13 @@ class StreamedIds:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pieces.close()
+        self._rows.close()
 
     def clear(self) -> None:
         """Begin again."""
         self._pieces.clear()
-        self._cores, self._rows = [], []
+        self._rows.clear()
+        self._cores = []
 
     def add(self, core: Window, pieces: NDArray[np.int32]) -> None:
         """Take the pieces of a window's core."""
@@ -136,12 +142,14 @@ class StreamedIds:
 
     def end_band(self, lookups: list[NDArray[np.int32]]) -> None:
         """Take the rows in the table of the pieces of each window since the last band."""
-        self._rows += lookups
+        for rows in lookups:
+            self._rows.append(rows)
 
     def labels(self, table: NDArray[np.integer[Any]]) -> Iterator[tuple[Window, Labels]]:
         """Labels of each window, by the label of each region and, last, of what is outside."""
         for core, pieces, rows in zip(self._cores, self._pieces, self._rows, strict=True):
-            yield core, look_up(labels_of_pieces(table, rows), pieces.astype(np.int32, copy=False))
+            labels = labels_of_pieces(table, rows.astype(np.int32, copy=False))
+            yield core, look_up(labels, pieces.astype(np.int32, copy=False))
 
 
 def labels_of_pieces(table: NDArray[np.integer[Any]], rows: NDArray[np.int32]) -> Labels:

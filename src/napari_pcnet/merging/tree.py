@@ -41,6 +41,7 @@ from numpy.typing import NDArray
 from napari_pcnet.geometry.picture import COLOUR_STEPS
 from napari_pcnet.merging import crumbs, exact, passes
 from napari_pcnet.merging.connectivity import number_by_first
+from napari_pcnet.merging.exact import LAB_STEPS
 from napari_pcnet.merging.regions import sums_by_code
 from napari_pcnet.options import Options
 
@@ -91,9 +92,6 @@ are rounder, with the accuracy and, at equal length of contours, the recall of a
 SQUARE = 16
 """Squared perimeter over area of a square."""
 
-LAB_STEPS = 1024
-"""Steps in a unit of CIELAB, in which colours are summed up: a thousandth of what is just visible."""
-
 INPUT_STEPS = 1 << 10
 WEIGHT_STEPS = 1 << 12
 """Steps in a unit of what goes into a layer of the merge classifier, and of its weights. Sums of their
@@ -120,7 +118,8 @@ class Features:
         Sums of CIELAB, in `LAB_STEPS`, of the three channels that the network gets: `colour` itself for grey
         and RGB.
     perimeter : (n, 2) array of whole numbers
-        Sides of pixels on the outline, including the image's frame: horizontal, vertical.
+        Sides of pixels on the outline, including the image's frame: horizontal, vertical; or of both,
+        ``(n, 1)``.
     cell_area : float
         Pixels of a cell of the lattice, the unit of area of a merge classifier.
     colour_unit : float
@@ -147,7 +146,7 @@ class Features:
         sides: tuple[float, float] = (1.0, 1.0),
     ) -> Features:
         """Features of grey and RGB, from means of CIELAB, ``(n, 3)``."""
-        sums = lab_sums(area, lab)
+        sums = exact.lab_sums(area, lab)
         return cls(area, sums, sums, perimeter, cell_area, sides=sides)
 
     @property
@@ -165,12 +164,6 @@ class Features:
         across, down = self.sides
         result: NDArray[np.float64] = sides[:, 0] * across + sides[:, 1] * down
         return result
-
-
-def lab_sums(area: NDArray[np.int64], lab: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Sums over regions ``(n,)`` of their means of CIELAB ``(n, 3)``, in `LAB_STEPS`."""
-    sums: NDArray[np.int64] = np.rint(lab * LAB_STEPS).astype(np.int64) * area[:, None]
-    return sums
 
 
 @dataclass(frozen=True)
@@ -378,15 +371,21 @@ class Graph:
         Regions that touch, the smaller first, each pair once.
     lines : (e, 4) array of whole numbers
         Of each border its horizontal and its vertical sides, and the boundary probability summed up over the
-        two pixels of each, in `COLOUR_STEPS`, likewise; 0 without a boundary map.
+        two pixels of each, in `COLOUR_STEPS`, likewise; 0 without a boundary map. Where sides are as long in
+        both directions they may be summed up: ``(e, 2)``, with perimeters ``(n, 1)``.
+    joined : crumbs.Joined, optional
+        If crumbs have joined these regions. The tree then merges them as the tree of all pieces does once its
+        crumbs have joined.
     """
 
     features: Features
     edges: NDArray[np.integer]
     lines: NDArray[np.integer]
+    joined: crumbs.Joined | None = None
 
     def clear(self) -> None:
         """Let go of everything."""
+        self.joined = None
         nothing = np.empty((0, 4), np.int64)
         self.features = Features(nothing[:, 0], nothing[:, :3], nothing[:, :3], nothing[:, :2])
         self.edges, self.lines = nothing[:, :2], nothing
@@ -451,10 +450,14 @@ def _merge_rounds(
     graph: Graph, options: Options, classifier: MergeClassifier | None, observer: Observer | None
 ) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
     """Children and cost of each merge, in the order in which they are made."""
-    state = _State.start(graph.features)
-    edges, lines = graph.edges.astype(np.int64), graph.lines.astype(np.int64)
-    leaves = len(state.area)
-    host = crumbs.find_hosts(state.area, edges, lines, graph.features.sides, graph.features.cell_area)
+    state, joined = _State.start(graph.features), graph.joined
+    edges, lines = graph.edges.astype(np.int64), _by_direction(graph.lines, 4)
+    leaves, measures = len(state.area), (graph.features.sides, graph.features.cell_area)
+    if joined is None:
+        host = crumbs.find_hosts(state.area, edges, lines, *measures)
+    else:
+        state.first = joined.first.astype(np.int64)
+        host = crumbs.find_late_hosts(state.area, edges, lines, *measures, joined)
     joining = crumbs.by_size(state.area, host)
     merges, costs = [state.pairs_of_crumbs(joining, host)], [np.zeros(len(joining))]
     made = leaves + len(joining)
@@ -502,7 +505,7 @@ def _compiled_rounds(
     can become one. Of a pair its step is kept; its cost is worked out again when it is merged.
     """
     lines, left = graph.lines, len(graph.edges)
-    largest, upper = int(lines.max(initial=0)), np.empty((0, 4), np.uint32)
+    largest, upper = int(lines.max(initial=0)), np.empty((0, lines.shape[1]), np.uint32)
     if largest > NARROW:
         upper = (lines >> 32).astype(np.uint32) if lines.itemsize > 4 else np.zeros(lines.shape, np.uint32)
     pairs = fast.Pairs(
@@ -511,15 +514,16 @@ def _compiled_rounds(
         upper,
         np.full(left, fast.STALE, np.int16),
     )
-    regions = _regions(fast, graph.features, is_used_up)
+    regions = _regions(fast, graph, is_used_up)
     rules = _rules(fast, graph.features, options, classifier)
-    area = graph.features.area
+    area, joined = graph.features.area, graph.joined
     if is_used_up:
         graph.clear()
     del graph, lines, upper
     network = _flat(classifier, fast.ROWS_AT_ONCE)
     room = np.zeros((3, max(network[0]) + fast.ROWS_AT_ONCE, fast.LANES))
-    pairs, left, children = _join_crumbs(fast, pairs, regions, rules, area)
+    pairs, left, children = _join_crumbs(fast, pairs, regions, rules, area, joined)
+    del area, joined
     heights, made = np.zeros(len(children)), len(children)
     these, cost = np.empty(COMPARED_AT_ONCE, np.int32), np.empty(COMPARED_AT_ONCE)
     while left:
@@ -529,7 +533,9 @@ def _compiled_rounds(
             fast.compare(these, number, pairs, regions, *network, room, rules, cost)
         most = (len(regions.node) - made) // 2
         found, keys = np.empty(most, np.int32), np.empty(most, np.int64)
-        number = fast.cheapest_of_both(left, pairs.ends, pairs.step, regions.best, found, keys)
+        number = fast.cheapest_of_both(
+            left, pairs.ends, pairs.step, regions.best, regions.number, found, keys
+        )
         chosen = found[:number][np.argsort(keys[:number])]
         del found, keys
         children.resize((made + number, 2), refcheck=False)  # moved, not copied, where the system can
@@ -543,17 +549,25 @@ def _compiled_rounds(
 
 
 def _join_crumbs(
-    fast: ModuleType, pairs: Any, regions: Any, rules: Any, area: NDArray[np.int64]
+    fast: ModuleType,
+    pairs: Any,
+    regions: Any,
+    rules: Any,
+    area: NDArray[np.int64],
+    joined: crumbs.Joined | None,
 ) -> tuple[Any, int, NDArray[np.integer]]:
     """Merge crumbs into their hosts: pairs, how many are left, and the merges."""
-    left = len(pairs.ends)
-    host = crumbs.find_hosts(area, pairs.ends, pairs.lines, (rules.across, rules.down), rules.cell_area)
+    left, measures = len(pairs.ends), ((rules.across, rules.down), rules.cell_area)
+    if joined is None:
+        host = crumbs.find_hosts(area, pairs.ends, pairs.lines, *measures)
+    else:
+        host = crumbs.find_late_hosts(area, pairs.ends, pairs.lines, *measures, joined)
     joining = crumbs.by_size(area, host)
     children = np.empty((len(joining), 2), regions.node.dtype)
     if len(joining):
         added = crumbs.largest_sum(host, joining, rules.cell_area, 2 * COLOUR_STEPS)
         if not len(pairs.upper) and added > LEFT_FOR_CRUMBS:
-            pairs = pairs._replace(upper=np.zeros((left, 4), np.uint32))
+            pairs = pairs._replace(upper=np.zeros((left, pairs.lines.shape[1]), np.uint32))
         fast.join(joining, host, regions, children)
         pairs, left = _relabel_compiled(fast, pairs, left, regions)
     return pairs, left, children
@@ -564,7 +578,7 @@ def _relabel_compiled(fast: ModuleType, pairs: Any, left: int, regions: Any) -> 
     changed = fast.count_changed(left, pairs.ends, regions.best)
     left, largest = fast.relabel(left, pairs, regions, np.full(changed + 1, -1, np.int32))
     if largest > NARROW and not len(pairs.upper):
-        pairs = pairs._replace(upper=np.zeros((left, 4), np.uint32))
+        pairs = pairs._replace(upper=np.zeros((left, pairs.lines.shape[1]), np.uint32))
     return pairs, left
 
 
@@ -575,8 +589,9 @@ def _owned(array: NDArray[Any], kind: type[np.generic], is_used_up: bool) -> NDA
     return array.astype(kind, order="C")
 
 
-def _regions(fast: ModuleType, features: Features, is_used_up: bool) -> Any:
+def _regions(fast: ModuleType, graph: Graph, is_used_up: bool) -> Any:
     """The regions at the start, as compiled passes take them."""
+    features, joined = graph.features, graph.joined
     leaves = len(features.area)
     totals = int(features.area.sum()), int(features.perimeter.sum(dtype=np.int64))
     kind = np.uint32 if max(totals) <= np.iinfo(np.uint32).max else np.int64
@@ -587,6 +602,7 @@ def _regions(fast: ModuleType, features: Features, is_used_up: bool) -> Any:
         _owned(features.perimeter, kind, is_used_up),
         np.arange(leaves, dtype=node),
         np.empty(leaves, np.int32),
+        np.empty(0, np.int32) if joined is None else joined.first,
     )
 
 
@@ -654,20 +670,20 @@ class _State:
     mean: NDArray[np.float64]  # of colours
     perimeter: NDArray[np.int64]
     round_area: NDArray[np.float64]
-    first: NDArray[np.int64]  # smallest leaf
+    first: NDArray[np.int64]  # number of the first piece, by default of the smallest leaf
     node: NDArray[np.int64]
     height: NDArray[np.float64]
 
     @classmethod
     def start(cls, features: Features) -> _State:
-        number = np.arange(len(features.area))
+        number, perimeter = np.arange(len(features.area)), _by_direction(features.perimeter, 2)
         return cls(
             features,
             features.area.copy(),
             features.colours.copy(),
             features.colours / features.area[:, None],
-            features.perimeter.astype(np.int64),
-            _round_area(features.area.astype(np.float64), features.length(features.perimeter)),
+            perimeter,
+            _round_area(features.area.astype(np.float64), features.length(perimeter)),
             first=number,
             node=number.copy(),
             height=np.zeros(len(number)),
@@ -723,7 +739,7 @@ class _State:
             np.add.at(sums, into, sums[joining])
         inside = np.flatnonzero(whole[edges[:, 0]] == whole[edges[:, 1]])
         np.subtract.at(self.perimeter, whole[edges[inside, 0]], 2 * lines[inside, :2])
-        np.minimum.at(self.first, into, joining)
+        np.minimum.at(self.first, into, self.first[joining])
         self.node[into] = len(self.area) + np.arange(len(joining))  # of several the last
         self.mean = self.colours / self.area[:, None]
         self.round_area = _round_area(self.area.astype(np.float64), self.features.length(self.perimeter))
@@ -772,6 +788,15 @@ def _cheapest_of_both(edges: NDArray[np.int64], key: NDArray[np.int64], number: 
     mutual = np.flatnonzero((key == lowest[edges[:, 0]]) & (key == lowest[edges[:, 1]]))
     chosen: NDArray[np.int64] = mutual[np.argsort(key[mutual])]
     return chosen
+
+
+def _by_direction(sides: NDArray[np.integer], columns: int) -> NDArray[np.int64]:
+    """Sides in so many columns, one for each direction; what is summed up over both stands in the first."""
+    if sides.shape[1] == columns:
+        return sides.astype(np.int64)
+    both = np.zeros((len(sides), columns), np.int64)
+    both[:, ::2] = sides
+    return both
 
 
 def _keys(cost: NDArray[np.float64], leaves: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -23,6 +23,8 @@ from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.geometry.tiling import Halo, Tile, default_core, plan
 from napari_pcnet.merging import connectivity, passes, regions
 from napari_pcnet.merging.assembly import Assembly
+from napari_pcnet.merging.crumbs import Joined, largest_px
+from napari_pcnet.merging.joining import Rule
 from napari_pcnet.merging.streamed import LabelledWindow, StreamedIds, WholeIds
 from napari_pcnet.network.machine import is_out_of_memory
 from napari_pcnet.network.predictor import Predictor, predictor, strips
@@ -71,12 +73,26 @@ class Base:
     grid : Grid
     confidence : (n,) int64 array or None
         Sums over each region of `association.confidence` in `COLOUR_STEPS`, if it was asked for.
+    joined : Joined or None
+        If crumbs have joined the regions.
     """
 
     ids: NDArray[np.int32]
     regions: regions.RegionTable
     grid: Grid
     confidence: NDArray[np.int64] | None = None
+    joined: Joined | None = None
+
+    @property
+    def pieces(self) -> int:
+        """How many pieces there are, those that have joined others counted."""
+        return len(self.regions) if self.joined is None else self.joined.pieces
+
+    def gives(self, number: int) -> bool:
+        """Whether its tree has the cut at this count of the tree of all pieces."""
+        if self.joined is None:
+            return True
+        return int(np.count_nonzero(self.regions.area > largest_px(self.grid.cell_area))) >= number
 
 
 class SmallerWindowsWarning(RuntimeWarning):
@@ -101,6 +117,7 @@ def segment_base(
     confidence: bool = False,
     single_pixels: bool = False,
     streamed: StreamedIds | None = None,
+    rule: Rule | None = None,
 ) -> Base:
     """Label a picture with the pieces of its lattice, and gather their table.
 
@@ -126,6 +143,8 @@ def segment_base(
         Whether each pixel is a region of its own, for counts that no lattice reaches.
     streamed : StreamedIds, optional
         Takes the regions of the pixels window by window, in place of `Base.ids`.
+    rule : Rule, optional
+        If they are streamed: crumbs by this rule join their hosts in the tables of windows.
 
     Returns
     -------
@@ -152,7 +171,7 @@ def segment_base(
         if tiles[0].core.shape != picture.shape and ids is None:
             ids = WholeIds(_room_for_labels(picture.shape))
         try:
-            return _segment(at_work, picture, grid, tiles, ids, progress, window_done, single_pixels)
+            return _segment(at_work, picture, grid, tiles, ids, progress, window_done, single_pixels, rule)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -170,6 +189,7 @@ def _segment(
     progress: Progress | None,
     window_done: WindowDone | None,
     single_pixels: bool,
+    rule: Rule | None,
 ) -> Base:
     """Label window by window into `ids`; a window of the whole picture needs none."""
     kept = None
@@ -207,9 +227,10 @@ def _segment(
             if ids is None:
                 return _base(part.ids, part.table, grid, at_work.with_confidence)
             if assembly is None:
-                assembly = Assembly(picture.shape[1], part.table.colour.shape[1], part.table.lines.shape[1])
-            assembly.add(part.table, part.core, part.beyond)
+                columns = part.table.colour.shape[1], part.table.lines.shape[1]
+                assembly = Assembly(picture.shape[1], *columns, rule)
             with stage("table"):
+                assembly.add(part.table, part.core, part.beyond, part.rim)
                 ids.add(part.core, part.ids)
             offset += len(part.table)
             del part  # its memory serves the next window
@@ -219,7 +240,8 @@ def _segment(
             ids.end_band(assembly.end_band())
     assert assembly is not None
     of_pixels = ids.ids if isinstance(ids, WholeIds) else np.empty((0, 0), np.int32)
-    return _base(of_pixels, assembly.table(), grid, at_work.with_confidence)
+    joined = assembly.joined()
+    return replace(_base(of_pixels, assembly.table(), grid, at_work.with_confidence), joined=joined)
 
 
 def label_window(
