@@ -83,12 +83,13 @@ def test_small_superpixels_are_found_in_a_picture_twice_as_large(number: int, ce
 
 
 @pytest.mark.parametrize(
-    ("pixels", "number", "doubles"), [(1000, 11, True), (1000, 10, False), (1001, 11, False)]
+    ("pixels", "number", "doubles"), [(1000, 1, True), (1001, 20, False), (1001, 21, True)]
 )
-def test_superpixels_of_small_pictures_are_small_sooner(pixels: int, number: int, doubles: bool) -> None:
-    fineness = Fineness((16, 8, 4), (8, 8, 8), 50, small_px=1000, small_detail_px=100)
+def test_small_pictures_and_those_of_small_superpixels_are_doubled(
+    pixels: int, number: int, doubles: bool
+) -> None:
+    fineness = Fineness((16, 8, 4), (8, 8, 8), 50, small_px=1000)
     assert fineness.doubles(pixels, number) == doubles
-    assert fineness.doubles(pixels, 21)
     assert not Fineness((16,), (8,)).doubles(pixels, pixels)
 
 

@@ -36,20 +36,17 @@ class Fineness(NamedTuple):
     detail_px : int
         Where superpixels are smaller than this, in image pixels, the picture is doubled.
     small_px : int
-        Pixels of a picture up to which it is small, and doubling it costs little.
-    small_detail_px : int
-        The `detail_px` of small pictures.
+        Pictures of up to so many pixels are always doubled: it costs little.
     """
 
     cells: tuple[int, ...]
     factors: tuple[int, ...]
     detail_px: int = 0
     small_px: int = 0
-    small_detail_px: int = 0
 
     def doubles(self, pixels: int, number: int) -> bool:
         """Whether a picture of so many pixels is doubled for this number of superpixels."""
-        return pixels < number * (self.detail_px if pixels > self.small_px else self.small_detail_px)
+        return pixels <= self.small_px or pixels < number * self.detail_px
 
     def factor(self, cell: int, is_doubled: bool) -> int:
         """How many cells of a side a base must have for each superpixel."""
