@@ -613,7 +613,7 @@ def test_patterns_that_a_shell_has_left_are_filled(pictures_there: Path, calls: 
         ("in.png a.jpg -o out --model pcnet", "no weights are called 'pcnet'; "),
         (
             "in.png a.jpg -o out --device tpu",
-            "--device must be 'auto', 'cpu' or a device that torch finds here",
+            "--device must be one of those that torch finds here (auto, cpu",
         ),
         ("-o out", "the following arguments are required: FILE (see napari-pcnet segment --help)"),
     ],

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -111,6 +111,15 @@ def test_several_files_end_with_the_mean_over_all_annotations(folders):
     assert lines[2][2] == f"{accuracies[2]:.4f}"
     assert lines[3][:5] == ["mean", "over", "all", "3", "annotations"]
     assert lines[3][6] == f"{np.mean(accuracies):.4f}"
+
+
+def test_labels_of_segment_go_by_the_names_of_their_pictures(folders):
+    as_before = main_evaluate(folders, ignore).splitlines()
+    (folders.labels / "a.png").rename(folders.labels / "a.superpixels.png")
+    (folders.labels / "b.zarr").rename(folders.labels / "b.superpixels.zarr")
+    lines = main_evaluate(replace(folders, overwrite=True), ignore).splitlines()
+    assert [line.split()[1:] for line in lines] == [line.split()[1:] for line in as_before]
+    assert [line.split()[0] for line in lines[1:3]] == ["a.superpixels.png", "b.superpixels.zarr"]
 
 
 def test_columns_stand_under_their_headings(folders):

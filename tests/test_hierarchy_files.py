@@ -146,3 +146,8 @@ def test_an_array_that_no_memory_holds_is_refused(stack: PCNetHierarchy, tmp_pat
     _replace_base(path, content.getvalue())
     with pytest.raises(ValueError, match="or is damaged"):
         PCNetHierarchy.load(path)
+
+
+def test_a_hierarchy_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"^hierarchy .*none\.npz does not exist$"):
+        PCNetHierarchy.load(tmp_path / "none.npz")

@@ -51,7 +51,7 @@ def test_a_default_passes_its_own_check(name: str) -> None:
 
 
 BIG = f"{10**17}...{'0' * 19}"
-RANGE = "intensity_range must be two numbers (low, high)"
+RANGE = "intensity_range must be two numbers (low, high) with low below high"
 WIDTH = "intensity_range must be two numbers whose difference is from 2.2e-308 to 1.8e+308"
 
 
@@ -75,15 +75,31 @@ WIDTH = "intensity_range must be two numbers whose difference is from 2.2e-308 t
         ("start_label", 2, "start_label must be 0 or 1, got 2"),
         ("start_label", True, "start_label must be 0 or 1, got True"),
         ("n_segments", 10**400, f"n_segments must be at most 9223372036854775807, got {BIG}"),
-        ("intensity_range", (3, 3), "intensity_range must be two numbers (low, high), got (3, 3)"),
-        ("intensity_range", "09", "intensity_range must be two numbers (low, high), got '09'"),
-        ("intensity_range", {0, 9}, "intensity_range must be two numbers (low, high), got {0, 9}"),
+        (
+            "intensity_range",
+            (3, 3),
+            "intensity_range must be two numbers (low, high) with low below high, got (3, 3)",
+        ),
+        (
+            "intensity_range",
+            "09",
+            "intensity_range must be two numbers (low, high) with low below high, got '09'",
+        ),
+        (
+            "intensity_range",
+            {0, 9},
+            "intensity_range must be two numbers (low, high) with low below high, got {0, 9}",
+        ),
         (
             "intensity_range",
             (False, True),
-            "intensity_range must be two numbers (low, high), got (False, True)",
+            "intensity_range must be two numbers (low, high) with low below high, got (False, True)",
         ),
-        ("intensity_range", (0, math.inf), "intensity_range must be two numbers (low, high), got (0, inf)"),
+        (
+            "intensity_range",
+            (0, math.inf),
+            "intensity_range must be two numbers (low, high) with low below high, got (0, inf)",
+        ),
         ("intensity_range", (0, 10**400), f"{RANGE}, got (0, {BIG})"),
         ("intensity_range", (0, 5e-324), f"{WIDTH}, got (0, 5e-324)"),
         ("intensity_range", (-1e308, 1e308), f"{WIDTH}, got (-1e+308, 1e+308)"),

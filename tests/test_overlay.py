@@ -1,9 +1,11 @@
 """Overlays show a picture of any kind with lines between its labels."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import dask.array
 import numpy as np
 import pytest
 import zarr
@@ -33,6 +35,13 @@ def test_an_overlay_can_be_drawn_on_a_zarr(tmp_path: Path) -> None:
         write_overlay(tmp_path / f"{name}.png", image, np.ones_like(LABELS))
     assert_array_equal(read_image(tmp_path / "grey.png").pixels, np.dstack([GREY] * 3))
     assert_array_equal(read_image(tmp_path / "rgb.png").pixels, RGB)
+
+
+@pytest.mark.parametrize("form", [partial(dask.array.from_array, chunks=2), np.ndarray.tolist])
+def test_labels_may_be_lazy_or_a_list(tmp_path: Path, form: Any) -> None:
+    for name, labels in {"array": LABELS, "other": form(LABELS)}.items():
+        write_overlay(tmp_path / f"{name}.png", RGB, labels)
+    assert (tmp_path / "other.png").read_bytes() == (tmp_path / "array.png").read_bytes()
 
 
 def test_an_overlay_is_the_picture_with_lines_between_labels(tmp_path: Path) -> None:

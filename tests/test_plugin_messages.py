@@ -70,7 +70,7 @@ SPOTS[5:20, 5:20] = SPOTS[30:60, 30:60] = SPOTS[1, 70] = 1
         ),
         (
             lambda: Options(intensity_range=(5, 5)),
-            "Intensities must be two numbers (low, high), got (5, 5)",
+            "Intensities must be two numbers (low, high) with low below high, got (5, 5)",
         ),
         (
             lambda: Options(model=""),

@@ -409,7 +409,10 @@ IMAGE = np.zeros((32, 40, 3), np.uint8)
             {"mask": np.zeros((32, 40), bool)},
             "the mask must hold at least one pixel to segment, it is empty, transparent or NaN",
         ),
-        ({"intensity_range": (5, 5)}, "intensity_range must be two numbers (low, high), got (5, 5)"),
+        (
+            {"intensity_range": (5, 5)},
+            "intensity_range must be two numbers (low, high) with low below high, got (5, 5)",
+        ),
         (
             {"spacing": (1, 0)},
             "spacing must be two positive numbers (rows, columns) or one, got (1, 0)",

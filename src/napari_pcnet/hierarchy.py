@@ -293,6 +293,8 @@ class PCNetHierarchy:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PCNetHierarchy:
         """Read a hierarchy that `save` wrote; a file that holds anything else is a ValueError."""
+        if not Path(path).exists():
+            raise FileNotFoundError(f"hierarchy {path} does not exist")
         content = Path(path).read_bytes()
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:

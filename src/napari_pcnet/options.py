@@ -271,7 +271,7 @@ def _intensity_range(limits: Any, name: str) -> IntensityRange | None:
         return percentages
     low, high = _pair(limits) or (math.nan, math.nan)
     if not low < high:
-        raise ValueError(f"{name} must be two numbers (low, high), got {shown(limits)}")
+        raise ValueError(f"{name} must be two numbers (low, high) with low below high, got {shown(limits)}")
     if not _NARROWEST_RANGE <= high - low < math.inf:
         raise ValueError(
             f"{name} must be two numbers whose difference is from {_NARROWEST_RANGE:.2g} to "

@@ -215,8 +215,8 @@ def _pairs_and_gaps(folder: Path) -> tuple[list[Pair], list[str]]:
     return _match(found, folder / "labels", LABEL_ENDINGS, missing), missing
 
 
-def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
-    """Return files by their name without its ending.
+def by_stem(paths: Iterable[Path], mark: str = "") -> dict[str, Path]:
+    """Return files by their name without its ending, and without a mark that may stand before it.
 
     Raises
     ------
@@ -225,7 +225,7 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in paths:
-        other = found.setdefault(path.stem, path)
+        other = found.setdefault(path.stem.removesuffix(mark), path)
         if other != path:
             raise ValueError(f"{other} and {path.name} have one name; rename one of them")
     return found

@@ -8,6 +8,9 @@ Format: TypeAlias = Literal["jpg", "png", "tif", "zarr"]
 
 LABEL_SUFFIXES = (".tif", ".tiff", ".png", ".zarr")
 TIF_SUFFIXES = (".tif", ".tiff")
+LABELS_MARK = ".superpixels"
+"""Stands before the ending of labels that are named after their picture; napari knows them by it."""
+
 OVERLAY_SUFFIXES = (".png", ".jpg", ".jpeg", *TIF_SUFFIXES)
 LARGEST_PNG_LABEL = 65_535
 """A png has 16 bits at most."""

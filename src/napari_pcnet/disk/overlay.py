@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_pcnet.disk import pillow_files, tiff
 from napari_pcnet.disk.formats import OVERLAY_SUFFIXES, TIF_SUFFIXES
@@ -22,7 +22,7 @@ BOUNDARY_COLOUR = (255, 230, 0)
 def write_overlay(
     path: str | os.PathLike[str],
     image: Any,
-    labels: NDArray[np.integer[Any]],
+    labels: ArrayLike,
     overwrite: bool = False,
 ) -> None:
     """Write the picture in 8 bits with the borders between labels drawn on it.
@@ -35,7 +35,7 @@ def write_overlay(
         The picture, whose pixels have at most one channel axis; that of an array is the last, and the
         fourth channel of an array is its transparency, which is not shown. A tif has all of its placement,
         a png or jpg the size of a pixel.
-    labels : (H, W) array of int
+    labels : (H, W) array_like of int
     overwrite : bool
         Whether an existing file is replaced.
 
@@ -49,7 +49,7 @@ def write_overlay(
     path = Path(path)
     check_output(path, OVERLAY_SUFFIXES, overwrite)
     picture = image if isinstance(image, Image) else _of_array(np.asarray(image))
-    shown = _with_lines(picture, labels)
+    shown = _with_lines(picture, np.asarray(labels))
     if path.suffix.lower() in TIF_SUFFIXES:
         tiff.write_picture(path, shown, overwrite, picture.placement)
     else:

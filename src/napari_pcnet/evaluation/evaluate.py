@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.annotations import TRUTH_ENDINGS, Annotation, annotation_files, annotations_of
 from napari_pcnet.disk.datasets import IMAGE_ENDINGS, by_stem
-from napari_pcnet.disk.formats import LABEL_SUFFIXES
+from napari_pcnet.disk.formats import LABEL_SUFFIXES, LABELS_MARK
 from napari_pcnet.disk.labels import read_labels, read_notes
 from napari_pcnet.disk.output import check_output, write_whole
 from napari_pcnet.evaluation.journal import DIGITS
@@ -199,16 +199,17 @@ def _cases_of_folders(labels: Path, truth: Path, image: Path | None) -> list[_La
     found = sorted(path for path in labels.iterdir() if path.suffix.lower() in LABEL_SUFFIXES)
     if not found:
         raise FileNotFoundError(f"{labels} holds no labels ({', '.join(LABEL_SUFFIXES)})")
-    truths = annotation_files(truth, by_stem(found), TRUTHS)
+    by_name = by_stem(found, LABELS_MARK)
+    truths = annotation_files(truth, by_name, TRUTHS)
     pictures = {} if image is None else _pictures_in(image)
-    for path in found:
-        if path.stem not in truths:
-            looked_for = f"{truth / path.stem} and {truth / path.stem}-* ({', '.join(TRUTHS)})"
+    for name, path in by_name.items():
+        if name not in truths:
+            looked_for = f"{truth / name} and {truth / name}-* ({', '.join(TRUTHS)})"
             raise FileNotFoundError(f"{path} has no truth: looked for {looked_for}")
-        if image is not None and path.stem not in pictures:
-            looked_for = f"{image / path.stem} ({', '.join(IMAGES)})"
+        if image is not None and name not in pictures:
+            looked_for = f"{image / name} ({', '.join(IMAGES)})"
             raise FileNotFoundError(f"{path} has no image: looked for {looked_for}")
-    return [_LabelsFile(path, tuple(truths[path.stem]), pictures.get(path.stem)) for path in found]
+    return [_LabelsFile(path, tuple(truths[name]), pictures.get(name)) for name, path in by_name.items()]
 
 
 def _pictures_in(folder: Path) -> dict[str, Path]:

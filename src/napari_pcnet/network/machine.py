@@ -48,10 +48,9 @@ def choose_device(name: str = "auto") -> Device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError):
         raise ValueError(
-            f"device must be 'auto', 'cpu' or a device that torch finds here, got {name!r} "
-            f"({str(error).splitlines()[0]})"
+            f"device must be one of those that torch finds here ({', '.join(device_names())}), got {name!r}"
         ) from None
     return Device(device, "asked for")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.disk.formats import LABELS_MARK
 from napari_pcnet.disk.labels import fits_32_bits, read_labels, read_notes, write_labels
 from napari_pcnet.options import as_list, shown
 from napari_pcnet.plugin.layer_transform import read_transform, transform_of
@@ -43,7 +44,7 @@ def read(path: str) -> list[LayerData]:
     """
     notes = read_notes(path) or {}
     labels = _short(read_labels(path))
-    name = Path(path).name.removesuffix(Path(path).suffix).removesuffix(".superpixels")
+    name = Path(path).name.removesuffix(Path(path).suffix).removesuffix(LABELS_MARK)
     found = from_notes(notes)
     options = read_transform(notes.get("layer", {}), labels.ndim, warn_of_dropped)
     options |= {"name": name, "metadata": {KEY: {} if found is None else notes_of(*found)}}

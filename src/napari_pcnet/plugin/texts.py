@@ -13,6 +13,7 @@ import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
+from napari_pcnet.disk.formats import LABELS_MARK
 from napari_pcnet.plugin.source import AS_CHANNELS
 from napari_pcnet.record import Origin, RunRecord
 
@@ -37,7 +38,7 @@ def as_command(record: RunRecord, origin: Origin, layer_name: str) -> str:
     """
     steps, source, record = _saved_first(record, origin, layer_name)
     comments = "".join(f"# {shlex.quote(step)}\n" for step in steps)
-    output = f"{_file_name(origin.image)}.superpixels.tif"
+    output = f"{_file_name(origin.image)}{LABELS_MARK}.tif"
     return comments + record.command_line(source, output) + "\n"
 
 
