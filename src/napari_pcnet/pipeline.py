@@ -37,7 +37,7 @@ from napari_pcnet.merging.tree import (
     lab_sums,
 )
 from napari_pcnet.network import checkpoint
-from napari_pcnet.network.inference import Base, WindowDone, segment_base
+from napari_pcnet.network.inference import Base, Elsewhere, WindowDone, segment_base
 from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.model import PCNet
 from napari_pcnet.network.prepared import PreparedNetwork, prepare
@@ -61,6 +61,7 @@ def segment(
     confidence: bool = False,
     window_done: WindowDone | None = None,
     streamed: StreamedIds | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> PCNetHierarchy:
     """Segment a plane into the hierarchy of which `options.n_segments` is the largest count asked for.
 
@@ -74,6 +75,8 @@ def segment(
         As in `napari_pcnet.pcnet_hierarchy`.
     streamed : StreamedIds, optional
         Takes the base window by window: `PCNetHierarchy.table` then says its labels.
+    elsewhere : Elsewhere, optional
+        Labels the windows in place of this process.
 
     Returns
     -------
@@ -83,7 +86,14 @@ def segment(
     with timed() as timings:
         network = load_prepared(options)
         base = fine_base(
-            picture, options, network, progress, window_done, confidence=confidence, streamed=streamed
+            picture,
+            options,
+            network,
+            progress,
+            window_done,
+            confidence=confidence,
+            streamed=streamed,
+            elsewhere=elsewhere,
         )
         ids, measures = base.ids, Measures.of(base.regions, base.confidence, picture)
         with stage("tree"):
@@ -94,9 +104,14 @@ def segment(
     return PCNetHierarchy(ids, (tree,), (measures,), first, smoothing, spacing, timings)
 
 
-def segment_lattice(picture: Picture, options: Options, progress: Progress | None = None) -> Labels:
+def segment_lattice(
+    picture: Picture,
+    options: Options,
+    progress: Progress | None = None,
+    elsewhere: Elsewhere | None = None,
+) -> Labels:
     """Segment a plane the paper's way: about `options.n_segments` cells; small pieces go to neighbours."""
-    base = lattice_base(picture, options, progress)
+    base = lattice_base(picture, options, progress, elsewhere=elsewhere)
     with stage("look-up"):
         labels = look_up(lattice_table(base.regions, options), base.ids)
     if options.smoothing:
@@ -123,10 +138,13 @@ def lattice_base(
     options: Options,
     progress: Progress | None = None,
     streamed: StreamedIds | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Base:
     """Label with the lattice of about `options.n_segments` cells."""
     grid, network = lattice_grid(picture.shape, picture.share_inside, options), load_prepared(options)
-    return segment_base(picture, grid, network, progress, window_px=options.window, streamed=streamed)
+    return segment_base(
+        picture, grid, network, progress, window_px=options.window, streamed=streamed, elsewhere=elsewhere
+    )
 
 
 def lattice_table(table: RegionTable, options: Options) -> Labels:
@@ -145,6 +163,7 @@ def fine_base(
     *,
     confidence: bool = False,
     streamed: StreamedIds | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Base:
     """Label with the coarsest lattice whose base is fine enough for `options.n_segments`.
 
@@ -162,6 +181,7 @@ def fine_base(
             confidence=confidence,
             single_pixels=single_pixels,
             streamed=streamed,
+            elsewhere=elsewhere,
         )
 
     number = options.n_segments

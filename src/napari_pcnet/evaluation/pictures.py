@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import product
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,17 +45,28 @@ def draw_photograph(shape: tuple[int, int], seed: int) -> Pixels:
     -------
     (H, W, 3) uint8 array
     """
+    picture = np.empty((*shape, 3), np.uint8)
+    top = 0
+    for band in draw_bands(shape, seed):
+        picture[top : top + len(band)] = band
+        top += len(band)
+    return picture
+
+
+def draw_bands(shape: tuple[int, int], seed: int) -> Iterator[Pixels]:
+    """Draw the same picture band by band, ``(h, W, 3)`` from its top."""
     rng = np.random.default_rng(seed)
     blocks = [_enlarged(photograph) for photograph in _photographs()]
     height, width = shape
-    picture = np.empty((*shape, 3), np.uint8)
-    for top, left in product(range(0, height, BLOCK_SIDE_PX), range(0, width, BLOCK_SIDE_PX)):
-        target = picture[top : top + BLOCK_SIDE_PX, left : left + BLOCK_SIDE_PX]
-        turned = np.rot90(blocks[rng.integers(len(blocks))], int(rng.integers(4)))
-        grey_levels = turned[: target.shape[0], : target.shape[1]]
-        noisy = grey_levels + rng.normal(0, NOISE, target.shape)
-        target[:] = np.clip(np.rint(noisy), 0, 255)
-    return picture
+    for top in range(0, height, BLOCK_SIDE_PX):
+        band = np.empty((min(BLOCK_SIDE_PX, height - top), width, 3), np.uint8)
+        for left in range(0, width, BLOCK_SIDE_PX):
+            target = band[:, left : left + BLOCK_SIDE_PX]
+            turned = np.rot90(blocks[rng.integers(len(blocks))], int(rng.integers(4)))
+            grey_levels = turned[: target.shape[0], : target.shape[1]]
+            noisy = grey_levels + rng.normal(0, NOISE, target.shape)
+            target[:] = np.clip(np.rint(noisy), 0, 255)
+        yield band
 
 
 def _photographs() -> list[Pixels]:
