@@ -56,6 +56,9 @@ OPEN_PLANES = 2
 LOOPBACK = "127.0.0.1"
 """Processes on this machine hear nobody else's."""
 
+_TRIMMING = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
+"""By default dask has glibc give memory back at once, and each large array takes new pages."""
+
 _QUIET = logging.CRITICAL + 1
 
 
@@ -180,12 +183,14 @@ class Cluster:
 
     def _start(self) -> None:
         """Start processes on this machine."""
+        import dask
         from distributed import Client, LocalCluster
 
         folder = self._opened.enter_context(
             tempfile.TemporaryDirectory(prefix="napari-pcnet-", ignore_cleanup_errors=True)
         )
-        with interrupts.ignored():  # as the processes that start here then do
+        # As the processes that start here then do, with their memory's own ways to be given back.
+        with interrupts.ignored(), dask.config.set({_TRIMMING: None}):
             processes = self._opened.enter_context(
                 LocalCluster(
                     n_workers=self.number,
