@@ -172,6 +172,28 @@ def test_windows_of_an_earlier_call_are_not_labelled_again(
     np.testing.assert_array_equal(read_labels("out.zarr"), pcnet_superpixels(IMAGE, 40))
 
 
+def test_what_one_process_has_begun_workers_end(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "SHARED_CORE_PX", 128)
+    words = ["segment", "in.tif", "out.zarr", "-n", "40", "--resume"]
+    label, here = inference.label_window, list[Any]()
+
+    def counting(*arguments: Any) -> Any:
+        if len(here) == 3:
+            raise KeyboardInterrupt
+        here.append(arguments[3].core)
+        return label(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inference, "label_window", counting)
+        assert main(words) == 130
+    begun, begin = list[Any](), Cluster._begin
+    monkeypatch.setattr(Cluster, "_begin", lambda *given: begun.append(given[4].core) or begin(*given))
+    assert main([*words, "--scheduler", address]) == 0
+    assert len(begun) > 3
+    assert not set(begun) & set(here)
+    np.testing.assert_array_equal(read_labels("out.zarr"), pcnet_superpixels(IMAGE, 40))
+
+
 # -- what goes wrong -------------------------------------------------------------------------------
 
 

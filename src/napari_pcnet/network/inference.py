@@ -146,8 +146,8 @@ def segment_base(
         Called with each window that holds a pixel of the mask and its regions, which are renumbered when
         all are known.
     window_px : int or None
-        Side of a window's core in work pixels, without its halo; None for `tiling.default_core`, or
-        elsewhere for `tiling.SHARED_CORE_PX`.
+        Side of a window's core in work pixels, without its halo; None for `tiling.default_core`. Where
+        windows are labelled elsewhere, or kept for a call that may be shared out, `tiling.SHARED_CORE_PX`.
     confidence : bool
         Whether to sum the confidence of the association over regions; a little more work.
     single_pixels : bool
@@ -167,7 +167,8 @@ def segment_base(
         If not even the smallest windows fit, or the labels themselves do not.
     """
     at_work = predictor(prepared, confidence)
-    side_px = window_px or (SHARED_CORE_PX if elsewhere else None)
+    kept = streamed.kept if streamed is not None else None
+    side_px = window_px or (SHARED_CORE_PX if elsewhere or kept else None)
     core_shape = (side_px, side_px) if side_px else default_core(grid)
     sizes = _window_sizes(picture, grid, core_shape, prepared, streamed is None)
     passes.compiled()  # what is already due is loaded before free memory is asked for
@@ -184,7 +185,6 @@ def segment_base(
         if tiles[0].core.shape != picture.shape and ids is None:
             ids = WholeIds(_room_for_labels(picture.shape))
         try:
-            kept = streamed.kept if streamed is not None else None
             work = _Work(at_work, picture, grid, tiles, single_pixels, kept, elsewhere, progress)
             return _segment(work, ids, window_done)
         except (RuntimeError, MemoryError) as error:
