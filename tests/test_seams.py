@@ -17,13 +17,26 @@ from napari_pcnet.evaluation.seams import SeamsOptions
 WORDS = ["benchmark", "seams", "--side", "512", "--pictures", "2", "--window", "128", "--count", "500"]
 
 
-def test_the_rate_is_that_on_the_lines_over_that_on_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seams, "CHUNK_SIDE_PX", 192)
-    labels = np.zeros((384, 384), np.int32)
-    labels[:128] = 1  # one of the lines of windows, at 128 and 256, in one direction: a quarter
-    labels[:48, 320:] = 2  # an eighth of one of the others, at 64 and 320: a 32nd
-    rates = seams._rates(labels, 128)
-    assert rates == {"window_lines": pytest.approx(8), "chunk_lines": 0}
+def test_the_rate_is_that_on_the_lines_over_that_on_the_lines_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seams, "CHUNK_SIDE_PX", 320)
+    monkeypatch.setattr(seams, "BLOCK_SIDE_PX", 64)  # the picture's own lines are left out: here all others
+    monkeypatch.setattr(seams, "STRIDE", 10)
+    labels = np.zeros((640, 640), np.int32)
+    labels[:256] = 1  # on one of four lines between windows, at 256 and 512 along both axes: a quarter
+    labels[:80, 266:] = 2  # on one of 16 lines beside them an eighth: a 128th
+    labels[:40, 320:] = 3  # on one of two lines between chunks a sixteenth: a 32nd, and nothing beside
+    rates = seams._rates(labels, 256)
+    assert rates == {"window_lines": pytest.approx(32), "chunk_lines": float("inf")}
+
+
+def test_lines_of_the_picture_and_those_of_both_kinds_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seams, "CHUNK_SIDE_PX", 128)
+    monkeypatch.setattr(seams, "BLOCK_SIDE_PX", 320)
+    labels = np.zeros((640, 640), np.int32)
+    labels[320:] = 1
+    labels[:, 384:] += 2  # a line between windows; as of both kinds it is none between chunks
+    labels[:64, 448:] += 4  # a tenth of one of the two lines beside it that are left, at 448
+    assert seams._rates(labels, 384) == {"window_lines": pytest.approx(10), "chunk_lines": 0}
 
 
 def test_streamed_windows_have_the_labels_of_the_whole_and_windows_alone_have_not() -> None:

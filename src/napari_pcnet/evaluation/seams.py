@@ -2,12 +2,13 @@
 
 Drawn pictures are labelled window by window into a zarr, as a picture larger than memory is; beside it the
 same windows are segmented each on its own. The seam rate says how much more often neighbours differ across
-such lines than across the other lines on multiples of 64 pixels, on which windows could begin, too; 1 is no
-seam. A run lives in a folder: ``results.csv`` (what a run resumes from) and ``table.txt``.
+such lines than across the lines beside them on multiples of 64 pixels, on which windows could begin, too; 1
+is no seam. A run lives in a folder: ``results.csv`` (what a run resumes from) and ``table.txt``.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from napari_pcnet.evaluation.bootstrap import LEVEL, draw_images
 from napari_pcnet.evaluation.folder import held, write_table
 from napari_pcnet.evaluation.journal import Journal
 from napari_pcnet.evaluation.methods import weights_described
-from napari_pcnet.evaluation.pictures import draw_photograph
+from napari_pcnet.evaluation.pictures import BLOCK_SIDE_PX, draw_photograph
 from napari_pcnet.evaluation.segmenter import Pixels
 from napari_pcnet.evaluation.tally import Tally
 from napari_pcnet.geometry.grid import CELL, STRIDE, windows_over
@@ -137,21 +138,28 @@ def _alone(picture: Pixels, options: SeamsOptions) -> Labels:
 
 
 def _rates(labels: Labels, window: int) -> dict[str, float]:
-    """The seam rate on the lines between windows and on those between chunks."""
+    """The seam rate on the lines between windows, and on those between chunks that are not among these.
+
+    Each line is held against those on the next multiples of `STRIDE`, where the picture is much the same;
+    lines between the photographs that it is drawn from are left out.
+    """
     side = len(labels)
-    cuts = [range(step, side, step) for step in (window, CHUNK_SIDE_PX)]
-    rest = [line for line in range(STRIDE, side, STRIDE) if not any(line in cut for cut in cuts)]
-    return {
-        name: seam_rate(labels, (cut, cut), (rest, rest)) if len(cut) else float("nan")
-        for name, cut in zip(LINES, cuts, strict=True)
-    }
+    windows = range(window, side, window)
+    chunks = [line for line in range(CHUNK_SIDE_PX, side, CHUNK_SIDE_PX) if line not in windows]
+    taken = {*windows, *chunks, *range(BLOCK_SIDE_PX, side, BLOCK_SIDE_PX)}
+    rates = dict[str, float]()
+    for name, cut in zip(LINES, (windows, chunks), strict=True):
+        beside = {line + step * STRIDE for line in cut for step in (-2, -1, 1, 2)} - taken
+        rest = sorted(line for line in beside if 0 < line < side)
+        rates[name] = seam_rate(labels, (cut, cut), (rest, rest)) if cut else math.nan
+    return rates
 
 
 def _table(options: SeamsOptions, rows: Mapping[tuple[str, ...], Mapping[str, float]]) -> list[str]:
     seeds = range(options.seed, options.seed + options.pictures)
     lines = [
         f"seam rate over {options.pictures} drawn pictures of {_described(options)}:",
-        "how much more often neighbours differ across these lines than across others; the middle "
+        "how much more often neighbours differ across these lines than across those beside them; the middle "
         f"{LEVEL:.0%} of means over pictures drawn with replacement",
     ]
     cells = [
