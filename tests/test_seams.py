@@ -12,31 +12,38 @@ from napari_pcnet import pcnet_superpixels
 from napari_pcnet.cli import main
 from napari_pcnet.evaluation import seams
 from napari_pcnet.evaluation.pictures import draw_bands, draw_photograph
-from napari_pcnet.evaluation.seams import SeamsOptions
+from napari_pcnet.evaluation.seams import Drawn, SeamsOptions
 
 WORDS = ["benchmark", "seams", "--side", "512", "--pictures", "2", "--window", "128", "--count", "500"]
 
 
 def test_the_rate_is_that_on_the_lines_over_that_on_the_lines_beside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seams, "CHUNK_SIDE_PX", 320)
-    monkeypatch.setattr(seams, "BLOCK_SIDE_PX", 64)  # the picture's own lines are left out: here all others
     monkeypatch.setattr(seams, "STRIDE", 10)
     labels = np.zeros((640, 640), np.int32)
     labels[:256] = 1  # on one of four lines between windows, at 256 and 512 along both axes: a quarter
     labels[:80, 266:] = 2  # on one of 16 lines beside them an eighth: a 128th
     labels[:40, 320:] = 3  # on one of two lines between chunks a sixteenth: a 32nd, and nothing beside
-    rates = seams._rates(labels, 256)
+    rates = seams._rates(labels, 256, Drawn(np.empty(0, np.uint8), set(), set()))
     assert rates == {"window_lines": pytest.approx(32), "chunk_lines": float("inf")}
 
 
 def test_lines_of_the_picture_and_those_of_both_kinds_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seams, "CHUNK_SIDE_PX", 128)
-    monkeypatch.setattr(seams, "BLOCK_SIDE_PX", 320)
     labels = np.zeros((640, 640), np.int32)
-    labels[320:] = 1
+    labels[320:] = 1  # the picture's own
     labels[:, 384:] += 2  # a line between windows; as of both kinds it is none between chunks
-    labels[:64, 448:] += 4  # a tenth of one of the two lines beside it that are left, at 448
-    assert seams._rates(labels, 384) == {"window_lines": pytest.approx(10), "chunk_lines": 0}
+    labels[:64, 448:] += 4  # a tenth of one of the three lines beside it that are left
+    drawn = Drawn(np.empty(0, np.uint8), {320}, set())
+    assert seams._rates(labels, 384, drawn) == {"window_lines": pytest.approx(15), "chunk_lines": 0}
+
+
+def test_the_lines_between_photographs_are_known() -> None:
+    drawn = seams._drawn(900, 3)
+    assert drawn.picture.shape == (900, 900, 3)
+    steps = np.abs(np.diff(drawn.picture.astype(int), axis=0)).mean(axis=(1, 2))
+    (line,) = (line for line in drawn.rows if 0 < line < 900)
+    assert steps[line - 1] > 2 * np.median(steps)
 
 
 def test_streamed_windows_have_the_labels_of_the_whole_and_windows_alone_have_not() -> None:
@@ -56,12 +63,13 @@ def test_the_command_finds_the_seams_and_goes_on_from_what_it_has(
     assert main(words) == 0
     text = capsys.readouterr().out
     rate = r"([\d.]+) \(([\d.]+) to ([\d.]+)\)"
-    streamed, alone = (
-        re.search(rf"^ +{how} +{rate} +{rate}$", text, re.MULTILINE)
-        for how in ("streamed", "each window on its own")
+    whole, streamed, alone, no_seam, seam = (
+        found[1] for found in re.finditer(rf"^ +[a-z ]+ {rate} +{rate}$", text, re.MULTILINE)
     )
-    assert streamed is not None and alone is not None
-    assert float(alone[1]) > 2 > float(streamed[1])
+    assert float(alone) > 2 > float(streamed) == float(whole)
+    assert float(seam) > 2
+    assert no_seam == "1.000"
+    assert "is not that of one window: 0\n" in text
     assert (tmp_path / "made" / "table.txt").read_text().startswith(text.strip())
 
     def refuse(*_: object, **__: object) -> None:

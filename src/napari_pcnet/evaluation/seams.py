@@ -1,9 +1,10 @@
 """Whether one sees where a large picture was cut: borders on the lines between windows, and between chunks.
 
-Drawn pictures are labelled window by window into a zarr, as a picture larger than memory is; beside it the
-same windows are segmented each on its own. The seam rate says how much more often neighbours differ across
-such lines than across the lines beside them on multiples of 64 pixels, on which windows could begin, too; 1
-is no seam. A run lives in a folder: ``results.csv`` (what a run resumes from) and ``table.txt``.
+Drawn pictures are labelled in one window; window by window into a zarr, as a picture larger than memory is;
+and each window on its own. The seam rate says how much more often neighbours differ across such lines than
+across the lines beside them on multiples of 64 pixels, on which windows could begin, too; 1 is no seam. What
+happens to lie on those few lines of a picture moves it, and is the same in one window. A run lives in a
+folder: ``results.csv`` (what a run resumes from) and ``table.txt``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,7 @@ from napari_pcnet.evaluation.methods import weights_described
 from napari_pcnet.evaluation.pictures import BLOCK_SIDE_PX, draw_photograph
 from napari_pcnet.evaluation.segmenter import Pixels
 from napari_pcnet.evaluation.tally import Tally
-from napari_pcnet.geometry.grid import CELL, STRIDE, windows_over
+from napari_pcnet.geometry.grid import CELL, STRIDE, whole_strides, windows_over
 from napari_pcnet.metrics import seam_rate
 from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
@@ -34,9 +36,20 @@ from napari_pcnet.shapes import Labels
 from napari_pcnet.superpixels import pcnet_superpixels
 from napari_pcnet.table import table_lines
 
-STREAMED, ALONE = "streamed", "each window on its own"
+WHOLE, STREAMED, ALONE = "one window", "streamed", "each window on its own"
 
 LINES = ("window_lines", "chunk_lines")
+
+MOVED = "moved"
+"""Pixels whose label is not that of one window; NaN where labels have other numbers."""
+
+
+class Drawn(NamedTuple):
+    """A picture, and the lines between the photographs that it is drawn from."""
+
+    picture: Pixels
+    rows: set[int]
+    columns: set[int]
 
 
 @dataclass(frozen=True)
@@ -89,18 +102,37 @@ def main_seams(options: SeamsOptions, progress: Progress) -> str:
     """
     tally = Tally(progress, options.pictures)
     with held(options.output) as results_file:
-        log = Journal(results_file, ("environment", "settings", "seed", "how"), LINES)
+        log = Journal(results_file, ("environment", "settings", "seed", "how"), (*LINES, MOVED))
         for seed in range(options.seed, options.seed + options.pictures):
             if _key(options, seed, ALONE) in log:
                 tally.skip()
                 continue
-            picture = draw_photograph((options.side, options.side), seed)
-            for how, labels in ((STREAMED, _streamed(picture, options)), (ALONE, _alone(picture, options))):
-                log.append(_key(options, seed, how), _rates(labels, options.window))
+            _measure(options, seed, log)
             tally.step()
         text = "\n".join(_table(options, log.rows))
         write_table(options.output, text)
     return text
+
+
+def _measure(options: SeamsOptions, seed: int, log: Journal) -> None:
+    drawn = _drawn(options.side, seed)
+    whole = _whole(drawn.picture, options)
+    log.append(_key(options, seed, WHOLE), {**_rates(whole, options.window, drawn), MOVED: 0})
+    streamed = _streamed(drawn.picture, options)
+    moved = int(np.count_nonzero(streamed != whole))
+    log.append(_key(options, seed, STREAMED), {**_rates(streamed, options.window, drawn), MOVED: moved})
+    alone = _alone(drawn.picture, options)
+    log.append(_key(options, seed, ALONE), {**_rates(alone, options.window, drawn), MOVED: math.nan})
+
+
+def _drawn(side: int, seed: int) -> Drawn:
+    """Draw a picture whose photographs begin anywhere."""
+    top, left = np.random.default_rng(seed).integers(BLOCK_SIDE_PX, size=2).tolist()
+    large = draw_photograph((top + side, left + side), seed)
+    rows, columns = (
+        {line - first for line in range(0, first + side, BLOCK_SIDE_PX)} for first in (top, left)
+    )
+    return Drawn(large[top:, left:], rows, columns)
 
 
 def _key(options: SeamsOptions, seed: int, how: str) -> tuple[str, ...]:
@@ -111,6 +143,14 @@ def _key(options: SeamsOptions, seed: int, how: str) -> tuple[str, ...]:
 def _described(options: SeamsOptions) -> str:
     size = f"{options.side} x {options.side} pixels, {options.request} superpixels"
     return f"{size}, windows of {options.window}, chunks of {CHUNK_SIDE_PX}"
+
+
+def _whole(picture: Pixels, options: SeamsOptions) -> Labels:
+    """Labels of a picture that is one window."""
+    labels: Labels = pcnet_superpixels(
+        picture, options.request, model=options.model, window=whole_strides(options.side)
+    )
+    return labels
 
 
 def _streamed(picture: Pixels, options: SeamsOptions) -> Labels:
@@ -137,37 +177,49 @@ def _alone(picture: Pixels, options: SeamsOptions) -> Labels:
     return labels
 
 
-def _rates(labels: Labels, window: int) -> dict[str, float]:
+def _rates(labels: Labels, window: int, drawn: Drawn) -> dict[str, float]:
     """The seam rate on the lines between windows, and on those between chunks that are not among these.
 
     Each line is held against those on the next multiples of `STRIDE`, where the picture is much the same;
-    lines between the photographs that it is drawn from are left out.
+    lines between photographs are left out.
     """
     side = len(labels)
-    windows = range(window, side, window)
-    chunks = [line for line in range(CHUNK_SIDE_PX, side, CHUNK_SIDE_PX) if line not in windows]
-    taken = {*windows, *chunks, *range(BLOCK_SIDE_PX, side, BLOCK_SIDE_PX)}
+    windows = set(range(window, side, window))
+    chunks = set(range(CHUNK_SIDE_PX, side, CHUNK_SIDE_PX)) - windows
     rates = dict[str, float]()
     for name, cut in zip(LINES, (windows, chunks), strict=True):
-        beside = {line + step * STRIDE for line in cut for step in (-2, -1, 1, 2)} - taken
-        rest = sorted(line for line in beside if 0 < line < side)
-        rates[name] = seam_rate(labels, (cut, cut), (rest, rest)) if cut else math.nan
+        beside = {line + step * STRIDE for line in cut for step in (-2, -1, 1, 2)} - windows - chunks
+        rest = {line for line in beside if 0 < line < side}
+        on, off = ((sorted(each - drawn.rows), sorted(each - drawn.columns)) for each in (cut, rest))
+        rates[name] = seam_rate(labels, on, off) if cut else math.nan
     return rates
 
 
 def _table(options: SeamsOptions, rows: Mapping[tuple[str, ...], Mapping[str, float]]) -> list[str]:
     seeds = range(options.seed, options.seed + options.pictures)
-    lines = [
-        f"seam rate over {options.pictures} drawn pictures of {_described(options)}:",
-        "how much more often neighbours differ across these lines than across those beside them; the middle "
-        f"{LEVEL:.0%} of means over pictures drawn with replacement",
-    ]
-    cells = [
-        [how, *(_cell(np.array([rows[_key(options, seed, how)][name] for seed in seeds])) for name in LINES)]
+
+    def numbers(how: str, name: str) -> NDArray[np.float64]:
+        return np.array([rows[_key(options, seed, how)][name] for seed in seeds])
+
+    head = ("", *(name.replace("_", " ") for name in LINES))
+    rates = [[how, *(_cell(numbers(how, name)) for name in LINES)] for how in (WHOLE, STREAMED, ALONE)]
+    ratios = [
+        [how, *(_cell(numbers(how, name) / numbers(WHOLE, name)) for name in LINES)]
         for how in (STREAMED, ALONE)
     ]
-    head = ("", *(name.replace("_", " ") for name in LINES))
-    return [*lines, *table_lines(head, cells), "", f"weights: {weights_described(options.model)}"]
+    return [
+        f"{options.pictures} drawn pictures of {_described(options)}",
+        f"means, and the middle {LEVEL:.0%} of means over pictures drawn with replacement",
+        "",
+        "seam rate: how much more often neighbours differ across these lines than across those beside them",
+        *table_lines(head, rates),
+        "",
+        "seam rate, as a multiple of that of one window, where nothing is cut",
+        *table_lines(head, ratios),
+        "",
+        f"pixels whose streamed label is not that of one window: {numbers(STREAMED, MOVED).sum():.0f}",
+        f"weights: {weights_described(options.model)}",
+    ]
 
 
 def _cell(rates: NDArray[np.float64]) -> str:
