@@ -29,6 +29,7 @@ TRAINING = (
 """Beginnings of the files whose tests train."""
 
 SLOW = (
+    "test_cluster",
     "test_contract",
     "test_delayed",
     "test_golden",

@@ -1,6 +1,9 @@
 """Blocks: parts of an array that is slow to slice, each chunk read about once."""
 
+import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import dask.array
@@ -9,9 +12,10 @@ import pytest
 
 from napari_pcnet import arguments, pcnet_superpixels
 from napari_pcnet.geometry import blocks, picture
-from napari_pcnet.geometry.blocks import Blocks
+from napari_pcnet.geometry.blocks import Blocks, ReadingAhead
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import read_raw
+from napari_pcnet.network import inference
 
 VALUES = np.random.default_rng(0).integers(0, 256, (300, 240, 3)).astype(np.uint8)
 
@@ -123,3 +127,102 @@ def test_a_wide_picture_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -
     stretched = arguments.picture(VALUES, None, -1, ("5%", "95%"))
     expected = np.sort(VALUES.ravel())[[VALUES.size // 20 - 1, VALUES.size * 19 // 20 - 1]]
     assert [stretched.low[0], stretched.high[0]] == expected.tolist()
+
+
+# -- a thread that reads ahead ---------------------------------------------------------------------
+
+
+class Slow(Store):
+    """An array whose reading waits until it may go on, and says which thread reads."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        super().__init__(values, (64, 64, 3))
+        self.may, self.began, self.readers = threading.Event(), threading.Event(), list[str]()
+
+    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
+        self.readers.append(threading.current_thread().name)
+        self.began.set()
+        assert self.may.wait(60)
+        return super().__getitem__(key)
+
+
+def test_what_is_read_ahead_is_not_read_again() -> None:
+    store = Slow(VALUES)
+    read = Blocks(store, 2, 10**9)
+    with ReadingAhead(read) as ahead:
+        begun = ahead.begin(Window(0, 0, 128, 240))
+        assert begun is not None
+        assert store.began.wait(60)
+        store.may.set()
+        part = read_raw(read, 2, Window(0, 0, 100, 240))  # waits for the thread
+        begun.result(60)
+    np.testing.assert_array_equal(part, VALUES[:100])
+    assert set(store.decoded.values()) == {1}
+    assert all(name.startswith("reading ahead") for name in store.readers)
+
+
+def test_no_more_is_read_ahead_than_can_be_kept_twice() -> None:
+    store = Store(VALUES, (64, 64, 3))
+    read = Blocks(store, 2, 64 * 64 * 3 * 8 - 1)
+    read.load(Window(0, 0, 128, 128))
+    assert not store.decoded
+    Blocks(store, 2, 64 * 64 * 3 * 8).load(Window(0, 0, 128, 128))
+    assert len(store.decoded) == 4
+
+
+def test_what_fails_ahead_is_told_to_whoever_asks() -> None:
+    class Broken(Store):
+        def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
+            raise OSError("the disk is gone")
+
+    read = Blocks(Broken(VALUES, (64, 64, 3)), 2, 10**9)
+    with ReadingAhead(read) as ahead:
+        begun = ahead.begin(Window(0, 0, 64, 64))
+        assert begun is not None
+        assert isinstance(begun.exception(60), OSError)
+        with pytest.raises(OSError, match=r"^the disk is gone$"):
+            read_raw(read, 2, Window(0, 0, 64, 64))
+
+
+def test_the_thread_ends_with_the_statement() -> None:
+    store = Slow(VALUES)
+    store.may.set()
+
+    def interrupted() -> None:
+        with ReadingAhead(Blocks(store, 2, 10**9)) as ahead:
+            for _ in range(9):
+                ahead.begin(Window(0, 0, 300, 240))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("reading ahead")]
+
+
+def test_the_next_window_is_read_while_one_is_labelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, label, seen = Store(VALUES, (64, 64, 3)), inference.label_window, list[bool]()
+    loaded, load = list[Window](), Blocks.load
+
+    def telling(self: Blocks, window: Window) -> None:
+        load(self, window)
+        loaded.append(window)
+
+    def labelling(*arguments: Any) -> Any:
+        if len(seen) < 3:  # the last of four has none behind it
+            seen.append(wait_for(lambda: len(loaded) >= len(seen) + 2))
+        return label(*arguments)
+
+    monkeypatch.setattr(Blocks, "load", telling)
+    monkeypatch.setattr(inference, "label_window", labelling)
+    labels = pcnet_superpixels(store, 4, window=192)
+    assert (seen, len(loaded)) == ([True] * 3, 4)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(labels, pcnet_superpixels(VALUES, 4))
+
+
+def wait_for(is_so: Callable[[], bool]) -> bool:
+    """Whether something comes to be so."""
+    end = time.monotonic() + 20
+    while not is_so() and time.monotonic() < end:
+        time.sleep(0.001)
+    return is_so()

@@ -63,7 +63,7 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch, run_image: Callable[..., Any]) ->
     """Put a function in the place of `run.run_image`, and keep torch out."""
 
     def image_by_windows(
-        image: Image, record: RunRecord, _folder: Path, progress: Progress, _files: object
+        image: Image, record: RunRecord, _folder: Path, progress: Progress, *_: object
     ) -> Any:
         labels = run_image(image, record, progress=progress)
         return types.SimpleNamespace(shape=labels.shape, dtype=labels.dtype, parts=iter([(..., labels)]))
@@ -840,10 +840,12 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
         "QualityOptions": _Options,
         "SpeedOptions": _Options,
         "ScaleOptions": _Options,
+        "SeamsOptions": _Options,
         "ContractOptions": _Options,
         "main_quality": run,
         "main_speed": run,
         "main_scale": run,
+        "main_seams": run,
         "main_contract": run,
     }.items():
         setattr(stand_in, name, value)

@@ -14,6 +14,7 @@ import xarray
 from dask.highlevelgraph import HighLevelGraph
 
 from napari_pcnet import delayed, pcnet_superpixels, pipeline
+from napari_pcnet.network import machine
 
 SHAPE = (300, 390)
 CHUNKS = [(100, 128, 3), (300, 390, 3), ((7, 200, 93), (389, 1), (1, 2))]
@@ -126,11 +127,11 @@ def test_so_they_are_on_a_cluster_of_two_processes(expected: np.ndarray, tmp_pat
 
 
 def test_of_several_windows_one_is_on_a_gpu() -> None:
-    with delayed._one_at_a_time("cuda"):
-        assert not delayed._GPU.acquire(blocking=False)
-    with delayed._one_at_a_time("cpu"):
-        assert delayed._GPU.acquire(blocking=False)
-    delayed._GPU.release()
+    with machine.one_at_a_time("cuda"):
+        assert not machine._GPU.acquire(blocking=False)
+    with machine.one_at_a_time("cpu"):
+        assert machine._GPU.acquire(blocking=False)
+    machine._GPU.release()
 
 
 def lazily(image: np.ndarray) -> dask.array.Array:

@@ -13,6 +13,8 @@ HEAVY = (
     "skimage",
     "scipy",
     "numba",
+    "dask",
+    "distributed",
     "tifffile",
     "zarr",
     "imagecodecs",

@@ -152,7 +152,7 @@ def test_windows_are_as_small_as_free_memory_asks(
     chosen: list[tuple[int, int]] = []
 
     def segment(*arguments: Any) -> None:
-        chosen.append(arguments[3][0].core.shape)
+        chosen.append(arguments[0].tiles[0].core.shape)
 
     monkeypatch.setattr(inference, "_segment", segment)
     monkeypatch.setattr(inference, "free_bytes", lambda: free)
@@ -164,12 +164,34 @@ def test_windows_are_as_small_as_free_memory_asks(
     assert len(told) == (expected != picture.shape)
 
 
+@pytest.mark.parametrize(
+    ("sharing", "expected"),
+    [(1, (3008, 3008)), (2, (1536, 1536)), (0, (3008, 3008))],
+    ids=["one", "two", "none"],
+)
+def test_processes_of_this_machine_share_its_memory(
+    single: PreparedNetwork, monkeypatch: pytest.MonkeyPatch, sharing: int, expected: tuple[int, int]
+) -> None:
+    chosen: list[Any] = []
+    monkeypatch.setattr(inference, "_segment", lambda work, *_: chosen.append(work))
+    monkeypatch.setattr(inference, "free_bytes", lambda: 10**9)
+    picture = Picture(np.zeros((3008, 3008), np.uint8), None, None, np.zeros(1), np.ones(1))
+    elsewhere = inference.Elsewhere(lambda *_: lambda: None, 2, sharing)  # type: ignore[arg-type, return-value]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        segment_base(picture, Grid.enlarged(picture.shape, 1), single, window_px=3008, elsewhere=elsewhere)
+    assert chosen[0].tiles[0].core.shape == expected
+    assert chosen[0].elsewhere is elsewhere
+
+
 @pytest.mark.parametrize(("free", "alike"), [(10**10, False), (3 * 10**8, True)])
 def test_where_memory_is_scarce_windows_are_of_one_shape(
     single: PreparedNetwork, monkeypatch: pytest.MonkeyPatch, free: int, alike: bool
 ) -> None:
     found: set[tuple[int, int]] = set()
-    monkeypatch.setattr(inference, "_segment", lambda *of: found.update(tile.read.shape for tile in of[3]))
+    monkeypatch.setattr(
+        inference, "_segment", lambda *of: found.update(each.read.shape for each in of[0].tiles)
+    )
     monkeypatch.setattr(inference, "free_bytes", lambda: free)
     picture = Picture(np.zeros((1100, 1100), np.uint8), None, None, np.zeros(1), np.ones(1))
     with warnings.catch_warnings(record=True) as told:

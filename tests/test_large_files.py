@@ -1,5 +1,6 @@
 """Files of any size through the command line: read by their chunks, labelled and written by windows."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import zarr
 
 from napari_pcnet import RunRecord, pcnet_superpixels, planes, read_labels, run, run_record
 from napari_pcnet.cli import main
-from napari_pcnet.disk import chunks, zarr_store
+from napari_pcnet.disk import chunks, tiff, zarr_store
 from napari_pcnet.disk.image import Image
+from napari_pcnet.disk.labels import read_notes, write_labels, write_windows
+from napari_pcnet.disk.output import ArrayKind
 from napari_pcnet.disk.stored import Stored
 
 SHAPE = (300, 260)
@@ -202,15 +205,18 @@ def test_a_count_that_the_tree_cannot_give_is_refused_by_its_flag(capsys: pytest
     assert [path.name for path in Path().iterdir()] == ["in.zarr"]
 
 
-def test_what_fails_while_labels_are_made_is_not_said_of_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["out.zarr", "out.tif"])
+def test_what_fails_while_labels_are_made_is_not_said_of_the_output(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("the weights are gone")
 
     monkeypatch.setattr("napari_pcnet.pipeline.load_prepared", refuse)
     made = run.image_by_windows(Image(IMAGE, -1), RunRecord(5))
-    kind = zarr_store.ArrayKind(made.shape, made.dtype)
+    kind = ArrayKind(made.shape, made.dtype)
     with pytest.raises(OSError, match=r"^the weights are gone$"):
-        zarr_store.write_labels(Path("out.zarr"), made.parts, kind, None, False)
+        write_windows(Path(name), made.parts, kind)
     assert list(Path().iterdir()) == []
 
 
@@ -219,3 +225,122 @@ def test_the_overlay_shows_what_was_written() -> None:
     assert main(["segment", "in.tif", "out.zarr", "-n", "9", "--overlay", "lines.png"]) == 0
     assert main(["segment", "in.tif", "out.tif", "-n", "9", "--overlay", "same.png"]) == 0
     assert Path("lines.png").read_bytes() == Path("same.png").read_bytes()
+
+
+# -- a tif of labels, tile by tile -----------------------------------------------------------------
+
+
+def held_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("all labels are held")
+
+    for name in ("napari_pcnet.run.run_image", "napari_pcnet.disk.tiff.write_labels"):
+        monkeypatch.setattr(name, refuse)
+
+
+@pytest.mark.parametrize("write", [lambda: tiled("in.tif", photometric="rgb"), lambda: as_zarr("in.zarr")])
+def test_a_tif_has_the_labels_of_the_array(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    write()
+    (name,) = (path.name for path in Path().iterdir())
+    with monkeypatch.context() as patch:
+        held_nowhere(patch)
+        patch.setattr(tiff, "TILE_PX", 64)
+        assert main(["segment", name, "out.tif", "-n", "40", "--window", "128"]) == 0
+    np.testing.assert_array_equal(read_labels("out.tif"), pcnet_superpixels(IMAGE, 40))
+    with tifffile.TiffFile("out.tif") as file:
+        page = file.pages[0]
+        assert (page.tilelength, page.tilewidth, page.compression.name) == (64, 64, "ADOBE_DEFLATE")
+        assert (page.dtype, file.is_bigtiff) == (np.uint16, False)
+    notes = read_notes("out.tif")
+    assert notes is not None
+    assert sorted(path.name for path in Path().iterdir()) == sorted([name, "out.tif"])
+
+
+def test_so_has_a_big_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff, "CLASSIC_BYTES", IMAGE[..., 0].size * 2 - 1)
+    tiled("in.tif", photometric="rgb")
+    assert main(["segment", "in.tif", "out.tif", "-n", "40", "--window", "128"]) == 0
+    np.testing.assert_array_equal(read_labels("out.tif"), pcnet_superpixels(IMAGE, 40))
+    with tifffile.TiffFile("out.tif") as file:
+        assert file.is_bigtiff
+
+
+class Counted:
+    """An array that counts the values of each part that is read of it."""
+
+    def __init__(self, values: Any) -> None:
+        self.values, self.shape, self.dtype, self.read = values, values.shape, values.dtype, list[int]()
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        part = np.asarray(self.values[key])
+        self.read.append(part.size)
+        return part
+
+
+def test_of_a_tif_no_more_than_a_part_of_a_row_of_tiles_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff, "TILE_PX", 64)
+    monkeypatch.setattr(tiff, "READ_PX", 128)
+    counted, write = list[Counted](), tiff.write_tiled_labels
+
+    def counting(path: Path, labels: Any, *arguments: Any) -> None:
+        counted.append(Counted(labels))
+        write(path, counted[0], *arguments)
+
+    monkeypatch.setattr(tiff, "write_tiled_labels", counting)
+    labels = np.arange(IMAGE[..., 0].size, dtype=np.int32).reshape(SHAPE)
+    windows = ((np.s_[top : top + 50, :], labels[top : top + 50]) for top in range(0, 300, 50))
+    write_windows(Path("out.tif"), windows, ArrayKind(SHAPE, labels.dtype))
+    np.testing.assert_array_equal(read_labels("out.tif"), labels)
+    assert max(counted[0].read) == 64 * 128
+    assert sum(counted[0].read) == labels.size
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.arange(35).reshape(5, 7) + 65_500,
+        np.arange(35).reshape(5, 7) - 1,
+        np.arange(105).reshape(3, 5, 7),
+        np.arange(35).reshape(5, 7) + 2**31,
+    ],
+    ids=["16 bits", "below 0", "stack", "64 bits"],
+)
+def test_it_says_what_a_tif_that_is_written_at_once_says(labels: np.ndarray) -> None:
+    notes, outside = {"made": "by hand"}, int(labels.min())
+    write_labels("whole.tif", labels, notes=notes, outside=outside)
+    whole = [(np.s_[..., :], np.zeros_like(labels)), (np.s_[..., :], labels)]  # the later one counts
+    kind = ArrayKind(labels.shape, np.dtype(np.int64))
+    write_windows(Path("parts.tif"), whole, kind, notes=notes, outside=outside)
+    said = []
+    for name in ("whole.tif", "parts.tif"):
+        with tifffile.TiffFile(name) as file:
+            tags = file.pages[0].tags
+            said.append([tags.valueof(tag) for tag in ("ImageDescription", "GDAL_NODATA", "SampleFormat")])
+            said[-1] += [file.pages[0].bitspersample, file.series[0].shape]
+        np.testing.assert_array_equal(read_labels(name), labels)
+    assert said[0] == said[1]
+
+
+def test_a_full_disk_is_said_of_the_tif_and_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def windows() -> Any:
+        yield np.s_[:, :], np.ones((5, 7), np.int32)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zarr.Array, "__setitem__", full)
+    with pytest.raises(OSError, match=r"^out\.tif could not be written: No space left on device; nothing of"):
+        write_windows(Path("out.tif"), windows(), ArrayKind((5, 7), np.dtype(np.int32)))
+    assert list(Path().iterdir()) == []
+
+
+def test_the_command_says_how_fast_it_was_and_where_the_time_went(capsys: pytest.CaptureFixture[str]) -> None:
+    as_zarr("in.zarr")
+    assert main(["segment", "in.zarr", "out.zarr", "-n", "40", "--window", "128"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("out.zarr: 40 superpixels in 300 x 260 pixels, ")
+    words = ["reading", "network", "tables", "tree", "writing"]
+    shares = ", ".join(f"{word} (\\d+) %" for word in words)
+    found = re.fullmatch(rf"out\.zarr: [\d.e-]+ megapixels a second: {shares}", second)
+    assert found
+    assert 96 <= sum(map(int, found.groups())) <= 104

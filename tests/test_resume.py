@@ -58,6 +58,19 @@ def test_it_goes_on_from_the_windows_that_are_done(monkeypatch: pytest.MonkeyPat
     assert sorted(path.name for path in Path().iterdir()) == ["in.tif", "out.zarr"]
 
 
+def test_so_it_does_for_a_tif(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["out.tif" if word == "out.zarr" else word for word in WORDS]
+    with monkeypatch.context() as patch:
+        counted(patch, stop_after=4)
+        assert main(words) == 130
+    assert sorted(path.name for path in Path().iterdir()) == ["in.tif", "out.tif.windows"]
+    made = counted(monkeypatch)
+    assert main(words) == 0
+    assert len(made) == WINDOWS - 4
+    np.testing.assert_array_equal(read_labels("out.tif"), pcnet_superpixels(IMAGE, 40))
+    assert sorted(path.name for path in Path().iterdir()) == ["in.tif", "out.tif"]
+
+
 def test_a_process_that_is_killed_loses_the_window_that_it_was_at(monkeypatch: pytest.MonkeyPatch) -> None:
     script = "import sys; from napari_pcnet.cli import main; main(sys.argv[1:])"
     process = subprocess.Popen([sys.executable, "-c", script, *WORDS], stderr=subprocess.DEVNULL)
@@ -124,11 +137,11 @@ def test_what_has_changed_is_refused(
     assert capsys.readouterr().err == f"napari-pcnet: {refusal}"
 
 
-@pytest.mark.parametrize("words", [["out.tif"], ["out.zarr", "--smoothing", "2"]])
+@pytest.mark.parametrize("words", [["out.png"], ["out.zarr", "--smoothing", "2"]])
 def test_where_it_cannot_help_it_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segment", "in.tif", *words, "--resume"]) == 2
-    told = "napari-pcnet: --resume takes a zarr as OUT, and no --smoothing, which is of the whole plane\n"
-    assert capsys.readouterr().err == told
+    told = "--resume takes a zarr or tif as OUT, and no --smoothing, which is of the whole plane"
+    assert capsys.readouterr().err == f"napari-pcnet: {told}\n"
 
 
 def test_two_processes_do_not_work_in_one_folder() -> None:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from napari_pcnet import pipeline, weights
 from napari_pcnet.cli import main as run_command
-from napari_pcnet.evaluation.pictures import photograph_bands, shape_of
+from napari_pcnet.evaluation.pictures import draw_bands, shape_of
 from napari_pcnet.network import checkpoint, inference
 from napari_pcnet.network.model import multiply_adds_per_px
 from napari_pcnet.stages import timed
@@ -60,7 +60,7 @@ def _tiles(shape: tuple[int, int], seed: int) -> Iterator[NDArray[np.uint8]]:
     """Tiles of a drawn picture in raster order, filled up with zeros at its ends."""
     height, width = shape
     rows = np.empty((0, width, 3), np.uint8)
-    for band in photograph_bands(shape, seed):
+    for band in draw_bands(shape, seed):
         rows = np.concatenate([rows, band])
         height -= len(band)
         while len(rows) >= TILE_PX or (len(rows) and not height):

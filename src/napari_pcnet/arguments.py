@@ -74,8 +74,7 @@ def picture(
     """
     pixels, axis, channels = plane_of(image, channel_axis)
     region = None if mask is None else _mask(mask, plane_shape(pixels.shape, axis))
-    if not isinstance(pixels, np.ndarray):
-        pixels = Blocks(pixels, axis, min(KEPT_BYTES, free_bytes() // KEPT_PART))
+    pixels = in_blocks(pixels, axis)
     seen = look(pixels, axis, channels, region)
     region = seen.region
     if region is not None and not region.any():
@@ -89,6 +88,13 @@ def picture(
     low, high = checked_extremes(pixels.dtype, seen.low, seen.high)
     checked = Picture(pixels, axis, region, low, high, seen.has_nan)
     return checked if intensity_range is None else _stretched(checked, intensity_range)
+
+
+def in_blocks(pixels: Any, axis: int | None) -> Any:
+    """Read a plane that is no array in memory by its chunks, and keep the latest as far as there is room."""
+    if isinstance(pixels, np.ndarray):
+        return pixels
+    return Blocks(pixels, axis, min(KEPT_BYTES, free_bytes() // KEPT_PART))
 
 
 def plane_of(image: Any, channel_axis: int | None) -> tuple[Any, int | None, int]:

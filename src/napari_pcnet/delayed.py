@@ -8,10 +8,8 @@ an object that can be called, so that it can be sent to a process.
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, groupby, product
@@ -24,27 +22,23 @@ from numpy.typing import NDArray
 from napari_pcnet import arguments, pipeline, weights
 from napari_pcnet.disk import files
 from napari_pcnet.disk.spool import Packed, pack, unpack
+from napari_pcnet.geometry.blocks import Part
 from napari_pcnet.geometry.grid import Grid, Window
 from napari_pcnet.geometry.picture import Picture, image_window, surroundings
-from napari_pcnet.geometry.tiling import Tile, plan
+from napari_pcnet.geometry.tiling import SHARED_CORE_PX, Tile, plan
 from napari_pcnet.merging.assembly import Assembly
 from napari_pcnet.merging.connectivity import reach_px
 from napari_pcnet.merging.joining import Rule
 from napari_pcnet.merging.regions import RegionTable, look_up
 from napari_pcnet.merging.streamed import labels_of_pieces
 from napari_pcnet.network.inference import Base, label_window
+from napari_pcnet.network.machine import one_at_a_time
 from napari_pcnet.network.predictor import predictor
 from napari_pcnet.options import Options
 from napari_pcnet.shapes import Labels, label_type
 
-WINDOW_PX = 2048
-"""Side of a window's core by default, in work pixels: less than elsewhere, so that each worker has some."""
-
 MERGED_AT_ONCE = 64
 """Extremes of chunks that one task takes."""
-
-_GPU = threading.Lock()
-"""Of the windows of a process, one at a time is on its GPU."""
 
 _ELSE = "pass mask=, which is read at once, or compute labels window by window by out="
 """What would do where the mask depends on values that are not read yet."""
@@ -204,7 +198,7 @@ class _Run:
     def tiles(self) -> list[Tile]:
         """The windows that hold pixels of the mask."""
         halo = pipeline.load_prepared(self.settings.options).halo
-        side = self.settings.options.window or WINDOW_PX
+        side = self.settings.options.window or SHARED_CORE_PX
         every = plan(self.grid, (side, side), reach_px(self.grid), halo, surroundings(self.plane, self.mask))
         return [tile for tile in every if self.mask is None or self.mask[tile.labelled.slices].any()]
 
@@ -324,7 +318,7 @@ class _Label:
         settings = self.settings
         network = pipeline.load_prepared(settings.options)
         picture = Picture(self._pixels(pieces), settings.channel_axis, self._mask(), *limits)
-        with _one_at_a_time(network.device.type):
+        with one_at_a_time(network.device.type):
             found = label_window(predictor(network), picture, self.grid, self.tile, lambda: None)
         return pack(found.ids), _Gathered(found.table, found.beyond, found.rim)
 
@@ -340,13 +334,13 @@ class _Label:
             if common is not None:
                 part = _with_all_channels(each, axis)[_key(common.inside(chunk), axis)]
                 whole[_key(common.inside(self.reads), axis)] = part
-        return _Part(whole, axes, self.reads, self.settings.shape)
+        return Part(whole, axes, self.reads, self.settings.shape)
 
     def _mask(self) -> Any:
         if self.mask is None:
             return None
         plane = tuple(self.settings.shape[axis] for axis in self.settings.axes)
-        return _Part(self.mask, (0, 1), self.tile.labelled, plane)
+        return Part(self.mask, (0, 1), self.tile.labelled, plane)
 
 
 class _Gathered(NamedTuple):
@@ -423,33 +417,6 @@ class _LookUp:
             ids = np.ascontiguousarray(unpack(packed)[common.inside(core)], np.int32)
             labels[common.inside(self.chunk)] = look_up(table, ids)
         return labels
-
-
-@dataclass(frozen=True)
-class _Part:
-    """An array of which a part is there, sliced by places in the whole; all channels are asked for."""
-
-    values: NDArray[Any]
-    axes: tuple[int, ...]  # of rows and columns
-    window: Window  # of `values` in the whole
-    shape: tuple[int, ...]  # of the whole
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of its values."""
-        kind: np.dtype[Any] = self.values.dtype
-        return kind
-
-    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
-        moved = list(key)
-        for axis, first in zip(self.axes, self.window[:2], strict=True):
-            moved[axis] = slice(key[axis].start - first, key[axis].stop - first)
-        part: NDArray[Any] = self.values[tuple(moved)]
-        return part
-
-
-def _one_at_a_time(device: str) -> AbstractContextManager[object]:
-    return nullcontext() if device == "cpu" else _GPU
 
 
 def _with_all_channels(pieces: Sequence[NDArray[Any]], axis: int | None) -> NDArray[Any]:

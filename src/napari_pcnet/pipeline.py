@@ -38,7 +38,7 @@ from napari_pcnet.merging.tree import (
     build_using_up,
 )
 from napari_pcnet.network import checkpoint
-from napari_pcnet.network.inference import Base, WindowDone, segment_base
+from napari_pcnet.network.inference import Base, Elsewhere, WindowDone, segment_base
 from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.model import PCNet
 from napari_pcnet.network.prepared import PreparedNetwork, prepare
@@ -67,6 +67,7 @@ def segment(
     window_done: WindowDone | None = None,
     streamed: StreamedIds | None = None,
     most: int | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> PCNetHierarchy:
     """Segment a plane into the hierarchy of which `options.n_segments` is the largest count asked for.
 
@@ -82,6 +83,8 @@ def segment(
         Takes the base window by window: `PCNetHierarchy.table` then says its labels.
     most : int, optional
         If it is streamed: the largest count that will be asked for, so that crumbs may join before.
+    elsewhere : Elsewhere, optional
+        Labels the windows in place of this process.
 
     Returns
     -------
@@ -99,6 +102,7 @@ def segment(
             confidence=confidence,
             streamed=streamed,
             most=most,
+            elsewhere=elsewhere,
         )
         ids, measures = base.ids, tuple[Measures, ...]()
         if streamed is None:
@@ -114,9 +118,14 @@ def segment(
     return PCNetHierarchy(ids, (tree,), measures, first, smoothing, spacing, timings)
 
 
-def segment_lattice(picture: Picture, options: Options, progress: Progress | None = None) -> Labels:
+def segment_lattice(
+    picture: Picture,
+    options: Options,
+    progress: Progress | None = None,
+    elsewhere: Elsewhere | None = None,
+) -> Labels:
     """Segment a plane the paper's way: about `options.n_segments` cells; small pieces go to neighbours."""
-    base = lattice_base(picture, options, progress)
+    base = lattice_base(picture, options, progress, elsewhere=elsewhere)
     with stage("look-up"):
         labels = look_up(lattice_table(base.regions, options), base.ids)
     if options.smoothing:
@@ -143,10 +152,13 @@ def lattice_base(
     options: Options,
     progress: Progress | None = None,
     streamed: StreamedIds | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Base:
     """Label with the lattice of about `options.n_segments` cells."""
     grid, network = lattice_grid(picture.shape, picture.share_inside, options), load_prepared(options)
-    return segment_base(picture, grid, network, progress, window_px=options.window, streamed=streamed)
+    return segment_base(
+        picture, grid, network, progress, window_px=options.window, streamed=streamed, elsewhere=elsewhere
+    )
 
 
 def lattice_table(table: RegionTable, options: Options) -> Labels:
@@ -166,6 +178,7 @@ def fine_base(
     confidence: bool = False,
     streamed: StreamedIds | None = None,
     most: int | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Base:
     """Label with the coarsest lattice whose base is fine enough for `options.n_segments`.
 
@@ -185,6 +198,7 @@ def fine_base(
             single_pixels=single_pixels,
             streamed=streamed,
             rule=rule,
+            elsewhere=elsewhere,
         )
 
     number = options.n_segments

@@ -130,7 +130,7 @@ class Planes:
             rows_and_columns = plane_axes(len(self.pixels.shape), self.channel_axis)
             axis = 0 if self.channels else sum(at < self.channel_axis for at in rows_and_columns)
             shape.insert(axis, channels if self.channels is None else len(self.channels))
-        is_small = math.prod(shape) * self.pixels.dtype.itemsize <= SMALL_BYTES
+        is_small = not _is_many(shape, self.pixels)
         is_masked = isinstance(getattr(self.pixels, "_meta", None), np.ma.MaskedArray)  # by dask
         if is_small or is_masked or isinstance(self.pixels, np.ndarray):
             return self.read(index)
@@ -248,6 +248,17 @@ def naming_channels(pixels: Any, record: RunRecord) -> RunRecord:
     if not last or pixels.shape[-1] != 4 or record.channels is not None:
         return record
     return replace(record, channels=(0, 1, 2, 3))
+
+
+def is_large(pixels: Any) -> bool:
+    """Whether an image is left where it is and read where it is sliced."""
+    is_held = isinstance(pixels, np.ndarray) and not isinstance(pixels, np.memmap)
+    return not is_held and _is_many(pixels.shape, pixels)
+
+
+def _is_many(shape: Sequence[int], pixels: Any) -> bool:
+    """Whether so many values of an image are more than is read at once."""
+    return math.prod(shape) * int(pixels.dtype.itemsize) > SMALL_BYTES
 
 
 def _shape_of(pixels: Any) -> tuple[int, ...]:

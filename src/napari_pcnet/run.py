@@ -28,7 +28,7 @@ from napari_pcnet.hierarchy import Measures, PCNetHierarchy
 from napari_pcnet.merging.connectivity import OUTSIDE
 from napari_pcnet.merging.streamed import KeptWindows
 from napari_pcnet.merging.tree import Tree
-from napari_pcnet.network.inference import WindowDone
+from napari_pcnet.network.inference import Elsewhere, WindowDone
 from napari_pcnet.options import Options
 from napari_pcnet.planes import Planes, naming_channels, part_of
 from napari_pcnet.progress import Progress
@@ -38,6 +38,12 @@ from napari_pcnet.streaming import labels_by_windows
 
 PlaneWindowDone = Callable[[int, Window, NDArray[np.int32]], None]
 """``window_done(k, window, ids)``: as `inference.WindowDone`, of the k-th selected plane."""
+
+OfPlane = Callable[[RunRecord, tuple[int, ...], Options], Elsewhere]
+"""What labels the windows of the plane at an index, of a record and its checked options."""
+
+Before = Callable[[Picture, Options, int], object]
+"""``before(picture, options, planes)``."""
 
 
 def run_record(
@@ -103,6 +109,8 @@ def image_by_windows(
     folder: Path | None = None,
     progress: Progress | None = None,
     files: WindowFiles | None = None,
+    elsewhere: OfPlane | None = None,
+    before: Before | None = None,
 ) -> LabelsByParts:
     """Label a picture as `run_image` does, window by window: neither it nor its labels are held.
 
@@ -114,6 +122,10 @@ def image_by_windows(
         As in `streaming.labels_by_windows`.
     files : WindowFiles, optional
         Has the windows that are done, and takes those that will be.
+    elsewhere : callable, optional
+        ``elsewhere(record, index, options)`` labels the windows of a plane in place of this process.
+    before : callable, optional
+        ``before(picture, options, planes)`` when the first of so many planes has been read for its range.
 
     Returns
     -------
@@ -127,7 +139,9 @@ def image_by_windows(
     is_counted = record.height is None and record.method == "hierarchy"
     most = record.n_segments * len(planes.indices) if is_counted else math.prod(planes.shape)
     dtype = np.dtype(label_type(most + record.start_label - 1))
-    return LabelsByParts(planes.shape, dtype, _parts(planes, options, record, folder, progress, files))
+    return LabelsByParts(
+        planes.shape, dtype, _parts(planes, options, record, folder, progress, files, elsewhere, before)
+    )
 
 
 class LabelsByParts(NamedTuple):
@@ -155,6 +169,8 @@ def _parts(
     folder: Path | None,
     progress: Progress | None,
     files: WindowFiles | None,
+    elsewhere: OfPlane | None,
+    before: Before | None,
 ) -> Iterator[tuple[tuple[Any, ...], NDArray[np.integer]]]:
     """Labels of the windows of each plane; those of a plane follow those of the plane before."""
     number, first, above = len(planes.indices), record.start_label, 0
@@ -164,8 +180,11 @@ def _parts(
     for k, (place, picture) in enumerate(zip(places, pictures_of, strict=True)):
         of_plane = _progress_of_plane(progress, k, number)
         highest = first - 1
+        if before is not None and k == 0:
+            before(picture, options, number)
         kept = None if files is None else KeptWindows(files, k)
-        with labels_by_windows(picture, options, folder, of_plane, record.cut, kept) as windows:
+        others = None if elsewhere is None else elsewhere(record, planes.indices[k], options)
+        with labels_by_windows(picture, options, folder, of_plane, record.cut, kept, others) as windows:
             for window, labels in windows:
                 highest_here = int(labels.max())
                 highest = max(highest, highest_here)

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 
 STAGES = ("weights", "reading", "trunk", "tail", "pieces", "table", "tree", "look-up", "smoothing")
 """All stages, in the order of a call: loading and preparing the network; reading the picture and finding its
-range; the two parts of the network; and what comes behind it."""
+range; the two parts of the network; and what comes behind it.
+
+A call that writes its labels or waits for other processes goes through two more, "writing" and "waiting"."""
 
 
 class _Clock(threading.local):

@@ -17,12 +17,13 @@ import numpy as np
 
 from napari_pcnet import pipeline
 from napari_pcnet.disk.labels import write_windows
-from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.output import ArrayKind, check_output
 from napari_pcnet.disk.spool import folder_beside
-from napari_pcnet.disk.zarr_store import ArrayKind, open_array
+from napari_pcnet.disk.zarr_store import open_array
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import Picture, windows_of
 from napari_pcnet.merging.streamed import KeptWindows, StreamedIds
+from napari_pcnet.network.inference import Elsewhere
 from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
 from napari_pcnet.shapes import Labels, label_type
@@ -115,6 +116,7 @@ def labels_by_windows(
     progress: Progress | None = None,
     cut: Mapping[str, Any] | None = None,
     kept: KeptWindows | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Iterator[Windows]:
     """Label a plane; on entering the network runs, and what is given are the labels of its windows.
 
@@ -132,6 +134,8 @@ def labels_by_windows(
         Which cut of the tree: arguments of `PCNetHierarchy.labels`. By default at `options.n_segments`.
     kept : KeptWindows, optional
         Windows that are done before, and those that will be.
+    elsewhere : Elsewhere, optional
+        Labels the windows in place of this process.
 
     Yields
     ------
@@ -140,15 +144,17 @@ def labels_by_windows(
     """
     cut = cut or {"n": options.n_segments}
     if options.smoothing:
-        yield iter([(Window(0, 0, *picture.shape), _whole(picture, options, progress, cut))])
+        yield iter([(Window(0, 0, *picture.shape), _whole(picture, options, progress, cut, elsewhere))])
         return
     with StreamedIds(folder, kept) as streamed:
         if options.method == "lattice":
-            base = pipeline.lattice_base(picture, options, progress, streamed)
+            base = pipeline.lattice_base(picture, options, progress, streamed, elsewhere)
             table = pipeline.lattice_table(base.regions, options)
         else:
             most = max(options.n_segments, cut.get("n", 0))
-            hierarchy = pipeline.segment(picture, options, progress=progress, streamed=streamed, most=most)
+            hierarchy = pipeline.segment(
+                picture, options, progress=progress, streamed=streamed, most=most, elsewhere=elsewhere
+            )
             if "n" in cut:
                 hierarchy.check_count(cut["n"], "n_segments")
             table = hierarchy.table(**cut)
@@ -158,10 +164,16 @@ def labels_by_windows(
         yield labels
 
 
-def _whole(picture: Picture, options: Options, progress: Progress | None, cut: Mapping[str, Any]) -> Labels:
+def _whole(
+    picture: Picture,
+    options: Options,
+    progress: Progress | None,
+    cut: Mapping[str, Any],
+    elsewhere: Elsewhere | None,
+) -> Labels:
     if options.method == "lattice":
-        return pipeline.segment_lattice(picture, options, progress)
-    return pipeline.segment(picture, options, progress=progress).labels(**cut)
+        return pipeline.segment_lattice(picture, options, progress, elsewhere)
+    return pipeline.segment(picture, options, progress=progress, elsewhere=elsewhere).labels(**cut)
 
 
 def _outside(picture: Picture, label: int, dtype: np.dtype[np.integer[Any]]) -> Windows:

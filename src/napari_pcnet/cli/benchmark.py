@@ -1,4 +1,4 @@
-"""``napari-pcnet benchmark quality | speed | scale | contract``: PCNet compared with other methods."""
+"""``napari-pcnet benchmark quality | speed | scale | seams | contract``: PCNet beside other methods."""
 
 import argparse
 import sys
@@ -18,11 +18,12 @@ _MODULE = "napari_pcnet.evaluation.benchmark"
 def fill(parser: argparse.ArgumentParser) -> None:
     """Add a command for each benchmark, with a flag for each of its options."""
     module = import_module(_MODULE)
-    kinds = parser.add_subparsers(required=True, metavar="quality|speed|scale|contract", dest="what")
+    kinds = parser.add_subparsers(required=True, metavar="quality|speed|scale|seams|contract", dest="what")
     for what, options_class, about in (
         ("quality", module.QualityOptions, "scores against annotations, at equal measured counts"),
         ("speed", module.SpeedOptions, "time and memory of methods in turn"),
         ("scale", module.ScaleOptions, "time and memory against the side of the image"),
+        ("seams", module.SeamsOptions, "borders where a picture is cut into windows and chunks"),
         ("contract", module.ContractOptions, "counts, connectedness and sizes of superpixels"),
     ):
         kind = kinds.add_parser(what, help=about, description=f"Measure {about}.")

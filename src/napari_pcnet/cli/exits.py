@@ -19,6 +19,7 @@ REFUSALS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError)
 
 EXTRAS = {
     "cv2": "benchmark",
+    "distributed": "dask",
     "geopandas": "export",
     "matplotlib": "train,benchmark",
     "pyarrow": "export",

@@ -4,9 +4,9 @@ import argparse
 import glob
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 from napari_pcnet import __version__, weights
 from napari_pcnet.cli import exits
 from napari_pcnet.cli.flags import Parser, add_flags, naming_flags, options_from
-from napari_pcnet.cli.labelling import label, label_to_zarr, summary
+from napari_pcnet.cli.labelling import label, label_to_file, shares_of, summary
 from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.files import sha256_of
@@ -38,12 +38,18 @@ from napari_pcnet.progress import Progress
 from napari_pcnet.record import Origin, RunRecord, notes_of
 
 if TYPE_CHECKING:
+    from napari_pcnet.cluster import Cluster
     from napari_pcnet.planes import Planes
+    from napari_pcnet.run import Before, OfPlane
 
 HELP = "make superpixels of pictures"
 
 ABOUT = """Make superpixels of a picture, or of many: segment IN OUT, or segment IN... -o FOLDER, which writes
 FOLDER/NAME.superpixels.tif for each."""
+
+
+MOST_WORKERS = 1024
+"""Processes on one machine."""
 
 
 class Files(NamedTuple):
@@ -53,6 +59,29 @@ class Files(NamedTuple):
     labels: Path
     overlay: Path | None
     overlay_of_stack: Path | None  # in its place where the picture has several planes
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Who labels the windows of pictures."""
+
+    workers: int = field(
+        default=1,
+        metadata={"help": "processes side by side that label windows, with one thread each if several"},
+    )
+    scheduler: str | None = field(
+        default=None,
+        metadata={
+            "help": "let the workers of this scheduler of dask.distributed label them",
+            "metavar": "ADDRESS",
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise ValueError(f"workers must be a whole number from 1 to {MOST_WORKERS}, got {self.workers}")
+        if self.workers > 1 and self.scheduler is not None:
+            raise ValueError("scheduler= brings its own workers; leave workers= out")
 
 
 @dataclass(frozen=True)
@@ -68,12 +97,24 @@ class Task:
         Whether files that exist are replaced.
     resumes : bool
         Whether windows are kept beside the output until it is written, and those that are there are used.
+    cluster : Cluster or None
+        Whose workers label the windows, if this process does not.
     """
 
     record: RunRecord
     names_channels: bool
     overwrite: bool
-    resumes: bool = False
+    resumes: bool
+    cluster: "Cluster | None"
+
+    def of_plane(self, image: Path) -> "OfPlane | None":
+        """What labels the windows of the planes of a picture, if this process does not."""
+        cluster = self.cluster
+        if cluster is None:
+            return None
+        from napari_pcnet.cluster import Source
+
+        return lambda record, index, options: cluster.of_plane(Source(str(image), record, index, options))
 
 
 def fill(parser: Parser) -> None:
@@ -100,27 +141,40 @@ def fill(parser: Parser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on where a call was stopped: until OUT, a zarr, is written, its windows are in OUT.windows",
+        help="go on where a call was stopped: until OUT is written, its windows are in OUT.windows",
     )
+    add_flags(parser, WorkerOptions)
     add_flags(parser, RunRecord, short={"n_segments": "-n"})
     parser.set_defaults(run=segment)
 
 
 def segment(namespace: argparse.Namespace) -> int:
     """Make the labels of one picture or many, write them and the overlays."""
-    with naming_flags(RunRecord):
-        return _segment(namespace)
+    with naming_flags(RunRecord, WorkerOptions):
+        record = options_from(namespace, RunRecord)
+        with _cluster(options_from(namespace, WorkerOptions)) as cluster:
+            return _segment(
+                namespace,
+                Task(record, "channel_axis" in namespace, namespace.overwrite, namespace.resume, cluster),
+            )
 
 
-def _segment(namespace: argparse.Namespace) -> int:
-    record = options_from(namespace, RunRecord)
-    task = Task(record, "channel_axis" in namespace, namespace.overwrite, namespace.resume)
+def _cluster(options: WorkerOptions) -> "AbstractContextManager[Cluster | None]":
+    """The workers that are asked for; None if this process is the only one."""
+    if options.workers == 1 and options.scheduler is None:
+        return nullcontext()
+    from napari_pcnet.cluster import Cluster
+
+    return Cluster(options.workers, options.scheduler)
+
+
+def _segment(namespace: argparse.Namespace, task: Task) -> int:
     if namespace.output is not None:
         images = _without_own(_expanded(namespace.files))
         return _segment_many(_files_in(namespace.output, images, namespace.overlay), task)
     files = Files(*_pair(namespace.files), namespace.overlay, namespace.overlay)
     with ProgressDisplay(" strips") as progress:
-        lines = _segment_one(files, task, progress)
+        lines = _segment_one(files, task, progress, exits.say)
     print(*lines, sep="\n")
     return 0
 
@@ -141,14 +195,19 @@ def _pair(files: Sequence[Path]) -> tuple[Path, Path]:
     return image, labels
 
 
-def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
-    """Read the picture, make its labels, write them and the overlay; return a line about each file."""
+def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[str], object]) -> list[str]:
+    """Read the picture, make its labels, write them and the overlay; return a line about each file.
+
+    What a large picture will take is told before.
+    """
     from napari_pcnet.planes import Planes, naming_channels, record_axis  # loads scipy
 
     record = task.record
     _check_files(files, record, task.overwrite)
-    if task.resumes and (files.labels.suffix.lower() != ".zarr" or record.smoothing):
-        raise ValueError("--resume takes a zarr as OUT, and no --smoothing, which is of the whole plane")
+    if task.resumes and (files.labels.suffix.lower() == ".png" or record.smoothing):
+        raise ValueError(
+            "--resume takes a zarr or tif as OUT, and no --smoothing, which is of the whole plane"
+        )
     image = pictures.read_image(files.image, **record.reading())
     if not task.names_channels:
         record = replace(record, channel_axis=record_axis(image.pixels.shape, image.channel_axis))
@@ -161,16 +220,22 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
     can_note = files.labels.suffix.lower() != ".png"
     placement = _placement_of_part(image, record)
     outside = record.start_label - 1
-    if files.labels.suffix.lower() == ".zarr":
-        writing = {"overwrite": task.overwrite, "notes": notes, "placement": placement}
+    elsewhere = task.of_plane(files.image)
+    if task.cluster is not None:
+        task.cluster.seconds.clear()  # of another picture
+    if _is_streamed(files, image, task):
+        writing = {"overwrite": task.overwrite, "notes": notes, "placement": placement, "outside": outside}
         with _windows_of(files, task, record) as done:
-            text = label_to_zarr(files.labels, image, record, progress, done, **writing)
+            before = None if done else _before(files, task, tell)  # of the rest the display knows
+            texts = label_to_file(files.labels, image, record, progress, done, elsewhere, before, **writing)
+        if task.cluster is not None:
+            texts.append(f"of the time of {task.cluster.number} workers: {shares_of(task.cluster.seconds)}")
         labels = None if overlay is None else read_labels(files.labels)
     else:
-        labels, seconds = label(image, record, progress)
-        text = summary(int(labels.max()), labels.shape, record, seconds)
+        labels, seconds = label(image, record, progress, elsewhere)
+        texts = [summary(int(labels.max()), labels.shape, record, seconds)]
         write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement, outside)
-    lines = [f"{files.labels}: {text}"]
+    lines = [f"{files.labels}: {text}" for text in texts]
     if overlay is not None and labels is not None:
         shown = (_plane_to_show(planes, record, index) for index in planes.indices)
         if planes.stack_shape:
@@ -179,6 +244,27 @@ def _segment_one(files: Files, task: Task, progress: Progress) -> list[str]:
             write_overlay(overlay, replace(next(shown), placement=placement), labels, task.overwrite)
         lines.append(f"{overlay}: the picture with their borders")
     return lines
+
+
+def _is_streamed(files: Files, image: Image, task: Task) -> bool:
+    """Whether labels are written window by window: to a zarr, and to a tif of a picture that is not held."""
+    from napari_pcnet.planes import is_large
+
+    if files.labels.suffix.lower() in TIF_SUFFIXES:
+        return task.resumes or task.cluster is not None or is_large(image.pixels)
+    return files.labels.suffix.lower() == ".zarr"
+
+
+def _before(files: Files, task: Task, tell: Callable[[str], object]) -> "Before":
+    """What tells of a large picture, before it is labelled, what that will take."""
+    from napari_pcnet.outlook import Copies, teller
+
+    name = files.labels.name.lower()
+    is_tif = not name.endswith(".zarr")
+    copies = Copies(2.0 if is_tif else 4 / 3 if name.endswith(".ome.zarr") else 1.0, 2 if task.resumes else 1)
+    workers, here = (1, True) if task.cluster is None else (task.cluster.number, task.cluster.is_here)
+    folder = files.labels.absolute().parent
+    return teller(lambda text: tell(f"{files.image}: {text}"), folder, copies, workers, here)
 
 
 def _windows_of(files: Files, task: Task, record: RunRecord) -> AbstractContextManager[WindowFiles | None]:
@@ -312,9 +398,13 @@ def _segment_each(every: Sequence[Files], task: Task) -> int:
 
 
 def _succeeds(files: Files, task: Task, display: ProgressDisplay, progress: Progress) -> bool:
+    def tell(text: str) -> None:
+        with display.aside():
+            exits.say(text)
+
     try:
         with exits.warnings_as_sentences(files.image), naming_flags(RunRecord):
-            lines = _segment_one(files, task, progress)
+            lines = _segment_one(files, task, progress, tell)
     except exits.REFUSALS as error:
         with display.aside():
             exits.say(exits.about(files.image, exits.sentence_of(error)))

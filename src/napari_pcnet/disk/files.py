@@ -96,6 +96,24 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object], *, repl
             _put_where_no_folder_is(new, target)
 
 
+@contextmanager
+def scratch_folder(beside: Path) -> Iterator[Path]:
+    """Give an empty folder for what is needed until a file is written; it goes with the statement.
+
+    Parameters
+    ----------
+    beside : Path
+        The folder that it lies in. What a process that was killed has left goes with the next.
+    """
+    _remove_remains(beside)
+    part, lock = _new_part(beside)
+    try:
+        (part / _NEW).mkdir()
+        yield part / _NEW
+    finally:
+        _remove(part, lock)
+
+
 def followed(path: Path) -> Path:
     """Return where a symbolic link leads, which may not be there yet; of any other path itself."""
     if not path.is_symlink():

@@ -13,10 +13,10 @@ from napari_pcnet.disk import pillow_files, tiff, zarr_store
 from napari_pcnet.disk.damage import READER_ERRORS
 from napari_pcnet.disk.formats import LABEL_SUFFIXES, LARGEST_PNG_LABEL, NOTES_KEY, Format, format_of
 from napari_pcnet.disk.image import Image
-from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.output import ArrayKind, check_output
 from napari_pcnet.disk.pictures import open_picture
 from napari_pcnet.disk.placement import Placement
-from napari_pcnet.disk.zarr_store import ArrayKind, LabelsOfPart
+from napari_pcnet.disk.zarr_store import LabelsOfPart
 from napari_pcnet.shapes import size_text
 
 
@@ -128,7 +128,7 @@ def write_labels(
     elif kind == ".zarr":
         wide = np.dtype(_wide_type(labels))
         whole = [(..., labels.astype(wide, copy=False))]
-        kind_of_array = zarr_store.ArrayKind(labels.shape, wide)
+        kind_of_array = ArrayKind(labels.shape, wide)
         zarr_store.write_labels(path, whole, kind_of_array, words, overwrite, placement)
     else:
         is_short = _fits(labels, 0, LARGEST_PNG_LABEL)
@@ -145,22 +145,45 @@ def write_windows(
     overwrite: bool = False,
     notes: Mapping[str, Any] | None = None,
     placement: Placement | None = None,
+    outside: int | None = None,
 ) -> None:
-    """Write labels part by part to a zarr, as `write_labels` writes them, whole or not at all.
+    """Write labels part by part, as `write_labels` writes them, whole or not at all.
+
+    They are never held: those of a tif, which is written tile by tile, wait in a zarr beside it until all are
+    there.
 
     Parameters
     ----------
     path : Path
-        Ends in .zarr; `output.check_output` has passed it.
+        Ends in .zarr, .tif or .tiff; `output.check_output` has passed it.
     windows : iterable
         For each part an index of the array and the labels there. It begins when the output is made.
     kind : ArrayKind
         Shape, and int32 or int64.
-    overwrite, notes, placement
+    overwrite, notes, placement, outside
         As in `write_labels`.
     """
     words = None if notes is None else json.loads(json.dumps(dict(notes)))
-    zarr_store.write_labels(path, windows, kind, words, overwrite, placement)
+    if path.suffix.lower() == ".zarr":
+        zarr_store.write_labels(path, windows, kind, words, overwrite, placement)
+        return
+    with zarr_store.scratch(path, windows, kind) as array:
+        lowest, highest, has_outside = _seen(array, outside)
+        ends = np.array([lowest, highest])
+        dtype = np.dtype(np.uint16 if _fits(ends, 0, LARGEST_PNG_LABEL) else _wide_type(ends))
+        nodata = outside if has_outside else None
+        tiff.write_tiled_labels(
+            path, array, ArrayKind(kind.shape, dtype), words, overwrite, placement, nodata
+        )
+
+
+def _seen(array: Any, outside: int | None) -> tuple[int, int, bool]:
+    """The least and the highest label of an array, and whether it holds what is outside."""
+    lowest, highest, has_outside = 0, 0, False
+    for part in tiff.parts_of(array):
+        lowest, highest = min(lowest, int(part.min())), max(highest, int(part.max()))
+        has_outside |= outside is not None and bool((part == outside).any())
+    return lowest, highest, has_outside
 
 
 def _words_beside_pixels(path: Path, kind: Format) -> dict[str, Any]:

@@ -5,7 +5,9 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
 
 from napari_pcnet.disk.files import followed, try_folder, write_atomically
 from napari_pcnet.disk.formats import is_label_pyramid, is_zarr_array
@@ -21,6 +23,13 @@ _LEVEL = re.compile(r"^\d+/")
 """Folder of a level in that of a pyramid."""
 
 _DESKTOP_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+class ArrayKind(NamedTuple):
+    """Shape and type of an array that is to be written."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
 def check_output(path: str | os.PathLike[str], suffixes: tuple[str, ...], overwrite: bool = False) -> None:

@@ -6,9 +6,11 @@ slice touches. A part and the whole go through the same steps, so that they agre
 
 import io
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from napari_pcnet.disk import tags
 from napari_pcnet.disk.deferred import Deferred, Slices
 from napari_pcnet.disk.formats import NOTES_KEY
 from napari_pcnet.disk.image import ORIENTATION_TAG, Image, mask_of, several_text, upright
-from napari_pcnet.disk.output import write_whole
+from napari_pcnet.disk.output import ArrayKind, write_whole
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.samples import Samples
 from napari_pcnet.disk.stored import Stored, notes_in, opened, plane_shape
@@ -25,6 +27,18 @@ from napari_pcnet.shapes import plane_axes, size_text
 
 WHOLE_BYTES = 2**24
 """Pictures of fewer bytes are decoded at once, whatever will be asked of them."""
+
+CLASSIC_BYTES = 2**32 - 2**25
+"""Arrays of more bytes become a BigTIFF, however well they compress: some room is left for what is said."""
+
+TILE_PX = 512
+"""Side of a tile of labels."""
+
+READ_PX = 8192
+"""Columns of a row of tiles that are read as one."""
+
+BUFFER_BYTES = 1 << 25
+"""Tiles that wait to be compressed side by side."""
 
 
 def count_series(path: Path) -> int:
@@ -85,15 +99,73 @@ def write_labels(
     nodata: int | None = None,
 ) -> None:
     """Write labels in the type they have, compressed, with their notes in the description."""
-    _write(
-        path,
-        labels,
-        overwrite,
-        predictor=labels.dtype.itemsize <= 4,  # the format has none for 64 bits
-        photometric="minisblack",
-        metadata={NOTES_KEY: notes},  # the key, even without notes, marks the file's shape as ours
+    _write(path, labels, overwrite, **_arguments(labels.dtype, notes, placement, nodata))
+
+
+def _arguments(
+    dtype: np.dtype[Any], notes: dict[str, Any] | None, placement: Placement | None, nodata: int | None
+) -> dict[str, Any]:
+    """The arguments of tifffile's ``write`` for labels."""
+    return {
+        "predictor": dtype.itemsize <= 4,  # the format has none for 64 bits
+        "photometric": "minisblack",
+        "metadata": {NOTES_KEY: notes},  # the key, even without notes, marks the file's shape as ours
         **tags.tags_of(placement, nodata),
-    )
+    }
+
+
+def write_tiled_labels(
+    path: Path,
+    labels: Any,
+    kind: ArrayKind,
+    notes: dict[str, Any] | None,
+    overwrite: bool,
+    placement: Placement | None = None,
+    nodata: int | None = None,
+) -> None:
+    """Write labels as `write_labels` does, but tile by tile, as the array gives them.
+
+    Parameters
+    ----------
+    labels : (..., H, W) array
+        Anything that can be sliced.
+    kind : ArrayKind
+        The shape of the labels, and the type that they get.
+    """
+    import tifffile
+
+    def write(file: BinaryIO) -> None:
+        with tifffile.TiffWriter(file, bigtiff=_is_big(kind)) as writer:
+            writer.write(
+                tiles_of(labels, kind.dtype),
+                shape=kind.shape,
+                dtype=kind.dtype,
+                tile=(TILE_PX, TILE_PX),
+                compression="zlib",
+                buffersize=BUFFER_BYTES,
+                **_arguments(kind.dtype, notes, placement, nodata),
+            )
+
+    write_whole(path, write, overwrite)
+
+
+def parts_of(labels: Any) -> Iterator[NDArray[Any]]:
+    """Rows of tiles of each plane in raster order, ``(h, w)``, in parts of some megabytes."""
+    height, width = labels.shape[-2:]
+    for plane in np.ndindex(*labels.shape[:-2]):
+        for top in range(0, height, TILE_PX):
+            for left in range(0, width, READ_PX):
+                yield np.asarray(labels[(*plane, slice(top, top + TILE_PX), slice(left, left + READ_PX))])
+
+
+def tiles_of(labels: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """Tiles of each plane in raster order, all of one size: beyond the plane they are 0."""
+    for part in parts_of(labels):
+        for start in range(0, part.shape[1], TILE_PX):
+            inside = part[:, start : start + TILE_PX]
+            tile = np.zeros((TILE_PX, TILE_PX), dtype)
+            tile[: inside.shape[0], : inside.shape[1]] = inside
+            yield tile
 
 
 def write_picture(
@@ -120,8 +192,14 @@ def _content(pixels: NDArray[Any], **options: Any) -> io.BytesIO:
     import tifffile
 
     content = io.BytesIO()  # tifffile asks a file for its name, and a temporary file's is a number
-    tifffile.imwrite(content, pixels, compression="zlib", **options)
+    is_big = _is_big(ArrayKind(pixels.shape, pixels.dtype))
+    tifffile.imwrite(content, pixels, compression="zlib", bigtiff=is_big, **options)
     return content
+
+
+def _is_big(kind: ArrayKind) -> bool:
+    """Whether an array may take more bytes than an offset of a classic tif counts."""
+    return prod(kind.shape) * kind.dtype.itemsize > CLASSIC_BYTES
 
 
 @dataclass

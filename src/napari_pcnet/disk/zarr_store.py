@@ -5,10 +5,11 @@ import math
 import os
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,11 @@ from napari_pcnet.disk import label_levels
 from napari_pcnet.disk.chunks import read_part
 from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.deferred import Deferred, Slices
-from napari_pcnet.disk.files import write_folder_atomically
+from napari_pcnet.disk.files import followed, scratch_folder, write_folder_atomically
 from napari_pcnet.disk.formats import NOTES_KEY
 from napari_pcnet.disk.image import Image, several_text
 from napari_pcnet.disk.memory import READ_LESS, check_fits
-from napari_pcnet.disk.output import naming_failure
+from napari_pcnet.disk.output import ArrayKind, naming_failure
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.zarr_layout import OLD_AXES, picture_in, pictures_in
 from napari_pcnet.disk.zarr_node import read_node
@@ -36,13 +37,6 @@ _COLOUR_LENGTHS = (3, 4)
 
 LabelsOfPart = tuple[Any, NDArray[np.integer[Any]]]
 """An index of an array, and the labels there."""
-
-
-class ArrayKind(NamedTuple):
-    """Shape and type of an array that is to be written."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
 
 
 @dataclass(frozen=True)
@@ -161,6 +155,32 @@ def write_labels(
         if failed:
             raise failed[0] from None
         raise
+
+
+@contextmanager
+def scratch(path: Path, windows: Iterable[LabelsOfPart], kind: ArrayKind) -> Iterator[Any]:
+    """Give an array with the labels of all parts, in a folder beside a file that is to be made of them.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, which errors name.
+    windows, kind
+        As in `write_labels`.
+    """
+    failed = list[OSError]()
+    with ExitStack() as stack:
+        try:
+            with naming_failure(path):
+                folder = stack.enter_context(scratch_folder(followed(path).absolute().parent))
+                array = _new_array(folder / "labels", kind.shape, kind.dtype, {})
+                for place, labels in _apart(windows, failed):
+                    array[place] = labels
+        except OSError:
+            if failed:
+                raise failed[0] from None
+            raise
+        yield array
 
 
 def _new_array(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], said: dict[str, Any]) -> Any:

@@ -105,7 +105,7 @@ def _hierarchy(asked: OurMethod) -> Segmenter:
             _pcnet, method="hierarchy", model=asked.model, compactness=weight, smoothing=asked.smoothing
         ),
         imports=("napari_pcnet.superpixels", "torch"),
-        settings=f"hierarchy of each count, {_weights_described(asked.model)}, {shape}",
+        settings=f"hierarchy of each count, {weights_described(asked.model)}, {shape}",
     )
 
 
@@ -116,7 +116,7 @@ def _lattice(asked: OurMethod) -> Segmenter:
         name=asked.heading,
         segment=partial(_windowed, model=asked.model, windows=asked.windows),
         imports=("napari_pcnet.superpixels", "torch"),
-        settings=f"lattice, {_weights_described(asked.model)}{windows}",
+        settings=f"lattice, {weights_described(asked.model)}{windows}",
         seams=partial(_window_seams, windows=asked.windows) if asked.windows else None,
     )
 
@@ -214,7 +214,8 @@ def _inner_edges(side: int, divide: int) -> list[int]:
     return [side * part // divide for part in range(1, divide)]
 
 
-def _weights_described(model: str) -> str:
+def weights_described(model: str) -> str:
+    """Name of weights and the beginning of their hash."""
     # The digest, since a file of one's own may change under its name.
     return f"{model} (sha256 {files.sha256_of(weights.locate(model))[:12]})"
 

@@ -45,11 +45,16 @@ def draw_photograph(shape: tuple[int, int], seed: int) -> Pixels:
     -------
     (H, W, 3) uint8 array
     """
-    return np.concatenate(list(photograph_bands(shape, seed)))
+    picture = np.empty((*shape, 3), np.uint8)
+    top = 0
+    for band in draw_bands(shape, seed):
+        picture[top : top + len(band)] = band
+        top += len(band)
+    return picture
 
 
-def photograph_bands(shape: tuple[int, int], seed: int) -> Iterator[Pixels]:
-    """Draw what `draw_photograph` draws, so many rows at a time: ``(BLOCK_SIDE_PX or the rest, W, 3)``."""
+def draw_bands(shape: tuple[int, int], seed: int) -> Iterator[Pixels]:
+    """Draw the same picture band by band, ``(h, W, 3)`` from its top."""
     rng = np.random.default_rng(seed)
     blocks = [_enlarged(photograph) for photograph in _photographs()]
     height, width = shape

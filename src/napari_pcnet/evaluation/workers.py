@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import Self, TypeVar
 
+from napari_pcnet import interrupts
 from napari_pcnet.disk.provenance import usable_cores
 
 Task = TypeVar("Task")
@@ -94,20 +94,8 @@ class Workers:
         if self._pool is None:
             threads = max(1, usable_cores() // self.number)
             self._pool = ProcessPoolExecutor(self.number, get_context("spawn"), _prepare, (threads,))
-        with _interrupts_ignored():  # as the processes that start here then do from their first moment
+        with interrupts.ignored():  # as the processes that start here then do
             return {self._pool.submit(_listed, function, task) for task in tasks}
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # where Python has no signals
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _listed(function: Callable[[Task], Iterable[Result]], task: Task) -> list[Result]:

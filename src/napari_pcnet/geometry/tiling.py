@@ -22,6 +22,9 @@ CORE_PX = 1 << 23
 MAX_BAND_PX = 8192
 """Widest core by default, in work pixels."""
 
+SHARED_CORE_PX = 2048
+"""Side of a core by default where several workers share a picture: small, so that each has some."""
+
 
 class Halo(NamedTuple):
     """Work pixels that a network needs around a window that starts and ends on multiples of `STRIDE`.

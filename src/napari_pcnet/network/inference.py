@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -18,14 +21,15 @@ import torch
 from numpy.typing import NDArray
 
 from napari_pcnet.disk.memory import free_bytes, memory_text
+from napari_pcnet.geometry.blocks import ReadingAhead
 from napari_pcnet.geometry.grid import Grid, Window, whole_strides
-from napari_pcnet.geometry.picture import Picture
-from napari_pcnet.geometry.tiling import Halo, Tile, default_core, plan
+from napari_pcnet.geometry.picture import Picture, image_window
+from napari_pcnet.geometry.tiling import SHARED_CORE_PX, Halo, Tile, default_core, plan
 from napari_pcnet.merging import connectivity, passes, regions
 from napari_pcnet.merging.assembly import Assembly
 from napari_pcnet.merging.crumbs import Joined, largest_px
 from napari_pcnet.merging.joining import Rule
-from napari_pcnet.merging.streamed import LabelledWindow, StreamedIds, WholeIds
+from napari_pcnet.merging.streamed import KeptWindows, LabelledWindow, StreamedIds, WholeIds
 from napari_pcnet.network.machine import is_out_of_memory
 from napari_pcnet.network.predictor import Predictor, predictor, strips
 from napari_pcnet.network.prepared import PreparedNetwork
@@ -56,6 +60,9 @@ SHAPES_BYTES = 140_000_000
 
 CLEARLY_LESS = 0.9
 """Share of the memory that the next smaller windows take at most, or else they are not worth their time."""
+
+HERE_AT_ONCE = 2
+"""Windows of a picture that is labelled in this process: one is, and one is read."""
 
 SMALLEST_PX = 256
 """Longest side of windows that are not halved again; with its halo, one reads 14 times its own pixels."""
@@ -95,6 +102,25 @@ class Base:
         return int(np.count_nonzero(self.regions.area > largest_px(self.grid.cell_area))) >= number
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """Other processes that label the windows of a picture.
+
+    Attributes
+    ----------
+    begin : callable
+        ``wait = begin(picture, grid, tile, single_pixels)``; ``wait()`` is what the window says.
+    at_once : int
+        Windows that may be under way.
+    sharing : int
+        Processes among which the memory of this machine is shared; 0 if it is that of others.
+    """
+
+    begin: Callable[[Picture, Grid, Tile, bool], Callable[[], LabelledWindow]]
+    at_once: int
+    sharing: int
+
+
 class SmallerWindowsWarning(RuntimeWarning):
     """Memory is short, and the work is done in smaller windows than asked for."""
 
@@ -118,6 +144,7 @@ def segment_base(
     single_pixels: bool = False,
     streamed: StreamedIds | None = None,
     rule: Rule | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Base:
     """Label a picture with the pieces of its lattice, and gather their table.
 
@@ -136,7 +163,8 @@ def segment_base(
         Called with each window that holds a pixel of the mask and its regions, which are renumbered when
         all are known.
     window_px : int or None
-        Side of a window's core in work pixels, without its halo; None for `tiling.default_core`.
+        Side of a window's core in work pixels, without its halo; None for `tiling.default_core`. Where
+        windows are labelled elsewhere, or kept for a call that may be shared out, `tiling.SHARED_CORE_PX`.
     confidence : bool
         Whether to sum the confidence of the association over regions; a little more work.
     single_pixels : bool
@@ -145,6 +173,8 @@ def segment_base(
         Takes the regions of the pixels window by window, in place of `Base.ids`.
     rule : Rule, optional
         If they are streamed: crumbs by this rule join their hosts in the tables of windows.
+    elsewhere : Elsewhere, optional
+        Labels the windows in place of this process, without their confidence.
 
     Returns
     -------
@@ -156,22 +186,26 @@ def segment_base(
         If not even the smallest windows fit, or the labels themselves do not.
     """
     at_work = predictor(prepared, confidence)
-    core_shape = (window_px, window_px) if window_px else default_core(grid)
+    kept = streamed.kept if streamed is not None else None
+    side_px = window_px or (SHARED_CORE_PX if elsewhere or kept else None)
+    core_shape = (side_px, side_px) if side_px else default_core(grid)
     sizes = _window_sizes(picture, grid, core_shape, prepared, streamed is None)
     passes.compiled()  # what is already due is loaded before free memory is asked for
-    free = free_bytes()
-    first = _first_that_fits(sizes, free) if prepared.device.type == "cpu" else 0
-    is_scarce = prepared.device.type == "cpu" and free < sizes[0].total_bytes + SHAPES_BYTES
+    free = free_bytes() // max(1, elsewhere.sharing if elsewhere else 1)
+    is_counted = prepared.device.type == "cpu" and (elsewhere is None or elsewhere.sharing > 0)
+    first = _first_that_fits(sizes, free) if is_counted else 0
+    is_scarce = is_counted and free < sizes[0].total_bytes + SHAPES_BYTES
     ids: WholeIds | StreamedIds | None = streamed
     for size in sizes[first:]:
         is_smaller = size is not sizes[0]
         if is_smaller:
             _warn_of_smaller(size)
-        tiles = _tiles_inside(picture, grid, size.core_shape, prepared.halo, alike=is_smaller or is_scarce)
+        tiles = tiles_inside(picture, grid, size.core_shape, prepared.halo, alike=is_smaller or is_scarce)
         if tiles[0].core.shape != picture.shape and ids is None:
             ids = WholeIds(_room_for_labels(picture.shape))
         try:
-            return _segment(at_work, picture, grid, tiles, ids, progress, window_done, single_pixels, rule)
+            work = _Work(at_work, picture, grid, tiles, single_pixels, kept, elsewhere, progress, rule)
+            return _segment(work, ids, window_done)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -180,68 +214,114 @@ def segment_base(
     raise MemoryError(_no_room(sizes, prepared.device, free))
 
 
-def _segment(
-    at_work: Predictor[Any],
-    picture: Picture,
-    grid: Grid,
-    tiles: list[Tile],
-    ids: WholeIds | StreamedIds | None,
-    progress: Progress | None,
-    window_done: WindowDone | None,
-    single_pixels: bool,
-    rule: Rule | None,
-) -> Base:
+def _segment(work: _Work, ids: WholeIds | StreamedIds | None, window_done: WindowDone | None) -> Base:
     """Label window by window into `ids`; a window of the whole picture needs none."""
-    kept = None
+    grid, with_confidence = work.grid, work.at_work.with_confidence
     if isinstance(ids, StreamedIds):
         ids.clear()
-        kept = ids.kept
-    total = sum(len(list(strips(tile.tail))) for tile in tiles)
-    done = 0
-
-    def strip_done() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
-
-    def labelled(tile: Tile) -> LabelledWindow:
-        """What a window says, by an earlier call or now."""
-        nonlocal done
-        known = None if kept is None else kept.read(grid, single_pixels, tile.core)
-        if known is not None:
-            done += len(list(strips(tile.tail)))
-            return known
-        part = label_window(at_work, picture, grid, tile, strip_done, single_pixels)
-        if kept is not None:
-            kept.write(grid, single_pixels, part)
-        return part
-
     assembly: Assembly | None = None
     offset = 0
-    for _, band in groupby(tiles, key=lambda tile: tile.core.top):
-        for tile in band:
-            part = labelled(tile)
-            if window_done is not None:
-                window_done(part.core, np.where(part.ids < 0, connectivity.OUTSIDE, part.ids + offset))
-            if ids is None:
-                return _base(part.ids, part.table, grid, at_work.with_confidence)
-            if assembly is None:
-                columns = part.table.colour.shape[1], part.table.lines.shape[1]
-                assembly = Assembly(picture.shape[1], *columns, rule)
+    with closing(work.windows()) as windows:
+        for _, band in groupby(work.tiles, key=lambda tile: tile.core.top):
+            for _ in band:
+                part = next(windows)
+                if window_done is not None:
+                    window_done(part.core, np.where(part.ids < 0, connectivity.OUTSIDE, part.ids + offset))
+                if ids is None:
+                    return _base(part.ids, part.table, grid, with_confidence)
+                if assembly is None:
+                    columns = part.table.colour.shape[1], part.table.lines.shape[1]
+                    assembly = Assembly(work.picture.shape[1], *columns, work.rule)
+                with stage("table"):
+                    assembly.add(part.table, part.core, part.beyond, part.rim)
+                    ids.add(part.core, part.ids)
+                offset += len(part.table)
+                del part  # its memory serves the next window
+            assert assembly is not None
+            assert ids is not None
             with stage("table"):
-                assembly.add(part.table, part.core, part.beyond, part.rim)
-                ids.add(part.core, part.ids)
-            offset += len(part.table)
-            del part  # its memory serves the next window
-        assert assembly is not None
-        assert ids is not None
-        with stage("table"):
-            ids.end_band(assembly.end_band())
+                ids.end_band(assembly.end_band())
     assert assembly is not None
     of_pixels = ids.ids if isinstance(ids, WholeIds) else np.empty((0, 0), np.int32)
     joined = assembly.joined()
-    return replace(_base(of_pixels, assembly.table(), grid, at_work.with_confidence), joined=joined)
+    return replace(_base(of_pixels, assembly.table(), grid, with_confidence), joined=joined)
+
+
+@dataclass
+class _Work:
+    """The windows of a picture, in their order: known from an earlier call, or labelled here or elsewhere.
+
+    While one is labelled here, the pixels of the next are read; elsewhere, as many are under way as may be.
+    """
+
+    at_work: Predictor[Any]
+    picture: Picture
+    grid: Grid
+    tiles: list[Tile]
+    single_pixels: bool
+    kept: KeptWindows | None
+    elsewhere: Elsewhere | None
+    progress: Progress | None
+    rule: Rule | None
+
+    def __post_init__(self) -> None:
+        self._total = sum(map(_strips_in, self.tiles))
+        self._done = 0
+
+    def windows(self) -> Generator[LabelledWindow, None, None]:
+        """What each window says."""
+        at_once = HERE_AT_ONCE if self.elsewhere is None else self.elsewhere.at_once
+        reads_ahead = self.elsewhere is None and len(self.tiles) > 1
+        waiting = deque[Callable[[], LabelledWindow]]()
+        with ReadingAhead(self.picture.pixels if reads_ahead else None) as ahead:
+            for tile in self.tiles:
+                waiting.append(self._begin(tile, ahead))
+                if len(waiting) >= at_once:
+                    yield waiting.popleft()()
+            while waiting:
+                yield waiting.popleft()()
+
+    def _begin(self, tile: Tile, ahead: ReadingAhead) -> Callable[[], LabelledWindow]:
+        """Begin with a window; the function that is returned ends with it."""
+        known = None if self.kept is None else self.kept.read(self.grid, self.single_pixels, tile.core)
+        if known is not None:
+            return partial(self._known, tile, known)
+        if self.elsewhere is not None:
+            wait = self.elsewhere.begin(self.picture, self.grid, tile, self.single_pixels)
+            return partial(self._awaited, tile, wait)
+        ahead.begin(image_window(self.grid, tile.read))
+        return partial(self._labelled, tile)
+
+    def _known(self, tile: Tile, window: LabelledWindow) -> LabelledWindow:
+        self._done += _strips_in(tile)
+        return window
+
+    def _awaited(self, tile: Tile, wait: Callable[[], LabelledWindow]) -> LabelledWindow:
+        with stage("waiting"):
+            window = wait()
+        self._keep(window)
+        self._tell(_strips_in(tile))
+        return window
+
+    def _labelled(self, tile: Tile) -> LabelledWindow:
+        window = label_window(
+            self.at_work, self.picture, self.grid, tile, partial(self._tell, 1), self.single_pixels
+        )
+        self._keep(window)
+        return window
+
+    def _keep(self, window: LabelledWindow) -> None:
+        if self.kept is not None:
+            self.kept.write(self.grid, self.single_pixels, window)
+
+    def _tell(self, strips_done: int) -> None:
+        self._done += strips_done
+        if self.progress is not None:
+            self.progress(self._done, self._total)
+
+
+def _strips_in(tile: Tile) -> int:
+    return len(list(strips(tile.tail)))
 
 
 def label_window(
@@ -279,15 +359,15 @@ def _window_sizes(
     sizes = list[WindowSize]()
     smaller: tuple[int, int] | None = core_shape
     while smaller is not None:
-        size = WindowSize(smaller, _bytes_for(picture, grid, smaller, prepared, label_bytes))
+        size = WindowSize(smaller, window_bytes(picture, grid, smaller, prepared, label_bytes))
         if not sizes or size.total_bytes <= CLEARLY_LESS * sizes[-1].total_bytes:
             sizes.append(size)
         smaller = _halved(smaller, grid)
     return sizes
 
 
-def _bytes_for(
-    picture: Picture, grid: Grid, core_shape: tuple[int, int], prepared: PreparedNetwork, label_bytes: int
+def window_bytes(
+    picture: Picture, grid: Grid, core_shape: tuple[int, int], prepared: PreparedNetwork, label_bytes: int = 0
 ) -> int:
     """Memory that windows of a size take, with labels of several."""
     part, halo = picture.surroundings, prepared.halo
@@ -326,7 +406,7 @@ def _no_room(sizes: Sequence[WindowSize], device: torch.device, free: int) -> st
     )
 
 
-def _tiles_inside(
+def tiles_inside(
     picture: Picture, grid: Grid, core_shape: tuple[int, int], halo: Halo, alike: bool = False
 ) -> list[Tile]:
     """Return the windows that hold pixels of the mask.

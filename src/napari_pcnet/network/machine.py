@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import NamedTuple
 
@@ -17,6 +19,10 @@ _NO_MEMORY = re.compile(
     re.IGNORECASE,
 )
 """What torch and its libraries say where memory runs out, in errors of other types."""
+
+
+_GPU = threading.Lock()
+"""Of the windows of a process, one at a time is on its GPU."""
 
 
 class Device(NamedTuple):
@@ -53,6 +59,11 @@ def choose_device(name: str = "auto") -> Device:
             f"device must be one of those that torch finds here ({', '.join(device_names())}), got {name!r}"
         ) from None
     return Device(device, "asked for")
+
+
+def one_at_a_time(device: str) -> AbstractContextManager[object]:
+    """Hold the GPU of the process while it computes a window; on a CPU nothing is held."""
+    return nullcontext() if device == "cpu" else _GPU
 
 
 def device_names() -> tuple[str, ...]:

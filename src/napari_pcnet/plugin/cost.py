@@ -11,9 +11,9 @@ from napari_pcnet.disk.memory import free_bytes, memory_text
 from napari_pcnet.geometry.estimate import NO_HALO, Estimate, estimate
 from napari_pcnet.geometry.grid import OF_THE_PAPER, Fineness
 from napari_pcnet.geometry.tiling import Halo
-from napari_pcnet.plugin.messages import duration
 from napari_pcnet.plugin.roi import RegionOfInterest
 from napari_pcnet.plugin.source import Source
+from napari_pcnet.progress import duration
 from napari_pcnet.shapes import size_text
 
 

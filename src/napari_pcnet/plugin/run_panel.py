@@ -5,7 +5,8 @@ from __future__ import annotations
 from qtpy.QtWidgets import QCheckBox, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_pcnet.plugin.boxes import row
-from napari_pcnet.plugin.messages import MessageLine, WrappedLabel, duration
+from napari_pcnet.plugin.messages import MessageLine, WrappedLabel
+from napari_pcnet.progress import duration
 
 
 class RunPanel(QWidget):

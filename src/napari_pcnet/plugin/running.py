@@ -10,10 +10,10 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_pcnet.plugin.cost import cost_of
 from napari_pcnet.plugin.jobs import Job
-from napari_pcnet.plugin.messages import duration
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.roi import RegionOfInterest
 from napari_pcnet.plugin.segmentation import Segmentation, segment
+from napari_pcnet.progress import duration
 from napari_pcnet.record import RunRecord
 
 
