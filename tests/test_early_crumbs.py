@@ -209,8 +209,8 @@ def striped(shape: tuple[int, int]) -> Pixels:
     return np.clip(waves[..., None] + noise, 0, 255).astype(np.uint8)
 
 
-IMAGE = striped((330, 290))
-DISC = (np.indices(IMAGE.shape[:2])[0] - 180) ** 2 + (np.indices(IMAGE.shape[:2])[1] - 120) ** 2 < 100**2
+IMAGE = striped((640, 600))  # it and its disc are too large to be doubled
+DISC = (np.indices(IMAGE.shape[:2])[0] - 320) ** 2 + (np.indices(IMAGE.shape[:2])[1] - 300) ** 2 < 295**2
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def test_labels_written_by_windows_are_those_of_all_pieces(
     options: dict[str, Any], bases: list[inference.Base]
 ) -> None:
     out = np.empty(IMAGE.shape[:2], np.int32)
-    pcnet_superpixels(IMAGE, 12, window=128, out=out, **options)
+    pcnet_superpixels(IMAGE, 12, window=256, out=out, **options)
     (base,) = bases
     assert base.joined is not None
     assert len(base.regions) < 0.9 * base.pieces
@@ -239,7 +239,7 @@ def test_labels_written_by_windows_are_those_of_all_pieces(
 
 
 def test_so_are_those_at_a_height(bases: list[inference.Base]) -> None:
-    record = RunRecord(12, height=3e5, window=128)
+    record = RunRecord(12, height=1e6, window=256)
     options = Options.checked({**vars(record), "n_segments": record.tree_segments})
     plane = arguments.picture(IMAGE, None, -1)
     out = np.empty(IMAGE.shape[:2], np.int32)
@@ -259,7 +259,7 @@ def test_where_crumbs_are_asked_for_the_work_begins_again(
     number = 40
     monkeypatch.setattr(inference.Base, "gives", lambda self, most: self.joined is None)
     out = np.empty(IMAGE.shape[:2], np.int32)
-    pcnet_superpixels(IMAGE, number, window=128, out=out)
+    pcnet_superpixels(IMAGE, number, window=256, out=out)
     assert [base.joined is None for base in bases] == [False, True]
     np.testing.assert_array_equal(out, pcnet_superpixels(IMAGE, number))
 
@@ -273,7 +273,7 @@ def test_of_a_dask_array_crumbs_join_before_too(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(Assembly, "__init__", noting)
     image = dask.array.from_array(IMAGE, chunks=(100, 120, 3))
-    found = pcnet_superpixels(image, 12, channel_axis=-1, window=128).compute(scheduler="sync")
+    found = pcnet_superpixels(image, 12, channel_axis=-1, window=256).compute(scheduler="sync")
     assert len(rules) == 1
     assert rules[0] is not None
     np.testing.assert_array_equal(found, pcnet_superpixels(IMAGE, 12))
