@@ -1,74 +1,33 @@
 """What a picture of any size takes: memory and processor time, and where they go.
 
-    python tools/measure_size.py draw 16384x16384 in.tif
-    python tools/measure_size.py segment in.tif out.ome.zarr -n 80000
+    python tools/draw_picture.py 16384x16384 in.tif
+    python tools/measure_size.py in.tif out.ome.zarr -n 80000
 
-`draw` writes the picture that the benchmarks draw, as a tiled tif with deflate, a band of rows at a time.
-`segment` is ``napari-pcnet segment`` with all its options, in this process. Windows are labelled, then the
-tree is built, then the labels are written: for each phase it prints the largest resident memory (Linux's
+It is ``napari-pcnet segment`` with all its options, in this process. Windows are labelled, then the tree is
+built, then the labels are written: for each phase it prints the largest resident memory (Linux's
 `VmHWM`: what is mapped of files is in it, the file cache is not) and the processor time of all threads. It
 also says how many pieces and regions there were, and what share of the time each stage took.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_pcnet import pipeline, weights
 from napari_pcnet.cli import main as run_command
-from napari_pcnet.evaluation.pictures import draw_bands, shape_of
 from napari_pcnet.network import checkpoint, inference
 from napari_pcnet.network.model import multiply_adds_per_px
 from napari_pcnet.stages import timed
 
-TILE_PX = 512
 MEBIBYTE = 1 << 20
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-
-def draw(size: str, path: Path, seed: int) -> None:
-    """Write a drawn picture."""
-    import tifffile
-
-    height, width = shape_of(size)
-    tifffile.imwrite(
-        path,
-        _tiles((height, width), seed),
-        shape=(height, width, 3),
-        dtype=np.uint8,
-        tile=(TILE_PX, TILE_PX),
-        photometric="rgb",
-        compression="zlib",
-        compressionargs={"level": 1},
-        bigtiff=True,
-    )
-    print(f"{path}: {width} x {height} pixels, {path.stat().st_size / MEBIBYTE:,.0f} MiB")
-
-
-def _tiles(shape: tuple[int, int], seed: int) -> Iterator[NDArray[np.uint8]]:
-    """Tiles of a drawn picture in raster order, filled up with zeros at its ends."""
-    height, width = shape
-    rows = np.empty((0, width, 3), np.uint8)
-    for band in draw_bands(shape, seed):
-        rows = np.concatenate([rows, band])
-        height -= len(band)
-        while len(rows) >= TILE_PX or (len(rows) and not height):
-            for left in range(0, width, TILE_PX):
-                part = rows[:TILE_PX, left : left + TILE_PX]
-                missing = [(0, TILE_PX - side) for side in part.shape[:2]]
-                yield np.pad(part, [*missing, (0, 0)])
-            rows = rows[TILE_PX:]
 
 
 class Phase(NamedTuple):
@@ -121,7 +80,7 @@ class Watch:
         return tree
 
 
-def segment(words: list[str]) -> int:
+def main(words: list[str]) -> int:
     """Run the command and print what it took; its exit status is given back."""
     watch = Watch()
     with (
@@ -152,22 +111,6 @@ def _print(watch: Watch, stages: dict[str, float], image: Path, labels: Path) ->
     print(f"bytes a pixel: {image.stat().st_size / pixels:.2f} read, {written / pixels:.2f} written")
     model = checkpoint.load_model(weights.locate("pcnet-v2"))
     print(f"multiply-adds a pixel: {multiply_adds_per_px(model):,.0f} (pcnet-v2, halos apart)")
-
-
-def main(words: list[str]) -> int:
-    """Do what the words say."""
-    if words[:1] == ["segment"]:
-        return segment(words[1:])
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    drawing = commands.add_parser("draw")
-    drawing.add_argument("size", help="WIDTHxHEIGHT")
-    drawing.add_argument("path", type=Path)
-    drawing.add_argument("--seed", type=int, default=0)
-    commands.add_parser("segment", help="IN OUT and options, as of napari-pcnet segment")
-    asked = parser.parse_args(words)
-    draw(asked.size, asked.path, asked.seed)
-    return 0
 
 
 if __name__ == "__main__":
