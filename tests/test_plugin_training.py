@@ -337,7 +337,7 @@ def test_a_curve_shows_what_was_measured(qtbot: QtBot) -> None:
     curve.add({"step": 0, "validation_asa": 0.9})
     for step in range(1, 6):
         curve.add({"step": step, "total": 1 / step, "validation_asa": float("nan")})
-    assert curve.text == "association 0.2" and curve.accuracies == [(0, 0.9)]
+    assert (curve.text, curve.accuracy_text) == ("association 0.2", "ASA 0.9000")
     drawn = curve.grab().toImage()
     assert drawn != empty
     curve.begin(3)

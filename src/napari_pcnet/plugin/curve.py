@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 LOSS_COLOUR, ACCURACY_COLOUR = "#56b4e9", "#e69f00"
 """Of Okabe and Ito's palette: to be told apart by everyone, on dark and on light."""
 
-HEIGHT_PX = 84
+HEIGHT_PX = 100
 MARGIN_PX, DOT_PX = 4, 3
 
 Point = tuple[float, float]
@@ -59,21 +59,28 @@ class TrainingCurve(QWidget):
 
     @property
     def text(self) -> str:
-        """The title with the latest numbers."""
+        """The title with the latest loss."""
         loss = f" {self.losses[-1][1]:.3g}" if self.losses else ""
         return f"{self.title}{loss}"
+
+    @property
+    def accuracy_text(self) -> str:
+        """The latest accuracy."""
+        return f"ASA {self.accuracies[-1][1]:.4f}" if self.accuracies else ""
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:  # noqa: N802  # Qt's name
         """Paint frame, numbers and lines."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         line = self.fontMetrics().lineSpacing()
-        plot = QRectF(self.rect()).adjusted(MARGIN_PX, line + MARGIN_PX, -MARGIN_PX, -MARGIN_PX)
+        plot = QRectF(self.rect()).adjusted(MARGIN_PX, 2 * line + MARGIN_PX, -MARGIN_PX, -MARGIN_PX)
         frame = QColor(self.palette().text().color())
         frame.setAlphaF(0.25)
         painter.setPen(frame)
         painter.drawRect(plot)
-        self._write(painter, QRectF(self.rect()).adjusted(MARGIN_PX, 0, -MARGIN_PX, 0))
+        room = QRectF(MARGIN_PX, 0, self.width() - 2 * MARGIN_PX, line)
+        self._write(painter, room, self.text, LOSS_COLOUR)
+        self._write(painter, room.translated(0, line), self.accuracy_text, ACCURACY_COLOUR)
         inner = plot.adjusted(DOT_PX, DOT_PX, -DOT_PX, -DOT_PX)
         self._draw(painter, placed(self.losses, self.steps, inner), LOSS_COLOUR)
         dots = placed(self.accuracies, self.steps, inner)
@@ -83,13 +90,9 @@ class TrainingCurve(QWidget):
             painter.drawEllipse(dot, DOT_PX, DOT_PX)
         painter.end()
 
-    def _write(self, painter: QPainter, room: QRectF) -> None:
-        painter.setPen(QColor(LOSS_COLOUR))
-        painter.drawText(room, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, self.text)
-        if self.accuracies:
-            painter.setPen(QColor(ACCURACY_COLOUR))
-            text = f"ASA {self.accuracies[-1][1]:.3f}"
-            painter.drawText(room, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop, text)
+    def _write(self, painter: QPainter, room: QRectF, text: str, colour: str) -> None:
+        painter.setPen(QColor(colour))
+        painter.drawText(room, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, text)
 
     def _draw(self, painter: QPainter, points: Sequence[QPointF], colour: str) -> None:
         painter.setPen(QPen(QColor(colour), 1.5))
