@@ -23,9 +23,9 @@ from napari_pcnet.training.finetune import (
     ASSOCIATION,
     CLASSIFIER_UNITS,
     MERGING,
-    FinetuneOptions,
     main_finetune,
 )
+from napari_pcnet.training.finetune_options import FinetuneOptions
 from napari_pcnet.training.split import split_pairs
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -347,3 +347,14 @@ def test_a_network_in_whole_numbers_stays_one(folder: Path, tmp_path: Path) -> N
         assert trained.config == replace(config, merge_classifier=trained.config.merge_classifier)
     kept = tmp_path / "run" / "weights.safetensors"
     assert pcnet_superpixels(np.eye(70), 30, model=str(kept)).max() == 30
+
+
+def test_a_learning_rate_that_is_none_is_refused(
+    folder: Path, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", str(folder), "--from", str(start), "--output", str(folder.parent / "run")]
+    for rate in ("0", "nan"):
+        assert main([*words, "--learning-rate", rate]) == USER_ERROR
+        message = f"napari-pcnet: --learning-rate must be a number above 0, got {float(rate)}\n"
+        assert capsys.readouterr().err == message
+    assert not (folder.parent / "run").exists()

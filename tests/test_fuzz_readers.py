@@ -33,7 +33,8 @@ def test_a_file_of_every_kind_is_read_before_it_is_damaged(
     answers = [fuzz.read_damaged(seed, kinds, tmp_path) for seed in range(4 * len(kinds))]
     assert [answer for answer in answers if answer.findings] == []
     assert {answer.kind for answer in answers} == set(kinds)
-    assert all(answer.n_read >= 4 for answer in answers)  # all but labels, of colours, and their notes
+    # of pictures all but labels, of colours, and their notes
+    assert all(answer.n_read >= (1 if answer.kind == "forest" else 4) for answer in answers)
 
 
 def test_damaged_files_are_read_or_refused_in_a_sentence(fuzz: Any, tmp_path: Path) -> None:

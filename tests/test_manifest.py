@@ -29,7 +29,7 @@ def test_the_contributions_are_counted(manifest: PluginManifest) -> None:
     given = manifest.contributions.model_dump(exclude_none=True)
     counts = {kind: len(each) for kind, each in given.items() if each}
     assert counts == {
-        "commands": 13,
+        "commands": 14,
         "widgets": 1,
         "menus": 4,
         "submenus": 1,
@@ -41,7 +41,7 @@ def test_the_contributions_are_counted(manifest: PluginManifest) -> None:
     items = {menu: len(each) for menu, each in given["menus"].items()}
     assert items == {
         "napari/layers/segment": 2,
-        "napari/layers/annotate": 2,
+        "napari/layers/annotate": 3,
         "napari/file/io_utilities": 1,
         "napari-pcnet.actions": 4,
     }

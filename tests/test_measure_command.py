@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from napari_pcnet import region_table, write_labels
 from napari_pcnet.cli import main
+from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.tables import read_table, write_table
 
 IMAGE = np.random.default_rng(0).integers(0, 65_535, (40, 50, 3)).astype(np.uint16)
@@ -51,6 +52,15 @@ def test_properties_units_and_channels_are_chosen() -> None:
     assert found["area"].tolist() == [(LABELS == 3).sum(), (LABELS == 70_000).sum()]
 
 
+def test_lengths_are_in_a_unit_by_what_the_file_of_labels_states() -> None:
+    expected = region_table(None, LABELS, spacing=(500, 2000))
+    for name in ("placed.tif", "placed.ome.zarr"):
+        write_labels(name, LABELS, placement=Placement((0.5, 2.0), "µm"))
+        assert main(["measure", name, "out.csv", "--unit", "nanometer", "--overwrite"]) == 0
+        for column, values in read_table("out.csv").items():
+            assert_allclose(values, expected[column], rtol=1e-6, err_msg=column)
+
+
 def test_labels_of_a_part_are_measured_in_that_part() -> None:
     write_labels("part.tif", LABELS[10:35, 5:45])
     crop = ["--crop", "10", "5", "35", "45"]
@@ -84,6 +94,18 @@ def test_without_a_picture_shapes_are_measured_of_a_zarr_too() -> None:
         (
             ["labels.tif", "out.csv", "--crop", "0", "0", "9", "9"],
             "--level, --series and --crop are of a picture: name it by --image",
+        ),
+        (
+            ["labels.tif", "out.csv", "--unit", "um"],
+            "labels.tif states no size of a pixel with its unit: give it by --spacing",
+        ),
+        (
+            ["labels.tif", "out.csv", "--unit", "um", "--spacing", "1", "2"],
+            "--unit says what --spacing would say: give one of them",
+        ),
+        (
+            ["labels.tif", "out.csv", "--unit", "pixel"],
+            "--unit must be one of m, mm, µm, nm, pm, cm, km, inch, ft, got 'pixel'",
         ),
         (
             ["labels.tif", "out.csv", "--properties", "aera"],

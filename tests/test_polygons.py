@@ -2,6 +2,7 @@
 
 import json
 import sys
+import uuid
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -101,9 +102,9 @@ def test_simplified_polygons_keep_their_borders_common(tmp_path: Path) -> None:
     rows, columns = np.indices((60, 70))
     labels = 1 + (rows + columns > 60) + 2 * ((rows - 30) ** 2 + (columns - 30) ** 2 < 20**2)
     _, pieces = polygons_of(labels)
-    shapes = as_shapes(simplified(pieces, 1.5))
+    shapes = as_shapes(simplified(pieces, 1.5, labels.shape))
     assert shapely.coverage_is_valid(shapes)
-    assert shapely.union_all(shapes).area == pytest.approx(60 * 70, rel=0.01)
+    assert shapely.union_all(shapes).equals(shapely.box(0, 0, 70, 60))  # its corners, too
     assert sum(map(shapely.get_num_coordinates, shapes)) < 0.5 * sum(
         map(shapely.get_num_coordinates, as_shapes(pieces))
     )
@@ -118,7 +119,7 @@ def test_geojson_has_the_members_of_the_standard_and_of_qupath(tmp_path: Path) -
     features = {feature["properties"]["name"]: feature for feature in _read(path)}
     assert list(features) == ["2", "7", "9", "11", "70000"]
     for name, feature in features.items():
-        assert list(feature) == ["type", "geometry", "properties"]
+        assert list(feature) == ["type", "id", "geometry", "properties"]
         assert feature["type"] == "Feature"
         assert feature["properties"]["objectType"] == "annotation"
         geometry = shapely.geometry.shape(feature["geometry"])
@@ -135,6 +136,32 @@ def test_geojson_has_the_members_of_the_standard_and_of_qupath(tmp_path: Path) -
     assert features["9"]["properties"]["measurements"] == {"area": 2.0}
     assert features["11"]["properties"]["measurements"] == {}
     assert features["2"]["properties"] == {"objectType": "annotation", "name": "2"}
+
+
+def test_each_region_of_a_geojson_has_an_id_of_its_own_that_stays(tmp_path: Path) -> None:
+    for name, labels in (("a", LABELS), ("b", LABELS), ("c", LABELS[:, :-1])):
+        write_polygons(tmp_path / f"{name}.geojson", labels)
+    ids = {name: [feature["id"] for feature in _read(tmp_path / f"{name}.geojson")] for name in "abc"}
+    assert all(str(uuid.UUID(each)) == each for each in ids["a"])
+    assert len(set(ids["a"])) == 5 and ids["a"] == ids["b"]
+    assert ids["a"][0] != ids["c"][0] and ids["a"][1:] == ids["c"][1:]  # the first one alone is another
+
+
+@pytest.mark.parametrize("background", [0, None])
+def test_a_simplification_keeps_the_corners_of_the_picture(background: int | None) -> None:
+    labels = np.zeros((30, 40), int)
+    labels[:4, :5] = 1
+    labels[25:, 30:] = 2
+    labels[10:20, 10:20] = 3
+    shape = labels.shape
+    _, pieces = polygons_of(labels, background)
+    shapes = as_shapes(simplified(pieces, 8, shape))
+    corners = {(0, 0), (40, 30)} if background == 0 else {(0, 0), (40, 0), (40, 30), (0, 30)}
+    found = {vertex for each in shapes for part in each.geoms for vertex in part.exterior.coords}
+    assert found >= corners
+    assert sum(map(shapely.get_num_coordinates, shapes)) < sum(
+        map(shapely.get_num_coordinates, as_shapes(pieces))
+    )
 
 
 def test_of_a_part_geojson_lies_in_the_whole_picture(tmp_path: Path) -> None:

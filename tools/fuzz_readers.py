@@ -226,6 +226,40 @@ def label_png(path: Path, rng: Rng) -> None:  # noqa: ARG001  # one of the kinds
     path.with_suffix(".png").rename(path)
 
 
+def forest(path: Path, rng: Rng) -> None:
+    """Write a forest of two trees; at times with a header that is damaged and well-formed."""
+    from napari_pcnet.learning.forest import RegionForest
+    from napari_pcnet.learning.trees import Trees
+
+    trees = Trees(
+        root=np.array([0, 3], np.int32),
+        feature=np.array([1, 0, 0, 0], np.int32),
+        threshold=np.array([0.5, np.inf, np.inf, np.inf], np.float32),
+        children=np.array([[1, 2], [1, 1], [2, 2], [3, 3]], np.int32),
+        share=np.array([[0.5, 0.5], [1, 0], [0, 1], [0.25, 0.75]], np.float32),
+    )
+    file = path.with_suffix(".safetensors")
+    RegionForest(("area", "intensity_mean-0"), (1, 4), ("fur", "eye"), trees).save(file)
+    content = file.read_bytes()
+    file.unlink()
+    if rng.random() < 0.7:
+        content = with_damaged_header(content, rng)
+    path.write_bytes(content)
+
+
+def with_damaged_header(content: bytes, rng: Rng) -> bytes:
+    """Damage what a safetensors says of its arrays, or the text of its own in there."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    (name, text), *_ = header["__metadata__"].items()
+    if rng.random() < 0.5:
+        header["__metadata__"][name] = json.dumps(damaged_words(json.loads(text), rng))
+    else:
+        header = damaged_words(header, rng)
+    words = json.dumps(header).encode()
+    return len(words).to_bytes(8, "little") + words + content[end:]
+
+
 KINDS: dict[str, Callable[[Path, Rng], None]] = {
     "png": png,
     "jpg": jpg,
@@ -235,6 +269,7 @@ KINDS: dict[str, Callable[[Path, Rng], None]] = {
     "label tif": label_tif,
     "label zarr": label_zarr,
     "label png": label_png,
+    "forest": forest,
 }
 
 # -- damage --------------------------------------------------------------------------------------------
@@ -416,13 +451,19 @@ def readers() -> dict[str, Callable[[Path], object]]:
     """Everything that takes a file of a user."""
     from napari_pcnet.disk.labels import read_labels, read_notes
     from napari_pcnet.disk.pictures import count_levels, read_mask
+    from napari_pcnet.learning.forest import RegionForest
 
     each: dict[str, Callable[[Path], object]] = {
         "image": read_pixels,
         "mask": read_mask,
         "labels": read_labels,
     }
-    return each | {"notes": read_notes, "levels": count_levels, "layer": read_layer}
+    return each | {
+        "notes": read_notes,
+        "levels": count_levels,
+        "layer": read_layer,
+        "forest": RegionForest.load,
+    }
 
 
 def read_damaged(seed: int, kinds: list[str], folder: Path) -> Answer:
@@ -476,7 +517,7 @@ def serve(questions: Connection, kinds: list[str], folder: Path, printed: Path) 
     os.dup2(os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     import napari_pcnet.plugin.files  # noqa: F401  # before memory is limited
 
-    for module in ("PIL.Image", "imagecodecs", "tifffile", "zarr"):
+    for module in ("PIL.Image", "imagecodecs", "napari_pcnet.learning.forest", "tifffile", "zarr"):
         __import__(module)
     limit_memory()
     questions.send(STARTED)

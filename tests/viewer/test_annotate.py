@@ -7,6 +7,7 @@ from typing import Any
 
 import napari
 import numpy as np
+import pytest
 from actions import close_dock_of, drawn_picture, run_widget, wait_until_settled
 from napari._app_model import get_app_model
 from numpy.testing import assert_array_equal
@@ -18,6 +19,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_pcnet.plugin.annotated_layer import OUTLINE
+from napari_pcnet.plugin.lookup_layer import LookupLayer
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
@@ -140,3 +142,58 @@ def test_the_command_of_the_menu_annotates_and_strokes_come_back(
     again = annotate()
     assert again is not layer and "1 strokes of an earlier session" in widget.run_panel.message.text()
     assert_array_equal(again.data, labels == 3)
+
+
+def test_any_strokes_stay_at_every_count_and_undo_to_the_first_state(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(drawn_picture(160, 200, 3, seed=8), name="a")
+    viewer.reset_view()
+    widget.form.size_fields.count.setValue(300)
+    run_widget(widget, qtbot)
+    widget.annotate()
+    annotation, layer = widget.annotating.annotation, widget.annotating.layer
+    assert annotation is not None and layer is not None and widget.cutting.counts == (300,)
+    canvas, random = Canvas(viewer), np.random.default_rng(3)
+    states = [annotation.table.copy()]
+    for at in range(40):
+        canvas.press(getattr(Qt.Key, f"Key_{random.integers(1, 4)}"))
+        path = random.uniform((2, 2), (157, 197), (random.integers(1, 4), 2))
+        canvas.drag(*path, modifiers=SHIFT if at % 7 == 6 else PLAIN)
+        if not np.array_equal(annotation.table, states[-1]):
+            states.append(annotation.table.copy())
+    last = np.asarray(layer.data).copy()
+    assert len(states) > 35 and set(np.unique(last)) == {0, 1, 2, 3}
+
+    for n in (60, 3000, 300):
+        widget.cut_panel.n_box.setValue(n)
+        QApplication.processEvents()
+        assert widget.cutting.counts == (n,)
+        assert_array_equal(layer.data, last)
+    for expected in states[-2::-1]:
+        canvas.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        assert_array_equal(annotation.table, expected)
+    assert not annotation.can_undo and not np.asarray(layer.data).any()
+    for expected in states[1:]:
+        canvas.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | SHIFT)
+        assert_array_equal(annotation.table, expected)
+    assert_array_equal(layer.data, last)
+    wait_until_settled(widget, qtbot)
+
+
+def test_moves_of_one_turn_are_drawn_once(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(drawn_picture(100, 120, 3), name="a")
+    viewer.reset_view()
+    run_widget(widget, qtbot)
+    drawn: list[str] = []
+    draw = LookupLayer.draw
+    monkeypatch.setattr(LookupLayer, "draw", lambda layer: (drawn.append(layer.layer.name), draw(layer))[1])
+    widget.annotate()
+    QApplication.processEvents()
+    drawn.clear()
+    Canvas(viewer).drag(*((row, 3 * row) for row in range(5, 35)))  # 30 events, then one turn of the loop
+    assert sorted(drawn) == ["a classes", OUTLINE]

@@ -9,6 +9,7 @@ from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.cli.region_pixels import LabelledPart
 from napari_pcnet.disk.labels import open_labels
 from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.tables import TABLE_SUFFIXES, write_table
 
 HELP = "measure superpixels or other regions"
@@ -31,6 +32,13 @@ class MeasureOptions(LabelledPart):
     )
     spacing: tuple[float, float] | None = field(
         default=None, metadata={"help": "height and width of a pixel, the unit of the table (default: 1 1)"}
+    )
+    unit: str | None = field(
+        default=None,
+        metadata={
+            "help": "mm, um or another: lengths in this unit, by the size of a pixel that the labels' file "
+            "states; in place of spacing"
+        },
     )
     channel_names: tuple[str, ...] | None = field(
         default=None, metadata={"help": "one for each channel, in place of its number"}
@@ -60,14 +68,15 @@ def _measure(chosen: MeasureOptions) -> int:
     check_output(chosen.table, TABLE_SUFFIXES, chosen.overwrite)
     if chosen.table.suffix.lower() == ".parquet":
         import pyarrow as pa  # noqa: F401 - is refused before the work, not after it
-    labels = open_labels(chosen.labels).pixels
+    opened = open_labels(chosen.labels)
+    spacing = chosen.spacing if chosen.unit is None else _spacing_in(chosen.unit, chosen, opened.placement)
     pixels, axis = (None, None) if chosen.image is None else chosen.read(chosen.image)
     with ProgressDisplay(" windows") as progress:
         table = region_table(
             pixels,
-            labels,
+            opened.pixels,
             chosen.properties,
-            spacing=chosen.spacing,
+            spacing=spacing,
             channel_axis=axis,
             channel_names=chosen.channel_names,
             background=chosen.background,
@@ -77,3 +86,13 @@ def _measure(chosen: MeasureOptions) -> int:
     rows = len(next(iter(table.values())))
     print(f"{chosen.table}: {rows} regions, {len(table)} columns")
     return 0
+
+
+def _spacing_in(unit: str, chosen: MeasureOptions, placement: Placement | None) -> tuple[float, float]:
+    """Height and width of a pixel as the labels' file states them, in a unit."""
+    if chosen.spacing is not None:
+        raise ValueError("unit= says what spacing= would say: give one of them")
+    size = (placement or Placement()).pixel_size_in(unit)
+    if size is None:
+        raise ValueError(f"{chosen.labels} states no size of a pixel with its unit: give it by spacing=")
+    return size

@@ -11,14 +11,13 @@ from typing import Self
 from napari_pcnet.cli.exits import INTERRUPTED, USER_ERROR
 from napari_pcnet.cli.flags import add_flags, flag_of, naming_flags, options_from
 from napari_pcnet.cli.progress import ProgressDisplay
+from napari_pcnet.training.finetune_options import FinetuneOptions
 
 HELP = "train a network on a folder of pictures and labels"
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
     """Add the folder or configuration, and a flag for each option of fine-tuning."""
-    from napari_pcnet.training.finetune import FinetuneOptions
-
     parser.add_argument(
         "what",
         type=Path,
@@ -39,8 +38,6 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def train(namespace: argparse.Namespace) -> int:
     """Train; an interruption keeps what was reached."""
-    from napari_pcnet.training.finetune import FinetuneOptions
-
     try:
         if namespace.what.suffix == ".toml":
             return _train_as_configured(namespace)
@@ -57,7 +54,7 @@ def _finetune(namespace: argparse.Namespace) -> int:
     if "base" in namespace:
         raise ValueError("--data goes with a configuration; the folder itself holds the pictures")
     namespace.data = namespace.what
-    options = options_from(namespace, finetune.FinetuneOptions)
+    options = options_from(namespace, FinetuneOptions)
     if options.dry_run:
         checked = finetune.main_check(options)
         print(checked.text)
@@ -69,9 +66,9 @@ def _finetune(namespace: argparse.Namespace) -> int:
 
 
 def _train_as_configured(namespace: argparse.Namespace) -> int:
-    from napari_pcnet.training import config, finetune, loop
+    from napari_pcnet.training import config, loop
 
-    given = {each.name for each in fields(finetune.FinetuneOptions) if each.name in namespace}
+    given = {each.name for each in fields(FinetuneOptions) if each.name in namespace}
     others = sorted(map(flag_of, given - {"output", "resume"}))
     if others:
         raise ValueError(f"{others[0]} goes with a folder; {namespace.what} says it itself")
@@ -105,11 +102,12 @@ class _Displays:
         self._classifier.close()
 
     def of_steps(self, number: int) -> Callable[[dict[str, float]], None]:
-        """Return what a training of this many steps calls after each, with the losses of the step."""
+        """Return what a training of this many steps calls after each, with its record."""
         self._steps.close()  # a training before this one may have stopped early
 
-        def report(losses: dict[str, float]) -> None:
-            self._steps(int(losses["step"]), number, f"loss={losses['total']:.4f}")
+        def report(record: dict[str, float]) -> None:
+            if "total" in record:
+                self._steps(int(record["step"]), number, f"loss={record['total']:.4f}")
 
         return report
 

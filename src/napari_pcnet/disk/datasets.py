@@ -50,7 +50,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.disk import nyuv2, pictures
+from napari_pcnet.disk import nyuv2, pictures, pillow_files
 from napari_pcnet.disk.annotations import (
     LABEL_ENDINGS,
     TRUTH_ENDINGS,
@@ -59,6 +59,7 @@ from napari_pcnet.disk.annotations import (
     annotations_of,
 )
 from napari_pcnet.disk.image import stretched
+from napari_pcnet.disk.labels import write_labels
 from napari_pcnet.shapes import Labels, size_text
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -90,13 +91,7 @@ class Pair:
         """
         pixels = self._pixels()
         vars(self)["image_shape"] = pixels.shape[:2]  # so that read_annotations need not decode it again
-        if pixels.ndim == 2:
-            pixels = pixels[..., None]
-        if pixels.shape[2] not in (1, 3, 4):
-            pixels = pixels.mean(axis=2, keepdims=True, dtype=np.float64).astype(pixels.dtype)
-        if pixels.dtype != np.uint8:
-            pixels = stretched(pixels).astype(np.uint8)
-        return np.ascontiguousarray(np.broadcast_to(pixels[..., :3], (*pixels.shape[:2], 3)))
+        return as_photograph(pixels)
 
     def read_annotations(self) -> list[Labels]:
         """Read every annotation as ``(H, W)`` integers.
@@ -159,6 +154,42 @@ def read_pairs(folder: Path, layout: str = "auto") -> list[Pair]:
         looked_for = ", ".join(map(str, markers))
         raise FileNotFoundError(f"{folder} is no split of {layout}: looked for {looked_for}, found none")
     return sorted(LAYOUTS[layout].read(folder), key=lambda pair: pair.name)
+
+
+def as_photograph(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return ``(H, W[, C])`` pixels of any type as ``(H, W, 3)`` uint8, as `Pair.read_image` says."""
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.shape[2] not in (1, 3, 4):
+        pixels = pixels.mean(axis=2, keepdims=True, dtype=np.float64).astype(pixels.dtype)
+    if pixels.dtype != np.uint8:
+        pixels = stretched(pixels).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(pixels[..., :3], (*pixels.shape[:2], 3)))
+
+
+def write_pair(folder: Path, name: str, pixels: NDArray[Any], labels: Labels) -> None:
+    """Write an image and its annotation into a split of the plain layout, which is made if it is not there.
+
+    Parameters
+    ----------
+    folder : Path
+        The split.
+    name : str
+        Of the image.
+    pixels : (H, W[, C]) array
+        They are written as `Pair.read_image` would give them, so nothing is lost.
+    labels : (H, W) array of int
+
+    Raises
+    ------
+    OSError
+        If there is such a pair already, or the disk is full.
+    """
+    images, annotations = folder / "images", folder / "labels"
+    for each in (images, annotations):
+        each.mkdir(parents=True, exist_ok=True)
+    pillow_files.write(images / f"{name}.png", as_photograph(pixels), overwrite=False)
+    write_labels(annotations / f"{name}.tif", labels)
 
 
 def sound_pairs(folder: Path) -> tuple[list[Pair], list[str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -16,6 +17,9 @@ from napari_pcnet.disk.polygons import DescribedRegions
 
 ObjectType: TypeAlias = Literal["annotation", "detection"]
 """What a region becomes in QuPath."""
+
+IDS = uuid.UUID("2f0c5a76-6a0e-4d0e-9d0e-5b6f6f1d8a43")
+"""Names the ids of regions, which follow from the outlines: the same regions give the same file."""
 
 Colour: TypeAlias = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
@@ -66,7 +70,8 @@ def _features(
         ]
         one = len(placed) == 1
         geometry = {"type": "Polygon" if one else "MultiPolygon", "coordinates": placed[0] if one else placed}
-        yield {"type": "Feature", "geometry": geometry, "properties": properties}
+        own = str(uuid.uuid5(IDS, json.dumps(geometry)))
+        yield {"type": "Feature", "id": own, "geometry": geometry, "properties": properties}
 
 
 def _turned(ring: NDArray[Any], is_outline: bool) -> NDArray[Any]:

@@ -124,6 +124,23 @@ class Placement:
         height, width = self.pixel_size
         return height * _METRES[self.unit], width * _METRES[self.unit]
 
+    def pixel_size_in(self, unit: str) -> tuple[float, float] | None:
+        """Height and width of a pixel in a unit, as programs write it; None if they aren't known.
+
+        >>> Placement((2.0, 4.0), "mm").pixel_size_in("cm")
+        (0.2, 0.4)
+
+        Raises
+        ------
+        ValueError
+            If there is no such unit.
+        """
+        name = _OTHER_WORDS.get(unit.lower(), unit)
+        if name not in _METRES:
+            raise ValueError(f"unit must be one of {', '.join(_METRES)}, got {unit!r}")
+        metres = self.pixel_metres
+        return None if metres is None else (metres[0] / _METRES[name], metres[1] / _METRES[name])
+
     def part(self, top: int, left: int) -> Placement:
         """Return the placement of a part that begins at a row and a column.
 

@@ -100,7 +100,7 @@ def write_polygons(
         geopackage.check(plane, columns)
     names, pieces = polygons_of(plane, ground)
     if tolerance:
-        pieces = simplified(pieces, tolerance)
+        pieces = simplified(pieces, tolerance, plane.shape)
     regions = DescribedRegions(names, pieces, columns, _rows_of(names, columns))
     if is_map:
         content = geopackage.content(regions, placement)

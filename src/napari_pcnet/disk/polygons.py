@@ -78,8 +78,8 @@ def as_shapes(pieces: list[list[Polygon]]) -> list[Any]:
     return [shapely.MultiPolygon([(outline, holes) for outline, *holes in each]) for each in pieces]
 
 
-def simplified(pieces: list[list[Polygon]], tolerance: float) -> list[list[Polygon]]:
-    """Leave out vertices that say little, of both regions along a border alike.
+def simplified(pieces: list[list[Polygon]], tolerance: float, shape: tuple[int, int]) -> list[list[Polygon]]:
+    """Leave out vertices that say little, of both regions along a border alike; never the picture's corners.
 
     Parameters
     ----------
@@ -87,17 +87,39 @@ def simplified(pieces: list[list[Polygon]], tolerance: float) -> list[list[Polyg
         As `polygons_of` gives them: where they touch they have the same vertices.
     tolerance : float
         Square root of the area of the largest triangle that is left out.
+    shape : (int, int)
+        Rows and columns of the picture.
     """
     import shapely
 
-    coverage = shapely.coverage_simplify(as_shapes(pieces), tolerance)
+    coverage = shapely.coverage_simplify([*as_shapes(pieces), *_frame(pieces, shape)], tolerance)
     return [
         [
             [np.array(ring.coords) for ring in (part.exterior, *part.interiors)]
-            for part in shapely.get_parts(shape)
+            for part in shapely.get_parts(each)
         ]
-        for shape in coverage
+        for each in coverage[: len(pieces)]
     ]
+
+
+def _frame(pieces: list[list[Polygon]], shape: tuple[int, int]) -> list[Any]:
+    """What lies around the picture, a polygon along each side: at corners three meet, so they are kept."""
+    import shapely
+
+    height, width = shape
+    rings = [ring for each in pieces for polygon in each for ring in polygon]
+    vertices = np.concatenate([np.empty((0, 2), np.int64), *rings])
+    around = np.array([[0, 0], [width, 0], [width, height], [0, height]])
+    outwards = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    sides = []
+    for at, (start, end) in enumerate(zip(around, np.roll(around, -1, axis=0), strict=True)):
+        along = int(end[1] != start[1])  # which of x and y changes
+        on_side = vertices[vertices[:, 1 - along] == start[1 - along]]
+        line = np.unique(np.vstack([on_side, start, end]), axis=0)
+        line = line if start[along] < end[along] else line[::-1]
+        beyond = [(around[k] + outwards[k]).tolist() for k in ((at + 1) % 4, at)]
+        sides.append(shapely.Polygon([*line.tolist(), *beyond]))
+    return sides
 
 
 def _where_regions_meet(codes: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -95,7 +95,7 @@ class AnnotationPanel(QGroupBox):
             given.name,
             given.key,
             f"{annotation.regions_of(given.number):,}",
-            f"{annotation.area_of(given.number):,}",
+            short(annotation.area_of(given.number)),
             "",
         )
         for column, text in enumerate(texts):
@@ -108,6 +108,7 @@ class AnnotationPanel(QGroupBox):
                 item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
             if column in (REGIONS, AREA):
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.table.item(at, NAME).setToolTip(given.name)  # a narrow dock cuts it off
         self.table.item(at, NAME).setData(Qt.ItemDataRole.DecorationRole, QColor(given.colour))
         state = Qt.CheckState.Checked if given.is_locked else Qt.CheckState.Unchecked
         self.table.item(at, LOCK).setCheckState(state)
@@ -167,10 +168,22 @@ class AnnotationPanel(QGroupBox):
             (self.objects_button, "Merge superpixels into objects, in a layer of their own"),
             (self.undo_button, "Undo the last stroke (Ctrl+Z over the picture)"),
             (self.redo_button, "Do it again (Ctrl+Shift+Z over the picture)"),
-            (self.table, "Select the class to paint with; double click a name or a key. Areas are in pixels"),
+            (
+                self.table,
+                "Select the class to paint with; double click a name or a key. Areas are in pixels",
+            ),
             (self.add_button, "Another class, with the first key that is free"),
             (self.colour_button, "The colour of the class that is selected"),
             (self.scribbles_box, "A layer of labels: what is drawn with 1 is for class 1, and so on"),
             (self.scribbles_button, "Each superpixel gets the class of most pixels drawn on it"),
         ):
             widget.setToolTip(tip)
+
+
+def short(number: int) -> str:
+    """A number that leaves names their place.
+
+    >>> short(12_345), short(16_777_216)
+    ('12,345', '16.8 M')
+    """
+    return f"{number:,}" if number < 1_000_000 else f"{number / 1e6:,.1f} M"

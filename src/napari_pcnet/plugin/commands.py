@@ -43,6 +43,11 @@ def annotate_objects(viewer: napari.viewer.Viewer) -> None:
     widget_of(viewer).annotate_objects()
 
 
+def train(viewer: napari.viewer.Viewer) -> None:
+    """Show the box in which a model is trained on layers."""
+    widget_of(viewer).show_training()
+
+
 def copy_python(viewer: napari.viewer.Viewer) -> None:
     """Copy the run of the selected superpixels as a script."""
     widget_of(viewer).copy_python()

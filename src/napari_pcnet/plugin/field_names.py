@@ -48,6 +48,7 @@ _PHRASES = (
     (r"pass channel_axis=None for grey", "choose 'none (grey)' under Channels"),
     (r": name its channel_axis", ": choose it under Channels"),
     (r"\bor pass another model\b", "or choose another Model"),
+    (r"\banother( name)? by --name", "another Name"),
     (r"\bthe mask\b(?=,|;| |$)", "the region"),
 )
 """What a sentence may advise, and the same in the widget."""

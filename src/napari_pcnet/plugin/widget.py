@@ -22,6 +22,7 @@ from napari_pcnet.plugin.jobs import Job, stop_when_application_ends
 from napari_pcnet.plugin.learning import Learning
 from napari_pcnet.plugin.machine import Machine, MachineProbe
 from napari_pcnet.plugin.messages import lines_below
+from napari_pcnet.plugin.preview import NAME as PREVIEW_NAME
 from napari_pcnet.plugin.preview import LivePreview, Preview
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.results import Results
@@ -29,6 +30,8 @@ from napari_pcnet.plugin.run_panel import RunPanel
 from napari_pcnet.plugin.running import FinishedRun, Running
 from napari_pcnet.plugin.selected_run import SelectedRun
 from napari_pcnet.plugin.settings import read_settings
+from napari_pcnet.plugin.training import Trained, Training
+from napari_pcnet.plugin.training_panel import TrainingPanel
 from napari_pcnet.plugin.view import View
 from napari_pcnet.plugin.viewer_events import ViewerEvents, is_open
 from napari_pcnet.record import Origin, RunRecord
@@ -63,17 +66,20 @@ class SuperpixelsWidget(QWidget):
         self.annotation_panel = AnnotationPanel()
         self.annotating = Annotating(self.results, self.cutting, self)
         self.learning = Learning(self.annotating, self)
+        self.training_panel, self.training = TrainingPanel(), Training(self)
         self.preview = LivePreview(napari_viewer, self._preview_in_view, self)
         self.events = ViewerEvents(napari_viewer, self)
         self._is_waiting = False  # whether a run begins as soon as the probe is ready
         self._finished: FinishedRun | None = None
         self._outlook_timer = single_shot(self._show_outlook, WAIT_MS, self)
         self._report_timer = single_shot(self._report, 0, self)
+        self._training_timer = single_shot(self._scroll_to_training, 0, self)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
-        boxes = (self.form, self.run_panel, self.cut_panel, self.annotation_panel)
-        outer.addWidget(scrolled_column(*boxes), 1)
+        boxes = (self.form, self.run_panel, self.cut_panel, self.annotation_panel, self.training_panel)
+        self._column = scrolled_column(*boxes)
+        outer.addWidget(self._column, 1)
         outer.addWidget(
             lines_below(self.form.network.device_reason, self.run_panel.info, self.run_panel.message)
         )
@@ -166,6 +172,26 @@ class SuperpixelsWidget(QWidget):
     def annotate_objects(self) -> None:
         """Merge superpixels of the current result into objects, in a layer of their own."""
         self._annotate(OBJECTS)
+
+    def show_training(self) -> None:
+        """Open the box for training."""
+        self.training_panel.setChecked(True)
+        self._training_timer.start()
+
+    def train(self) -> None:
+        """Train the chosen model on layers, beside whatever else is done."""
+        if self.training.job is not None:
+            return
+        network = self.form.network
+        if self.training.start(self.training_panel.choice(network.model, network.device)):
+            self.show_message("")
+            self.training_panel.show_started()
+
+    def cancel_training(self) -> None:
+        """Stop the training; nothing of it is kept."""
+        if self.training.job is not None:
+            self.training.stop()
+            self.training_panel.show_stopping()
 
     def copy_python(self) -> str | None:
         """Copy a script that repeats the run of the selected or the last result."""
@@ -265,6 +291,13 @@ class SuperpixelsWidget(QWidget):
         rows.after_each.toggled.connect(self.learning.switch)
         rows.load_chosen.connect(self.learning.load)
         rows.save_chosen.connect(self.learning.save)
+        self.training.part_begun.connect(self.training_panel.show_part)
+        self.training.stepped.connect(self.training_panel.show_step)
+        self.training.fitting.connect(self.training_panel.show_fitting)
+        self.training.finished.connect(self._finish_training)
+        self.training.refused.connect(self.show_message)
+        self.training.over.connect(self.training_panel.show_over)
+        self.training_panel.toggled.connect(self._open_training)
 
     def _connect_commands(self) -> None:
         self.run_panel.live.toggled.connect(self.preview.switch)
@@ -288,6 +321,8 @@ class SuperpixelsWidget(QWidget):
             (self.annotation_panel.learning.learn_button, self.learning.learn),
             (self.annotation_panel.learning.next_button, self.learning.jump),
             (self.annotation_panel.learning.accept_button, self.learning.accept),
+            (self.training_panel.train_button, self.train),
+            (self.training_panel.cancel_button, self.cancel_training),
         ):
             button.clicked.connect(command)
         QShortcut(QKeySequence("Ctrl+Alt+R"), self).activated.connect(self.run)
@@ -302,6 +337,7 @@ class SuperpixelsWidget(QWidget):
         regions = self.form.offer(layers, own)
         self.annotation_panel.offer_scribbles([each for each in regions if isinstance(each, Labels)])
         self.events.watch(layers, regions)
+        self._offer_training()
 
     def _forget_layer(self, layer: Layer) -> None:
         if self.running.uses(layer):
@@ -337,6 +373,7 @@ class SuperpixelsWidget(QWidget):
     def _follow_choice(self) -> None:
         self._show_outlook()
         self.preview.ask()
+        self._offer_training()
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802  # Qt's name
         """End with the dock: its x takes the widget out of it, and Python keeps the widget alive."""
@@ -352,7 +389,8 @@ class SuperpixelsWidget(QWidget):
     def _leave(self) -> None:
         """The dock was closed, or the viewer: end what is under way. Qt's part of the widget may be gone."""
         self.events.cut()
-        for part in (self.running, self.cutting, self.learning, self.annotating, self.probe, self.preview):
+        working = (self.running, self.cutting, self.learning, self.annotating, self.training)
+        for part in (*working, self.probe, self.preview):
             part.stop()
         if is_open(self.viewer):
             self.running.undo()
@@ -410,6 +448,31 @@ class SuperpixelsWidget(QWidget):
     def _show_learning(self) -> None:
         has_classes = self.annotating.subject is not None
         self.annotation_panel.learning.enable(classes=has_classes, forest=self.learning.forest is not None)
+
+    def _open_training(self) -> None:
+        self._offer_training()
+        self._training_timer.start()  # when it is laid out
+
+    def _scroll_to_training(self) -> None:
+        if self.training_panel.isChecked():
+            self._column.ensureWidgetVisible(self.training_panel)
+
+    def _offer_training(self) -> None:
+        """Offer images and their labels, to learn from: those of a result are no annotation."""
+        if not self.training_panel.isChecked():
+            return
+        others = self.results.layers | self.learning.layers | self.annotating.layers
+        if self.annotating.layer is not None:
+            others.discard(self.annotating.layer)
+        labels = [each for each in self.viewer.layers if isinstance(each, Labels) and each not in others]
+        self.training_panel.offer(
+            self.form.image.sources(), [each for each in labels if PREVIEW_NAME not in each.metadata]
+        )
+
+    def _finish_training(self, trained: Trained) -> None:
+        self.form.network.offer_models()
+        self.training_panel.show_trained(trained)
+        self.show_message(trained.message)
 
     # -- what parts ask for ------------------------------------------------------------------------
 

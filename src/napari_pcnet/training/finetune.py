@@ -11,7 +11,7 @@ has none. The weights that are kept are those with the best score on the held-ou
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,6 @@ from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.model import PCNetConfig
-from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
 from napari_pcnet.training import report
 from napari_pcnet.training.augment import AugmentConfig
@@ -34,6 +33,7 @@ from napari_pcnet.training.config import (
     TrainingConfig,
     WholeNumbersConfig,
 )
+from napari_pcnet.training.finetune_options import FinetuneOptions
 from napari_pcnet.training.loop import Report, train
 from napari_pcnet.training.losses import LossConfig
 from napari_pcnet.training.merge_classifier import MergeClassifierConfig
@@ -42,7 +42,6 @@ from napari_pcnet.training.samples import SampleConfig
 from napari_pcnet.training.split import split_pairs
 
 HOLDOUT = 0.2
-LEARNING_RATE = 5e-4
 WARMUP = 20
 VALIDATE_EVERY = 50
 PATIENCE = 4
@@ -62,7 +61,7 @@ MERGING_SHARE = 2 / 3
 """Steps of the second training for each of the first; a step takes a fifth of the time."""
 
 DECODER_RATE = 2e-3
-"""Learning rate of a new boundary decoder; one that the model has learns at `LEARNING_RATE`."""
+"""Learning rate of a new boundary decoder; one that the model has learns at that of the first training."""
 
 DECODER_CHANNELS, CLASSIFIER_UNITS, CLASSIFIER_STEPS = 32, 24, 1500
 
@@ -81,29 +80,6 @@ BLOCK_POSITION = 0.0003
 
 RANGE_BATCHES = 8
 """Batches on which such a network is rounded to whole numbers."""
-
-
-@dataclass(frozen=True)
-class FinetuneOptions:
-    """Options of a training without a configuration file."""
-
-    data: Path = field(metadata={"flag": False})
-    start: str = field(
-        default=Options.model, metadata={"help": "weights to start from: a name, or a file of your own"}
-    )
-    output: Path | None = field(default=None, metadata={"help": "folder of the run (default: runs/FOLDER)"})
-    steps: int = field(
-        default=600,
-        metadata={"help": "at most, of the first training; it stops when scores no longer improve"},
-    )
-    seed: int = field(default=0, metadata={"help": "of the random crops and their augmentation"})
-    device: str = field(default=Options.device, metadata={"help": "auto, cpu, cuda, cuda:1 or mps"})
-    resume: bool = field(default=False, metadata={"help": "go on from the state in that folder"})
-    dry_run: bool = field(
-        default=False,
-        metadata={"help": "only read every file and say what is wrong; the exit status is 2 if anything is"},
-    )
-    skip_bad: bool = field(default=False, metadata={"help": "leave out files that cannot be used"})
 
 
 class Checked(NamedTuple):
@@ -131,16 +107,46 @@ def main_finetune(
 
     Parameters
     ----------
-    options : FinetuneOptions
-    report_step : callable
-        ``report_step(steps)`` returns the function to call after each step.
-    classifier_progress : callable, optional
-        ``classifier_progress(done, total)`` while the merge classifier is fitted.
+    options, report_step, classifier_progress
+        As `finetune` takes them.
 
     Returns
     -------
     str
         The scores before and after.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `finetune` does.
+    """
+    comparison = finetune(options, report_step, classifier_progress)
+    folder = comparison.trained.parent
+    return report.write(folder, comparison, [folder / name / "log.csv" for name in (ASSOCIATION, MERGING)])
+
+
+def finetune(
+    options: FinetuneOptions,
+    report_step: Callable[[int], Report],
+    classifier_progress: Progress | None = None,
+    scoring_progress: Progress | None = None,
+) -> report.BeforeAndAfter:
+    """Check every file, train, and keep the weights with the best scores.
+
+    Parameters
+    ----------
+    options : FinetuneOptions
+    report_step : callable
+        ``report_step(steps)`` returns the function to call after each step.
+    classifier_progress : callable, optional
+        ``classifier_progress(done, total)`` while the merge classifier is fitted.
+    scoring_progress : callable, optional
+        ``scoring_progress(done, total)`` before the weights of the start and of each training are scored.
+
+    Returns
+    -------
+    BeforeAndAfter
+        The weights that are kept, in the folder of the run, and the scores of the held-out pictures.
 
     Raises
     ------
@@ -180,17 +186,21 @@ def main_finetune(
                 classifier_progress=classifier_progress,
             )
         )
-    held_out = split.validation
-    scores = [report.scores_of(held_out, file) for file in files]
+    return _best_of(files, split.validation, folder / report.TRAINED, scoring_progress)
+
+
+def _best_of(
+    files: Sequence[Path], held_out: Sequence[Pair], target: Path, progress: Progress | None
+) -> report.BeforeAndAfter:
+    """Keep the weights that serve the held-out pictures best; of equals, those that learnt more."""
+    scores = []
+    for done, file in enumerate(files):
+        if progress is not None:
+            progress(done, len(files))
+        scores.append(report.scores_of(held_out, file))
     best = max(reversed(range(len(files))), key=lambda k: report.mean(scores[k])["ASA"])
-    weights_file = folder / "weights.safetensors"
-    checkpoint.save_model(
-        weights_file, checkpoint.load_model(files[best]), checkpoint.read_record(files[best])
-    )
-    comparison = report.BeforeAndAfter(
-        held_out, files[0], weights_file, scores[0], scores[best], KEPT_TEXTS[best]
-    )
-    return report.write(folder, comparison, [folder / name / "log.csv" for name in (ASSOCIATION, MERGING)])
+    checkpoint.save_model(target, checkpoint.load_model(files[best]), checkpoint.read_record(files[best]))
+    return report.BeforeAndAfter(held_out, files[0], target, scores[0], scores[best], KEPT_TEXTS[best])
 
 
 def _sound_pairs(options: FinetuneOptions) -> tuple[list[Pair], list[str]]:
@@ -243,7 +253,7 @@ def _association(options: FinetuneOptions, pairs: Sequence[Pair], model: PCNetCo
         ),
         loss=_loss(model),
         whole_numbers=WholeNumbersConfig(RANGE_BATCHES if model.block else 0),
-        optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, warmup=WARMUP),
+        optimizer=OptimizerConfig(learning_rate=options.learning_rate, warmup=WARMUP),
         run=RunConfig(
             steps=options.steps,
             seed=options.seed,
@@ -273,7 +283,9 @@ def _merging(options: FinetuneOptions, before: TrainingConfig, pairs: Sequence[P
         model=replace(model, boundary=model.boundary or DECODER_CHANNELS, merge_classifier=units),
         samples=replace(before.samples, global_scale=(0.7, 3.0), patches=False),
         loss=_loss(model, boundary=1.0),
-        optimizer=replace(before.optimizer, learning_rate=LEARNING_RATE if model.boundary else DECODER_RATE),
+        optimizer=before.optimizer
+        if model.boundary
+        else replace(before.optimizer, learning_rate=DECODER_RATE),
         run=replace(
             before.run,
             steps=max(1, round(MERGING_SHARE * options.steps)),

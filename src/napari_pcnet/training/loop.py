@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,7 +41,8 @@ from napari_pcnet.training.step import take_step
 from napari_pcnet.training.validation import validate
 
 Report = Callable[[dict[str, float]], None]
-"""Called after each step with its record."""
+"""Called after each step with its record; before the first one with the scores of what it starts from, if
+these are known, as step 0, which has no losses."""
 
 
 def train(
@@ -164,33 +166,35 @@ def _go_on(
     report: Report | None,
 ) -> None:
     """Take the remaining steps; log, report and save if there is a folder."""
-    log = TrainingLog(folder, state.step)
-    started, saved = time.monotonic() - state.elapsed_s, time.monotonic()
-    steps = config.run.steps
-    if validation and state.step == 0 and config.run.start_from:
-        log.write({"step": 0, **_score(state, config, validation)})
-        save_weights(state, config, folder)
-    first = steps if _is_over(state, config) else state.step
-    for batches in _prefetch(sampler, first, steps, config.run.accumulate):
-        record = take_step(state, batches, config)
-        state.elapsed_s = record["elapsed_s"] = time.monotonic() - started
-        last = state.step == steps
-        better = False
-        if validation and (last or _due(state.step, config.run.validate_every)):
-            record |= _score(state, config, validation)
-            better = state.worse == 0
-            last = last or _is_over(state, config)
-        log.write(record)
-        if report is not None and folder is not None:
-            report(record)
-        if last or better or time.monotonic() - saved > config.run.save_every_s:
-            if better or not (config.run.patience and validation):
-                save_weights(state, config, folder)
-            save_state(state, config, folder)
-            saved = time.monotonic()
-        if last:
-            break
-    log.close()
+    with closing(TrainingLog(folder, state.step)) as log:
+        started, saved = time.monotonic() - state.elapsed_s, time.monotonic()
+        steps = config.run.steps
+        if validation and state.step == 0 and config.run.start_from:
+            record = {"step": 0, **_score(state, config, validation)}
+            log.write(record)
+            if report is not None and folder is not None:
+                report(record)
+            save_weights(state, config, folder)
+        first = steps if _is_over(state, config) else state.step
+        for batches in _prefetch(sampler, first, steps, config.run.accumulate):
+            record = take_step(state, batches, config)
+            state.elapsed_s = record["elapsed_s"] = time.monotonic() - started
+            last = state.step == steps
+            better = False
+            if validation and (last or _due(state.step, config.run.validate_every)):
+                record |= _score(state, config, validation)
+                better = state.worse == 0
+                last = last or _is_over(state, config)
+            log.write(record)
+            if report is not None and folder is not None:
+                report(record)
+            if last or better or time.monotonic() - saved > config.run.save_every_s:
+                if better or not (config.run.patience and validation):
+                    save_weights(state, config, folder)
+                save_state(state, config, folder)
+                saved = time.monotonic()
+            if last:
+                break
 
 
 def _score(state: TrainingState, config: TrainingConfig, pairs: list[Pair]) -> dict[str, float]:

@@ -25,6 +25,9 @@ from napari_pcnet.table import table_lines
 from napari_pcnet.training.log import read_log
 from napari_pcnet.training.merge_classifier import SLIVER_PX
 
+TRAINED = "weights.safetensors"
+"""File of the weights that are kept, in the folder of the run."""
+
 COUNT = 400
 """Superpixels for each picture."""
 

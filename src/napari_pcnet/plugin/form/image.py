@@ -122,6 +122,18 @@ class ImageFields(QObject):
         others = () if self.group is None else self.group.layers[1:]
         return [Source(layer, k, axis, others) for k in range(len(level_shapes(layer)))]
 
+    def sources(self) -> list[Source]:
+        """Every image that is offered, at full resolution; the chosen one has the chosen axis of channels."""
+        found = []
+        for at in range(self.layer_box.count()):
+            offered = self.layer_box.itemData(at)
+            layers = offered.layers if isinstance(offered, LayerGroup) else (offered,)
+            axis = guess_channel_axis(layers[0]) if len(layers) == 1 else layers[0].ndim
+            if at == self.layer_box.currentIndex():
+                axis = self.axis_box.currentData()
+            found.append(Source(layers[0], 0, axis, layers[1:]))
+        return found
+
     def channels_of(self, source: Source) -> tuple[int, ...] | None:
         """The record's `channels` for an image."""
         chosen = None

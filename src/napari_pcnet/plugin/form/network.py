@@ -62,6 +62,12 @@ class NetworkFields(QObject):
         """Name of the device."""
         return str(self.device_box.currentText())
 
+    def offer_models(self) -> None:
+        """Offer the weights that have names now; the chosen ones stay chosen."""
+        for name in weights.names():
+            if self.model_box.findText(name) < 0:
+                self.model_box.addItem(name)
+
     def use(self, model: str, device: str) -> None:
         """Choose weights and device; a device that this machine lacks becomes auto."""
         self.device_box.setCurrentIndex(max(0, self.device_box.findText(device)))
