@@ -214,7 +214,7 @@ def test_the_next_window_is_read_while_one_is_labelled(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Blocks, "load", telling)
     monkeypatch.setattr(inference, "label_window", labelling)
-    labels = pcnet_superpixels(store, 4, window=192)
+    labels = pcnet_superpixels(store, 4, window=384)
     assert (seen, len(loaded)) == ([True] * 3, 4)
     monkeypatch.undo()
     np.testing.assert_array_equal(labels, pcnet_superpixels(VALUES, 4))

@@ -337,7 +337,20 @@ def test_damage_that_a_worker_meets_is_said_of_the_file(
 def test_ctrl_c_is_one_line_and_leaves_nothing() -> None:
     large = np.tile(IMAGE, (6, 6, 1))
     tifffile.imwrite("in.tif", large, tile=(256, 256), compression="zlib", photometric="rgb")
-    script = "import sys; from napari_pcnet.cli import main; sys.exit(main(sys.argv[1:]))"
+    script = """
+import sys, time
+from napari_pcnet.cli import main
+from napari_pcnet.disk.window_files import WindowFiles
+
+write = WindowFiles.write
+
+def write_and_wait(*arguments):
+    write(*arguments)
+    time.sleep(60)
+
+WindowFiles.write = write_and_wait
+sys.exit(main(sys.argv[1:]))
+"""
     words = [*WORDS, "--workers", "2", "--resume"]
     process = subprocess.Popen(
         [sys.executable, "-c", script, *words], stderr=subprocess.PIPE, text=True, start_new_session=True

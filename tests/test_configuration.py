@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from napari_pcnet.disk.configuration import read_toml
-from napari_pcnet.evaluation.benchmark import QualityOptions, ScaleOptions, SpeedOptions
+from napari_pcnet.evaluation.benchmark import QualityOptions, ScaleOptions, SeamsOptions, SpeedOptions
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -131,6 +131,6 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_benchmark_of_the_repository_is_read(path: Path) -> None:
-    kinds = {"speed": SpeedOptions, "scale": ScaleOptions}
+    kinds = {"speed": SpeedOptions, "scale": ScaleOptions, "seams": SeamsOptions}
     options = read_toml(kinds.get(path.stem.partition("-")[0], QualityOptions), path)
     assert options.output == Path("results") / path.stem

@@ -114,7 +114,7 @@ def test_the_finest_level_that_fits_is_taken_and_the_reason_given(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer, widget = opened
-    pixels = np.tile(drawn_picture(128, 128), (8, 8))
+    pixels = np.tile(drawn_picture(128, 128), (16, 16))
     viewer.add_image(pyramid_of(pixels, 3), multiscale=True, name="pyramid")
     assert widget.run_panel.info.text().endswith(" Full resolution.")
     needed = []
@@ -128,13 +128,13 @@ def test_the_finest_level_that_fits_is_taken_and_the_reason_given(
     free = needed[0] + needed[1]  # half of it lies in between
     _memory(monkeypatch, free)
     widget.form.size_fields.count.setValue(N + 1)
-    assert widget.run_panel.info.text().startswith("13 superpixels of 512 x 512 pixels, about ")
+    assert widget.run_panel.info.text().startswith("13 superpixels of 1024 x 1024 pixels, about ")
     assert widget.run_panel.info.text().endswith(
         f" Level 1, because level 0 would need {needed[0] / 1e6:.0f} MB and {free / 2e6:.0f} MB may be "
         "taken; for full resolution choose the current view."
     )
     layer = run_widget(widget, qtbot)
-    assert record_of(layer).level == 1 and layer.data.shape == (512, 512)
+    assert record_of(layer).level == 1 and layer.data.shape == (1024, 1024)
     choose_in(widget.form.image.level_box, "0:")
     source = widget.form.source()
     assert source is not None and source.level == 0
