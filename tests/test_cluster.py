@@ -337,8 +337,10 @@ def test_damage_that_a_worker_meets_is_said_of_the_file(
 def test_ctrl_c_is_one_line_and_leaves_nothing() -> None:
     large = np.tile(IMAGE, (6, 6, 1))
     tifffile.imwrite("in.tif", large, tile=(256, 256), compression="zlib", photometric="rgb")
+    # A process that starts in the background may have been told to ignore it.
     script = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from napari_pcnet.cli import main
 from napari_pcnet.disk.window_files import WindowFiles
 
