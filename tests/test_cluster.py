@@ -234,6 +234,16 @@ def refusal(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return told.removeprefix("napari-pcnet: ").strip()
 
 
+@pytest.mark.parametrize("words", [["--workers", "2"], ["--scheduler", "tcp://127.0.0.1:1"]])
+def test_without_dask_its_extra_is_named(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("dask", "distributed"):
+        monkeypatch.setitem(sys.modules, name, None)
+    told = refusal([*WORDS, *words], capsys)
+    assert told == "distributed is not installed; pip install 'napari-pcnet[dask]'"
+
+
 def test_one_that_is_killed_again_and_again_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

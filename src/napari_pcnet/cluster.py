@@ -122,6 +122,8 @@ class Cluster:
         self._run = uuid.uuid4().hex
 
     def __enter__(self) -> Self:
+        import distributed  # noqa: F401 - is refused before the work, not in it
+
         if self._scheduler is not None:
             self._connect(self._scheduler)
         return self
