@@ -1,4 +1,4 @@
-"""What all tests share: an empty cache folder, and the groups in which processes side by side take them.
+"""What tests share: an empty cache folder, a small fine-tuning, and the groups in which processes take them.
 
 The test command does not accept skipped viewer tests.
 """
@@ -8,6 +8,9 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,6 +120,46 @@ def _label_colours_in_python() -> None:
         from napari.utils import colormap_backend
 
         colormap_backend.set_backend(colormap_backend.ColormapBackend.pure_python)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    """A thin model to fine-tune."""
+    import torch
+
+    from napari_pcnet.network import checkpoint
+    from napari_pcnet.network.model import PCNet, PCNetConfig
+
+    torch.manual_seed(0)
+    path = tmp_path / "thin.safetensors"
+    checkpoint.save_model(path, PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))), {})
+    return path
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fine-tune with small crops, a look after every step, a classifier of few regions, scores of few."""
+    from napari_pcnet.training import finetune, report
+    from napari_pcnet.training.config import TrainingConfig
+
+    whole, merging = finetune._association, finetune._merging
+
+    def smaller(*arguments: Any) -> TrainingConfig:
+        config = whole(*arguments)
+        return replace(
+            config,
+            samples=replace(config.samples, crop_px=64, batch=2),
+            run=replace(config.run, validate_every=1, precision="float32"),
+        )
+
+    def fewer(*arguments: Any) -> TrainingConfig:
+        config = merging(*arguments)
+        return replace(config, merge_classifier=replace(config.merge_classifier, counts=(200,)))
+
+    monkeypatch.setattr(finetune, "_association", smaller)
+    monkeypatch.setattr(finetune, "_merging", fewer)
+    monkeypatch.setattr(finetune, "CLASSIFIER_STEPS", 3)
+    monkeypatch.setattr(report, "COUNT", 50)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

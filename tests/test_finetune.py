@@ -18,7 +18,7 @@ from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.network.quantise import quantise
 from napari_pcnet.training import finetune, loop, report
-from napari_pcnet.training.config import DataConfig, TrainingConfig
+from napari_pcnet.training.config import DataConfig
 from napari_pcnet.training.finetune import (
     ASSOCIATION,
     CLASSIFIER_UNITS,
@@ -45,38 +45,6 @@ def folder(tmp_path: Path) -> Path:
         Image.fromarray(colours[labels]).save(folder / "images" / f"{name}.png")
         Image.fromarray(labels).save(folder / "labels" / f"{name}.png")
     return folder
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Path:
-    """A thin model to start from."""
-    torch.manual_seed(0)
-    path = tmp_path / "thin.safetensors"
-    checkpoint.save_model(path, PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))), {})
-    return path
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small crops, a look after every step, a classifier that learns from few regions, scores of few."""
-    whole, merging = finetune._association, finetune._merging
-
-    def smaller(options: FinetuneOptions, *others: object) -> TrainingConfig:
-        config = whole(options, *others)
-        return replace(
-            config,
-            samples=replace(config.samples, crop_px=64, batch=2),
-            run=replace(config.run, validate_every=1, precision="float32"),
-        )
-
-    def fewer(*arguments: object) -> TrainingConfig:
-        config = merging(*arguments)
-        return replace(config, merge_classifier=replace(config.merge_classifier, counts=(200,)))
-
-    monkeypatch.setattr(finetune, "_association", smaller)
-    monkeypatch.setattr(finetune, "_merging", fewer)
-    monkeypatch.setattr(finetune, "CLASSIFIER_STEPS", 3)
-    monkeypatch.setattr(report, "COUNT", 50)
 
 
 def silent(steps: int) -> loop.Report:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-import torch
 from napari.layers import Image, Labels
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
@@ -24,13 +23,11 @@ from napari_pcnet import weights
 from napari_pcnet.cli import main
 from napari_pcnet.disk.datasets import Pair, sound_pairs
 from napari_pcnet.network import checkpoint
-from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.plugin.curve import TrainingCurve, placed
 from napari_pcnet.plugin.layer_pairs import LayerPair, write_pairs
 from napari_pcnet.plugin.source import Source
 from napari_pcnet.plugin.training import Choice, Trained, Training
-from napari_pcnet.training import finetune, report
-from napari_pcnet.training.config import TrainingConfig
+from napari_pcnet.training import report
 from napari_pcnet.training.finetune_options import FinetuneOptions
 
 STEPS, SEED, RATE = 3, 5, 0.002
@@ -60,35 +57,9 @@ def pairs() -> tuple[LayerPair, ...]:
     return _pair(colour, labels, 2), _pair(other, others, 2), _pair(deep, greys)
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Path:
-    """A thin model to start from."""
-    torch.manual_seed(0)
-    path = tmp_path / "thin.safetensors"
-    checkpoint.save_model(path, PCNet(PCNetConfig(widths=(4, 4, 4, 4, 4))), {})
-    return path
-
-
 @pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Small crops, a look after every step, a classifier that learns from few regions; an empty cache."""
-    whole, merging = finetune._association, finetune._merging
-
-    def smaller(*arguments: Any) -> TrainingConfig:
-        config = whole(*arguments)
-        return replace(
-            config,
-            samples=replace(config.samples, crop_px=64, batch=2),
-            run=replace(config.run, validate_every=1, precision="float32"),
-        )
-
-    def fewer(*arguments: Any) -> TrainingConfig:
-        config = merging(*arguments)
-        return replace(config, merge_classifier=replace(config.merge_classifier, counts=(200,)))
-
-    monkeypatch.setattr(finetune, "_association", smaller)
-    monkeypatch.setattr(finetune, "_merging", fewer)
-    monkeypatch.setattr(finetune, "CLASSIFIER_STEPS", 3)
+def _small(small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Fine-tune in little time, with an empty cache."""
     monkeypatch.setenv("NAPARI_PCNET_CACHE", str(tmp_path / "cache"))
 
 

@@ -1,7 +1,7 @@
 """What labelling a large plane will take: memory, disk and time, by one window that is measured before.
 
 Time is that of the measured window for all that windows read, label and write, and of so many regions for
-the tree, so it is rough: on a machine that others used it was 1.8 and .7 times of what two runs took.
+the tree, so it is rough, on a machine that others use most of all.
 """
 
 from __future__ import annotations

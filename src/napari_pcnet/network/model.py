@@ -52,9 +52,9 @@ BLOCK_FINENESS = {
 
 In a doubled picture the network has four times the pixels. It finds the outlines of the small pictures of
 BSDS500 more exactly: against cells of 4 of their own pixels accuracy is .0025 higher with 200 superpixels,
-.001 with 800; and it draws sharp edges to the pixel, which it misses by a quarter of a pixel at their own
-size. On streets, portraits, micrographs and pictures from drones, of 0.3 to 1 megapixels, it is
-between .001 higher and .002 lower, so these are doubled only where cells of their own pixels are too few.
+.001 with 800; and it draws sharp edges to the pixel, which it does not always at their own size. On
+streets, portraits, micrographs and pictures from drones, of 0.3 to 1 megapixels, it is between .001 higher
+and .002 lower, so these are doubled only where cells of their own pixels are too few.
 Chosen on every second to fourth of the validation images."""
 
 _DRAWING = ("uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_")
