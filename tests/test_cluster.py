@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -256,30 +256,27 @@ def test_one_that_is_killed_again_and_again_is_one_sentence(
     )
 
 
-def test_so_it_is_where_all_workers_of_a_scheduler_are_gone(
+@pytest.mark.parametrize(
+    ("end", "becomes"),
+    [
+        (lambda running: running.scale(0), "has lost its workers"),
+        (lambda running: running.close(), "does not answer any more"),
+    ],
+    ids=["workers", "scheduler"],
+)
+def test_so_it_is_where_all_workers_or_the_scheduler_are_gone(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    end: Callable[[Any], object],
+    becomes: str,
 ) -> None:
     monkeypatch.setattr(cluster, "PATIENCE_S", 0.5)
     with started(tmp_path_factory.mktemp("workers"), 1) as running:
         address = running.scheduler_address
-        at_the_first_answer(monkeypatch, lambda _: running.scale(0))
+        at_the_first_answer(monkeypatch, lambda _: end(running))
         told = refusal([*WORDS, "--scheduler", address], capsys)
-    assert told == f"scheduler {address} has lost its workers"
-
-
-def test_so_it_is_where_the_scheduler_is_gone(
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(cluster, "PATIENCE_S", 0.5)
-    with started(tmp_path_factory.mktemp("workers"), 1) as running:
-        address = running.scheduler_address
-        at_the_first_answer(monkeypatch, lambda _: running.close())
-        told = refusal([*WORDS, "--scheduler", address], capsys)
-    assert told == f"scheduler {address} does not answer any more"
+    assert told == f"scheduler {address} {becomes}"
 
 
 @pytest.mark.parametrize(
