@@ -28,6 +28,7 @@ from napari_pcnet.merging.tree import (
     Features,
     Graph,
     MergeClassifier,
+    Tree,
     build,
     build_using_up,
 )
@@ -122,7 +123,7 @@ def graph(random: np.random.Generator, side: int, channels: int) -> tuple[Featur
 
 
 def classifier(random: np.random.Generator) -> MergeClassifier:
-    sizes = (EDGE_FEATURES, 10, 6, 1)
+    sizes = (EDGE_FEATURES, 9, 6, 1)
     layers = [(random.normal(size=(o, i)), random.normal(size=o)) for i, o in pairwise(sizes)]
     return MergeClassifier(tuple(layers), 0.1)
 
@@ -182,6 +183,33 @@ def test_a_graph_that_is_used_up_gives_the_same_tree(switch: str, monkeypatch: p
     found = build_using_up(graph_of_30, Options())
     assert_same((found.children, found.height), (expected.children, expected.height))
     assert_array_equal(area, before[-1])  # areas are for others to read
+
+
+def test_a_graph_that_is_used_up_has_its_areas_used_up_where_they_are_narrow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made_of = graph(np.random.default_rng(3), 30, 3)
+    expected = build(*made_of, Options())
+
+    def used_up() -> Tree:
+        graph_of_30 = narrow(*made_of)
+        area = graph_of_30.features.area.astype(np.uint32)
+        graph_of_30.features = replace(graph_of_30.features, area=area)
+        return build_using_up(graph_of_30, Options())
+
+    for found in answers(monkeypatch, used_up):
+        assert_same((found.children, found.height), (expected.children, expected.height))
+
+
+@pytest.mark.parametrize("part", [1, 7, 64])
+def test_a_tree_does_not_depend_on_the_threads(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(passes.SWITCH, "1")
+    made_of = graph(np.random.default_rng(3), 30, 3)
+    learnt = classifier(np.random.default_rng(4))
+    expected = build(*made_of, Options(), learnt)
+    monkeypatch.setattr(tree, "PART", part)
+    found = build_using_up(narrow(*made_of), Options(), learnt, threads=3)
+    assert_same((found.children, found.height), (expected.children, expected.height))
 
 
 def test_a_tree_takes_at_most_150_bytes_a_region_with_what_it_is_made_of(

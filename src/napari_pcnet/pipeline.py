@@ -113,7 +113,7 @@ def segment(
         with stage("tree"):
             graph = region_graph(base, options, uses_up=True)
             del base  # what merging does not need makes room for it
-            tree = build_using_up(graph, options, network.classifier)
+            tree = build_using_up(graph, options, network.classifier, threads=threads(elsewhere))
     first, smoothing, spacing = options.start_label, options.smoothing, options.spacing
     return PCNetHierarchy(ids, (tree,), measures, first, smoothing, spacing, timings)
 
@@ -246,7 +246,7 @@ def _side_lengths(options: Options) -> tuple[float, float]:
 def label_table(base: Base, options: Options) -> Labels:
     """Label of each region of a base in the cut at `options.n_segments`, and last of what is outside."""
     graph = region_graph(base, options, uses_up=True)
-    tree = build_using_up(graph, options, load_prepared(options).classifier)
+    tree = build_using_up(graph, options, load_prepared(options).classifier, threads=threads())
     return PCNetHierarchy(base.ids, (tree,), (), options.start_label).table(options.n_segments)
 
 
@@ -284,6 +284,11 @@ def region_graph(base: Base, options: Options, *, uses_up: bool = False) -> Grap
     if lines.shape[1] == table.rim.shape[1]:  # without a boundary map
         lines = np.concatenate([lines, np.zeros_like(lines)], axis=1)
     return Graph(features, table.edges, lines, joined)
+
+
+def threads(elsewhere: Elsewhere | None = None) -> int:
+    """Threads for what is done when all windows are: the network's, or one for each process that waits."""
+    return max(torch.get_num_threads(), elsewhere.sharing if elsewhere is not None else 1)
 
 
 def load_prepared(options: Options) -> PreparedNetwork:

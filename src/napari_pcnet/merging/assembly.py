@@ -194,9 +194,8 @@ class Assembly:
     def table(self) -> RegionTable:
         """The table of all bands; nothing is left here."""
         assert not len(self._open.low) and not len(self._waiting.low) and not self._late, "all have ended"
-        area = self._area.take().astype(np.int64, copy=False)
-        rest = (self._colour, self._rim, self._edges, self._lines)
-        return RegionTable(self._names.take(), self._cells.take(), area, *(each.take() for each in rest))
+        columns = self._names, self._cells, self._area, self._colour, self._rim, self._edges, self._lines
+        return RegionTable(*(each.take() for each in columns))
 
     def joined(self) -> Joined | None:
         """What crumbs have joined the regions of the table, if there is a rule; nothing is left here."""

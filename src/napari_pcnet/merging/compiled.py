@@ -346,6 +346,53 @@ def find_stale(start: int, left: int, step: NDArray[np.int16], these: NDArray[np
     return number, left
 
 
+@register_jitable(fastmath={"contract"})  # type: ignore[untyped-decorator]  # numba has no types
+def add_products(
+    values: NDArray[np.float64],
+    rows: int,
+    layers: NDArray[np.float64],
+    at: int,
+    outs: int,
+    out: NDArray[np.float64],
+) -> None:
+    """Fill the first `outs` rows of `out` with what a layer makes of `values`.
+
+    Products and sums are whole numbers below 2**53, so they are exact whether they are fused or not.
+
+    Parameters
+    ----------
+    values, out : (n, LANES) float64 array
+        Whole numbers, a pair of regions a column.
+    rows : int
+        Of `values` that the layer takes, a multiple of `ROWS_AT_ONCE`.
+    layers : (...) float64 array
+        As in `compare`; the layer's weights begin at `at`.
+    outs : int
+        Outputs of the layer.
+    """
+    for o in range(0, outs, 2):
+        other = min(o + 1, outs - 1)  # of the last of an odd number itself
+        bias, other_bias = layers[at + rows * outs + o], layers[at + rows * outs + other]
+        for p in range(LANES):
+            out[o, p] = bias
+        for p in range(LANES):
+            out[other, p] = other_bias
+        for i in range(0, rows, ROWS_AT_ONCE):
+            w, v = at + i * outs + o, at + i * outs + other
+            w0, w1, w2, w3 = layers[w], layers[w + outs], layers[w + 2 * outs], layers[w + 3 * outs]
+            v0, v1, v2, v3 = layers[v], layers[v + outs], layers[v + 2 * outs], layers[v + 3 * outs]
+            w, v = w + 4 * outs, v + 4 * outs
+            w4, w5, w6, w7 = layers[w], layers[w + outs], layers[w + 2 * outs], layers[w + 3 * outs]
+            v4, v5, v6, v7 = layers[v], layers[v + outs], layers[v + 2 * outs], layers[v + 3 * outs]
+            for p in range(LANES):
+                a, b, c, d = values[i, p], values[i + 1, p], values[i + 2, p], values[i + 3, p]
+                e, f, g, h = values[i + 4, p], values[i + 5, p], values[i + 6, p], values[i + 7, p]
+                one = out[o, p] + w0 * a + w1 * b + w2 * c + w3 * d + w4 * e + w5 * f + w6 * g + w7 * h
+                two = out[other, p] + v0 * a + v1 * b + v2 * c + v3 * d + v4 * e + v5 * f + v6 * g + v7 * h
+                out[other, p] = two
+                out[o, p] = one
+
+
 @_compiled
 def compare(
     these: NDArray[np.int32],
@@ -457,35 +504,10 @@ def compare(
             at, last = 0, len(sizes) - 2
             for layer in range(last + 1):
                 rows, outs = -(-sizes[layer] // ROWS_AT_ONCE) * ROWS_AT_ONCE, sizes[layer + 1]
-                here, there = layer % 2, 1 - layer % 2
-                for o in range(outs):
-                    bias = layers[at + rows * outs + o]
-                    for p in range(LANES):
-                        room[there, o, p] = bias
-                    for i in range(0, rows, ROWS_AT_ONCE):  # of whole numbers: in any order
-                        w = at + i * outs + o
-                        w0, w1, w2, w3 = (
-                            layers[w],
-                            layers[w + outs],
-                            layers[w + 2 * outs],
-                            layers[w + 3 * outs],
-                        )
-                        w += 4 * outs
-                        w4, w5, w6, w7 = (
-                            layers[w],
-                            layers[w + outs],
-                            layers[w + 2 * outs],
-                            layers[w + 3 * outs],
-                        )
-                        for p in range(LANES):
-                            room[there, o, p] += (
-                                (w0 * room[here, i, p] + w1 * room[here, i + 1, p])
-                                + (w2 * room[here, i + 2, p] + w3 * room[here, i + 3, p])
-                            ) + (
-                                (w4 * room[here, i + 4, p] + w5 * room[here, i + 5, p])
-                                + (w6 * room[here, i + 6, p] + w7 * room[here, i + 7, p])
-                            )
-                    if layer < last:
+                there = 1 - layer % 2
+                add_products(room[layer % 2], rows, layers, at, outs, room[there])
+                if layer < last:
+                    for o in range(outs):
                         for p in range(LANES):
                             value = room[there, o, p] * rules.weight_unit
                             room[there, o, p] = np.floor(max(value, rules.slope * value) + 0.5)

@@ -52,7 +52,7 @@ class Joined(NamedTuple):
 
 
 def find_hosts(
-    area: NDArray[np.int64],
+    area: NDArray[np.integer],
     edges: NDArray[np.integer],
     sides: NDArray[np.integer],
     lengths: tuple[float, float],
@@ -62,7 +62,7 @@ def find_hosts(
 
     Parameters
     ----------
-    area : (n,) int64 array
+    area : (n,) array of whole numbers
         Pixels of regions, which are numbered in raster order of their first pixel.
     edges : (e, 2) array
         Regions that touch.
@@ -85,7 +85,8 @@ def find_hosts(
     if fast is not None:
         ends = edges.astype(np.int32, copy=False)
         of_crumbs = sides.astype(np.uint32, copy=False)  # of others the upper half may be lost
-        fast.find_hosts(area, ends, of_crumbs, *lengths, largest, np.zeros(len(area)), host)
+        pixels = area.astype(np.int64, copy=False)
+        fast.find_hosts(pixels, ends, of_crumbs, *lengths, largest, np.zeros(len(area)), host)
         return host
     is_crumb = area <= largest
     _fill(host, is_crumb, edges, sides[:, 0] * lengths[0] + sides[:, 1] * lengths[1], np.arange(len(area)))
@@ -93,7 +94,7 @@ def find_hosts(
 
 
 def find_late_hosts(
-    area: NDArray[np.int64],
+    area: NDArray[np.integer],
     edges: NDArray[np.integer],
     lines: NDArray[np.integer],
     lengths: tuple[float, float],
@@ -177,7 +178,7 @@ def settled(
         among = among[~reached.all(axis=1)]
 
 
-def by_size(area: NDArray[np.int64], host: NDArray[np.int32]) -> NDArray[np.int32]:
+def by_size(area: NDArray[np.integer], host: NDArray[np.int32]) -> NDArray[np.int32]:
     """Crumbs that have a host, ``(m,)``, as they join it: small ones first, equal ones by number.
 
     Areas in pixels and hosts, ``(n,)``, are as in `find_hosts`.

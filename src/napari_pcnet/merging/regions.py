@@ -45,7 +45,7 @@ class RegionTable:
     cells : (n,) int32 array
         Raw id: the cell of the lattice that the region came from; likewise.
     area : (n,) int64 array
-        Pixels.
+        Pixels; uint32 where crumbs have joined.
     colour : (n, C) int64 array
         Sums of the channels, in the whole steps that they were read in.
     rim : (n, 2) int32 array
@@ -59,7 +59,7 @@ class RegionTable:
 
     names: NDArray[np.int64]
     cells: NDArray[np.int32]
-    area: NDArray[np.int64]
+    area: NDArray[Any]
     colour: NDArray[np.int64]
     rim: NDArray[np.int32]
     edges: NDArray[np.int32]

@@ -30,8 +30,11 @@ summed up over regions and borders are whole numbers, and what is computed of th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -69,6 +72,9 @@ CLASSIFIER_ROWS = 1 << 11
 
 COMPARED_AT_ONCE = 1 << 16
 """Pairs that compiled passes compare in one call, and rows that are put in order at once."""
+
+PART = 1 << 18
+"""Pairs that a thread takes at once: fewer are not worth another thread."""
 
 NARROW = (1 << 30) - 1
 """Largest entry of `build`'s lines for which 32 bits are enough: up to four become one in a round."""
@@ -110,7 +116,7 @@ class Features:
 
     Attributes
     ----------
-    area : (n,) int64 array
+    area : (n,) array of whole numbers
         Pixels.
     colour : (n, C) int64 array
         What is compared: sums of CIELAB for grey and RGB, of the channels for others.
@@ -128,7 +134,7 @@ class Features:
         Length of a horizontal and of a vertical side, in sides of a square pixel of the same area.
     """
 
-    area: NDArray[np.int64]
+    area: NDArray[np.integer]
     colour: NDArray[np.int64]
     lab: NDArray[np.int64]
     perimeter: NDArray[np.integer]
@@ -416,16 +422,19 @@ def build(
     -------
     Tree
     """
-    return _built(Graph(features, edges, lines), options, classifier, observer, is_used_up=False)
+    return _built(Graph(features, edges, lines), options, classifier, observer)
 
 
-def build_using_up(graph: Graph, options: Options, classifier: MergeClassifier | None = None) -> Tree:
+def build_using_up(
+    graph: Graph, options: Options, classifier: MergeClassifier | None = None, *, threads: int = 1
+) -> Tree:
     """Merge as `build` does, in the memory of the graph, which is empty afterwards.
 
-    Only the areas stay as they are. The memory serves if edges are int32, lines uint32 and perimeters uint32
-    (int64 where they are longer together); what is of another type is copied.
+    The memory serves if edges are int32, lines uint32, areas and perimeters uint32 (int64 where they are
+    more together); what is of another type is copied, and areas of int64 stay as they are. Compiled passes
+    compare pairs in so many threads.
     """
-    return _built(graph, options, classifier, None, is_used_up=True)
+    return _built(graph, options, classifier, None, threads)
 
 
 def _built(
@@ -433,14 +442,17 @@ def _built(
     options: Options,
     classifier: MergeClassifier | None,
     observer: Observer | None,
-    *,
-    is_used_up: bool,
+    threads: int | None = None,
 ) -> Tree:
+    """`build`, or `build_using_up` if there are `threads`."""
     leaves = len(graph.features.area)
     passes.count(regions=leaves)
     fast = passes.compiled()
     if fast is not None and observer is None:
-        children, height = _compiled_rounds(fast, graph, options, classifier, is_used_up)
+        with _in_threads(threads or 1) as each:
+            children, height = _compiled_rounds(
+                fast, graph, options, classifier, each, is_used_up=threads is not None
+            )
     else:
         children, height = _merge_rounds(graph, options, classifier, observer)
     return _sorted_tree(leaves, children, height)
@@ -497,9 +509,11 @@ def _compiled_rounds(
     graph: Graph,
     options: Options,
     classifier: MergeClassifier | None,
+    each: _Each,
+    *,
     is_used_up: bool,
 ) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
-    """`_merge_rounds` by compiled passes, in some 150 bytes a region.
+    """`_merge_rounds` by compiled passes, in some 110 bytes a region.
 
     A region goes by its smallest leaf. Only pairs of regions that changed are compared anew, and only they
     can become one. Of a pair its step is kept; its cost is worked out again when it is merged.
@@ -520,17 +534,12 @@ def _compiled_rounds(
     if is_used_up:
         graph.clear()
     del graph, lines, upper
-    network = _flat(classifier, fast.ROWS_AT_ONCE)
-    room = np.zeros((3, max(network[0]) + fast.ROWS_AT_ONCE, fast.LANES))
+    comparing = _Comparing(fast, regions, _flat(classifier, fast.ROWS_AT_ONCE), rules)
     pairs, left, children = _join_crumbs(fast, pairs, regions, rules, area, joined)
     del area, joined
     heights, made = np.zeros(len(children)), len(children)
-    these, cost = np.empty(COMPARED_AT_ONCE, np.int32), np.empty(COMPARED_AT_ONCE)
     while left:
-        at = 0
-        while at < left:
-            number, at = fast.find_stale(at, left, pairs.step, these)
-            fast.compare(these, number, pairs, regions, *network, room, rules, cost)
+        each(partial(comparing.stale, pairs), left)
         most = (len(regions.node) - made) // 2
         found, keys = np.empty(most, np.int32), np.empty(most, np.int64)
         number = fast.cheapest_of_both(
@@ -540,7 +549,7 @@ def _compiled_rounds(
         del found, keys
         children.resize((made + number, 2), refcheck=False)  # moved, not copied, where the system can
         heights.resize(made + number, refcheck=False)
-        fast.compare(chosen, number, pairs, regions, *network, room, rules, heights[made:])
+        each(partial(comparing.chosen, pairs, chosen, heights[made:]), number)
         fast.merge(chosen, pairs, regions, children, heights, made)
         made += number
         del chosen
@@ -548,12 +557,59 @@ def _compiled_rounds(
     return children, heights
 
 
+_Each = Callable[[Callable[[int, int], None], int], None]
+"""``each(work, number)`` calls ``work(start, stop)`` for parts of so many."""
+
+
+@contextmanager
+def _in_threads(number: int) -> Iterator[_Each]:
+    """Work on parts in so many threads, if there are several parts."""
+    with ThreadPoolExecutor(number) as pool:  # starts none before there is work
+
+        def each(work: Callable[[int, int], None], number: int) -> None:
+            if number <= PART:
+                work(0, number)
+                return
+            parts = [(start, min(start + PART, number)) for start in range(0, number, PART)]
+            for _ in pool.map(work, *zip(*parts, strict=True)):
+                pass
+
+        yield each
+
+
+@dataclass
+class _Comparing:
+    """Compares parts of the pairs of a round, each in a thread of its own."""
+
+    fast: ModuleType
+    regions: Any
+    network: tuple[NDArray[np.int64], NDArray[np.float64]]  # as in `_flat`
+    rules: Any
+
+    def stale(self, pairs: Any, start: int, stop: int) -> None:
+        """Work out the steps of the pairs between two rows whose costs are not known."""
+        these, cost = np.empty(COMPARED_AT_ONCE, np.int32), np.empty(COMPARED_AT_ONCE)
+        while start < stop:
+            number, start = self.fast.find_stale(start, stop, pairs.step, these)
+            self._compare(pairs, these, number, cost)
+
+    def chosen(
+        self, pairs: Any, these: NDArray[np.int32], cost: NDArray[np.float64], start: int, stop: int
+    ) -> None:
+        """Work out the costs of these pairs between two rows."""
+        self._compare(pairs, these[start:stop], stop - start, cost[start:stop])
+
+    def _compare(self, pairs: Any, these: NDArray[np.int32], number: int, cost: NDArray[np.float64]) -> None:
+        room = np.zeros((3, max(self.network[0]) + self.fast.ROWS_AT_ONCE, self.fast.LANES))
+        self.fast.compare(these, number, pairs, self.regions, *self.network, room, self.rules, cost)
+
+
 def _join_crumbs(
     fast: ModuleType,
     pairs: Any,
     regions: Any,
     rules: Any,
-    area: NDArray[np.int64],
+    area: NDArray[np.integer],
     joined: crumbs.Joined | None,
 ) -> tuple[Any, int, NDArray[np.integer]]:
     """Merge crumbs into their hosts: pairs, how many are left, and the merges."""
@@ -598,7 +654,7 @@ def _regions(fast: ModuleType, graph: Graph, is_used_up: bool) -> Any:
     node = np.int32 if 2 * leaves <= np.iinfo(np.int32).max else np.int64
     return fast.Regions(
         _owned(features.colours, np.int64, is_used_up),
-        features.area.astype(kind),  # areas are for others to read, too
+        _owned(features.area, kind, is_used_up and kind == np.uint32),  # int64 is for others to read, too
         _owned(features.perimeter, kind, is_used_up),
         np.arange(leaves, dtype=node),
         np.empty(leaves, np.int32),
@@ -679,7 +735,7 @@ class _State:
         number, perimeter = np.arange(len(features.area)), _by_direction(features.perimeter, 2)
         return cls(
             features,
-            features.area.copy(),
+            features.area.astype(np.int64),
             features.colours.copy(),
             features.colours / features.area[:, None],
             perimeter,
