@@ -3,7 +3,7 @@
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dask.array
 import h5py
@@ -16,7 +16,8 @@ from napari_pcnet.disk import files, output, spool
 from napari_pcnet.disk.spool import Spool, folder_beside
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.merging import streamed
-from napari_pcnet.merging.streamed import StreamedIds
+from napari_pcnet.merging.regions import RegionTable
+from napari_pcnet.merging.streamed import LabelledWindow, StreamedIds
 from napari_pcnet.network import inference
 
 SHAPE = (300, 260)
@@ -211,8 +212,9 @@ def test_the_file_lies_beside_the_output_if_that_can_be_written(
 
 def test_windows_come_back_in_their_order() -> None:
     with StreamedIds() as streamed:
-        streamed.add(Window(0, 0, 1, 2), np.array([[1, 0]], np.int32))
-        streamed.add(Window(0, 2, 1, 3), np.array([[-1]], np.int32))
+        for core, ids in ((Window(0, 0, 1, 2), [[1, 0]]), (Window(0, 2, 1, 3), [[-1]])):
+            table, none = cast(RegionTable, None), np.empty(0, np.int32)
+            streamed.add(LabelledWindow.of(core, np.array(ids, np.int32), table, none))
         streamed.end_band([np.array([1, 0], np.int32), np.array([0], np.int32)])
         found = [(window, labels.tolist()) for window, labels in streamed.labels(np.array([10, 20, 99]))]
     assert found == [(Window(0, 0, 1, 2), [[10, 20]]), (Window(0, 2, 1, 3), [[99]])]

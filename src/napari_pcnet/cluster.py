@@ -31,7 +31,6 @@ from napari_pcnet.geometry.blocks import Part
 from napari_pcnet.geometry.grid import Grid
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.geometry.tiling import Tile
-from napari_pcnet.merging.regions import RegionTable
 from napari_pcnet.merging.streamed import LabelledWindow
 from napari_pcnet.network.inference import Elsewhere, label_window
 from napari_pcnet.network.machine import one_at_a_time
@@ -158,9 +157,9 @@ class Cluster:
         )
         with _as_sentences(self._place):
             future = self._client.submit(_labelled, sent, pure=False)
-        return partial(self._answer, future, tile)
+        return partial(self._answer, future)
 
-    def _answer(self, future: Any, tile: Tile) -> LabelledWindow:
+    def _answer(self, future: Any) -> LabelledWindow:
         """Wait for what a window says."""
         had_workers = True
         with _as_sentences(self._place):
@@ -176,8 +175,7 @@ class Cluster:
                     raise OSError(f"{self._place} has lost its workers")
                 had_workers = has_workers
         self.seconds.update(said.seconds)
-        ids = unpack(said.ids).astype(np.int32, copy=False)
-        return LabelledWindow(tile.core, ids, said.table, said.beyond)
+        return said.window
 
     @property
     def _place(self) -> str:
@@ -293,11 +291,9 @@ class _Window:
 
 
 class _Said(NamedTuple):
-    """What a window says, as it is sent back."""
+    """What a window says, compressed as it is sent back, and what each stage took."""
 
-    ids: Packed
-    table: RegionTable
-    beyond: NDArray[np.int32]
+    window: LabelledWindow
     seconds: dict[str, float]
 
 
@@ -317,8 +313,8 @@ def _labelled(sent: _Window) -> _Said:
                 predictor(network), picture, sent.grid, sent.tile, lambda: None, sent.single_pixels
             )
         with stage("table"):
-            ids = pack(said.ids)
-    return _Said(ids, said.table, said.beyond, seconds)
+            said = said.packed()
+    return _Said(said, seconds)
 
 
 @lru_cache(OPEN_PLANES)

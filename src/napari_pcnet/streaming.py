@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -161,7 +162,19 @@ def labels_by_windows(
         labels = streamed.labels(table)
         if picture.mask is not None:  # windows without a pixel inside are passed over
             labels = chain(_outside(picture, options.start_label - 1, table.dtype), labels)
-        yield labels
+        if pipeline.threads(elsewhere) == 1:
+            yield labels
+            return
+        with ThreadPoolExecutor(1, "looking up") as thread:
+            yield _one_ahead(labels, thread)
+
+
+def _one_ahead(labels: Windows, thread: ThreadPoolExecutor) -> Windows:
+    """Windows of which the next one is made in a thread while one is written."""
+    waiting = thread.submit(next, labels, None)
+    while (made := waiting.result()) is not None:
+        waiting = thread.submit(next, labels, None)
+        yield made
 
 
 def _whole(

@@ -63,15 +63,15 @@ class Spool:
         if self._file is not None:
             self._file.close()
 
-    def append(self, array: NDArray[np.integer[Any]]) -> None:
-        """Take an array.
+    def append(self, array: NDArray[np.integer[Any]] | Packed) -> None:
+        """Take an array, which may be compressed already.
 
         Raises
         ------
         OSError
             If the disk is full, or the folder can't be written.
         """
-        packed = pack(array)
+        packed = array if isinstance(array, Packed) else pack(array)
         for piece in packed.pieces:
             try:
                 self._file.write(piece)

@@ -28,14 +28,26 @@ class LabelledWindow(NamedTuple):
     """What one window says of a picture."""
 
     core: Window
-    ids: NDArray[np.int32]  # (h, w) pieces of the core, as the window numbers them
+    pieces: NDArray[np.int32] | Packed  # (h, w) of the core's pixels, as the window numbers them
     table: RegionTable  # of all pieces of the window
     beyond: NDArray[np.int32]  # (w,) pieces of the row below the core; (0,) at the end of the picture
+    rim: NDArray[np.int32]  # (m,) pieces of the pixels along the ends of the core
+
+    @classmethod
+    def of(cls, core: Window, ids: NDArray[np.int32], table: RegionTable, beyond: NDArray[np.int32]) -> Self:
+        """A window of these pieces, ``(h, w)``."""
+        return cls(core, ids, table, beyond, np.concatenate([ids[0], ids[-1], ids[:, 0], ids[:, -1]]))
 
     @property
-    def rim(self) -> NDArray[np.int32]:
-        """Pieces of the pixels along the ends of the core."""
-        return np.concatenate([self.ids[0], self.ids[-1], self.ids[:, 0], self.ids[:, -1]])
+    def ids(self) -> NDArray[np.int32]:
+        """The pieces as an array, ``(h, w)``."""
+        if isinstance(self.pieces, Packed):
+            return unpack(self.pieces).astype(np.int32, copy=False)
+        return self.pieces
+
+    def packed(self) -> Self:
+        """The same with its pieces compressed."""
+        return self if isinstance(self.pieces, Packed) else self._replace(pieces=pack(self.pieces))
 
 
 class KeptWindows:
@@ -60,11 +72,12 @@ class KeptWindows:
         pieces = tuple(found["ids"][start:stop].tobytes() for start, stop in pairwise(starts))
         ids = unpack(Packed(core.shape, np.dtype(np.int32), pieces)).astype(np.int32, copy=False)
         table = RegionTable(*(found[name] for name in _COLUMNS))
-        return LabelledWindow(core, ids, table, found["beyond"])
+        return LabelledWindow.of(core, ids, table, found["beyond"])
 
     def write(self, grid: Grid, single_pixels: bool, done: LabelledWindow) -> None:
         """Keep a window."""
-        packed = pack(done.ids)
+        packed = done.packed().pieces
+        assert isinstance(packed, Packed)
         arrays = {name: getattr(done.table, name) for name in _COLUMNS}
         arrays["ids"] = np.frombuffer(b"".join(packed.pieces), np.uint8)
         arrays["ends"] = np.cumsum([len(piece) for piece in packed.pieces], dtype=np.int64)
@@ -92,9 +105,9 @@ class WholeIds:
         self.ids = ids
         self._held: list[tuple[Window, NDArray[np.int32]]] = []
 
-    def add(self, core: Window, pieces: NDArray[np.int32]) -> None:
-        """Take the pieces of a window's core."""
-        self._held.append((core, pieces.copy()))
+    def add(self, window: LabelledWindow) -> None:
+        """Take the pieces of a window."""
+        self._held.append((window.core, window.ids.copy()))
 
     def end_band(self, lookups: list[NDArray[np.int32]]) -> None:
         """Take the rows in the table of the pieces of each window since the last band."""
@@ -135,10 +148,10 @@ class StreamedIds:
         self._rows.clear()
         self._cores = []
 
-    def add(self, core: Window, pieces: NDArray[np.int32]) -> None:
-        """Take the pieces of a window's core."""
-        self._cores.append(core)
-        self._pieces.append(pieces)
+    def add(self, window: LabelledWindow) -> None:
+        """Take the pieces of a window."""
+        self._cores.append(window.core)
+        self._pieces.append(window.pieces)
 
     def end_band(self, lookups: list[NDArray[np.int32]]) -> None:
         """Take the rows in the table of the pieces of each window since the last band."""

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_pcnet.disk.memory import free_bytes, memory_text
+from napari_pcnet.disk.memory import free_bytes, give_back, memory_text
 from napari_pcnet.geometry.blocks import ReadingAhead
 from napari_pcnet.geometry.grid import Grid, Window, whole_strides
 from napari_pcnet.geometry.picture import Picture, image_window
@@ -217,7 +217,7 @@ def segment_base(
 def _segment(work: _Work, ids: WholeIds | StreamedIds | None, window_done: WindowDone | None) -> Base:
     """Label window by window into `ids`; a window of the whole picture needs none."""
     grid, with_confidence = work.grid, work.at_work.with_confidence
-    if isinstance(ids, StreamedIds):
+    if streams := isinstance(ids, StreamedIds):
         ids.clear()
     assembly: Assembly | None = None
     offset = 0
@@ -234,13 +234,15 @@ def _segment(work: _Work, ids: WholeIds | StreamedIds | None, window_done: Windo
                     assembly = Assembly(work.picture.shape[1], *columns, work.rule)
                 with stage("table"):
                     assembly.add(part.table, part.core, part.beyond, part.rim)
-                    ids.add(part.core, part.ids)
+                    ids.add(part)
                 offset += len(part.table)
                 del part  # its memory serves the next window
             assert assembly is not None
             assert ids is not None
             with stage("table"):
                 ids.end_band(assembly.end_band())
+                if streams:
+                    give_back()  # a band is large, and the table grows
     assert assembly is not None
     of_pixels = ids.ids if isinstance(ids, WholeIds) else np.empty((0, 0), np.int32)
     joined = assembly.joined()
@@ -299,20 +301,20 @@ class _Work:
     def _awaited(self, tile: Tile, wait: Callable[[], LabelledWindow]) -> LabelledWindow:
         with stage("waiting"):
             window = wait()
-        self._keep(window)
         self._tell(_strips_in(tile))
-        return window
+        return self._keep(window)
 
     def _labelled(self, tile: Tile) -> LabelledWindow:
         window = label_window(
             self.at_work, self.picture, self.grid, tile, partial(self._tell, 1), self.single_pixels
         )
-        self._keep(window)
-        return window
+        return self._keep(window)
 
-    def _keep(self, window: LabelledWindow) -> None:
+    def _keep(self, window: LabelledWindow) -> LabelledWindow:
         if self.kept is not None:
+            window = window.packed()
             self.kept.write(self.grid, self.single_pixels, window)
+        return window
 
     def _tell(self, strips_done: int) -> None:
         self._done += strips_done
@@ -344,7 +346,7 @@ def label_window(
     with stage("table"):
         table = regions.gather(pieces.ids, core, tile.core, read, pieces.names, pieces.cells, boundary)
     beyond = pieces.ids[core[0].stop : core[0].stop + 1].flatten()
-    return LabelledWindow(tile.core, pieces.ids[core], table, beyond)
+    return LabelledWindow.of(tile.core, pieces.ids[core], table, beyond)
 
 
 def _window_sizes(
