@@ -212,6 +212,24 @@ def test_a_tree_does_not_depend_on_the_threads(part: int, monkeypatch: pytest.Mo
     assert_same((found.children, found.height), (expected.children, expected.height))
 
 
+def test_pairs_that_are_done_with_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(passes.SWITCH, "1")
+    made_of, room = graph(np.random.default_rng(3), 30, 3), list[int]()
+    expected = build(*made_of, Options())
+    relabel = tree._relabel_compiled
+
+    def watched(*arguments: Any) -> Any:
+        pairs, left = relabel(*arguments)
+        room.append(len(pairs.ends))
+        return pairs, left
+
+    monkeypatch.setattr(tree, "_relabel_compiled", watched)
+    monkeypatch.setattr(tree, "PART", 100)
+    found = build_using_up(narrow(*made_of), Options())
+    assert_same((found.children, found.height), (expected.children, expected.height))
+    assert 0 < room[-1] <= 100 < room[0] < len(made_of[1])
+
+
 def test_a_tree_takes_at_most_150_bytes_a_region_with_what_it_is_made_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

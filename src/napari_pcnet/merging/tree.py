@@ -41,6 +41,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.disk.memory import give_back
 from napari_pcnet.geometry.picture import COLOUR_STEPS
 from napari_pcnet.merging import crumbs, exact, passes
 from napari_pcnet.merging.connectivity import number_by_first
@@ -74,7 +75,10 @@ COMPARED_AT_ONCE = 1 << 16
 """Pairs that compiled passes compare in one call, and rows that are put in order at once."""
 
 PART = 1 << 18
-"""Pairs that a thread takes at once: fewer are not worth another thread."""
+"""Pairs that a thread takes at once. Fewer are not worth another thread, nor is their memory given back."""
+
+SHRUNK = 0.9
+"""Share of the pairs of which, when they are left, the memory of the others is given back."""
 
 NARROW = (1 << 30) - 1
 """Largest entry of `build`'s lines for which 32 bits are enough: up to four become one in a round."""
@@ -633,6 +637,11 @@ def _relabel_compiled(fast: ModuleType, pairs: Any, left: int, regions: Any) -> 
     """Pairs, and how many there are, after a round."""
     changed = fast.count_changed(left, pairs.ends, regions.best)
     left, largest = fast.relabel(left, pairs, regions, np.full(changed + 1, -1, np.int32))
+    if len(pairs.ends) > PART and left < SHRUNK * len(pairs.ends):
+        for array in pairs:
+            if array.flags.owndata and len(array):
+                array.resize((left, *array.shape[1:]), refcheck=False)  # nobody else knows it any more
+        give_back()
     if largest > NARROW and not len(pairs.upper):
         pairs = pairs._replace(upper=np.zeros((left, pairs.lines.shape[1]), np.uint32))
     return pairs, left
