@@ -17,7 +17,7 @@ from numpy.testing import assert_array_equal
 
 from napari_pcnet import __version__, weights
 from napari_pcnet.cli import main
-from napari_pcnet.disk import pictures
+from napari_pcnet.disk import output, pictures
 from napari_pcnet.disk.files import sha256_of
 from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
@@ -692,6 +692,44 @@ def test_demo_says_where_its_files_are(
     assert main(["demo", "--output", "elsewhere"]) == 0
     assert sorted(os.listdir("elsewhere")) == ["labels.tif", "overlay.png"]
     assert main(["demo"]) == 0  # this folder is the demo's own
+
+
+@pytest.mark.parametrize(
+    ("words", "made", "remedy"),
+    [
+        ("demo", "napari-pcnet-demo", "name another by --output DIR"),
+        ("segment in.png -o out", "out", "name another"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_one_sentence(
+    folder: Path,
+    calls: Calls,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    made: str,
+    remedy: str,
+) -> None:
+    def denied(*_path: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "mkdir", denied)
+    told = f"output folder {folder / made} cannot be made (Permission denied); {remedy}"
+    assert _refused(words.split(), capsys) == told
+    assert not calls
+
+
+def test_a_folder_that_takes_no_files_is_one_sentence_for_all_pictures(
+    pictures_there: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied(*_path: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    Path("out").mkdir()
+    monkeypatch.setattr(output, "try_folder", denied)
+    told = f"output folder {Path('out').resolve()} cannot be written (Permission denied); name another"
+    assert _refused(["segment", "in.png", "a.jpg", "-o", "out"], capsys) == told
+    assert not calls
 
 
 def test_demo_replaces_no_file_in_a_folder_of_the_users(

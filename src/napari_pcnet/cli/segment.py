@@ -30,7 +30,7 @@ from napari_pcnet.disk.formats import (
 )
 from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
-from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.output import check_output, make_folder
 from napari_pcnet.disk.overlay import write_overlay, write_overlay_stack
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.window_files import WindowFiles, state_of, written_ns
@@ -452,12 +452,10 @@ def _check_task(task: Task) -> None:
 
 def _make(folder: Path) -> bool:
     """Make a folder for outputs; say whether it was not there before."""
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"output {folder} is a file; name a folder")
     if not folder.parent.is_dir():
         raise FileNotFoundError(f"output folder {folder.parent} does not exist; make it first")
     is_new = not folder.exists()
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     return is_new
 
 
