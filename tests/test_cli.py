@@ -241,9 +241,23 @@ def test_a_refusal_of_the_function_is_one_sentence(
 def test_a_picture_that_is_none_is_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("notes.png").write_text("notes")
     assert _refused(["segment", "notes.png", "out.tif"], capsys) == (
-        "notes.png cannot be read as a tif, png or jpg picture: "
-        "it begins with b'notes', as none of these does"
+        "notes.png cannot be read as a tif, png or jpg picture: it is text"
     )
+
+
+@pytest.mark.parametrize("words", ["shots -o out", "shots out.tif"])
+def test_a_folder_of_pictures_is_refused_with_the_words_that_do(
+    folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    Path("shots").mkdir()
+    told = "IN shots is a folder; name its pictures: segment {} -o FOLDER"
+    main(["segment", *words.split()])
+    assert told.format("'shots/*.tif'") in capsys.readouterr().err
+    for name in ("a.jpg", "b.png", "c.png", "d.txt"):
+        Path("shots", name).touch()
+    main(["segment", *words.split()])
+    assert told.format("'shots/*.jpg' 'shots/*.png'") in capsys.readouterr().err
+    assert not calls
 
 
 def test_an_interruption_is_one_line_and_status_130(
@@ -542,8 +556,7 @@ def test_one_picture_that_fails_does_not_stop_the_rest(
     assert main(["segment", "c.png", "none.tif", "in.png", "a.jpg", "-o", "out"]) == 1
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [
-        "napari-pcnet: c.png cannot be read as a tif, png or jpg picture: "
-        "it begins with b'notes', as none of these does",
+        "napari-pcnet: c.png cannot be read as a tif, png or jpg picture: it is text",
         "napari-pcnet: image none.tif does not exist",
     ]
     assert printed.out.splitlines()[-1].startswith("2 of 4 pictures segmented, ")

@@ -469,6 +469,7 @@ def _share(display: ProgressDisplay, number: int, total: int) -> Progress:
 
 def _check_files(files: Files, record: RunRecord, overwrite: bool) -> None:
     """Refuse files that could not be written or would overwrite each other or what is read."""
+    _check_no_folder(files.image)
     check_output(files.labels, LABEL_SUFFIXES, overwrite)
     if files.overlay is not None:
         check_output(files.overlay, OVERLAY_SUFFIXES, overwrite)
@@ -484,6 +485,15 @@ def _check_files(files: Files, record: RunRecord, overwrite: bool) -> None:
             f"{record.n_segments} superpixels do not fit into the 16 bits of a png; "
             f"write {files.labels.with_suffix('.tif')} instead"
         )
+
+
+def _check_no_folder(image: Path) -> None:
+    """Refuse a folder of pictures as one."""
+    if not image.is_dir() or image.suffix.lower() == ".zarr" or is_zarr(image):
+        return
+    endings = sorted({path.suffix for path in image.iterdir()} & {*OVERLAY_SUFFIXES, ".zarr"})
+    patterns = " ".join(f"'{image / f'*{ending}'}'" for ending in endings or [".tif"])
+    raise IsADirectoryError(f"IN {image} is a folder; name its pictures: segment {patterns} -o FOLDER")
 
 
 def _check_apart(role: str, path: Path, other: str, its: Path) -> None:
