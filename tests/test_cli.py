@@ -942,7 +942,9 @@ def test_labels_are_scored_by_the_files_given(folder: Path, capsys: pytest.Captu
     PIL.Image.fromarray(np.roll(halves, 4, 1)).save("truth.png")
     assert main(["evaluate", "labels.png", "truth.png", "--output", "scores.csv"]) == 0
     printed = capsys.readouterr().out
-    assert " ASA " in printed
+    headings, _, gap, *legend = printed.splitlines()
+    assert gap == "" and [line.split()[0] for line in legend] == headings.split()
+    assert "ASA           achievable segmentation accuracy (higher is better)" in legend
     assert "0.8750" in printed
     assert Path("scores.csv").read_text().startswith("labels,truth,annotation,K,ASA,")
 
