@@ -153,6 +153,12 @@ def test_a_refusal_further_inside_names_flags_too(
     assert_no_argument_is_named(refused)
 
 
+def test_the_unit_of_a_height_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["segment", "--help"])
+    assert "in pixels times squared differences of CIELAB" in " ".join(capsys.readouterr().out.split())
+
+
 def test_infinity_is_left_out_by_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
     tifffile.imwrite("inf.tif", np.where(np.eye(40) > 0, np.inf, 0.5))
     assert (

@@ -147,7 +147,8 @@ class RunRecord(Options):
     )
     height: float | None = option(
         None,
-        "cut the tree at this cost of a merge, not at n; n then says how fine the tree is",
+        "cut the tree at this cost of a merge, in pixels times squared differences of CIELAB, not at n; n "
+        "then says how fine the tree is",
         or_none(_height),
     )
     level: int = option(0, "level of a pyramid, 0 is full resolution", _from_zero)
