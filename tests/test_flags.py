@@ -159,6 +159,13 @@ def test_the_unit_of_a_height_is_in_the_help(capsys: pytest.CaptureFixture[str])
     assert "in pixels times squared differences of CIELAB" in " ".join(capsys.readouterr().out.split())
 
 
+def test_values_in_the_help_have_names_of_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["segment", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "[--model NAME]" in text and "[--mask FILE]" in text and "STR" not in text
+
+
 def test_infinity_is_left_out_by_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
     tifffile.imwrite("inf.tif", np.where(np.eye(40) > 0, np.inf, 0.5))
     assert (

@@ -214,7 +214,7 @@ def _keywords(hint: Any) -> dict[str, Any]:  # Any: a field's type
     if get_origin(inner) is tuple:
         kinds = get_args(inner)
         return _keywords(kinds[0]) | {"nargs": "+" if kinds[-1] is Ellipsis else len(kinds)}
-    return {"type": _reader(inner, optional), "metavar": inner.__name__.upper()}
+    return {"type": _reader(inner, optional), "metavar": "NAME" if inner is str else inner.__name__.upper()}
 
 
 def _reader(kind: Callable[[str], object], optional: bool) -> Callable[[str], object]:
