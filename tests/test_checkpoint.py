@@ -253,8 +253,8 @@ def test_only_the_first_layer_that_does_not_fit_is_named(tmp_path: Path) -> None
     assert reason == "does not fit its configuration: layer 'encoder.0.0.0.weight' is missing"
     wide = PCNet(PCNetConfig(widths=(8, 8, 8, 8, 8))).state_dict()
     assert refusal_of(rewritten(path, dict(wide))) == (
-        "does not fit its configuration: layer 'encoder.0.0.0.weight' has shape (8, 3, 3, 3), "
-        "expected (4, 3, 3, 3)"
+        "does not fit its configuration: layer 'encoder.0.0.0.weight' has shape 8 x 3 x 3 x 3, "
+        "expected 4 x 3 x 3 x 3"
     )
     reason = refusal_of(rewritten(path, dict(whole) | {"more": torch.zeros(1)}))
     assert reason == "does not fit its configuration: layer 'more' is not part of it"

@@ -17,7 +17,7 @@ from numpy.testing import assert_array_equal
 
 from napari_pcnet import __version__, weights
 from napari_pcnet.cli import main
-from napari_pcnet.disk import pictures
+from napari_pcnet.disk import output, pictures
 from napari_pcnet.disk.files import sha256_of
 from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
@@ -241,9 +241,23 @@ def test_a_refusal_of_the_function_is_one_sentence(
 def test_a_picture_that_is_none_is_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("notes.png").write_text("notes")
     assert _refused(["segment", "notes.png", "out.tif"], capsys) == (
-        "notes.png cannot be read as a tif, png or jpg picture: "
-        "it begins with b'notes', as none of these does"
+        "notes.png cannot be read as a tif, png or jpg picture: it is text"
     )
+
+
+@pytest.mark.parametrize("words", ["shots -o out", "shots out.tif"])
+def test_a_folder_of_pictures_is_refused_with_the_words_that_do(
+    folder: Path, calls: Calls, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    Path("shots").mkdir()
+    told = "IN shots is a folder; name its pictures: segment {} -o FOLDER"
+    main(["segment", *words.split()])
+    assert told.format("'shots/*.tif'") in capsys.readouterr().err
+    for name in ("a.jpg", "b.png", "c.png", "d.txt"):
+        Path("shots", name).touch()
+    main(["segment", *words.split()])
+    assert told.format("'shots/*.jpg' 'shots/*.png'") in capsys.readouterr().err
+    assert not calls
 
 
 def test_an_interruption_is_one_line_and_status_130(
@@ -542,8 +556,7 @@ def test_one_picture_that_fails_does_not_stop_the_rest(
     assert main(["segment", "c.png", "none.tif", "in.png", "a.jpg", "-o", "out"]) == 1
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [
-        "napari-pcnet: c.png cannot be read as a tif, png or jpg picture: "
-        "it begins with b'notes', as none of these does",
+        "napari-pcnet: c.png cannot be read as a tif, png or jpg picture: it is text",
         "napari-pcnet: image none.tif does not exist",
     ]
     assert printed.out.splitlines()[-1].startswith("2 of 4 pictures segmented, ")
@@ -692,6 +705,44 @@ def test_demo_says_where_its_files_are(
     assert main(["demo", "--output", "elsewhere"]) == 0
     assert sorted(os.listdir("elsewhere")) == ["labels.tif", "overlay.png"]
     assert main(["demo"]) == 0  # this folder is the demo's own
+
+
+@pytest.mark.parametrize(
+    ("words", "made", "remedy"),
+    [
+        ("demo", "napari-pcnet-demo", "name another by --output DIR"),
+        ("segment in.png -o out", "out", "name another"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_one_sentence(
+    folder: Path,
+    calls: Calls,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    made: str,
+    remedy: str,
+) -> None:
+    def denied(*_path: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "mkdir", denied)
+    told = f"output folder {folder / made} cannot be made (Permission denied); {remedy}"
+    assert _refused(words.split(), capsys) == told
+    assert not calls
+
+
+def test_a_folder_that_takes_no_files_is_one_sentence_for_all_pictures(
+    pictures_there: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied(*_path: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    Path("out").mkdir()
+    monkeypatch.setattr(output, "try_folder", denied)
+    told = f"output folder {Path('out').resolve()} cannot be written (Permission denied); name another"
+    assert _refused(["segment", "in.png", "a.jpg", "-o", "out"], capsys) == told
+    assert not calls
 
 
 def test_demo_replaces_no_file_in_a_folder_of_the_users(
@@ -891,7 +942,9 @@ def test_labels_are_scored_by_the_files_given(folder: Path, capsys: pytest.Captu
     PIL.Image.fromarray(np.roll(halves, 4, 1)).save("truth.png")
     assert main(["evaluate", "labels.png", "truth.png", "--output", "scores.csv"]) == 0
     printed = capsys.readouterr().out
-    assert " ASA " in printed
+    headings, _, gap, *legend = printed.splitlines()
+    assert gap == "" and [line.split()[0] for line in legend] == headings.split()
+    assert "ASA           achievable segmentation accuracy (higher is better)" in legend
     assert "0.8750" in printed
     assert Path("scores.csv").read_text().startswith("labels,truth,annotation,K,ASA,")
 

@@ -13,22 +13,13 @@ import pytest
 import xarray
 from dask.highlevelgraph import HighLevelGraph
 
+from blobs import blobs, disc
 from napari_pcnet import delayed, pcnet_superpixels, pipeline
 from napari_pcnet.network import machine
 
 SHAPE = (300, 390)
 CHUNKS = [(100, 128, 3), (300, 390, 3), ((7, 200, 93), (389, 1), (1, 2))]
-
-
-def drawn() -> np.ndarray:
-    y, x = np.indices(SHAPE)
-    waves = np.sin(x / 19) + np.cos(y / 13)
-    channels = np.stack([waves, (x // 40 + y // 30) % 2 * 2.0, np.random.default_rng(0).random(SHAPE)], -1)
-    return np.asarray(60 * channels + 70).astype(np.uint8)
-
-
-IMAGE = drawn()
-DISC = (np.indices(SHAPE)[0] - 180) ** 2 + (np.indices(SHAPE)[1] - 90) ** 2 < 60**2
+IMAGE, DISC = blobs(SHAPE), disc(SHAPE)
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,14 @@ def test_channels_together_weigh_as_three_however_many_there_are(cells: Path, ch
     assert tree.heights[-1] == pytest.approx(128 * 3 * 100**2)
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_heights_are_pixels_times_squared_differences_of_colour(cells: Path, times: int) -> None:
+    halves = np.zeros((16 * times, 32 * times, 3), np.uint8)
+    halves[:, 16 * times :] = 255
+    tree = pcnet_hierarchy(halves, 1, model=cells, compactness=0.0)
+    assert tree.heights[-1] == pytest.approx(128 * times**2 * 100**2, rel=1e-3)
+
+
 @pytest.mark.parametrize("scale", [0.1, 1.0, 1000.0])
 def test_only_the_ratio_of_spacing_counts(cells: Path, scale: float) -> None:
     image = np.random.default_rng(0).integers(0, 256, (16, 32, 3)).astype(np.uint8)

@@ -1,8 +1,11 @@
 """An estimate knows the enlargement and the window; memory follows the window, not the picture alone."""
 
+from pathlib import Path
+
 import pytest
 
-from napari_pcnet.geometry.estimate import BYTES_PER_WINDOW_PX, estimate
+from napari_pcnet import outlook
+from napari_pcnet.geometry.estimate import BYTES_PER_CELL, BYTES_PER_WINDOW_PX, REGION_BYTES, estimate
 from napari_pcnet.geometry.tiling import Halo
 
 
@@ -21,6 +24,18 @@ def test_a_mask_needs_finer_cells() -> None:
 
 def test_anisotropic_pixels_are_enlarged_along_the_coarse_axis() -> None:
     assert estimate((640, 640), 100, spacing=(2.0, 1.0)).work_px == 1280 * 640
+
+
+def test_memory_counts_the_regions_of_cells() -> None:
+    few, many = (estimate((1024, 1024), n, window_px=256).memory_bytes for n in (250, 1000))
+    assert many - few == BYTES_PER_CELL * (128**2 - 64**2)
+
+
+def test_a_region_takes_what_the_page_on_memory_says() -> None:
+    page = Path(__file__).parents[1].joinpath("docs", "performance.md").read_text(encoding="utf-8")
+    assert "a region takes 24 bytes" in page and "2.7 for a region, 16;" in page
+    assert "at most 120 bytes a region" in page
+    assert round(24 + 2.7 * 16) + 120 == REGION_BYTES == outlook.REGION_BYTES
 
 
 def test_memory_follows_the_window() -> None:

@@ -105,7 +105,7 @@ def test_a_wrong_value_is_refused_by_its_flag(capsys: pytest.CaptureFixture[str]
         ),
         (
             "stack.tif o.tif --mask masks.tif",
-            "--mask must have the planes of the image, (3,), or none, got (2,)",
+            "--mask must have the planes of the image, 3, or none, got 2",
         ),
         (
             "in.png o.tif --mask dots.tif --mask-series 1",
@@ -113,17 +113,30 @@ def test_a_wrong_value_is_refused_by_its_flag(capsys: pytest.CaptureFixture[str]
         ),
         ("in.png o.tif --series 1", "--series must be 0, as in.png holds 1 picture, got 1"),
         ("in.png o.tif --level 1", "--level must be 0, as in.png has 1 level, got 1"),
-        ("stack.tif o.tif --plane 3", "--plane must name one of (3,) planes, counted from 0, got (3,)"),
-        ("in.png o.tif --plane 3", "--plane can be named of a stack, and this image is one plane; got (3,)"),
+        ("stack.tif o.tif --plane 3", "--plane must name one of 3 planes, counted from 0, got 3"),
+        ("in.png o.tif --plane 3", "--plane can be named of a stack, and this image is one plane; got 3"),
         ("in.png o.tif --crop 0 0 41 9", "--crop must be top, left, bottom, right inside the 40 x 50 pixels"),
-        ("in.png o.tif --channels 3", "--channels must be one or more of 0 to 2, got (3,)"),
+        (
+            "in.png o.tif --crop 5 5 1 9",
+            "--crop must be top, left, bottom, right, with top above bottom and left "
+            "before right, got 5 5 1 9",
+        ),
+        (
+            "in.png o.tif --intensity-range 5% 1",
+            "--intensity-range must be two rising percentages as '1%-99.9%', got 5% 1.0",
+        ),
+        (
+            "in.png o.tif --spacing nan 1",
+            "--spacing must be two positive numbers (rows, columns) or one, got nan 1.0",
+        ),
+        ("in.png o.tif --channels 3", "--channels must be one or more of 0 to 2, got 3"),
         (
             "stack.tif o.tif --channels 0",
             "--channels can be chosen of an image that has some: name its --channel-axis",
         ),
         (
             "in.png o.tif --channel-axis 5",
-            "--channel-axis must be a whole number from -3 to 2 for an image of shape (40, 50, 3), or none",
+            "--channel-axis must be a whole number from -3 to 2 for an image of shape 40 x 50 x 3, or none",
         ),
         (
             "in.png o.tif --method lattice --height 1",
@@ -138,6 +151,19 @@ def test_a_refusal_further_inside_names_flags_too(
     refused = said(capsys, words.split())
     assert refused.startswith(sentence)
     assert_no_argument_is_named(refused)
+
+
+def test_the_unit_of_a_height_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["segment", "--help"])
+    assert "in pixels times squared differences of CIELAB" in " ".join(capsys.readouterr().out.split())
+
+
+def test_values_in_the_help_have_names_of_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["segment", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "[--model NAME]" in text and "[--mask FILE]" in text and "STR" not in text
 
 
 def test_infinity_is_left_out_by_a_flag(capsys: pytest.CaptureFixture[str]) -> None:

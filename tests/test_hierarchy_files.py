@@ -23,6 +23,8 @@ def stack() -> PCNetHierarchy:
 
 def test_planes_and_their_smoothing_come_back(stack: PCNetHierarchy, tmp_path: Path) -> None:
     stack.save(tmp_path / "stack.npz")
+    stack.save(tmp_path / "stack.npz")  # replaces it
+    assert [path.name for path in tmp_path.iterdir()] == ["stack.npz"]
     loaded = PCNetHierarchy.load(tmp_path / "stack.npz")
     saved, read = stack.cut(12), loaded.cut(12)
     np.testing.assert_array_equal(read.labels, saved.labels)

@@ -1,5 +1,6 @@
 """The manifest: every contribution is there, is ours, and can be called."""
 
+import contextlib
 from dataclasses import asdict
 from importlib import import_module, metadata
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from npe2 import PluginManifest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import napari_pcnet
 
@@ -119,6 +122,28 @@ def test_the_command_is_an_entry_point() -> None:
 def test_no_viewer_or_qt_is_required() -> None:
     required = [each for each in metadata.requires("napari-pcnet") or () if "extra ==" not in each]
     assert not [each for each in required if each.lower().startswith(("napari", "pyqt", "pyside", "qtpy"))]
+
+
+def test_every_package_that_an_install_with_all_brings_is_pinned() -> None:
+    lines = Path(__file__).parents[1].joinpath("constraints.txt").read_text().splitlines()[1:]
+    assert lines == sorted(lines, key=str.lower)
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in lines}
+    extras, found = ["all", "napari", "test"], set[str]()
+    waiting = [Requirement(f"napari-pcnet[{extra}]") for extra in extras]
+    while waiting:
+        asked = waiting.pop()
+        key = f"{canonicalize_name(asked.name)}{sorted(asked.extras)}"
+        if key in found:
+            continue
+        found.add(key)
+        with contextlib.suppress(metadata.PackageNotFoundError):  # one of [all] that the tests do without
+            for text in metadata.requires(asked.name) or ():
+                needed = Requirement(text)
+                every = [{"extra": extra} for extra in ("", *asked.extras)]
+                if needed.marker is None or any(map(needed.marker.evaluate, every)):
+                    waiting.append(needed)
+    names = {key.partition("[")[0] for key in found} - {"napari-pcnet", "setuptools"}
+    assert names <= pinned
 
 
 def test_no_dependency_has_a_ceiling() -> None:

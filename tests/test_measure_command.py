@@ -88,8 +88,7 @@ def test_without_a_picture_shapes_are_measured_of_a_zarr_too() -> None:
         ),
         (
             ["labels.tif", "out.csv", "--image", "image.tif", "--crop", "0", "0", "9", "99"],
-            "--crop must be top, left, bottom, right inside the 40 x 50 pixels of image.tif, "
-            "got (0, 0, 9, 99)",
+            "--crop must be top, left, bottom, right inside the 40 x 50 pixels of image.tif, got 0 0 9 99",
         ),
         (
             ["labels.tif", "out.csv", "--crop", "0", "0", "9", "9"],

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
+from blobs import blobs, disc
 from napari_pcnet import pcnet_superpixels, read_labels
 from napari_pcnet.disk import files, output, spool
 from napari_pcnet.disk.spool import Spool, folder_beside
@@ -21,17 +22,7 @@ from napari_pcnet.merging.streamed import LabelledWindow, StreamedIds
 from napari_pcnet.network import inference
 
 SHAPE = (300, 260)
-
-
-def blobs(shape: tuple[int, int] = SHAPE) -> np.ndarray:
-    y, x = np.indices(shape)
-    waves = np.sin(x / 19) + np.cos(y / 13)
-    channels = np.stack([waves, (x // 40 + y // 30) % 2 * 2.0, np.random.default_rng(0).random(shape)], -1)
-    return np.asarray(60 * channels + 70).astype(np.uint8)
-
-
-IMAGE = blobs()
-DISC = (np.indices(SHAPE)[0] - 180) ** 2 + (np.indices(SHAPE)[1] - 90) ** 2 < 60**2
+IMAGE, DISC = blobs(SHAPE), disc(SHAPE)
 
 
 def memory_map(folder: Path) -> np.ndarray:

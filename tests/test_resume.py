@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from filelock import FileLock
 
-from napari_pcnet import pcnet_superpixels, read_labels, run_record
+from napari_pcnet import pcnet_superpixels, read_labels, run_record, write_labels
 from napari_pcnet.cli import main
 from napari_pcnet.disk.window_files import WindowFiles, state_of
 from napari_pcnet.network import inference
@@ -135,6 +135,61 @@ def test_what_has_changed_is_refused(
     assert main([*WORDS, *words]) == 2
     refusal = f"out.zarr.windows was begun with another {what}; remove it to begin again\n"
     assert capsys.readouterr().err == f"napari-pcnet: {refusal}"
+
+
+@pytest.mark.parametrize("output", ["out.zarr", "out.tif"])
+def test_an_output_that_is_finished_stays(
+    output: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [output if word == "out.zarr" else word for word in WORDS]
+    assert main(words) == 0
+    before, made = state_of(output), counted(monkeypatch)
+    capsys.readouterr()
+    assert main(words) == 0
+    assert capsys.readouterr() == (f"{output}: is finished already; --overwrite makes it anew\n", "")
+    assert not made and state_of(output) == before
+    assert main([*words, "--overwrite"]) == 0
+    assert len(made) == WINDOWS
+
+
+def test_of_pictures_in_a_folder_those_that_are_finished_stay(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-o", "out", "--overlay", "borders", "--resume", "-n", "40", "--window", "256"]
+    assert main(["segment", "in.tif", *words]) == 0
+    tifffile.imwrite("other.tif", IMAGE[::-1], photometric="rgb")
+    made = counted(monkeypatch)
+    capsys.readouterr()
+    assert main(["segment", "in.tif", "other.tif", *words]) == 0
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first == "out/in.superpixels.tif: is finished already; --overwrite makes it anew"
+    assert last.startswith("2 of 2 pictures segmented, ")
+    assert len(made) == WINDOWS
+
+
+def test_an_overlay_that_is_missing_is_made_of_what_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main([*WORDS, "--overlay", "first.png"]) == 0
+    made = counted(monkeypatch)
+    assert main([*WORDS, "--overlay", "second.png"]) == 0
+    assert not made
+    assert Path("second.png").read_bytes() == Path("first.png").read_bytes()
+
+
+@pytest.mark.parametrize("change", ["-n", "image", "labels"])
+def test_an_output_of_another_run_is_refused(change: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(WORDS) == 0
+    words = [*WORDS, "-n", "41"] if change == "-n" else WORDS
+    if change == "image":
+        later = time.time_ns() + 10**9
+        os.utime("in.tif", ns=(later, later))
+    if change == "labels":  # of no run
+        write_labels("out.zarr", np.zeros(SHAPE, int), overwrite=True)
+    before = state_of("out.zarr")
+    capsys.readouterr()
+    assert main(words) == 2
+    told = "output out.zarr exists and is of another run, picture or version; pass --overwrite to replace it"
+    assert capsys.readouterr().err == f"napari-pcnet: {told}\n"
+    assert state_of("out.zarr") == before
 
 
 @pytest.mark.parametrize("words", [["out.png"], ["out.zarr", "--smoothing", "2"]])

@@ -251,8 +251,8 @@ def test_a_mask_file_of_another_size_is_refused(tmp_path: Path) -> None:
             {"plane": (3,)},
             "plane can be named of a stack, and this image is one plane; got (3,)",
         ),
-        ((2, 40, 48, 3), {"plane": (2,)}, "plane must name one of (2,) planes, counted from 0, got (2,)"),
-        ((2, 40, 48, 3), {"plane": (0, 0)}, "plane must name one of (2,) planes, counted from 0, got (0, 0)"),
+        ((2, 40, 48, 3), {"plane": (2,)}, "plane must name one of 2 planes, counted from 0, got (2,)"),
+        ((2, 40, 48, 3), {"plane": (0, 0)}, "plane must name one of 2 planes, counted from 0, got (0, 0)"),
         (
             (40, 48, 3),
             {"crop": (0, 0, 41, 10)},
@@ -275,7 +275,7 @@ def test_what_is_not_there_is_refused(shape: tuple[int, ...], options: dict[str,
 
 
 def test_a_mask_of_other_planes_is_refused() -> None:
-    message = "mask must have the planes of the image, (2,), or none, got (3,)"
+    message = "mask must have the planes of the image, 2, or none, got 3"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         run_record(_stack(2, 40, 48, 3), RunRecord(N), mask=np.ones((3, 40, 48), bool))
 

@@ -31,7 +31,7 @@ def test_a_selection_may_be_one_pixel_at_an_end(options: dict[str, tuple[int, ..
         ({"crop": (0, 7, 10, 7)}, "crop must be top, left, bottom, right, with top above bottom and left"),
         ({"crop": (-1, 0, 10, 10)}, "crop must be four whole numbers from 0 on, got (-1, 0, 10, 10)"),
         ({"crop": (0, 0, 40, 49)}, "crop must be top, left, bottom, right inside the 40 x 48 pixels"),
-        ({"plane": (2,)}, "plane must name one of (2,) planes, counted from 0, got (2,)"),
+        ({"plane": (2,)}, "plane must name one of 2 planes, counted from 0, got (2,)"),
         ({"plane": (-1,)}, "plane must be a whole number from 0 on for each leading axis, got (-1,)"),
         ({"channels": (-1,)}, "channels must be one or more whole numbers from 0 on, got (-1,)"),
     ],

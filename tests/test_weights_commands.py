@@ -236,7 +236,7 @@ def test_an_imported_file_keeps_its_training_and_says_where_it_is_from(
     assert checkpoint.read_record(path) == {**TRAINING, "imported": origin}
     lines = printed(capsys, "info", "mine")
     assert lines[0] == "name: mine"
-    assert lines[1].startswith("network: stem unshuffle, reduction 4, widths (4, 4, 4, 4, 4), ")
+    assert lines[1].startswith("network: stem unshuffle, reduction 4, widths 4 4 4 4 4, ")
     assert f"imported from: tuned.safetensors, SHA-256 {sha256_of(ours)}" in lines
     assert "seed: 7, steps: 10, hours: 1.0" in lines
     assert lines[-1] == f"file: {path}"

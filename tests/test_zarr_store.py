@@ -188,7 +188,7 @@ def test_a_zarr_that_shows_no_picture_is_refused(tmp_path: Path) -> None:
     axes = _group(tmp_path / "axes.zarr", ome={"multiscales": _scales("0", axes=TCZYX)})
     _zarr(axes / "0", GREY)
     for path, reason in {
-        line: "its shape is (4,), a picture has two axes or more",
+        line: "its shape is 4, a picture has two axes or more",
         empty: "it is a group without arrays",
         axes: "it names 5 axes, its array has 2",
     }.items():

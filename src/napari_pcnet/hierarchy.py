@@ -156,7 +156,13 @@ class PCNetHierarchy:
 
     @property
     def heights(self) -> NDArray[np.float64]:
-        """Costs of the merges, not falling: candidates for ``labels(height=...)``."""
+        """Costs of the merges, not falling: candidates for ``labels(height=...)``.
+
+        In pixels times squared differences of colour: of CIELAB, where 1 is just visible, for grey and RGB.
+        Two regions of 100 pixels that differ by 10 cost ``100 * 100 / 200 * 10**2`` and what shape and
+        boundary add (`merging.tree`); in a picture of twice the sides, the same objects cost four times as
+        much.
+        """
         return np.sort(np.concatenate([tree.height for tree in self.trees]))
 
     def labels(self, n: int | None = None, *, height: float | None = None, nearest: bool = False) -> Labels:
@@ -167,7 +173,7 @@ class PCNetHierarchy:
         n : int
             How many labels, in each plane.
         height : float
-            Or: do every merge of at most this cost (see `heights`).
+            Or: do every merge of at most this cost, in the unit of `heights`.
         nearest : bool, optional
             Whether a plane that can't give `n` gives the count nearest to it.
 
@@ -274,7 +280,10 @@ class PCNetHierarchy:
         return labels
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the hierarchy to one file (NumPy's ``.npz``), whole or not at all."""
+        """Write the hierarchy to one file (NumPy's ``.npz``), whole or not at all.
+
+        A file of that name is replaced, as `numpy.savez` does.
+        """
         arrays = {
             "base": self.base,
             "regions": np.array([tree.leaves for tree in self.trees], np.int64),

@@ -52,24 +52,51 @@ TOLERANCE_OF_DIAGONAL = 0.0025
 class Scores:
     """All scores of one labelling against one annotation.
 
-    `short` in a field's metadata is the heading under which tables print it; `best` chooses the best
-    of several values, and is there where the score depends on the annotation.
+    `short` in a field's metadata is the heading under which tables print it, `means` what that stands for;
+    `best` chooses the best of several values, and is there where the score depends on the annotation.
     """
 
-    superpixels: int = field(metadata={"short": "K"})
-    achievable_segmentation_accuracy: float = field(metadata={"short": "ASA", "best": max})
-    boundary_recall: float = field(metadata={"short": "BR", "best": max})
-    boundary_precision: float = field(metadata={"short": "BP", "best": max})
-    undersegmentation_error: float = field(metadata={"short": "UE", "best": min})
-    undersegmentation_error_levin: float = field(metadata={"short": "UE_Levin", "best": min})
-    explained_variation: float | None = field(metadata={"short": "EV"})
-    compactness: float = field(metadata={"short": "CO"})
-    contour_density: float = field(metadata={"short": "CD"})
-    tolerance_px: int = field(metadata={"short": "tolerance_px"})
+    superpixels: int = field(metadata={"short": "K", "means": "number of superpixels"})
+    achievable_segmentation_accuracy: float = field(
+        metadata={"short": "ASA", "best": max, "means": "achievable segmentation accuracy (higher is better)"}
+    )
+    boundary_recall: float = field(
+        metadata={"short": "BR", "best": max, "means": "boundary recall (higher is better)"}
+    )
+    boundary_precision: float = field(
+        metadata={"short": "BP", "best": max, "means": "boundary precision (higher is better)"}
+    )
+    undersegmentation_error: float = field(
+        metadata={
+            "short": "UE",
+            "best": min,
+            "means": "undersegmentation error, Neubert-Protzel (lower is better)",
+        }
+    )
+    undersegmentation_error_levin: float = field(
+        metadata={
+            "short": "UE_Levin",
+            "best": min,
+            "means": "undersegmentation error, Levinshtein (lower is better)",
+        }
+    )
+    explained_variation: float | None = field(
+        metadata={"short": "EV", "means": "explained variation (higher is better)"}
+    )
+    compactness: float = field(
+        metadata={"short": "CO", "means": "compactness (higher is rounder, a square has 0.785)"}
+    )
+    contour_density: float = field(metadata={"short": "CD", "means": "contour density (lower is sparser)"})
+    tolerance_px: int = field(
+        metadata={"short": "tolerance_px", "means": "reach of boundary recall and precision in pixels"}
+    )
 
 
 SCORES = {str(each.metadata["short"]): each.name for each in fields(Scores)}
 """Heading of each score in tables, and its field in `Scores`."""
+
+MEANINGS = {str(each.metadata["short"]): str(each.metadata["means"]) for each in fields(Scores)}
+"""What each heading stands for, and which way is better."""
 
 
 # ---------------------------------------------------------------------------------------- scores

@@ -21,6 +21,7 @@ from napari_pcnet import pipeline
 from napari_pcnet.disk.memory import free_bytes, memory_text
 from napari_pcnet.disk.spool import MEMORY_BYTES, pack
 from napari_pcnet.geometry.blocks import KEPT_BYTES
+from napari_pcnet.geometry.estimate import REGION_BYTES
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.geometry.tiling import SHARED_CORE_PX, Tile, default_core
@@ -38,9 +39,6 @@ LARGE_PX = 1 << 25
 
 MEASURED_PX = 1024
 """Side of the core of that window, in work pixels."""
-
-REGION_BYTES = 200
-"""Memory of a region in the table and in the tree."""
 
 TREE_S, PLAIN_TREE_S = 1e-5, 5e-5
 """Time of a region in the tree, where merging is compiled and where it is not."""

@@ -20,7 +20,7 @@ from napari_pcnet.geometry.blocks import Chunks, chunks_of, chunks_within, in_me
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import windows_of
 from napari_pcnet.record import RunRecord
-from napari_pcnet.shapes import plane_axes
+from napari_pcnet.shapes import plane_axes, size_text
 
 SMALL_BYTES = 1 << 24
 """Planes of no more bytes are read at once."""
@@ -191,7 +191,10 @@ class Planes:
         """Where a mask of a stack has the plane; one of a single plane has it first."""
         own = tuple(int(self.pixels.shape[axis]) for axis in self.leading)
         if tuple(side for side in lengths if side > 1) not in ((), own):
-            raise ValueError(f"mask must have the planes of the image, {own}, or none, got {lengths}")
+            raise ValueError(
+                f"mask must have the planes of the image, {size_text(own or (1,))}, or none, "
+                f"got {size_text(lengths)}"
+            )
         places = iter(index)
         return tuple(next(places) if side > 1 else 0 for side in lengths)
 
@@ -301,7 +304,7 @@ def _indices(plane: tuple[int, ...] | None, lengths: tuple[int, ...]) -> tuple[t
     if not fits and not lengths:
         raise ValueError(f"plane can be named of a stack, and this image is one plane; got {plane}")
     if not fits:
-        raise ValueError(f"plane must name one of {lengths} planes, counted from 0, got {plane}")
+        raise ValueError(f"plane must name one of {size_text(lengths)} planes, counted from 0, got {plane}")
     return (plane,)
 
 

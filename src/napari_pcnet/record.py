@@ -139,7 +139,9 @@ class RunRecord(Options):
     The fields of `Options` and `mask` are the function's arguments. The others are for `run.run_record`.
     """
 
-    mask: str | None = option(None, "picture file that is zero outside the region to segment", or_none(_mask))
+    mask: str | None = option(
+        None, "picture file that is zero outside the region to segment", or_none(_mask), metavar="FILE"
+    )
     max_segments: int | None = option(
         None,
         "make the tree for so many and cut it at n, so that cuts of one tree nest (default: n)",
@@ -147,7 +149,8 @@ class RunRecord(Options):
     )
     height: float | None = option(
         None,
-        "cut the tree at this cost of a merge, not at n; n then says how fine the tree is",
+        "cut the tree at this cost of a merge, in pixels times squared differences of CIELAB, not at n; n "
+        "then says how fine the tree is",
         or_none(_height),
     )
     level: int = option(0, "level of a pyramid, 0 is full resolution", _from_zero)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 from numpy.testing import assert_array_equal
 
 from napari_pcnet.disk.labels import read_labels, read_notes
@@ -16,13 +17,18 @@ from napari_pcnet.disk.pictures import count_levels, read_image, read_mask
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 3\n%%EndComments\nshowpage\n"
-FOREIGN = ("BMP", "GIF", "PPM", "TGA", "PCX", "SGI", "WEBP", "JPEG2000", "ICO", "DDS", "XBM", "SPIDER")
+FOREIGN = dict.fromkeys(("TGA", "PCX", "SGI", "ICO", "DDS", "XBM", "SPIDER"), "") | {
+    "BMP": "a bmp",
+    "GIF": "a gif",
+    "PPM": "a pbm, pgm or ppm",
+    "WEBP": "a webp",
+    "JPEG2000": "a JPEG 2000",
+}
+"""Formats of Pillow, and the word for those that have one."""
 
 
-def _refusal(path: Path, head: bytes) -> str:
-    return re.escape(
-        f"{path} cannot be read as a tif, png or jpg picture: it begins with {head!r}, as none of these does"
-    )
+def _refusal(path: Path, reason: str) -> str:
+    return f"^{re.escape(f'{path} cannot be read as a tif, png or jpg picture: {reason}')}$"
 
 
 def test_postscript_in_a_png_is_refused_and_no_program_is_started(
@@ -37,7 +43,7 @@ def test_postscript_in_a_png_is_refused_and_no_program_is_started(
     path = tmp_path / "a.png"
     path.write_bytes(POSTSCRIPT)
     for use in (read_image, read_mask, read_labels, count_levels):
-        with pytest.raises(ValueError, match=f"^{_refusal(path, b'%!PS-Ado')}$"):
+        with pytest.raises(ValueError, match=_refusal(path, "it is PostScript; save it as tif or png")):
             use(path)
     assert read_notes(path) is None
 
@@ -55,15 +61,47 @@ def test_a_format_that_only_pillow_knows_is_refused(tmp_path: Path, kind: str) -
     content = io.BytesIO()  # by the name of a file, SPIDER would be made the format of all such names
     picture.save(content, format=kind)
     path.write_bytes(content.getvalue())
-    with pytest.raises(ValueError, match=f"^{_refusal(path, path.read_bytes()[:8])}$"):
+    begins = f"it begins with the bytes {path.read_bytes()[:8].hex(' ')}, as none of these does"
+    known = f"it is {FOREIGN[kind]}; save it as tif or png" if FOREIGN[kind] else begins
+    with pytest.raises(ValueError, match=_refusal(path, "it is text" if kind == "XBM" else known)):
         read_image(path)
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.touch()
-    message = re.escape(f"{path} cannot be read as a tif, png or jpg picture: it is empty")
-    with pytest.raises(ValueError, match=f"^{message}$"):
+    with pytest.raises(ValueError, match=_refusal(path, "it is empty")):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept", "reason"),
+    [
+        ("TIFF", slice(200), "it ends early, as a copy that was stopped does (mmap length is greater"),
+        ("TIFF", slice(4), "it ends early, as a copy that was stopped does (unpack requires a buffer"),
+        ("PNG", slice(100), "it ends early, as a copy that was stopped does (image file is truncated"),
+        ("JPEG", slice(-200), "it ends early, as a copy that was stopped does (image file is truncated"),
+    ],
+)
+def test_a_file_without_its_end_is_said_to_end_early(
+    tmp_path: Path, kind: str, kept: slice, reason: str
+) -> None:
+    path, content = tmp_path / "a.tif", io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
+    if kind == "TIFF":
+        tifffile.imwrite(content, noise, photometric="minisblack")  # pixels stand last
+    else:
+        PIL.Image.fromarray(noise).save(content, format=kind)
+    path.write_bytes(content.getvalue()[kept])
+    with pytest.raises(ValueError, match=_refusal(path, reason).removesuffix("$")):
+        read_image(path)
+
+
+def test_pixels_that_no_codec_takes_are_said_to_be_the_fault(tmp_path: Path) -> None:
+    path, content = tmp_path / "a.tif", io.BytesIO()
+    tifffile.imwrite(content, GREY, photometric="minisblack", compression="zlib")
+    path.write_bytes(content.getvalue()[:-3] + b"abc")
+    with pytest.raises(ValueError, match=_refusal(path, "its pixels cannot be decoded (").removesuffix("$")):
         read_image(path)
 
 

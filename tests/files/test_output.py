@@ -18,7 +18,7 @@ from numpy.testing import assert_array_equal
 from napari_pcnet.disk.files import write_atomically, write_folder_atomically
 from napari_pcnet.disk.formats import LABEL_SUFFIXES
 from napari_pcnet.disk.labels import read_labels, write_labels
-from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.output import check_output, make_folder
 
 LABELS = np.array([[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 3, 3]], np.int32)
 NAMES = pytest.mark.parametrize("name", ["out.tif", "out.png", "out.zarr"])
@@ -127,6 +127,34 @@ def test_a_folder_that_takes_no_files_is_refused(tmp_path: Path, monkeypatch: py
     message = f"output folder {tmp_path} cannot be written (Read-only file system); name another"
     with pytest.raises(OSError, match=_refusal(message)):
         check_output(tmp_path / "out.tif", LABEL_SUFFIXES)
+
+
+def test_a_folder_is_made_with_those_it_lies_in(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert os.listdir(tmp_path / "a" / "b") == []
+
+
+def test_a_folder_that_cannot_be_had_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_path: object, **_options: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        NotADirectoryError, match=_refusal(f"output {tmp_path / 'file'} is a file; name a folder")
+    ):
+        make_folder(tmp_path / "file")
+    monkeypatch.setattr(os, "mkdir", denied)
+    monkeypatch.setattr(tempfile, "mkdtemp", denied)
+    monkeypatch.chdir(tmp_path)
+    message = f"output folder {tmp_path / 'new'} cannot be made (Permission denied); name another by -o"
+    with pytest.raises(OSError, match=_refusal(message)):
+        make_folder(Path("new"), "name another by -o")
+    message = f"output folder {tmp_path} cannot be written (Permission denied); name another"
+    with pytest.raises(OSError, match=_refusal(message)):
+        make_folder(Path())
 
 
 def test_a_check_leaves_nothing(tmp_path: Path) -> None:

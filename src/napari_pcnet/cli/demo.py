@@ -8,7 +8,7 @@ from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.formats import LABEL_SUFFIXES, OVERLAY_SUFFIXES
 from napari_pcnet.disk.labels import write_labels
-from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.output import check_output, make_folder
 from napari_pcnet.disk.overlay import write_overlay
 from napari_pcnet.record import RunRecord
 
@@ -29,7 +29,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def demo(namespace: argparse.Namespace) -> int:
     """Write labels and overlay, and print where they are."""
-    namespace.output.mkdir(parents=True, exist_ok=True)
+    make_folder(namespace.output, "name another by --output DIR")
     labels_path, overlay_path = namespace.output / "labels.tif", namespace.output / "overlay.png"
     overwrite = namespace.overwrite or namespace.output == FOLDER
     check_output(labels_path, LABEL_SUFFIXES, overwrite)

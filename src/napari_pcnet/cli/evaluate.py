@@ -17,10 +17,10 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(namespace: argparse.Namespace) -> int:
-    """Print the scores."""
-    from napari_pcnet.evaluation.evaluate import EvaluateOptions, main_evaluate
+    """Print the scores, and what their headings stand for."""
+    from napari_pcnet.evaluation.evaluate import EvaluateOptions, legend, main_evaluate
 
     with naming_flags(EvaluateOptions), ProgressDisplay(" files") as progress:
         scores = main_evaluate(options_from(namespace, EvaluateOptions), progress)
-    print(scores)
+    print(scores, legend(), sep="\n\n")
     return 0

@@ -153,10 +153,16 @@ def naming_flags(*options_classes: type) -> Iterator[None]:
 def in_flags(sentence: str, names: Sequence[str]) -> str:
     """Write the arguments that a sentence names as flags: ``name=value``, and ``name must be``.
 
+    Shapes and several values, which the library shows as Python does, become words, too.
+
     >>> in_flags("n_segments must be at least 3; min_size=5 does it", ["n_segments", "min_size"])
     '--n-segments must be at least 3; --min-size 5 does it'
     >>> in_flags("mask=, method='lattice' or spacing=None, a/mask=1.tif", ["mask", "method", "spacing"])
     '--mask, --method lattice or --spacing none, a/mask=1.tif'
+    >>> in_flags("crop must be inside an image of shape (40, 50), got (3, 4)", ["crop"])
+    '--crop must be inside an image of shape 40 x 50, got 3 x 4'
+    >>> in_flags("spacing must be two numbers (rows, columns), got ('5%', 1.0)", ["spacing"])
+    '--spacing must be two numbers (rows, columns), got 5% 1.0'
     """
     known = "|".join(map(re.escape, names))
     long = "|".join(re.escape(name) for name in names if "_" in name) or "$^"
@@ -165,7 +171,17 @@ def in_flags(sentence: str, names: Sequence[str]) -> str:
     sentence = re.sub(given, lambda found: _given_by_flag(*found.groups()), sentence)
     sentence = re.sub(rf"(?:^|(?<=: ))({known})(?= must | can )", _as_flag, sentence)
     sentence = re.sub(rf"(?<![\w./\\-])({long})(?![\w./\\-])", _as_flag, sentence)
+    between = " x " if "shape (" in sentence else " "
+    sentence = re.sub(_SEVERAL, lambda found: f"{found[1]} {between.join(_items(found[2]))}", sentence)
     return sentence.replace(" or None", " or none")
+
+
+_SEVERAL = r"\b(shape|got) [(\[]((?:'[^']*'|[-+\w.]+)(?:, (?:'[^']*'|[-+\w.]+))*),?[)\]]"
+"""A tuple or list of Python behind a word."""
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip("'") for item in text.split(", ")]
 
 
 def _as_flag(found: re.Match[str]) -> str:
@@ -198,7 +214,7 @@ def _keywords(hint: Any) -> dict[str, Any]:  # Any: a field's type
     if get_origin(inner) is tuple:
         kinds = get_args(inner)
         return _keywords(kinds[0]) | {"nargs": "+" if kinds[-1] is Ellipsis else len(kinds)}
-    return {"type": _reader(inner, optional), "metavar": inner.__name__.upper()}
+    return {"type": _reader(inner, optional), "metavar": "NAME" if inner is str else inner.__name__.upper()}
 
 
 def _reader(kind: Callable[[str], object], optional: bool) -> Callable[[str], object]:

@@ -2,13 +2,14 @@
 
 import argparse
 import glob
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,10 +30,10 @@ from napari_pcnet.disk.formats import (
 )
 from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
-from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.output import check_output, make_folder
 from napari_pcnet.disk.overlay import write_overlay, write_overlay_stack
 from napari_pcnet.disk.placement import Placement
-from napari_pcnet.disk.window_files import WindowFiles, state_of
+from napari_pcnet.disk.window_files import WindowFiles, state_of, written_ns
 from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
 from napari_pcnet.record import Origin, RunRecord, notes_of
@@ -141,7 +142,8 @@ def fill(parser: Parser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on where a call was stopped: until OUT is written, its windows are in OUT.windows",
+        help="go on where a call was stopped: until OUT is written, its windows are in OUT.windows; an OUT "
+        "that is finished stays",
     )
     add_flags(parser, WorkerOptions)
     add_flags(parser, RunRecord, short={"n_segments": "-n"})
@@ -203,7 +205,9 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
     from napari_pcnet.planes import Planes, naming_channels, record_axis  # loads scipy
 
     record = task.record
-    _check_files(files, record, task.overwrite)
+    is_there = task.resumes and not task.overwrite and files.labels.exists()
+    may_exist = task.overwrite or is_there
+    _check_files(files, record, may_exist)
     if task.resumes and (files.labels.suffix.lower() == ".png" or record.smoothing):
         raise ValueError(
             "--resume takes a zarr or tif as OUT, and no --smoothing, which is of the whole plane"
@@ -213,7 +217,7 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
         record = replace(record, channel_axis=record_axis(image.pixels.shape, image.channel_axis))
     record = naming_channels(image.pixels, record)  # so that whoever repeats the run has them, too
     planes = Planes.select(image.pixels, record, image.mask)
-    overlay = _check_planes(files, planes, task.overwrite)
+    overlay = _check_planes(files, planes, may_exist)
     has_planes = image.pixels.ndim > (2 if record.channel_axis is None else 3)
     origin = Origin(files.image.stem, str(files.image.resolve()), has_planes)
     notes = notes_of(_with_absolute_paths(record), origin)
@@ -223,7 +227,12 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
     elsewhere = task.of_plane(files.image)
     if task.cluster is not None:
         task.cluster.seconds.clear()  # of another picture
-    if _is_streamed(files, image, task):
+    if is_there:
+        _check_finished(files, record, notes)
+        texts = ["is finished already; --overwrite makes it anew"]
+        overlay = None if overlay is None or overlay.exists() else overlay
+        labels = None if overlay is None else read_labels(files.labels)
+    elif _is_streamed(files, image, task):
         writing = {"overwrite": task.overwrite, "notes": notes, "placement": placement, "outside": outside}
         with _windows_of(files, task, record) as done:
             before = None if done else _before(files, task, tell)  # of the rest the display knows
@@ -284,13 +293,29 @@ def _windows_of(files: Files, task: Task, record: RunRecord) -> AbstractContextM
     )
 
 
+def _check_finished(files: Files, record: RunRecord, notes: dict[str, Any]) -> None:
+    """Refuse labels that are there and are not those that the run would make."""
+    named = (files.image, record.mask, _own_model(record))
+    is_newer = any(written_ns(path) > written_ns(files.labels) for path in named if path is not None)
+    if is_newer or read_notes(files.labels) != json.loads(json.dumps(notes)):
+        raise FileExistsError(
+            f"output {files.labels} exists and is of another run, picture or version; pass overwrite=True to "
+            "replace it"
+        )
+
+
 def _with_absolute_paths(record: RunRecord) -> RunRecord:
     """Name mask and weights so that the run can be repeated from any folder, as its image is named."""
     if record.mask is not None:
         record = replace(record, mask=str(Path(record.mask).resolve()))
-    if record.model.endswith(weights.SUFFIXES):
-        record = replace(record, model=str(Path(record.model).resolve()))
+    if (own := _own_model(record)) is not None:
+        record = replace(record, model=str(Path(own).resolve()))
     return record
+
+
+def _own_model(record: RunRecord) -> str | None:
+    """The weights of a run, if they are a file of the user's."""
+    return record.model if record.model.endswith(weights.SUFFIXES) else None
 
 
 def _plane_to_show(planes: "Planes", record: RunRecord, index: tuple[int, ...]) -> Image:
@@ -427,12 +452,10 @@ def _check_task(task: Task) -> None:
 
 def _make(folder: Path) -> bool:
     """Make a folder for outputs; say whether it was not there before."""
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"output {folder} is a file; name a folder")
     if not folder.parent.is_dir():
         raise FileNotFoundError(f"output folder {folder.parent} does not exist; make it first")
     is_new = not folder.exists()
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     return is_new
 
 
@@ -446,11 +469,11 @@ def _share(display: ProgressDisplay, number: int, total: int) -> Progress:
 
 def _check_files(files: Files, record: RunRecord, overwrite: bool) -> None:
     """Refuse files that could not be written or would overwrite each other or what is read."""
+    _check_no_folder(files.image)
     check_output(files.labels, LABEL_SUFFIXES, overwrite)
     if files.overlay is not None:
         check_output(files.overlay, OVERLAY_SUFFIXES, overwrite)
-    own_model = record.model if record.model.endswith(weights.SUFFIXES) else None
-    named = {"IN": files.image, "--mask": record.mask, "--model": own_model}
+    named = {"IN": files.image, "--mask": record.mask, "--model": _own_model(record)}
     overlays = dict.fromkeys((files.overlay, files.overlay_of_stack))  # one or two names
     for role, path in (("OUT", files.labels), *(("--overlay", overlay) for overlay in overlays)):
         for other, its in named.items():
@@ -462,6 +485,15 @@ def _check_files(files: Files, record: RunRecord, overwrite: bool) -> None:
             f"{record.n_segments} superpixels do not fit into the 16 bits of a png; "
             f"write {files.labels.with_suffix('.tif')} instead"
         )
+
+
+def _check_no_folder(image: Path) -> None:
+    """Refuse a folder of pictures as one."""
+    if not image.is_dir() or image.suffix.lower() == ".zarr" or is_zarr(image):
+        return
+    endings = sorted({path.suffix for path in image.iterdir()} & {*OVERLAY_SUFFIXES, ".zarr"})
+    patterns = " ".join(f"'{image / f'*{ending}'}'" for ending in endings or [".tif"])
+    raise IsADirectoryError(f"IN {image} is a folder; name its pictures: segment {patterns} -o FOLDER")
 
 
 def _check_apart(role: str, path: Path, other: str, its: Path) -> None:

@@ -188,4 +188,17 @@ def _print_training(path: Path) -> None:
 
 
 def _pairs(table: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in table.items())
+    """Return a table of a configuration in words.
+
+    >>> _pairs({"widths": [32, 48], "augment": {"grey": 0.1, "blur": 0.1}, "mirror": True, "only": []})
+    'widths 32 48, augment grey 0.1 blur 0.1, mirror true, only none'
+    """
+    return ", ".join(f"{name} {_words(value)}" for name, value in table.items())
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        value = [each for pair in value.items() for each in pair]
+    if isinstance(value, list | tuple):
+        return " ".join(map(_words, value)) or "none"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

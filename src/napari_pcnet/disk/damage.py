@@ -29,6 +29,16 @@ READER_ERRORS = (
 )
 
 
+_ENDS_EARLY = (
+    "image file is truncated",
+    "mmap length is greater than file size",
+    "unexpected end of file",
+    "unpack requires a buffer of",
+    "unpack_from requires a buffer of",
+)
+"""How readers begin to tell of a file of which the end is missing."""
+
+
 class DamageError(ValueError):
     """A file cannot be read; why, in a sentence that names it."""
 
@@ -47,7 +57,16 @@ def naming_damage(path: Path, what: str) -> Iterator[None]:
     except DamageError:
         raise
     except READER_ERRORS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        if len(reason) > LONGEST_REASON:
-            reason = f"{reason[:LONGEST_REASON]} ..."
-        raise DamageError(f"{path} cannot be read as {what}: {reason}") from error
+        raise DamageError(f"{path} cannot be read as {what}: {_reason_of(error)}") from error
+
+
+def _reason_of(error: Exception) -> str:
+    """Return a reader's reason, and what it means where that is known."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if len(reason) > LONGEST_REASON:
+        reason = f"{reason[:LONGEST_REASON]} ..."
+    if isinstance(error, EOFError) or reason.startswith(_ENDS_EARLY):
+        return f"it ends early, as a copy that was stopped does ({reason})"
+    if type(error).__module__.startswith("imagecodecs"):
+        return f"its pixels cannot be decoded ({reason})"
+    return f"it is damaged ({reason})" if "corrupt" in reason else reason

@@ -1,6 +1,7 @@
 """Which format a path holds, without the library that reads it; endings and limits of what is written."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -28,6 +29,21 @@ _STARTS: dict[bytes, Format] = {
 }
 """The first bytes of a file, by which its format is known, whatever its name."""
 
+_FOREIGN = {
+    rb"GIF8": "a gif",
+    rb"BM": "a bmp",
+    rb"RIFF....WEBP": "a webp",
+    rb"\0\0\0\x0cjP": "a JPEG 2000",
+    rb"P[1-7]\s": "a pbm, pgm or ppm",
+    rb"%PDF": "a PDF",
+    rb"%!PS": "PostScript",
+    rb"\x89HDF": "an HDF5",
+    rb"\x93NUMPY": "an array of numpy",
+    rb"PK\x03\x04": "a zip",
+    rb"ZISRAW": "a czi",
+}
+"""How files begin that are often taken for pictures that we read."""
+
 _ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
 """What makes a folder an array or a group: of format 3, an array of format 2, a group of format 2."""
 
@@ -53,12 +69,29 @@ def format_of(path: Path, role: str = "image") -> Format:
     if not path.is_file():
         raise ValueError(f"{role} {path} is a pipe or a device; name a file")
     with path.open("rb") as file:
-        head = file.read(8)
+        head = file.read(12)
     for start, kind in _STARTS.items():
         if head.startswith(start):
             return kind
-    found = f"it begins with {head!r}, as none of these does" if head else "it is empty"
-    raise ValueError(f"{path} cannot be read as a tif, png or jpg picture: {found}")
+    raise ValueError(f"{path} cannot be read as a tif, png or jpg picture: {_foreign_text(head)}")
+
+
+def _foreign_text(head: bytes) -> str:
+    """Say what a file is that begins so, and is no picture of ours.
+
+    >>> _foreign_text(b"GIF89a"), _foreign_text(b"x,y,value")
+    ('it is a gif; save it as tif or png', 'it is text')
+    >>> _foreign_text(bytes(2))
+    'it begins with the bytes 00 00, as none of these does'
+    """
+    if not head:
+        return "it is empty"
+    for start, kind in _FOREIGN.items():
+        if re.match(start, head, re.DOTALL):
+            return f"it is {kind}; save it as tif or png"
+    if head.isascii() and all(chr(byte).isprintable() or chr(byte).isspace() for byte in head):
+        return "it is text"
+    return f"it begins with the bytes {head[:8].hex(' ')}, as none of these does"
 
 
 def is_zarr(folder: Path) -> bool:

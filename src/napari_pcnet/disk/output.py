@@ -60,12 +60,34 @@ def check_output(path: str | os.PathLike[str], suffixes: tuple[str, ...], overwr
         leads = "" if target == path else f" that {path} leads to"
         raise FileNotFoundError(f"output folder {target.parent}{leads} does not exist; make it first")
     _check_existing(path, target, overwrite)
+    make_folder(target.parent)
+
+
+def make_folder(folder: Path, remedy: str = "name another") -> None:
+    """Make a folder for outputs, with all that it lies in, if it is not there.
+
+    Parameters
+    ----------
+    folder : Path
+    remedy : str, optional
+        What to do, for the message, if it can't be had.
+
+    Raises
+    ------
+    NotADirectoryError
+        If it is a file.
+    OSError
+        If it can't be made, or no file can be written in it.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"output {folder} is a file; name a folder")
+    done = "written" if folder.is_dir() else "made"
     try:
-        try_folder(target.parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        try_folder(folder)
     except OSError as error:
-        raise OSError(
-            f"output folder {target.parent} cannot be written ({error.strerror}); name another"
-        ) from error
+        place = _shown(Path(os.path.abspath(folder)))
+        raise OSError(f"output folder {place} cannot be {done} ({error.strerror}); {remedy}") from error
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool) -> None:

@@ -64,7 +64,7 @@ def read(path: Path, *, level: int, series: int, colours_of_palette: bool, alpha
         page = whole.keyframe
         stored = Stored.of(path, file, whole, level)
         if 0 in stored.shape:
-            raise ValueError(f"its shape is {stored.shape}, a picture has pixels")
+            raise ValueError(f"its shape is {size_text(stored.shape)}, a picture has pixels")
         samples = Samples.of(page, whole.levels[level].keyframe, stored.axes, colours_of_palette)
         if stored.is_decoded_rgb:
             samples = samples.of_rgb()

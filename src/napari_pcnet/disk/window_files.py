@@ -117,14 +117,24 @@ class WindowFiles:
 
 def state_of(path: str | os.PathLike[str]) -> str:
     """What changes with the content of a file or of the files in a folder: sizes, times and names, hashed."""
-    path, found = Path(path), list[tuple[str, int, int]]()
+    return hashlib.sha256(json.dumps(sorted(_files_of(Path(path)))).encode()).hexdigest()
+
+
+def written_ns(path: str | os.PathLike[str]) -> int:
+    """When a file, or the last of the files in a folder, was written, in ns."""
+    return max((time_ns for _, _, time_ns in _files_of(Path(path))), default=0)
+
+
+def _files_of(path: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time in ns of a file, or of each of the files in a folder."""
+    if not path.is_dir():
+        status = path.stat()
+        return [("", status.st_size, status.st_mtime_ns)]
+    found = list[tuple[str, int, int]]()
     for folder, _, names in os.walk(path):
         for name in names:
             file = Path(folder, name)
             with suppress(OSError):  # removed meanwhile
                 status = file.stat()
                 found.append((file.relative_to(path).as_posix(), status.st_size, status.st_mtime_ns))
-    if not path.is_dir():
-        status = path.stat()
-        found = [("", status.st_size, status.st_mtime_ns)]
-    return hashlib.sha256(json.dumps(sorted(found)).encode()).hexdigest()
+    return found

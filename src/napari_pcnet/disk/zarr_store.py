@@ -244,9 +244,9 @@ def _opened(folder: Path) -> tuple[Deferred, list[str]]:
         raise ValueError(f"it is a group where an array is named, {folder.name}")
     array = zarr.open_array(folder, mode="r", zarr_format=node.zarr_format)
     if array.ndim < 2:
-        raise ValueError(f"its shape is {tuple(array.shape)}, a picture has two axes or more")
+        raise ValueError(f"its shape is {size_text(array.shape)}, a picture has two axes or more")
     if 0 in array.shape:
-        raise ValueError(f"its shape is {tuple(array.shape)}, a picture has pixels")
+        raise ValueError(f"its shape is {size_text(array.shape)}, a picture has pixels")
     if array.dtype.kind not in "buif":
         raise ValueError(f"its values are of type {array.dtype}, those of a picture are numbers")
     names = getattr(array.metadata, "dimension_names", None) or ()  # format 2 has none

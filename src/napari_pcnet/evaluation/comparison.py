@@ -21,17 +21,11 @@ from napari_pcnet.evaluation.bootstrap import (
 )
 from napari_pcnet.evaluation.curves import Along, Point, at_equal, bracket, figure_of, mean_points
 from napari_pcnet.evaluation.results import SEAM_RATE, Row
+from napari_pcnet.metrics import MEANINGS
 from napari_pcnet.table import table_lines
 
 HEADLINES = {
-    "ASA": "achievable segmentation accuracy (higher is better)",
-    "BR": "boundary recall (higher is better)",
-    "BP": "boundary precision (higher is better)",
-    "UE": "undersegmentation error, Neubert-Protzel (lower is better)",
-    "UE_Levin": "undersegmentation error, Levinshtein (lower is better)",
-    "EV": "explained variation (higher is better)",
-    "CO": "compactness (a square has 0.785)",
-    "CD": "contour density (lower is sparser)",
+    **{name: meaning for name, meaning in MEANINGS.items() if name not in ("K", "tolerance_px")},
     SEAM_RATE: "borders on lines between windows, as a multiple of the lattice's other lines (1: no seam)",
 }
 

@@ -23,7 +23,7 @@ from napari_pcnet.disk.formats import LABEL_SUFFIXES, LABELS_MARK
 from napari_pcnet.disk.labels import read_labels, read_notes
 from napari_pcnet.disk.output import check_output, write_whole
 from napari_pcnet.evaluation.journal import DIGITS
-from napari_pcnet.metrics import SCORES, TOLERANCE_OF_DIAGONAL, Scores, score_annotations
+from napari_pcnet.metrics import MEANINGS, SCORES, TOLERANCE_OF_DIAGONAL, Scores, score_annotations
 from napari_pcnet.progress import Progress
 from napari_pcnet.record import from_notes
 from napari_pcnet.shapes import Labels, size_text
@@ -121,6 +121,12 @@ def main_evaluate(options: EvaluateOptions, progress: Progress) -> str:
         content = _as_csv(scored).encode()
         write_whole(options.output, lambda file: file.write(content), options.overwrite)
     return _table(scored)
+
+
+def legend() -> str:
+    """What the headings of the table stand for, a line each."""
+    width = max(map(len, MEANINGS))
+    return "\n".join(f"{name.ljust(width)}  {meaning}" for name, meaning in MEANINGS.items())
 
 
 # --------------------------------------------------------------------------- what belongs together

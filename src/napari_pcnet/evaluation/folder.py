@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.output import make_folder
 from napari_pcnet.disk.provenance import Provenance
 from napari_pcnet.evaluation.journal import runs_of
 
@@ -33,7 +34,7 @@ def held(folder: Path) -> Iterator[Path]:
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"output must be a folder, but {folder} is a file")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     try:
         with FileLock(folder / LOCK, timeout=0):
             yield folder / RESULTS

@@ -2,7 +2,8 @@
 
 Memory is what a run needs on top of the picture; the figures below were fitted to the peak memory of runs
 from 1 to 67 megapixels and 6,000 to 420,000 regions (`napari-pcnet benchmark speed` measures it).
-They are good to about a third.
+They are good to about a third where merging is not compiled; where it is, many regions take half. What a
+region takes where labels are written window by window is `REGION_BYTES`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ NO_HALO = Halo(0, 0)
 FIXED_BYTES = 30 << 20
 BYTES_PER_WINDOW_PX = 16
 BYTES_PER_IMAGE_PX = 8
-BYTES_PER_REGION = 600
-REGIONS_PER_CELL = 1.6
-"""Connected pieces for each cell of the lattice."""
+BYTES_PER_CELL = 960
+"""Of a cell of the lattice: its regions in tables and in the tree."""
+
+TABLE_BYTES, TREE_BYTES = 67, 120
+REGION_BYTES = TABLE_BYTES + TREE_BYTES
+"""Of a region where neither labels nor picture are held: 24 bytes and 2.7 pairs of 16 in the table, then at
+most 120 in the compiled tree with what it is made of (docs/performance.md)."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,6 @@ def estimate(
         FIXED_BYTES
         + BYTES_PER_WINDOW_PX * rows * columns
         + BYTES_PER_IMAGE_PX * pixels
-        + round(BYTES_PER_REGION * REGIONS_PER_CELL * grid.cells * inside)
+        + round(BYTES_PER_CELL * grid.cells * inside)
     )
     return Estimate(work_px, memory)

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from napari_pcnet import arguments, options
-from napari_pcnet.geometry.grid import windows_over
+from napari_pcnet import arguments
 from napari_pcnet.learning.responses import RESPONSES, read_responses
 from napari_pcnet.measuring import borders, sums
 from napari_pcnet.measuring.properties import PROPERTIES
-from napari_pcnet.measuring.region_table import checked_window
+from napari_pcnet.measuring.region_table import measured
 from napari_pcnet.measuring.windows import numbered_windows
 from napari_pcnet.progress import Progress
 
@@ -84,20 +83,16 @@ def region_features(
     >>> [table[name].tolist() for name in ("label", "intensity_mean-0", "neighbours_intensity_mean-0")]
     [[1, 2], [10.0, 20.0], [20.0, 10.0]]
     """
-    regions = arguments.regions_of_plane(labels)
-    pixels, axis = arguments.pixels_of_regions(image, channel_axis, regions.shape)
-    ground, side = options.background(background), checked_window(window)
-    arguments.callback(progress, "progress")
+    given = measured(arguments.array(image), labels, channel_axis, background, window, progress)
     groups = frozenset([sums.INTENSITY, sums.MOMENTS])
-    total = len(windows_over(regions.shape, side, side))
     summed, touching = [], []
-    for done, numbered in enumerate(numbered_windows(regions, side, ground)):
-        summed.append(sums.gather(numbered, groups, read_responses(pixels, axis, numbered.core)))
+    for done, numbered in enumerate(numbered_windows(given.labels, given.side, given.background)):
+        responses = read_responses(given.pixels, given.channel_axis, numbered.core)
+        summed.append(sums.gather(numbered, groups, responses))
         touching.append(borders.borders_of(numbered))
         if progress is not None:
-            progress(done + 1, total)
-    channels = 1 if axis is None else int(pixels.shape[axis])
-    return _table(sums.merge(summed), borders.merge(touching), channels)
+            progress(done + 1, given.windows)
+    return _table(sums.merge(summed), borders.merge(touching), given.channels or 1)
 
 
 def _table(summed: sums.Sums, touching: borders.Borders, channels: int) -> dict[str, NDArray[Any]]:

@@ -198,6 +198,8 @@ class RegionForest:
     def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the forest to one file, ``.safetensors``, whole or not at all.
 
+        A file of that name is replaced, unless `overwrite` is False.
+
         Raises
         ------
         ValueError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -104,29 +104,65 @@ def region_table(
     centroid-1 [0.5, 2.0]
     intensity_mean [25.0, 6.0]
     """
-    regions = arguments.regions_of_plane(labels)
-    ground = options.background(background)
+    given = measured(image, labels, channel_axis, background, window, progress)
     checked = options.spacing(spacing) or (1.0, 1.0)
     names = _names(properties, image is not None, checked)
-    pixels, axis = None, None
-    if image is not None:
-        pixels, axis = arguments.pixels_of_regions(image, channel_axis, regions.shape)
-    count = None if pixels is None or axis is None else int(pixels.shape[axis])
-    channels = arguments.channel_names(channel_names, count)
-    side = checked_window(window)
-    arguments.callback(progress, "progress")
+    channels = arguments.channel_names(channel_names, given.channels)
     groups = frozenset(find(name).group for name in names)
-    read = pixels if sums.INTENSITY in groups else None
-    parts, total = [], len(windows_over(regions.shape, side, side))
-    for _, part in gathered(read, axis, regions, groups, ground, side):
+    read = given.pixels if sums.INTENSITY in groups else None
+    parts = []
+    for _, part in gathered(read, given.channel_axis, given.labels, groups, given.background, given.side):
         parts.append(part)
         if progress is not None:
-            progress(len(parts), total)
+            progress(len(parts), given.windows)
     summed = sums.merge(parts)
     table: dict[str, NDArray[Any]] = {}
     for name in names:
         table |= columns_of(name, find(name).of(summed, checked), channels)
     return table
+
+
+class Measured(NamedTuple):
+    """What is measured, checked.
+
+    Attributes
+    ----------
+    labels : (H, W) array
+    pixels : (H, W[, C]) array or None
+    channel_axis : int or None
+    background : int or None
+    side : int
+        Of a window.
+    """
+
+    labels: Any
+    pixels: Any
+    channel_axis: int | None
+    background: int | None
+    side: int
+
+    @property
+    def channels(self) -> int | None:
+        """How many; None for grey or without a picture."""
+        return None if self.channel_axis is None else int(self.pixels.shape[self.channel_axis])
+
+    @property
+    def windows(self) -> int:
+        """How many."""
+        return len(windows_over(self.labels.shape, self.side, self.side))
+
+
+def measured(
+    image: Any, labels: Any, channel_axis: int | None, background: int | None, window: int, progress: Any
+) -> Measured:
+    """Check arguments of `region_table` that others have, too; `image` may be None."""
+    regions = arguments.regions_of_plane(labels)
+    ground = options.background(background)
+    pixels, axis = None, None
+    if image is not None:
+        pixels, axis = arguments.pixels_of_regions(image, channel_axis, regions.shape)
+    arguments.callback(progress, "progress")
+    return Measured(regions, pixels, axis, ground, checked_window(window))
 
 
 def gathered(

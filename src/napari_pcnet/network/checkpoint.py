@@ -27,6 +27,7 @@ from napari_pcnet.network.machine import is_out_of_memory, survive_forks
 from napari_pcnet.network.model import BSDS500_MEAN, PCNet, PCNetConfig, weights_drawn_by
 from napari_pcnet.network.whole_numbers import WHOLE, as_tensors, from_tensors
 from napari_pcnet.options import as_number, shown
+from napari_pcnet.shapes import size_text
 
 FORMAT = "napari-pcnet-1"
 """In the header of every file that this module writes; a file with another one is refused."""
@@ -273,7 +274,7 @@ def _filled(model: PCNet, tensors: Mapping[str, Tensor], path: Path) -> PCNet:
         if tensors[name].shape != empty.shape:
             raise ValueError(
                 f"{path} does not fit its configuration: layer {name!r} has shape "
-                f"{tuple(tensors[name].shape)}, expected {tuple(empty.shape)}"
+                f"{size_text(tensors[name].shape)}, expected {size_text(empty.shape)}"
             )
         damage = _damage_of(name, tensors[name], empty)
         if damage:

@@ -20,6 +20,7 @@ import torch
 from napari_pcnet import weights
 from napari_pcnet.disk.datasets import Pair, sound_pairs
 from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.output import make_folder
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.model import PCNetConfig
@@ -220,7 +221,7 @@ def _kept_start(start: Path, folder: Path, resume: bool) -> Path:
             raise ValueError(f"{folder} began with other weights than {start}: take another folder")
         raise FileExistsError(f"{folder} holds a training already: pass --resume or another folder")
     if not copy.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_atomically(copy, lambda file: file.write(content))
     return copy
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from napari_pcnet.disk.datasets import Pair
+from napari_pcnet.disk.output import make_folder
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.quantise import quantise
@@ -100,7 +101,7 @@ def train(
         state = initial_state(config, folder.parent, device, processes)
         if state_file.exists():
             load_state(state, config, state_file)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         _go_on(state, config, folder if processes.is_first else None, sampler, validation, report)
         wait_for_all()  # until the last weights are written
     if processes.is_first:
