@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from napari_pcnet import outlook
-from napari_pcnet.geometry.estimate import BYTES_PER_CELL, BYTES_PER_WINDOW_PX, REGION_BYTES, estimate
+from napari_pcnet.geometry.estimate import (
+    BYTES_PER_CELL,
+    BYTES_PER_WINDOW_PX,
+    TABLE_BYTES,
+    TREE_BYTES,
+    estimate,
+)
 from napari_pcnet.geometry.tiling import Halo
 
 
@@ -34,8 +40,8 @@ def test_memory_counts_the_regions_of_cells() -> None:
 def test_a_region_takes_what_the_page_on_memory_says() -> None:
     page = Path(__file__).parents[1].joinpath("docs", "performance.md").read_text(encoding="utf-8")
     assert "a region takes 24 bytes" in page and "2.7 for a region, 16;" in page
-    assert "at most 120 bytes a region" in page
-    assert round(24 + 2.7 * 16) + 120 == REGION_BYTES == outlook.REGION_BYTES
+    assert f"at most {TREE_BYTES} bytes a region" in page
+    assert round(24 + 2.7 * 16) == TABLE_BYTES == outlook.TABLE_BYTES
 
 
 def test_memory_follows_the_window() -> None:

@@ -71,9 +71,13 @@ def test_memory_counts_regions_and_the_mask(tiles: list[Tile]) -> None:
     assert inside - without == mask.nbytes
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patch:
-        patch.setattr(outlook, "REGION_BYTES", outlook.REGION_BYTES + 10)
+        patch.setattr(outlook, "TABLE_BYTES", outlook.TABLE_BYTES + 10)
         more = outlook.outlook(picture, OPTIONS, Copies(1)).memory_bytes
-    assert more - without == pytest.approx(10 * 100 * times(tiles, "core"), abs=1)
+        patch.setattr(outlook, "TREE_BYTES", 10**9)
+        most = outlook.outlook(picture, OPTIONS, Copies(1)).memory_bytes
+    regions = 100 * times(tiles, "core")
+    assert more - without == pytest.approx(10 * regions, abs=1)
+    assert most == pytest.approx(10**9 * regions, rel=0.01)
 
 
 @pytest.mark.parametrize(

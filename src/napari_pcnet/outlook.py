@@ -21,11 +21,12 @@ from napari_pcnet import pipeline
 from napari_pcnet.disk.memory import free_bytes, memory_text
 from napari_pcnet.disk.spool import MEMORY_BYTES, pack
 from napari_pcnet.geometry.blocks import KEPT_BYTES
-from napari_pcnet.geometry.estimate import REGION_BYTES
+from napari_pcnet.geometry.estimate import TABLE_BYTES, TREE_BYTES
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.geometry.tiling import SHARED_CORE_PX, Tile, default_core
 from napari_pcnet.merging import passes
+from napari_pcnet.merging.joining import join_crumbs
 from napari_pcnet.merging.regions import look_up
 from napari_pcnet.network.inference import label_window, tiles_inside, window_bytes
 from napari_pcnet.network.predictor import predictor
@@ -37,11 +38,14 @@ from napari_pcnet.stages import timed
 LARGE_PX = 1 << 25
 """Pixels from which a plane is worth a measured window: it takes a second or two."""
 
+SPOOLS = 2
+"""Of pieces and of what becomes of them, each with some memory."""
+
 MEASURED_PX = 1024
 """Side of the core of that window, in work pixels."""
 
-TREE_S, PLAIN_TREE_S = 1e-5, 5e-5
-"""Time of a region in the tree, where merging is compiled and where it is not."""
+TREE_S, PLAIN_TREE_S = 4e-6, 2e-5
+"""Time of a region in the tree, where merging is compiled (docs/performance.md), and where it is not."""
 
 
 class Copies(NamedTuple):
@@ -119,6 +123,7 @@ def outlook(
     picture: Picture, options: Options, copies: Copies, workers: int = 1, here: bool = True
 ) -> Outlook:
     """Say what a picture will take, by a window in its middle; arguments are those of `teller`."""
+    passes.count(pixels=math.prod(picture.shape))  # so large a picture is worth loading numba, now
     network = pipeline.load_prepared(options)
     grid = pipeline.first_grid(picture.shape, picture.share_inside, options)
     side = options.window or (SHARED_CORE_PX if workers > 1 or not here else None)
@@ -139,9 +144,10 @@ def outlook(
     held = window_bytes(picture, grid, core, network) + min(KEPT_BYTES, _bytes_of(picture))
     mask_bytes = 0 if picture.mask is None else picture.mask.nbytes
     packed = one.packed_bytes * cores
+    of_regions = max(max(1, on_this_machine) * held + regions * TABLE_BYTES, regions * TREE_BYTES)
     return Outlook(
         windows_s * threads / workers + tree_s + one.writing_s * cores,
-        round(max(1, on_this_machine) * held + regions * REGION_BYTES + mask_bytes + MEMORY_BYTES),
+        round(of_regions + mask_bytes + SPOOLS * MEMORY_BYTES),
         round(packed * (copies.labels + copies.windows)),
     )
 
@@ -154,7 +160,7 @@ class _Measured(NamedTuple):
     tail_s: float
     table_s: float
     writing_s: float
-    regions: int
+    regions: int  # that are left to merge
     packed_bytes: int
 
 
@@ -162,19 +168,21 @@ def _measured(picture: Picture, options: Options, tile: Tile) -> _Measured:
     """Label a window twice: what a process does but once is not counted."""
     network = pipeline.load_prepared(options)
     grid = pipeline.first_grid(picture.shape, picture.share_inside, options)
-    with timed() as first:
-        label_window(predictor(network), picture, grid, tile, lambda: None)
-    with timed() as seconds:
-        said = label_window(predictor(network), picture, grid, tile, lambda: None)
+    for _ in range(2):
+        picture.forget()
+        with timed() as seconds:
+            said = label_window(predictor(network), picture, grid, tile, lambda: None)
+    rule = pipeline.crumb_rule(grid, options.n_segments, picture.share_inside, options)
+    start = time.perf_counter()
+    table = said.table if rule is None else join_crumbs(said.table, said.rim, rule).table
+    table_s = seconds.get("pieces", 0.0) + seconds.get("table", 0.0) + time.perf_counter() - start
     start = time.perf_counter()
     packed = pack(said.ids)
     labels = look_up(np.arange(len(said.table) + 1, dtype=np.int32), said.ids)
     pack(labels)
     writing_s = time.perf_counter() - start
-    regions = int(np.count_nonzero(said.table.area))
-    table_s = seconds.get("pieces", 0.0) + seconds.get("table", 0.0)
-    trunk_s = seconds.get("trunk", 0.0) + first.get("reading", 0.0)  # the second time pixels are there
-    size = sum(map(len, packed.pieces))
+    regions, size = int(np.count_nonzero(table.area)), sum(map(len, packed.pieces))
+    trunk_s = seconds.get("trunk", 0.0) + seconds.get("reading", 0.0)
     return _Measured(tile, trunk_s, seconds.get("tail", 0.0), table_s, writing_s, regions, size)
 
 

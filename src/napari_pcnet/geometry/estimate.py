@@ -3,7 +3,7 @@
 Memory is what a run needs on top of the picture; the figures below were fitted to the peak memory of runs
 from 1 to 67 megapixels and 6,000 to 420,000 regions (`napari-pcnet benchmark speed` measures it).
 They are good to about a third where merging is not compiled; where it is, many regions take half. What a
-region takes where labels are written window by window is `REGION_BYTES`.
+region takes where labels are written window by window is `TABLE_BYTES`, then `TREE_BYTES`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ BYTES_PER_IMAGE_PX = 8
 BYTES_PER_CELL = 960
 """Of a cell of the lattice: its regions in tables and in the tree."""
 
-TABLE_BYTES, TREE_BYTES = 67, 120
-REGION_BYTES = TABLE_BYTES + TREE_BYTES
-"""Of a region where neither labels nor picture are held: 24 bytes and 2.7 pairs of 16 in the table, then at
-most 120 in the compiled tree with what it is made of (docs/performance.md)."""
+TABLE_BYTES, TREE_BYTES = 67, 112
+"""Of a region where neither labels nor picture are held: 24 bytes and 2.7 pairs of 16 while the table is put
+together, then at most so many in the compiled tree with what it is made of (docs/performance.md)."""
 
 
 @dataclass(frozen=True)
