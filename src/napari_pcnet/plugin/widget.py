@@ -11,7 +11,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QShortcut, QVBoxLayout, QWidget
 
 from napari_pcnet.plugin import texts
-from napari_pcnet.plugin.annotating import CLASSES, OBJECTS, Annotating
+from napari_pcnet.plugin.annotating import Annotating
 from napari_pcnet.plugin.annotation_panel import AnnotationPanel
 from napari_pcnet.plugin.boxes import scrolled_column, single_shot
 from napari_pcnet.plugin.coloured_layer import colour_by, columns_of, is_coloured
@@ -22,6 +22,7 @@ from napari_pcnet.plugin.jobs import Job, stop_when_application_ends
 from napari_pcnet.plugin.learning import Learning
 from napari_pcnet.plugin.machine import Machine, MachineProbe
 from napari_pcnet.plugin.messages import lines_below
+from napari_pcnet.plugin.opening import CLASSES, OBJECTS
 from napari_pcnet.plugin.preview import NAME as PREVIEW_NAME
 from napari_pcnet.plugin.preview import LivePreview, Preview
 from napari_pcnet.plugin.result_layer import ResultLayer
@@ -119,6 +120,7 @@ class SuperpixelsWidget(QWidget):
         except ValueError as error:
             self.show_message(str(error))
             return
+        self.annotating.stop_opening()
         self.cutting.settle()
         self.run_panel.live.setChecked(False)
         layer = self.results.layer_to_update(source, record, region.place)
@@ -279,6 +281,7 @@ class SuperpixelsWidget(QWidget):
             message.connect(self.show_message)
         self.preview.message.connect(self.run_panel.message.show_preview_message)
         self.cutting.slid.connect(self.annotating.show_cut)
+        self.annotating.began.connect(self._list_layers)
         self.annotating.changed.connect(self._show_classes)
         self.annotating.message.connect(self.show_message)
         self.annotation_panel.class_chosen.connect(self.annotating.choose_class)
@@ -434,15 +437,13 @@ class SuperpixelsWidget(QWidget):
         if self.job is None:
             self.run_panel.live.setChecked(False)
             self.annotating.start(kind)
-            self._list_layers()
-            self._enable()
 
     def _show_classes(self) -> None:
         annotating = self.annotating
         self.annotation_panel.show_classes(
             list(annotating.classes), annotating.annotation, annotating.current
         )
-
+        self.annotation_panel.show_opening(annotating.is_opening)
         self._show_learning()
 
     def _show_learning(self) -> None:
