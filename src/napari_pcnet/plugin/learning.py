@@ -33,6 +33,8 @@ TREES = 32
 
 MISSING = "scikit-learn is not installed; pip install 'napari-pcnet[learn]'"
 
+NO_IMAGE = "learning looks at the image: open it, press Use its settings and Run"
+
 TOO_FEW = "paint two classes before the rest is learnt"
 
 
@@ -158,6 +160,9 @@ class Learning(QObject):
         if subject is None:
             self.message.emit("annotate classes first")
             return
+        if not subject.result.has_image:
+            self.message.emit(NO_IMAGE)
+            return
         if find_spec(LIBRARY) is None:
             self.message.emit(MISSING)
             return
@@ -191,6 +196,9 @@ class Learning(QObject):
         subject = self._annotating.subject
         if subject is None:
             self.message.emit("annotate classes first")
+            return
+        if not subject.result.has_image:
+            self.message.emit(NO_IMAGE)
             return
         try:
             forest = RegionForest.load(path)
