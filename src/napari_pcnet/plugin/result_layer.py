@@ -108,8 +108,10 @@ class ResultLayer:
         hierarchy, found = trees_of(layer.metadata), recorded_run(layer.metadata)
         if hierarchy is None or found is None or layer.multiscale:
             return None
+        if hierarchy.base.size != layer.data.size:
+            return None
         cut = LayerCut.make(hierarchy, *found)
-        if not np.array_equal(cut.labels.reshape(layer.data.shape), layer.data):
+        if not np.array_equal(cut.labels.reshape(layer.data.shape), layer.data):  # someone has painted
             return None
         source = Source(layer)
         result = cls(viewer, source, source.planes(RunRecord(channel_axis=None)), editable_px, layer)
