@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -615,6 +616,14 @@ def test_one_at_a_time_writes_a_journal(tmp_path: Path) -> None:
     again, restored, _ = begun(path, hierarchy)
     assert restored.table[0] == 1
     again.close()
+
+
+def test_a_journal_that_a_thread_has_opened_is_closed_by_another(tmp_path: Path) -> None:
+    hierarchy, path = hierarchy_of(BASE, TREE), tmp_path / "a.jsonl"
+    with ThreadPoolExecutor(1) as pool:
+        journal = pool.submit(Journal, path, fingerprint(hierarchy)).result()
+        journal.close()
+        Journal(path, fingerprint(hierarchy)).close()
 
 
 def test_a_disk_that_takes_half_a_line_leaves_a_whole_journal(

@@ -150,6 +150,21 @@ def test_an_array_that_no_memory_holds_is_refused(stack: PCNetHierarchy, tmp_pat
         PCNetHierarchy.load(path)
 
 
+def test_arrays_that_unpack_to_more_than_the_free_memory_are_refused(
+    stack: PCNetHierarchy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "stack.npz"
+    stack.save(path)
+    with zipfile.ZipFile(path) as members:
+        unpacked_bytes = sum(each.file_size for each in members.infolist())
+    assert path.stat().st_size < unpacked_bytes
+    monkeypatch.setattr("napari_pcnet.disk.memory.free_bytes", lambda: unpacked_bytes - 1)
+    with pytest.raises(ValueError, match="is not a hierarchy"):
+        PCNetHierarchy.load(path)
+    monkeypatch.setattr("napari_pcnet.disk.memory.free_bytes", lambda: unpacked_bytes)
+    PCNetHierarchy.load(path)
+
+
 def test_a_hierarchy_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"^hierarchy .*none\.npz does not exist$"):
         PCNetHierarchy.load(tmp_path / "none.npz")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,14 +26,15 @@ from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QObject
 
-from napari_pcnet.annotation.journal import fingerprint, place_of
+from napari_pcnet.annotation.journal import Journal, fingerprint, place_of
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy
 from napari_pcnet.merging.tree import Tree
 from napari_pcnet.plugin.annotated_layer import OUTLINE
-from napari_pcnet.plugin.annotating import CLASSES, OBJECTS, Annotating
+from napari_pcnet.plugin.annotating import Annotating
 from napari_pcnet.plugin.annotation_panel import AREA, KEY, LOCK, NAME, REGIONS, AnnotationPanel
 from napari_pcnet.plugin.cutting import Cutting
 from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray
+from napari_pcnet.plugin.opening import CLASSES, OBJECTS
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.results import Results
 from napari_pcnet.plugin.source import Source
@@ -81,7 +84,15 @@ class Desk:
         self.messages: list[str] = []
         self.annotating.message.connect(self.messages.append)
         self.cutting.slid.connect(self.annotating.show_cut)
+        self.start(kind)
+
+    def start(self, kind: str = CLASSES) -> None:
+        """Annotate, and wait until that has begun, or was refused."""
         self.annotating.start(kind)
+        self.wait()
+
+    def wait(self) -> None:
+        self.qtbot.waitUntil(lambda: self.annotating._job is None, timeout=60_000)
 
     @property
     def layer(self) -> Labels:
@@ -297,9 +308,81 @@ def test_removing_the_layer_or_what_is_annotated_ends_it(desk: Desk) -> None:
     desk.viewer.layers.events.removed.connect(lambda event: desk.annotating.forget(event.value))
     desk.viewer.layers.remove(desk.layer)
     assert desk.annotating.layer is None and len(desk.viewer.layers) == 2
-    desk.annotating.start()
+    desk.start()
     desk.viewer.layers.remove(desk.viewer.layers["image"])
     assert desk.annotating.layer is None
+
+
+@dataclass
+class Gate:
+    """Holds up what opens annotations, in threads that it notes."""
+
+    passed: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate()
+
+    def held_up(hierarchy: PCNetHierarchy) -> str:
+        gate.threads.append(threading.current_thread())
+        assert gate.passed.wait(60)
+        return fingerprint(hierarchy)
+
+    monkeypatch.setattr("napari_pcnet.plugin.opening.fingerprint", held_up)
+    yield gate
+    gate.passed.set()
+
+
+def test_an_annotation_is_opened_beside_the_viewer_and_once(desk: Desk, gate: Gate) -> None:
+    desk.annotating.end()
+    for _ in range(2):
+        desk.annotating.start()
+        assert desk.annotating.is_opening and desk.annotating.layer is None
+        assert desk.messages[-1] == "getting ready to annotate ..."
+    gate.passed.set()
+    desk.wait()
+    assert not desk.annotating.is_opening and desk.messages[-1].startswith("keys 1 to 9")
+    assert len(gate.threads) == 1 and gate.threads[0] is not threading.current_thread()
+    assert [each.name for each in desk.viewer.layers].count("image classes") == 1
+
+
+def test_the_kind_that_was_asked_for_last_is_opened(desk: Desk, gate: Gate) -> None:
+    desk.annotating.end()
+    for kind in (CLASSES, OBJECTS, CLASSES, OBJECTS):
+        desk.annotating.start(kind)
+    gate.passed.set()
+    desk.wait()
+    assert desk.layer.name == "image objects"
+    desk.start(CLASSES)  # whose journal the job that was stopped has not kept
+    assert desk.layer.name == "image classes"
+
+
+@pytest.mark.parametrize("name", ["image", "image superpixels"])
+def test_what_is_removed_meanwhile_is_not_annotated(desk: Desk, gate: Gate, name: str) -> None:
+    desk.annotating.end()
+    desk.viewer.layers.events.removed.connect(lambda event: desk.annotating.forget(event.value))
+    desk.annotating.start()
+    desk.viewer.layers.remove(desk.viewer.layers[name])
+    assert not desk.annotating.is_opening
+    layers = list(desk.viewer.layers)
+    gate.passed.set()
+    desk.wait()
+    assert list(desk.viewer.layers) == layers and desk.annotating.layer is None
+    other = Desk(desk.qtbot)  # of the same superpixels, whose journal is free
+    assert other.layer.name == "image classes"
+    other.annotating.end()
+
+
+def test_an_annotation_that_opens_when_its_widget_goes_leaves_its_journal(desk: Desk, gate: Gate) -> None:
+    desk.annotating.end()
+    desk.annotating.start()
+    desk.annotating.stop()
+    gate.passed.set()
+    desk.wait()
+    assert desk.annotating.layer is None
+    Journal(place_of(fingerprint(desk.hierarchy), "classes"), fingerprint(desk.hierarchy)).close()
 
 
 def test_strokes_and_classes_come_back_for_the_same_superpixels(desk: Desk) -> None:
@@ -312,7 +395,7 @@ def test_strokes_and_classes_come_back_for_the_same_superpixels(desk: Desk) -> N
     again = Desk(desk.qtbot)
     assert again.annotating.layer is None and "another window" in again.messages[-1]
     desk.annotating.stop()  # as when a process ends, however it ends
-    again.annotating.start()
+    again.start()
     assert "1 strokes of an earlier session are back" in again.messages[-1]
     assert again.classes() == [1, 1, 0, 0, 0, 0]
     assert again.annotating.classes[1].name == "grass"
@@ -383,7 +466,7 @@ def test_a_stroke_stays_in_the_plane_that_is_shown(
 
 def test_objects_are_merged_detached_and_split(desk: Desk) -> None:
     desk.annotating.end()
-    desk.annotating.start(OBJECTS)
+    desk.start(OBJECTS)
     assert desk.layer.name == "image objects" and desk.layer.data.dtype == np.uint16
     desk.drag(0)
     assert desk.classes() == [1, 1, 0, 0, 0, 0]
@@ -414,7 +497,7 @@ def test_classes_and_objects_of_the_same_superpixels_are_kept_apart(desk: Desk) 
         (CLASSES, 0, [1, 1, 0, 0, 0, 0]),
         (OBJECTS, 3, [0, 0, 0, 1, 0, 0]),
     ):
-        desk.annotating.start(kind)
+        desk.start(kind)
         if kind == OBJECTS:
             desk.drag(square)
         assert desk.classes() == expected
@@ -426,7 +509,7 @@ def test_more_objects_than_there_are_numbers_are_refused(desk: Desk, monkeypatch
     def none_left(_annotation: object) -> int:
         raise ValueError("there can be at most 65535 objects")
 
-    desk.annotating.start(OBJECTS)
+    desk.start(OBJECTS)
     desk.drag(3)
     monkeypatch.setattr("napari_pcnet.plugin.objects_layer.unused_number", none_left)
     desk.drag(0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import warnings
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from npe2 import PluginManifest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from napari_pcnet.disk import labels
+from napari_pcnet.hierarchy import Measures, PCNetHierarchy
+from napari_pcnet.merging.tree import Tree
 from napari_pcnet.plugin.files import get_reader, open_in, read, write
-from napari_pcnet.plugin.metadata import KEY, recorded_run
+from napari_pcnet.plugin.metadata import KEY, TREES, recorded_run, trees_of
 from napari_pcnet.plugin.settings import Settings, read_settings
 from napari_pcnet.record import Origin, RunRecord, notes_of
 
@@ -33,8 +36,7 @@ def _labels(**options: Any) -> Labels:
 
 def _written(path: Path, layer: Labels) -> Path:
     data, meta, _ = layer.as_layer_data_tuple()
-    (written,) = write(str(path), data, meta)
-    return Path(written)
+    return Path(write(str(path), data, meta)[0])
 
 
 @pytest.mark.parametrize("ending", [".tif", ".tiff", ".zarr"])
@@ -60,6 +62,61 @@ def test_superpixels_come_back_with_record_and_place(tmp_path: Path, ending: str
     assert (back.units, back.axis_labels) == (layer.units, layer.axis_labels)
     again = _written(tmp_path / f"again{ending}", back)
     assert labels.read_notes(again) == labels.read_notes(path)
+
+
+def _trees(*heights: float) -> PCNetHierarchy:
+    """Six rows of 8 pixels, which are merged from above."""
+    base = np.arange(48, dtype=np.int32).reshape(6, 8) // 8
+    tree = Tree(6, np.array([[0, 1], [6, 2], [7, 3], [8, 4], [9, 5]]), np.array(heights, np.float64))
+    return PCNetHierarchy(base, (tree,), (Measures(np.full(6, 8), np.ones((6, 1)), np.empty(0)),))
+
+
+def _with_trees(n: int) -> Labels:
+    trees, record = _trees(1, 2, 3, 4, 5), RunRecord(n, max_segments=6, channel_axis=None)
+    return Labels(trees.labels(n), metadata={KEY: notes_of(record, ORIGIN), TREES: trees})
+
+
+@pytest.mark.parametrize("ending", [".tif", ".zarr"])
+def test_trees_come_back_with_the_labels_that_they_are_of(tmp_path: Path, ending: str) -> None:
+    layer = _with_trees(3)
+    data, meta, _ = layer.as_layer_data_tuple()
+    path = tmp_path / f"a.superpixels{ending}"
+    beside = tmp_path / "a.superpixels.trees.npz"
+    assert write(str(path), data, meta) == [str(path), str(beside)]
+    layer = open_in(ViewerModel(), str(path))
+    trees = trees_of(layer.metadata)
+    assert trees is not None
+    for n in (1, 3, 6):
+        assert_array_equal(trees.labels(n), _trees(1, 2, 3, 4, 5).labels(n))
+    assert _written(path, layer) == path  # and once more, with both
+
+
+@pytest.mark.parametrize("what", ["other labels", "other trees", "damage", "nothing"])
+def test_trees_that_are_not_of_the_labels_are_left_alone(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "a.tif"
+    layer = _with_trees(3)
+    data, meta, _ = layer.as_layer_data_tuple()
+    beside = Path(write(str(path), data, meta)[1])
+    sentence = f"{beside} was left alone: its trees are not those of these labels"
+    if what == "other labels":
+        painted = np.array(data)
+        painted[5, 5] = 1
+        labels.write_labels(path, painted, overwrite=True, notes=labels.read_notes(path))
+    elif what == "other trees":
+        short = replace(_trees(1, 2, 3, 4, 5), base=np.zeros((2, 2), np.int32))
+        tree, measures = Tree(1, np.empty((0, 2), np.int64), np.empty(0)), _trees(1, 2, 3, 4, 5).measures[0]
+        one = replace(measures, area=np.array([4]), intensity_mean=np.ones((1, 1)))
+        replace(short, trees=(tree,), measures=(one,)).save(beside)
+    elif what == "damage":
+        beside.write_bytes(beside.read_bytes()[:-100])
+        sentence = f"{beside} is not a hierarchy that PCNetHierarchy.save wrote, or is damaged"
+    else:
+        beside.unlink()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        ((_, options, _),) = read(str(path))
+    assert trees_of(options["metadata"]) is None and recorded_run(options["metadata"]) is not None
+    assert [str(each.message) for each in told] == ([] if what == "nothing" else [sentence])
 
 
 def test_a_stack_of_one_plane_keeps_its_axes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -19,13 +20,15 @@ from qtpy.QtCore import QObject
 
 from napari_pcnet import RegionForest, region_features
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy
+from napari_pcnet.learning.cuts import CutPrediction
 from napari_pcnet.merging.tree import Tree
 from napari_pcnet.plugin import learning as learning_module
 from napari_pcnet.plugin.annotated_layer import OUTLINE
-from napari_pcnet.plugin.annotating import OBJECTS, Annotating
+from napari_pcnet.plugin.annotating import Annotating
 from napari_pcnet.plugin.cutting import Cutting
 from napari_pcnet.plugin.layer_cut import LayerCut
 from napari_pcnet.plugin.learning import TREES, Learning
+from napari_pcnet.plugin.opening import OBJECTS
 from napari_pcnet.plugin.predicted_layer import CLASSES, OPACITY, STEPS
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.results import Results
@@ -91,6 +94,7 @@ class Desk:
         self.cutting.slid.connect(self.annotating.show_cut)
         self.viewer.layers.events.removed.connect(lambda event: self._forget(event.value))
         self.annotating.start()
+        qtbot.waitUntil(lambda: not self.annotating.is_opening, timeout=60_000)
 
     def _forget(self, layer: Any) -> None:
         self.annotating.forget(layer)
@@ -113,6 +117,12 @@ class Desk:
     def wait(self) -> None:
         self.qtbot.waitUntil(lambda: not self.learning.is_busy, timeout=60_000)
         self.qtbot.wait(5)
+
+    @property
+    def cut(self) -> CutPrediction:
+        """What is predicted of the superpixels that are shown."""
+        assert self.learning._pooled is not None
+        return self.learning._pooled.cut
 
     @property
     def predicted(self) -> Labels:
@@ -148,7 +158,7 @@ def test_the_rest_is_predicted_below_the_classes_where_nothing_is_annotated(desk
     assert [each.name for each in desk.viewer.layers] == [*layers[:2], "image predicted", *layers[2:]]
     assert desk.viewer.layers.selection.active == desk.annotating.layer
     assert desk.predicted.opacity == OPACITY and not desk.predicted.editable
-    assert desk.messages[-1] == "learnt from 10 regions; N jumps to the superpixel that is least certain"
+    assert desk.messages[-1] == "learnt from 10 superpixels; N jumps to the superpixel that is least certain"
 
 
 def test_it_is_the_forest_of_the_library(desk: Desk) -> None:
@@ -193,12 +203,41 @@ def test_the_brush_pools_what_is_predicted(desk: Desk) -> None:
     desk.learn()
     desk.cutting.slide(PAIRS)
     desk.qtbot.wait(5)
-    cut = desk.learning._cut
-    assert cut is not None and len(cut.starts) == PAIRS
+    desk.wait()
+    cut = desk.cut
+    assert len(cut.starts) == PAIRS
     pairs = np.where(desk.codes().reshape(-1, 2) == 0, 0, desk.codes().reshape(-1, 2))
     shown = pairs[(pairs != 0).all(axis=1)]
     assert len(shown) and (shown[:, 0] == shown[:, 1]).all()
     desk.qtbot.waitUntil(lambda: desk.cutting.is_settled, timeout=60_000)
+
+
+def test_votes_are_pooled_beside_the_viewer_and_what_is_asked_meanwhile_is_of_the_cut_shown(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[object] = []
+    of = CutPrediction.of
+
+    def noted(*arguments: Any) -> CutPrediction:
+        threads.append(threading.current_thread())
+        return of(*arguments)
+
+    monkeypatch.setattr(learning_module.CutPrediction, "of", noted)
+    desk.paint(c1=[0, 9, 18, 35, 48], c2=[6, 14, 29, 39, 62])
+    desk.learn()
+    desk.annotating.choose_class(2)
+    for n in (REGIONS - 1, 1, PAIRS):  # of which only the last is wanted
+        desk.cutting.slide(n)
+        desk.qtbot.wait(1)
+    desk.learning.accept()
+    desk.wait()
+    assert len(desk.cut.starts) == PAIRS and threading.current_thread() not in threads
+    assert desk.messages[-1] == "16 superpixels are 'class 2' now; Ctrl+Z undoes it"
+    desk.cutting.slide(REGIONS)
+    desk.learning.jump()
+    desk.annotating.end()
+    desk.wait()
+    assert not desk.messages[-1].endswith("certain")  # nothing is left to go to
 
 
 def test_after_each_stroke_it_is_learnt_again(desk: Desk) -> None:
@@ -210,7 +249,7 @@ def test_after_each_stroke_it_is_learnt_again(desk: Desk) -> None:
     assert desk.learning.is_busy
     desk.paint(c2=[15], c1=[8])  # while it is learning
     desk.wait()
-    assert desk.messages[-1].startswith("learnt from 6 regions")
+    assert desk.messages[-1].startswith("learnt from 6 superpixels")
     desk.learning.switch(False)
     desk.paint(c1=[9])
     assert not desk.learning.is_busy
@@ -219,8 +258,8 @@ def test_after_each_stroke_it_is_learnt_again(desk: Desk) -> None:
 def test_n_jumps_to_the_least_certain_then_to_the_next_and_outlines_it(desk: Desk) -> None:
     desk.paint(**SOME)
     desk.learn()
-    cut = desk.learning._cut
-    assert cut is not None and desk.annotating.annotation is not None
+    cut = desk.cut
+    assert desk.annotating.annotation is not None
     free = [at for at in cut.least_certain() if not desk.annotating.annotation.numbers[cut.starts[at]]]
     for at in free[:3]:
         desk.annotating.next_asked.emit()
@@ -252,7 +291,7 @@ def test_a_class_is_accepted_in_one_stroke(desk: Desk) -> None:
     expected = np.where(KINDS == 2, 2, 0)
     expected[SOME["c1"]] = 1
     assert_array_equal(annotation.table[:-1], expected)
-    assert desk.messages[-1] == "27 regions are 'class 2' now; Ctrl+Z undoes it"
+    assert desk.messages[-1] == "27 superpixels are 'class 2' now; Ctrl+Z undoes it"
     assert not (desk.codes() % CLASSES == 2).any()
     desk.learning.accept()
     assert desk.messages[-1] == "nothing is predicted to be 'class 2'"
@@ -386,8 +425,6 @@ def test_planes_are_learnt_together_and_n_shows_the_plane(
     shown = desk.codes() % CLASSES
     given = [*SOME["c1"], *(REGIONS + at for at in SOME["c2"])]
     assert_array_equal(shown, np.where(np.isin(np.arange(2 * REGIONS), given), 0, np.tile(KINDS, 2)))
-    cut = desk.learning._cut
-    assert cut is not None and desk.annotating.annotation is not None
     planes = set()
     for _ in range(2 * REGIONS - len(given)):
         desk.learning.jump()

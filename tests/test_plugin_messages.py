@@ -15,6 +15,7 @@ from napari_pcnet.options import Options
 from napari_pcnet.planes import Planes
 from napari_pcnet.plugin.field_names import FIELDS, OTHERS, in_fields
 from napari_pcnet.plugin.messages import MessageLine
+from napari_pcnet.plugin.run_panel import RunPanel
 from napari_pcnet.record import RunRecord
 from napari_pcnet.run import build_hierarchy
 
@@ -39,6 +40,22 @@ def test_a_preview_takes_back_its_own_message_and_no_other(qtbot: QtBot) -> None
     line.show_message("12 superpixels")
     line.show_preview_message("")
     assert line.text() == "12 superpixels"
+
+
+def test_what_cannot_be_run_is_said_once(qtbot: QtBot) -> None:
+    panel = RunPanel()
+    for widget in (panel, panel.info, panel.message):
+        qtbot.addWidget(widget)
+    panel.show_info("Nothing of 'a' is in view")
+    assert not panel.info.isHidden()
+    panel.message.show_message("nothing of 'a' is in view")  # Run was pressed
+    assert panel.info.isHidden()
+    panel.show_info("12 superpixels, about 1 s")
+    assert not panel.info.isHidden()
+    panel.show_info("Nothing of 'a' is in view")
+    assert panel.info.isHidden()
+    panel.message.show_message("")
+    assert not panel.info.isHidden()
 
 
 SPOTS = np.zeros((64, 80), np.uint8)

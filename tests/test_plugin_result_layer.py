@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray, at_cut, features_table
-from napari_pcnet.plugin.metadata import KEY, recorded_run
+from napari_pcnet.plugin.metadata import KEY, TREES, recorded_run
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.roi import RecordedRegion
 from napari_pcnet.plugin.source import Source
@@ -380,3 +380,43 @@ def test_labels_as_large_as_the_image_are_refused_where_there_is_no_memory(
         ResultLayer(viewer, source, planes, LARGE, image_sized=True)
     assert list(viewer.layers) == [source.layer]
     assert ResultLayer(viewer, source, planes, LARGE).layer.data.shape == (40, 45)
+
+
+# -- from a file -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("image_sized", [False, True])
+def test_a_layer_that_brings_its_trees_is_cut_on_its_own(image_sized: bool) -> None:
+    viewer, source = _opened(48, 64, 3, scale=(2.0, 2.0))
+    record = RunRecord(N, crop=(8, 8, 40, 56))
+    result = ResultLayer(viewer, source, source.planes(record), LARGE, image_sized=image_sized)
+    hierarchy = build_hierarchy(source.pixels, record)
+    result.finish(hierarchy, LayerCut.make(hierarchy, record, Origin("image")))
+    brought = Labels(result.layer.data.copy(), metadata=dict(result.layer.metadata), scale=(2.0, 2.0))
+
+    other = ViewerModel()
+    other.add_layer(brought)
+    opened = ResultLayer.opened(other, brought, LARGE)
+    assert opened is not None and opened.layer is brought and not opened.has_image
+    assert opened.origin == Origin("image") and opened.record == record
+    for n in (3, 10):
+        result.slide(n)
+        opened.slide(n)
+        assert_array_equal(brought.data, result.layer.data)
+        assert_array_equal(brought.scale, (2, 2))
+
+
+def test_a_layer_that_shows_no_cut_of_its_trees_is_none() -> None:
+    viewer, source = _opened(48, 64, 3)
+    _, hierarchy = _done(viewer, source, RunRecord(N))
+    layer = viewer.layers[-1]
+    painted = np.array(layer.data)
+    painted[5, 5] = 99
+    for pixels, metadata in (
+        (painted, dict(layer.metadata)),
+        (layer.data[:20], dict(layer.metadata)),
+        (layer.data, {TREES: hierarchy}),
+        (layer.data, {KEY: layer.metadata[KEY]}),
+        (layer.data, layer.metadata | {TREES: "trees"}),
+    ):
+        assert ResultLayer.opened(viewer, Labels(pixels, metadata=metadata), LARGE) is None

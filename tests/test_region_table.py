@@ -14,7 +14,7 @@ from skimage.measure import regionprops, regionprops_table
 
 from napari_pcnet import region_table
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.measuring import sums
+from napari_pcnet.measuring import groups, sums
 from napari_pcnet.measuring.properties import FORMER_NAMES, NOT_MEASURED, PROPERTIES, find
 from napari_pcnet.measuring.sums import gather, merge
 from napari_pcnet.measuring.windows import numbered_windows
@@ -252,6 +252,15 @@ def test_nan_stays_in_its_region() -> None:
     found = region_table(image, labels, ["intensity_mean", "intensity_std", "intensity_min"], window=2)
     assert np.isnan([found[name][0] for name in found]).all()
     assert [found[name][1] for name in found] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
+def test_groups_of_rows_are_reduced_some_at_a_time(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "GROUPS_AT_ONCE", at_once)
+    values = np.random.default_rng(1).normal(size=(9, 2))
+    starts = np.array([0, 1, 4, 6, 8])
+    for ufunc in (np.add, np.minimum):
+        assert_array_equal(groups.reduced(ufunc, values, starts), ufunc.reduceat(values, starts))
 
 
 def test_progress_counts_windows() -> None:

@@ -36,8 +36,13 @@ AT_MOST_BYTES = 200_000
 COLOURS = (256, 128, 64, 32)
 """Sizes of a picture's palette: the first whose file is small enough."""
 
-AT_MOST_MS = 120_000
+AT_MOST_S = 120
 """How long a step waits for one thing before it gives up."""
+
+TRAINING_STEPS = 60
+"""Of the first training: enough for curves, and not for good weights."""
+
+TRAINING_AT_MOST_S = 1200
 
 TABLE_PX = 230
 """Height of the table of features."""
@@ -231,6 +236,7 @@ def annotate_some_superpixels(desk: Desk) -> None:
     desk.run()
     panel = desk.widget.annotation_panel
     panel.start_button.click()
+    wait(lambda: desk.widget.annotating.subject is not None, "the layer of classes")
     for number, (name, places) in enumerate(PAINTED.items(), 1):
         desk.paint(number, places)
         desk.widget.annotating.change_class(number, {"name": name})
@@ -245,6 +251,22 @@ def learn_the_rest(desk: Desk) -> None:
     assert desk.predicted_at(RIGHT_EYE) == 2 and desk.predicted_at(RIGHT_EAR) == 1
     desk.widget.annotating.choose_class(2)
     desk.show_in_dock(rows)
+
+
+def train_on_the_whole_picture(desk: Desk) -> None:
+    """Every superpixel gets a class, and weights of one's own are made; the curves of both trainings."""
+    widget, panel = desk.widget, desk.widget.training_panel
+    for number in range(1, len(PAINTED) + 1):
+        widget.annotating.choose_class(number)
+        widget.annotation_panel.learning.accept_button.click()
+    panel.setChecked(True)
+    panel.name.setText("cats")
+    panel.steps.setValue(TRAINING_STEPS)
+    panel.train_button.click()
+    assert widget.training.job is not None, widget.run_panel.message.text()
+    wait(lambda: widget.training.job is None, "the end of the training", TRAINING_AT_MOST_S)
+    assert all(curve.losses for curve in panel.curves), widget.run_panel.message.text()
+    desk.show_in_dock(panel.curves[0])
 
 
 def merge_with_the_fill_bucket(desk: Desk) -> None:
@@ -317,6 +339,7 @@ STEPS: tuple[Callable[[Desk], None], ...] = (
     segment_all_planes_of_a_stack,
     annotate_some_superpixels,
     learn_the_rest,
+    train_on_the_whole_picture,
     merge_with_the_fill_bucket,
     run_again_beside_a_painted_layer,
     copy_the_run,
@@ -344,16 +367,16 @@ def take_steps(desk: Desk, folder: Path, after: Callable[[Desk], None] = lambda 
 # -- waiting, choosing, writing ------------------------------------------------------------------------
 
 
-def wait(until: Callable[[], bool], what: str) -> None:
+def wait(until: Callable[[], bool], what: str, at_most_s: float = AT_MOST_S) -> None:
     """Let the viewer work until something is so."""
     loop, clock, passed = QEventLoop(), QTimer(), QElapsedTimer()
     passed.start()
-    clock.timeout.connect(lambda: loop.quit() if passed.elapsed() > AT_MOST_MS or until() else None)
+    clock.timeout.connect(lambda: loop.quit() if passed.elapsed() > 1000 * at_most_s or until() else None)
     clock.start(10)
     loop.exec()
     clock.stop()
     if not until():
-        raise TimeoutError(f"waited {AT_MOST_MS // 1000} s for {what}")
+        raise TimeoutError(f"waited {at_most_s:g} s for {what}")
 
 
 def settle() -> None:

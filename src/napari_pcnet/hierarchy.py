@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from napari_pcnet.disk.damage import READER_ERRORS
 from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.memory import check_fits
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.merging import connectivity, outlines
 from napari_pcnet.merging.connectivity import OUTSIDE
@@ -306,6 +307,8 @@ class PCNetHierarchy:
             raise FileNotFoundError(f"hierarchy {path} does not exist")
         content = Path(path).read_bytes()
         try:
+            with zipfile.ZipFile(io.BytesIO(content)) as members:
+                check_fits(sum(each.file_size for each in members.infolist()), "close other programs")
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 loaded = cls._from_arrays({name: file[name] for name in file.files})
         except _UNREADABLE:

@@ -23,6 +23,7 @@ from napari_pcnet.merging import passes
 from napari_pcnet.plugin import machine
 from napari_pcnet.plugin.jobs import Job
 from napari_pcnet.plugin.machine import Machine, measure_machine
+from napari_pcnet.plugin.viewer_events import enter_canvas
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 
 WINDOW_PX = (1089, 660)
@@ -39,6 +40,7 @@ def viewer(qapp: QApplication) -> Iterator[napari.Viewer]:
         viewer = napari.Viewer(show=True, show_welcome_screen=False)
         window = viewer.window._qt_window
         patch.setattr(window, "_save_current_window_settings", lambda: None)
+        viewer.layers.events.removing.connect(lambda _event: enter_canvas(viewer))  # also without the widget
         QtViewer._instances.discard(window._qt_viewer)  # that fixture wants to find no other
         viewer.window.resize(*WINDOW_PX)
         assert QTest.qWaitForWindowExposed(window, 5000)

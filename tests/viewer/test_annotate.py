@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_pcnet.annotation.journal import fingerprint
+from napari_pcnet.plugin import jobs, opening
 from napari_pcnet.plugin.annotated_layer import OUTLINE
 from napari_pcnet.plugin.lookup_layer import LookupLayer
 from napari_pcnet.plugin.widget import SuperpixelsWidget
@@ -66,6 +69,31 @@ def middle_of(labels: NDArray[Any], label: int) -> tuple[float, float]:
     return float(row), float(column)
 
 
+def annotate(widget: SuperpixelsWidget, qtbot: QtBot) -> None:
+    """Begin to annotate, and wait until one can."""
+    widget.annotate()
+    qtbot.waitUntil(lambda: widget.annotating.layer is not None)
+
+
+def test_a_run_or_a_dock_that_is_closed_comes_before_an_annotation_that_is_opened(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(drawn_picture(64, 80, 3, seed=6), name="a")
+    run_widget(widget, qtbot)
+    go = threading.Event()
+    monkeypatch.setattr(opening, "fingerprint", lambda given: (go.wait(60), fingerprint(given))[1])
+    widget.annotate()
+    widget.form.size_fields.count.setValue(20)
+    run_widget(widget, qtbot)
+    widget.annotate()
+    close_dock_of(widget)
+    go.set()
+    qtbot.waitUntil(lambda: not jobs._running)
+    qtbot.wait(10)
+    assert [each.name for each in viewer.layers] == ["a", "a superpixels"]
+
+
 def test_superpixels_are_painted_with_mouse_and_keys(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:
@@ -76,6 +104,9 @@ def test_superpixels_are_painted_with_mouse_and_keys(
     assert not panel.start_button.isEnabled() and not panel.table.isEnabled()
     labels = run_widget(widget, qtbot).data.copy()
     panel.start_button.click()
+    assert panel.title() == "Annotate: getting ready ..."
+    qtbot.waitUntil(lambda: widget.annotating.layer is not None)
+    assert panel.title() == "Annotate"
     layer = viewer.layers.selection.active
     assert layer.name == "a classes" and "keys 1 to 9" in widget.run_panel.message.text().lower()
     canvas = Canvas(viewer)
@@ -131,6 +162,7 @@ def test_the_command_of_the_menu_annotates_and_strokes_come_back(
 
     def annotate() -> Any:
         get_app_model().commands.execute_command("napari-pcnet.annotate").result()
+        qtbot.waitUntil(lambda: not widget.annotating.is_opening)
         return viewer.layers.selection.active
 
     layer = annotate()
@@ -152,7 +184,7 @@ def test_any_strokes_stay_at_every_count_and_undo_to_the_first_state(
     viewer.reset_view()
     widget.form.size_fields.count.setValue(300)
     run_widget(widget, qtbot)
-    widget.annotate()
+    annotate(widget, qtbot)
     annotation, layer = widget.annotating.annotation, widget.annotating.layer
     assert annotation is not None and layer is not None and widget.cutting.counts == (300,)
     canvas, random = Canvas(viewer), np.random.default_rng(3)
@@ -192,7 +224,7 @@ def test_moves_of_one_turn_are_drawn_once(
     drawn: list[str] = []
     draw = LookupLayer.draw
     monkeypatch.setattr(LookupLayer, "draw", lambda layer: (drawn.append(layer.layer.name), draw(layer))[1])
-    widget.annotate()
+    annotate(widget, qtbot)
     QApplication.processEvents()
     drawn.clear()
     Canvas(viewer).drag(*((row, 3 * row) for row in range(5, 35)))  # 30 events, then one turn of the loop

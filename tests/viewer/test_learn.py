@@ -40,6 +40,7 @@ def test_the_rest_is_learnt_looked_at_accepted_and_saved(
     assert not rows.learn_button.isEnabled()
     base = run_widget(widget, qtbot).data
     widget.annotate()
+    qtbot.waitUntil(lambda: widget.annotating.layer is not None)
     assert rows.learn_button.isEnabled() and not rows.accept_button.isEnabled()
     rows.learn_button.click()
     assert widget.run_panel.message.text() == "Paint two classes before the rest is learnt"

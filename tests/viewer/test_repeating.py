@@ -269,7 +269,8 @@ def test_saved_superpixels_come_back_where_they_lay_and_can_be_run_again(
     choose_in(widget.form.region_field.box, "current view")
     layer = run_widget(widget, qtbot)
     path = tmp_path / f"cat.superpixels{ending}"
-    assert layer.save(str(path), plugin="napari-pcnet") == [str(path)]
+    beside = str(tmp_path / "cat.superpixels.trees.npz")
+    assert layer.save(str(path), plugin="napari-pcnet") == [str(path), beside]
     if ending == ".tif":
         (back,) = viewer.open(path, plugin="napari-pcnet")
     else:
@@ -281,6 +282,44 @@ def test_saved_superpixels_come_back_where_they_lay_and_can_be_run_again(
     for corner in ((0, 0), (5, 17)):
         assert_allclose(back.data_to_world(corner), layer.data_to_world(corner))
     assert (back.units, back.axis_labels) == (layer.units, layer.axis_labels)
+
+
+@pytest.mark.parametrize("is_pyramid", [False, True])
+def test_saved_superpixels_are_cut_and_annotated_without_their_image(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, tmp_path: Path, is_pyramid: bool
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(drawn_picture(64, 80, 3, seed=9), name="a", scale=(2, 2))
+    layer = run_widget(widget, qtbot)
+    widget.slide(7)
+    wait_until_settled(widget, qtbot)
+    expected = {n: np.array(widget.result.hierarchy.labels(n)) for n in (7, 40)}
+    extent = layer.extent.world
+    path = tmp_path / "a.superpixels.tif"
+    layer.save(str(path), plugin="napari-pcnet")
+    viewer.layers.clear()
+    assert widget.result is None and not widget.cut_panel.n_slider.isEnabled()
+
+    widget.settings = replace(widget.settings, editable_megapixels=0.0 if is_pyramid else 2.0)
+    files.open_in(viewer, str(path))
+    qtbot.waitUntil(lambda: widget.result is not None)
+    (back,) = viewer.layers
+    assert back.name == "a" and back.multiscale == is_pyramid and record_of(back).n_segments == 7
+    assert widget.cut_panel.n_box.value() == 7 and widget.cut_panel.n_slider.isEnabled()
+    assert_array_equal(back.extent.world, extent)
+    for n, labels in reversed(expected.items()):
+        widget.slide(n)
+        wait_until_settled(widget, qtbot)
+        assert_array_equal(back.data[0] if back.multiscale else back.data, labels)
+        assert record_of(back).n_segments == n
+    assert "max-segments" in (widget.copy_command() or "")
+    widget.annotate()
+    qtbot.waitUntil(lambda: widget.annotating.layer is not None)
+    assert widget.annotating.annotation.nested.trees[0].leaves == widget.result.hierarchy.n_base
+    widget.annotation_panel.learning.learn_button.click()
+    assert widget.run_panel.message.text().startswith("Learning looks at the image")
+    back.save(str(tmp_path / "again.superpixels.tif"), plugin="napari-pcnet")
+    assert (tmp_path / "again.superpixels.trees.npz").exists()
 
 
 def test_the_settings_of_superpixels_can_be_used_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ from actions import (
     run_widget,
     state_of,
     wait_for_run,
+    wait_for_threads,
     wait_until_settled,
 )
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
+from qtpy.QtGui import QOpenGLContext
 
 from napari_pcnet.plugin.metadata import KEY, recorded_run
 from napari_pcnet.plugin.widget import SuperpixelsWidget
@@ -639,3 +642,24 @@ def test_another_channel_axis_makes_another_layer(
     flat = run_widget(widget, qtbot)
     assert flat is not planes and (flat.ndim, planes.ndim) == (2, 3)
     assert_array_equal(planes.scale, (7, 1, 1))
+
+
+def test_a_layer_is_removed_in_the_context_of_the_canvas(
+    make_napari_viewer: Callable[..., napari.Viewer], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    widget = viewer.window.add_plugin_dock_widget("napari-pcnet", "PCNet superpixels")[1]
+    layer = viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    qtbot.waitUntil(lambda: widget.machine is not None, timeout=60_000)
+    qtbot.wait(50)  # it is drawn
+    canvas = viewer.window._qt_window._qt_viewer.canvas.native
+    is_entered: list[bool] = []
+
+    def note(_event: object) -> None:
+        is_entered.append(QOpenGLContext.currentContext() == canvas.context())
+
+    viewer.layers.events.removed.connect(note, position="first")
+    canvas.doneCurrent()
+    viewer.layers.remove(layer)
+    assert is_entered == [True]
+    wait_for_threads(qtbot)

@@ -227,6 +227,47 @@ def test_a_large_result_is_a_pyramid_that_slides_and_has_an_editable_copy(
     assert_array_equal(layer.data[0], run_record(image.data, record))
 
 
+def test_the_superpixels_that_are_selected_are_made_editable_as_they_are_copied(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(drawn_picture(64, 80, 3), name="a", scale=(2, 2))
+    assert not widget.cut_panel.editable_button.isEnabled()
+    layer = run_widget(widget, qtbot)
+    *_, coarse = widget.add_nested()
+    viewer.layers.selection.active = coarse
+    widget.copy_command()
+    assert widget.run_panel.message.text() == f"Copied '{coarse.name}' as a command"
+    widget.cut_panel.editable_button.click()
+    copy = viewer.layers.selection.active
+    assert copy.name == f"{coarse.name} (editable)"
+    assert_array_equal(copy.data, coarse.data)
+    assert_array_equal(copy.extent.world, coarse.extent.world)
+    assert (coarse.visible, layer.visible) == (False, True)
+    copy.paint((30, 30), 99)
+    assert coarse.data.max() < 99
+
+    viewer.layers.remove(copy)
+    assert widget.run_panel.message.text() == ""
+    viewer.layers.selection.active = layer
+    widget.cut_panel.editable_button.click()
+    assert_array_equal(viewer.layers.selection.active.data, layer.data)
+
+
+def test_a_message_goes_with_the_superpixels_that_it_is_of(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    image = viewer.add_image(drawn_picture(64, 80, 3), name="a")
+    other = viewer.add_image(drawn_picture(64, 80, 3), name="b")
+    viewer.layers.selection.active = image
+    layer = run_widget(widget, qtbot)
+    viewer.layers.remove(other)
+    assert widget.run_panel.message.text().startswith("12 superpixels")
+    viewer.layers.remove(layer)
+    assert widget.run_panel.message.text() == ""
+
+
 def test_a_merge_in_the_editable_copy_is_seen(
     opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
 ) -> None:

@@ -38,7 +38,12 @@ def script() -> ModuleType:
     return module
 
 
-def test_the_steps_can_be_taken(script: ModuleType, make_napari_viewer: MakeViewer, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("small")
+def test_the_steps_can_be_taken(
+    script: ModuleType, make_napari_viewer: MakeViewer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(script, "TRAINING_STEPS", 2)
+    monkeypatch.setenv("NAPARI_PCNET_CACHE", str(tmp_path / "cache"))
     viewer = make_napari_viewer(show=True)
     desk = script.Desk(viewer, tmp_path)
     found: set[str] = set()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ def place_of(trees: str, kind: str) -> Path:
 
 
 class Journal:
-    """A file of steps, for one process at a time.
+    """A file of steps, for one process at a time; any thread may open and close it.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ class Journal:
         self.path = path
         self._head = {_VERSION_KEY: VERSION, _TREE_KEY: trees}
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(path.with_name(f".{path.name}.lock"))
+        self._lock = FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
@@ -102,8 +103,15 @@ class Journal:
                 os.truncate(self.path, size)
             raise
 
-    def replay(self, annotation: Annotation, classes: ClassTable | None = None) -> int:
+    def replay(
+        self,
+        annotation: Annotation,
+        classes: ClassTable | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> int:
         """Do the steps of an earlier process on a fresh annotation; how many strokes that left.
+
+        `check` is called before each step and may raise.
 
         Raises
         ------
@@ -112,6 +120,7 @@ class Journal:
         """
         strokes = 0
         for line, entry in enumerate(self.entries, 2):
+            check()
             if "class" in entry:
                 done = classes is not None and classes.replay(entry)
             else:

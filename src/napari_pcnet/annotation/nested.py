@@ -134,6 +134,11 @@ class NestedRegions:
         parts = made[:-1] & ~made[self.parent]
         return np.sort(self.first[parts])
 
+    def parts_with(self, regions: NDArray[np.bool_], counts: Sequence[int]) -> int:
+        """How many parts of a cut hold one of the marked regions ``(n,)``; `counts` as in `node_at`."""
+        marked = np.logical_or.reduceat(regions[self.order], self.starts(counts))
+        return int(np.count_nonzero(marked))
+
     @cached_property
     def _region_ends(self) -> list[int]:
         """Of each plane the region behind its last."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.measuring.groups import reduced
 from napari_pcnet.measuring.windows import MARGIN, NONE, NumberedWindow
 
 Borders = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -41,4 +42,4 @@ def merge(parts: Iterable[Borders]) -> Borders:
     if not len(pairs):
         return pairs, sides
     starts = np.flatnonzero(np.r_[True, (pairs[1:] != pairs[:-1]).any(axis=1)])
-    return pairs[starts], np.add.reduceat(sides, starts)
+    return pairs[starts], reduced(np.add, sides, starts)

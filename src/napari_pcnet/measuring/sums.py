@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.measuring.groups import reduced
 from napari_pcnet.measuring.windows import MARGIN, NONE, NumberedWindow
 
 EXACT_PX = 1 << 20
@@ -149,7 +150,7 @@ def merge(parts: Sequence[Sums]) -> Sums:
     for name, values in joined.items():
         ufunc = np.minimum if name in _LEAST else np.maximum if name in _MOST else np.add
         with np.errstate(invalid="ignore"):
-            merged[name] = ufunc.reduceat(values, starts)
+            merged[name] = reduced(ufunc, values, starts)
     return Sums(label[starts], **merged | _merged_spread(joined, merged["area"], starts))
 
 
@@ -159,9 +160,9 @@ def _merged_spread(
     """Mean and spread of regions from those of their parts."""
     weight = parts["area"][:, None]
     with np.errstate(invalid="ignore", over="ignore"):  # of infinity and NaN, which stay what they are
-        mean = np.add.reduceat(parts["mean"] * weight, starts) / area[:, None]
+        mean = reduced(np.add, parts["mean"] * weight, starts) / area[:, None]
         apart = parts["mean"] - np.repeat(mean, np.diff(np.r_[starts, len(weight)]), axis=0)
-        return {"mean": mean, "spread": np.add.reduceat(parts["spread"] + weight * apart**2, starts)}
+        return {"mean": mean, "spread": reduced(np.add, parts["spread"] + weight * apart**2, starts)}
 
 
 def _sums(codes: NDArray[np.int32], values: NDArray[Any], number: int) -> NDArray[np.int64]:

@@ -85,9 +85,7 @@ class AnnotatedLayer(QObject):
         shape = (self._base, annotation.table, result.is_pyramid, name, result.transform)
         self._classes = LookupLayer(self._viewer, *shape)
         shape = (self._base, self._piece, result.is_pyramid, OUTLINE, result.transform)
-        self._outline = LookupLayer(self._viewer, *shape)
-        self._outline.layer.contour = OUTLINE_PX
-        self._outline.colour({1: "white"})
+        self._outline = LookupLayer(self._viewer, *shape, {1: "white"}, OUTLINE_PX)
         self.layer.opacity = OPACITY
         self._draw_timer = single_shot(self._draw, 0, self)
         self._outline_timer = single_shot(self._outline.draw, 0, self)

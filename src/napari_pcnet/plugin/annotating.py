@@ -13,20 +13,18 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_pcnet.annotation.classes import KEYS, ClassTable
 from napari_pcnet.annotation.drawn import paint_majority
-from napari_pcnet.annotation.journal import Journal, fingerprint, place_of
 from napari_pcnet.annotation.strokes import NOTHING, Annotation, Entry
-from napari_pcnet.disk.download import NoCacheFolderError
 from napari_pcnet.plugin.annotated_layer import AnnotatedLayer
 from napari_pcnet.plugin.cutting import Cutting
+from napari_pcnet.plugin.jobs import Job
 from napari_pcnet.plugin.objects_layer import ObjectsLayer
+from napari_pcnet.plugin.opening import CLASSES, OBJECTS, Opening
 from napari_pcnet.plugin.results import Results
 
 if TYPE_CHECKING:
+    from napari_pcnet.annotation.journal import Journal
     from napari_pcnet.hierarchy import PCNetHierarchy
     from napari_pcnet.plugin.result_layer import ResultLayer
-
-CLASSES, OBJECTS = "classes", "objects"
-"""The kinds of annotation, as in the names of their layers and journals."""
 
 FIRST_STEPS = {
     CLASSES: "keys 1 to 9 choose a class, a click gives it to a superpixel",
@@ -77,6 +75,8 @@ class Annotating(QObject):
     changed = Signal()
     """Classes, their counts, what can be undone or the class that is chosen are others."""
     message = Signal(str)
+    began = Signal()
+    """There is a layer to annotate in."""
     stroke_done = Signal()
     """A stroke was done, undone or done again."""
     brush_changed = Signal()
@@ -96,6 +96,8 @@ class Annotating(QObject):
         self._shown: AnnotatedLayer | None = None
         self._result: ResultLayer | None = None
         self._journal: Journal | None = None
+        self._opening: Opening | None = None
+        self._job: Job | None = None  # that opens it, or one before it that is about to stop
         self._counts: tuple[int, ...] = ()
         self._colours: dict[int, str] = {}
         self._trees = ""
@@ -119,46 +121,31 @@ class Annotating(QObject):
             return None
         return Subject(self._result, self.annotation, self.classes, self._shown.layer, self._brush())
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether an annotation is about to begin."""
+        return self._opening is not None
+
     def start(self, kind: str = CLASSES) -> None:
         """Annotate the current result with classes or objects; if that is under way, select its layer."""
         result = self._results.current
         if result is None or result.hierarchy is None or not result.is_there:
             return
-        if self._shown is not None and self._result is not None:
-            if self._result.hierarchy is result.hierarchy and self._kind == kind:
-                result.viewer.layers.selection.active = self._shown.layer
-                return
-            self.end()
-        try:
-            strokes = self._open(result, kind)
-        except (ValueError, OSError) as error:
-            self.message.emit(str(error))
+        if self._opening is not None and self._opening.is_of(result, kind):
             return
-        assert self.annotation is not None
-        self._result, self._counts = result, self._cutting.counts
-        self._kind = kind
-        self._remove_left(result)
-        layer_of = AnnotatedLayer if kind == CLASSES else ObjectsLayer
-        shown = layer_of(result, self.annotation, self._brush, self)
-        shown.key_pressed.connect(self.press_key)
-        shown.picked.connect(self.choose_class)
-        shown.lock_asked.connect(self._turn_lock)
-        shown.changed.connect(self.changed)
-        shown.refused.connect(self.message)
-        shown.next_asked.connect(self.next_asked)
-        self._shown, self._colours = shown, {}
-        if len(self.classes):
-            self.choose_class(next(iter(self.classes)).number)
-        elif kind == CLASSES:
-            self.press_key(KEYS[0])
+        is_same = self._result is not None and self._result.hierarchy is result.hierarchy
+        if self._shown is not None and is_same and self._kind == kind:
+            result.viewer.layers.selection.active = self._shown.layer
+            return
+        self.end()
+        self._opening = Opening(result, kind, self._cutting.counts)
+        self.message.emit("getting ready to annotate ...")
         self.changed.emit()
-        if strokes:
-            self.message.emit(f"{strokes:,} strokes of an earlier session are back; Ctrl+Z undoes them")
-        elif self._journal is not None:
-            self.message.emit(FIRST_STEPS[kind])
+        if self._job is None:
+            self._open()
 
     def end(self) -> None:
-        """End annotating; the layer of classes stays."""
+        """End annotating, or what opens it; the layer of classes stays."""
         if self._shown is not None:
             self._shown.end()
             self._shown.deleteLater()
@@ -170,16 +157,24 @@ class Annotating(QObject):
         self.ended.emit()
 
     def stop(self) -> None:
-        """Close the journal; the viewer may be gone."""
-        if self._journal is not None:
-            self._journal.close()
-        self._journal = None
+        """Close the journal, and stop what opens one; the viewer may be gone."""
+        self._opening = None
+        if self._job is not None:
+            self._job.stop()
+        self._close_journal()
+
+    def stop_opening(self) -> None:
+        """Begin no annotation that is about to."""
+        if self.is_opening:
+            self.end()
 
     def forget(self, layer: Layer) -> None:
         """End if the layer of classes, or what is annotated, has been removed."""
         is_ours = self._shown is not None and layer == self._shown.layer
         if is_ours or (self._result is not None and self._result.uses(layer)):
             self.end()
+        if self._opening is not None and self._opening.result.uses(layer):
+            self.stop_opening()
 
     def show_cut(self) -> None:
         """Heed that another cut is shown."""
@@ -270,26 +265,63 @@ class Annotating(QObject):
             self._counts = self._cutting.counts
         return self._counts
 
-    def _open(self, result: ResultLayer, kind: str) -> int:
-        """Begin an annotation, or go on with one whose journal there is; how many strokes that has."""
-        assert result.hierarchy is not None, "a run is done"
-        self.classes = ClassTable()
-        if kind == CLASSES:
-            self.annotation = Annotation.of(result.hierarchy, locked=self.classes.locked)
-        else:
-            self.annotation = Annotation.of(result.hierarchy, np.uint16)
-        self._trees = fingerprint(result.hierarchy)
-        strokes = 0
-        try:
-            self._journal = Journal(place_of(self._trees, kind), self._trees)
-            strokes = self._journal.replay(self.annotation, self.classes)
-        except NoCacheFolderError as error:
-            self.message.emit(str(error))
-        except ValueError:
-            self.stop()
-            raise
+    def _open(self) -> None:
+        """Open the annotation that is to begin, in a job."""
+        assert self._opening is not None, "one is to begin"
+        self._job = Job(self._opening.work)
+        self._job.returned.connect(self._begin)
+        self._job.refused.connect(self._refuse)
+        self._job.over.connect(self._opening.close)  # before the next one, which may need the same journal
+        self._job.over.connect(self._end_job)
+        self._job.start()
+
+    def _begin(self, opening: Opening) -> None:
+        """Show an annotation that is open, unless it is no longer wanted."""
+        if opening is not self._opening:
+            return
+        self._opening = None
+        result, kind = opening.result, opening.kind
+        self.classes, self.annotation, self._trees = opening.classes, opening.annotation, opening.trees
+        self._journal = opening.take_journal()
         self.annotation.tell, self.classes.tell = self._tell_stroke, self._tell
-        return strokes
+        self._result, self._counts, self._kind = result, opening.counts, kind
+        self._remove_left(result)
+        layer_of = AnnotatedLayer if kind == CLASSES else ObjectsLayer
+        shown = layer_of(result, self.annotation, self._brush, self)
+        shown.key_pressed.connect(self.press_key)
+        shown.picked.connect(self.choose_class)
+        shown.lock_asked.connect(self._turn_lock)
+        shown.changed.connect(self.changed)
+        shown.refused.connect(self.message)
+        shown.next_asked.connect(self.next_asked)
+        self._shown, self._colours = shown, {}
+        self.began.emit()
+        if len(self.classes):
+            self.choose_class(next(iter(self.classes)).number)
+        elif kind == CLASSES:
+            self.press_key(KEYS[0])
+        self.changed.emit()
+        if opening.strokes:
+            self.message.emit(
+                f"{opening.strokes:,} strokes of an earlier session are back; Ctrl+Z undoes them"
+            )
+        else:
+            self.message.emit(opening.not_kept or FIRST_STEPS[kind])
+
+    def _refuse(self, why: str) -> None:
+        self._opening = None
+        self.changed.emit()
+        self.message.emit(why)
+
+    def _end_job(self) -> None:
+        self._job = None
+        if self._opening is not None:
+            self._open()
+
+    def _close_journal(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+        self._journal = None
 
     def _remove_left(self, result: ResultLayer) -> None:
         """Remove the layer that the same annotation had before, of which all comes back."""
@@ -309,7 +341,7 @@ class Annotating(QObject):
             self._journal.append(entry)
         except OSError as error:
             self.message.emit(f"strokes are not kept on the disk from now on: {error.strerror or error}")
-            self.stop()
+            self._close_journal()
 
     def _add(self, number: int | None = None, key: str | None = None) -> None:
         try:

@@ -24,6 +24,8 @@ from napari_pcnet.annotation.strokes import Annotation
 from napari_pcnet.plugin.boxes import choice_box, offer, row, signals_blocked
 from napari_pcnet.plugin.learning_rows import LearningRows
 
+TITLE = "Annotate"
+
 COLUMNS = ("Class", "Key", "Regions", "Area", "Lock")
 NAME, KEY, REGIONS, AREA, LOCK = range(len(COLUMNS))
 
@@ -41,7 +43,7 @@ class AnnotationPanel(QGroupBox):
     """A user asked to take the scribbles of a layer."""
 
     def __init__(self) -> None:
-        super().__init__("Annotate")
+        super().__init__(TITLE)
         self.start_button, self.objects_button = QPushButton("Annotate"), QPushButton("Objects")
         self.undo_button, self.redo_button = QPushButton("Undo"), QPushButton("Redo")
         self.add_button, self.colour_button = QPushButton("Add class"), QPushButton("Colour...")
@@ -63,6 +65,10 @@ class AnnotationPanel(QGroupBox):
         """Enable what begins, where there are superpixels to annotate."""
         for button in (self.start_button, self.objects_button):
             button.setEnabled(trees)
+
+    def show_opening(self, is_opening: bool) -> None:
+        """Say in the title whether an annotation is about to begin."""
+        self.setTitle(f"{TITLE}: getting ready ..." if is_opening else TITLE)
 
     def show_classes(
         self, classes: Sequence[AnnotationClass], annotation: Annotation | None, current: int
@@ -170,7 +176,8 @@ class AnnotationPanel(QGroupBox):
             (self.redo_button, "Do it again (Ctrl+Shift+Z over the picture)"),
             (
                 self.table,
-                "Select the class to paint with; double click a name or a key. Areas are in pixels",
+                "Select the class to paint with; double click a name or a key. Regions are the "
+                "finest pieces, of which superpixels are made; areas are in pixels",
             ),
             (self.add_button, "Another class, with the first key that is free"),
             (self.colour_button, "The colour of the class that is selected"),

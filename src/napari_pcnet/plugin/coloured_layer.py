@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_pcnet.plugin.layer_cut import LookupArray
+from napari_pcnet.plugin.layer_transform import place_of
 
 if TYPE_CHECKING:
     from napari.viewer import ViewerModel
@@ -71,7 +72,7 @@ def colour_by(viewer: ViewerModel, layer: Labels, column: str) -> Image:
         contrast_limits=_limits(table),
         opacity=OPACITY,
         metadata={COLOURED: column},
-        **_place_of(layer),
+        **place_of(layer),
     )
     viewer.add_layer(image)
     viewer.layers.selection.active = layer
@@ -110,16 +111,3 @@ def _limits(table: NDArray[np.float32]) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = float(known.min()), float(known.max())
     return low, high if high > low else low + 1.0
-
-
-def _place_of(layer: Labels) -> dict[str, Any]:
-    """Options of a layer that lies where another lies."""
-    return {
-        "scale": layer.scale,
-        "translate": layer.translate,
-        "rotate": layer.rotate,
-        "shear": layer.shear,
-        "affine": layer.affine.affine_matrix,
-        "units": layer.units,
-        "axis_labels": layer.axis_labels,
-    }

@@ -77,16 +77,16 @@ class CutPanel(QGroupBox):
         if not names:
             self.column_menu.addAction("the selected layer has no table").setEnabled(False)
 
-    def enable(self, *, trees: bool, record: bool) -> None:
-        """Enable what needs the trees of a run, and what needs the record of one."""
+    def enable(self, *, trees: bool, labels: bool, record: bool) -> None:
+        """Enable what needs the trees of a run, its labels, and its record."""
         for widget in (
             self.n_slider,
             self.n_box,
             self.height_slider,
             self.nested_button,
-            self.editable_button,
         ):
             widget.setEnabled(trees)
+        self.editable_button.setEnabled(labels)
         for button in (self.python_button, self.command_button, self.use_button):
             button.setEnabled(record)
 

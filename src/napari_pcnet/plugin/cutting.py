@@ -97,13 +97,6 @@ class Cutting(QObject):
             self.message.emit("outlines of these layers are not smoothed, so that they are nested")
         return made
 
-    def make_editable(self) -> None:
-        """Add a layer of the cut that is shown, to paint on."""
-        self.settle()
-        result = self._results.current
-        if result is not None and result.is_there:
-            result.editable_copy()
-
     def settle(self) -> None:
         """Complete a pending cut now, before something builds on it."""
         self._timer.stop()

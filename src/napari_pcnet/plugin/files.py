@@ -1,12 +1,14 @@
 """Files of superpixels that keep the record of their run: the plugin's reader and writer.
 
 napari's own writers keep only the labels. Ours put the record and the transform of the layer into the
-file (.tif) or folder (.zarr), so that it opens where it was, and can be run again.
+file (.tif) or folder (.zarr), so that it opens where it was, and can be run again. The trees of the run lie
+in a file beside it, so that it can be cut again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +17,18 @@ from numpy.typing import NDArray
 
 from napari_pcnet.disk.formats import LABELS_MARK
 from napari_pcnet.disk.labels import fits_32_bits, read_labels, read_notes, write_labels
+from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.options import as_list, shown
 from napari_pcnet.plugin.layer_transform import read_transform, transform_of
-from napari_pcnet.plugin.metadata import KEY
-from napari_pcnet.record import Tell, from_notes, notes_of, warn_of_dropped
+from napari_pcnet.plugin.metadata import KEY, TREES, trees_of
+from napari_pcnet.record import RunRecord, Tell, from_notes, notes_of, warn_of_dropped
 
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import ViewerModel
+
+TREES_SUFFIX = ".trees.npz"
+"""Ends the name of the file of trees, which is else that of the labels."""
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -35,12 +41,13 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
 
 
 def read(path: str) -> list[LayerData]:
-    """Read superpixels as a Labels layer with its record and its transform.
+    """Read superpixels as a Labels layer with its record, its transform and its trees.
 
     Warns
     -----
     DroppedFieldWarning
-        For each part of the notes that is not as it must be, and was dropped.
+        For each part of the notes that is not as it must be, and was dropped; and for a file of trees that is
+        not of these superpixels.
     """
     notes = read_notes(path) or {}
     labels = _short(read_labels(path))
@@ -50,11 +57,16 @@ def read(path: str) -> list[LayerData]:
     options |= {"name": name, "metadata": {KEY: {} if found is None else notes_of(*found)}}
     if "features" in notes:
         options["features"] = _features(notes["features"], warn_of_dropped)
+    trees = None if found is None else _trees(trees_path(path), labels, found[0], warn_of_dropped)
+    if trees is not None:
+        options["metadata"] |= {TREES: trees}
     return [(labels, options, "labels")]
 
 
 def write(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     """Write a Labels layer with its record and its transform; a name without a suffix becomes a tif.
+
+    The trees that a run has left in the layer are written beside it.
 
     Warns
     -----
@@ -72,7 +84,20 @@ def write(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
         columns = _features(table, warn_of_dropped)
         notes["features"] = {column: values.tolist() for column, values in columns.items()}
     write_labels(target, np.asarray(levels[0]), overwrite=True, notes=notes)
-    return [str(target)]
+    trees = trees_of(meta.get("metadata", {}))
+    if trees is None:
+        return [str(target)]
+    trees.save(trees_path(target))
+    return [str(target), str(trees_path(target))]
+
+
+def trees_path(path: str | Path) -> Path:
+    """The file of trees beside a file of labels.
+
+    >>> trees_path("cat-30.superpixels.tif").name
+    'cat-30.superpixels.trees.npz'
+    """
+    return Path(path).with_suffix(TREES_SUFFIX)
 
 
 def open_in(viewer: ViewerModel, path: str) -> Labels:
@@ -93,6 +118,25 @@ def open_in(viewer: ViewerModel, path: str) -> Labels:
 def _short(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     """Labels in 32 bits, which napari draws fastest, where they fit."""
     return labels.astype(np.int32, copy=False) if fits_32_bits(labels) else labels
+
+
+def _trees(
+    path: Path, labels: NDArray[np.integer[Any]], record: RunRecord, tell: Tell
+) -> PCNetHierarchy | None:
+    """The trees in a file, if the labels are their cut that a record names."""
+    if not path.is_file():
+        return None
+    try:
+        trees = PCNetHierarchy.load(path)
+    except (ValueError, OSError) as error:
+        tell(str(error))
+        return None
+    if trees.base.size == labels.size and trees.base.shape[-2:] == labels.shape[-2:]:
+        cut = replace(trees, smoothing=record.smoothing).labels(**record.cut, nearest=True)
+        if np.array_equal(cut.reshape(labels.shape), labels):
+            return trees
+    tell(f"{path} was left alone: its trees are not those of these labels")
+    return None
 
 
 def _features(table: object, tell: Tell) -> dict[str, NDArray[Any]]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.options import LONGEST_TEXT, as_list, as_number, shown
 from napari_pcnet.record import Tell
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
 
 LARGEST = 1e30
 """Largest number of a transform, and 1 over the smallest scale: single precision ends at 3e38."""
@@ -54,6 +57,19 @@ def read_transform(table: object, ndim: int, tell: Tell) -> dict[str, Any]:
 def transform_of(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Return the transform of a layer in types that JSON knows."""
     return {name: _plain(meta[name]) for name in OPTIONS if meta.get(name) is not None}
+
+
+def place_of(layer: Labels) -> dict[str, Any]:
+    """Options of a layer that lies where another lies."""
+    return {
+        "scale": layer.scale,
+        "translate": layer.translate,
+        "rotate": layer.rotate,
+        "shear": layer.shear,
+        "affine": layer.affine.affine_matrix,
+        "units": layer.units,
+        "axis_labels": layer.axis_labels,
+    }
 
 
 def _scale(value: Any, ndim: int) -> NDArray[np.float64] | None:

@@ -12,6 +12,7 @@ from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_pcnet.annotation.nested import NestedRegions
 from napari_pcnet.annotation.strokes import NOTHING
 from napari_pcnet.learning.cuts import CutPrediction
 from napari_pcnet.learning.forest import RegionForest
@@ -32,12 +33,14 @@ TREES = 32
 
 MISSING = "scikit-learn is not installed; pip install 'napari-pcnet[learn]'"
 
+NO_IMAGE = "learning looks at the image: open it, press Use its settings and Run"
+
 TOO_FEW = "paint two classes before the rest is learnt"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Learnt:
-    """What came out of a job.
+    """A forest, and what it says of the regions of the base.
 
     Attributes
     ----------
@@ -46,13 +49,51 @@ class Learnt:
         Of each region of the base.
     columns : RegionColumns
     taught : int
-        How many regions it was fitted on; 0 if it was loaded.
+        How many superpixels it was fitted on; 0 if it was loaded.
     """
 
     forest: RegionForest
     votes: NDArray[np.float64]
     columns: RegionColumns
     taught: int
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """What a forest says of the superpixels of a cut.
+
+    Attributes
+    ----------
+    learnt : Learnt
+    counts : tuple of int
+        How many superpixels each plane has.
+    cut : CutPrediction
+    number : (n,) uint8 array
+        The class of each region of the base.
+    uncertainty : (n,) float64 array
+    """
+
+    learnt: Learnt
+    counts: tuple[int, ...]
+    cut: CutPrediction
+    number: NDArray[np.uint8]
+    uncertainty: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, learnt: Learnt, nested: NestedRegions, counts: tuple[int, ...]) -> Pooled:
+        """Pool the votes over a cut; for any thread."""
+        area = learnt.columns.table["area"]
+        cut = CutPrediction.of(learnt.forest, learnt.votes, area, nested, counts)
+        parts = cut.parts
+        return cls(learnt, counts, cut, cut.by_region(parts.number), cut.by_region(parts.uncertainty))
+
+    def said_of(self, part: int) -> str:
+        """What a superpixel is, and how certain that is."""
+        number, uncertainty = self.cut.parts.number[part], self.cut.parts.uncertainty[part]
+        if number == NOTHING:
+            return "nothing can be said of this one: the picture has no values here"
+        forest = self.learnt.forest
+        return f"{forest.names[forest.classes.index(number)]}, {1 - uncertainty:.0%} certain"
 
 
 class Learning(QObject):
@@ -83,14 +124,18 @@ class Learning(QObject):
         self._columns: RegionColumns | None = None
         self._learnt: Learnt | None = None
         self._predicted: PredictedLayer | None = None
-        self._cut: CutPrediction | None = None
+        self._pooled: Pooled | None = None
+        self._pooling: Job | None = None
+        self._then: Callable[[], None] | None = (
+            None  # what is to be done when the cut that is shown is pooled
+        )
         self._next = 0
         self._classes: tuple[AnnotationClass, ...] = ()
-        self._show_timer = single_shot(self._show, 0, self)
+        self._pool_timer = single_shot(self._pool, 0, self)
         self._draw_timer = single_shot(self._draw, 0, self)
         annotating.stroke_done.connect(self._follow_stroke)
         annotating.changed.connect(self._follow_classes)
-        annotating.brush_changed.connect(self._show_soon)
+        annotating.brush_changed.connect(self._pool_soon)
         annotating.next_asked.connect(self.jump)
         annotating.ended.connect(self.end)
 
@@ -106,14 +151,17 @@ class Learning(QObject):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a job is under way."""
-        return self._job is not None
+        """Whether a job is under way, or about to be."""
+        return self._job is not None or self._is_pooling
 
     def learn(self) -> None:
         """Learn from what is annotated, in a thread; while one is learning, again when that is done."""
         subject = self._annotating.subject
         if subject is None:
             self.message.emit("annotate classes first")
+            return
+        if not subject.result.has_image:
+            self.message.emit(NO_IMAGE)
             return
         if find_spec(LIBRARY) is None:
             self.message.emit(MISSING)
@@ -127,10 +175,13 @@ class Learning(QObject):
             return
         names = {each.number: each.name for each in subject.classes}
 
+        nested, counts = subject.annotation.nested, subject.counts
+
         def learn(columns: RegionColumns) -> Learnt:
             forest = RegionForest.fit(columns.table, numbers, names=names, trees=TREES)
             votes = forest.predict(columns.table).share
-            return Learnt(forest, votes, columns, int(np.count_nonzero(numbers)))
+            taught = nested.parts_with(numbers != NOTHING, counts)
+            return Learnt(forest, votes, columns, taught)
 
         self._start(subject, learn)
 
@@ -145,6 +196,9 @@ class Learning(QObject):
         subject = self._annotating.subject
         if subject is None:
             self.message.emit("annotate classes first")
+            return
+        if not subject.result.has_image:
+            self.message.emit(NO_IMAGE)
             return
         try:
             forest = RegionForest.load(path)
@@ -171,27 +225,36 @@ class Learning(QObject):
     def accept(self) -> None:
         """Give the regions that are predicted to be of the chosen class this class, in one stroke."""
         subject, number = self._annotating.subject, self._annotating.current
-        if subject is None or self._cut is None:
+        if subject is None or self._pooled is None:
             self.message.emit("learn the rest first")
             return
         if number not in subject.classes:
             self.message.emit("choose the class to accept")
             return
-        is_new = (self._predicted_number() == number) & (subject.annotation.table[:-1] == NOTHING)
-        by_rank = is_new[subject.annotation.nested.order]
+        if self._is_pooling:
+            self._then = self.accept
+            return
+        nested, counts = subject.annotation.nested, self._pooled.counts
+        is_new = (self._pooled.number == number) & (subject.annotation.table[:-1] == NOTHING)
+        by_rank = is_new[nested.order]
         name = subject.classes[number].name
         if subject.annotation.set_from(0, np.where(by_rank, number, subject.annotation.numbers)):
             self._annotating.draw()
-            self.message.emit(f"{np.count_nonzero(is_new):,} regions are '{name}' now; Ctrl+Z undoes it")
+            taken = nested.parts_with(is_new, counts)
+            self.message.emit(f"{taken:,} superpixels are '{name}' now; Ctrl+Z undoes it")
         else:
             self.message.emit(f"nothing is predicted to be '{name}'")
 
     def jump(self) -> None:
         """Go to the least certain superpixel that is not annotated; the next time, to the one behind it."""
-        subject, cut = self._annotating.subject, self._cut
-        if subject is None or cut is None:
+        subject = self._annotating.subject
+        if subject is None or self._pooled is None:
             self.message.emit("learn the rest first")
             return
+        if self._is_pooling:
+            self._then = self.jump
+            return
+        cut = self._pooled.cut
         order, given = cut.least_certain(), subject.annotation.numbers
         free = self._next + np.flatnonzero(given[cut.starts[order[self._next :]]] == NOTHING)
         if not len(free):
@@ -201,7 +264,7 @@ class Learning(QObject):
         part = int(order[free[0]])
         self._next = int(free[0]) + 1
         self._annotating.go_to(cut.regions_of(part))
-        self.message.emit(self._said_of(part))
+        self.message.emit(self._pooled.said_of(part))
 
     def forget(self, layer: Layer) -> None:
         """Heed that the layer was removed."""
@@ -214,16 +277,17 @@ class Learning(QObject):
         predicted, self._predicted = self._predicted, None
         if predicted is not None:
             predicted.remove()
-        self._learnt = self._cut = self._columns = None
+        self._learnt = self._pooled = self._columns = None
         self.changed.emit()
 
     def stop(self) -> None:
         """Stop what is under way; the viewer may be gone."""
-        self._again = None
-        for timer in (self._show_timer, self._draw_timer):
+        self._again = self._then = None
+        for timer in (self._pool_timer, self._draw_timer):
             timer.stop()
-        if self._job is not None:
-            self._job.stop()
+        for job in (self._job, self._pooling):
+            if job is not None:
+                job.stop()
 
     # -- learning ----------------------------------------------------------------------------------
 
@@ -231,12 +295,15 @@ class Learning(QObject):
         known = self._columns
         if known is None or known.hierarchy is not subject.hierarchy:
             known = None
-            self.message.emit("measuring the regions, once")
+            self.message.emit("measuring the picture, once")
+        nested, counts = subject.annotation.nested, subject.counts
 
-        def work(job: Job) -> Learnt:
+        def work(job: Job) -> Pooled:
             columns = known or RegionColumns.of(subject.result, job.progress)
             job.check()
-            return learn(columns)
+            learnt = learn(columns)
+            job.check()
+            return Pooled.of(learnt, nested, counts)
 
         self._job = Job(work)
         self._job.returned.connect(self._take)
@@ -245,8 +312,8 @@ class Learning(QObject):
         self._job.start()
         self.changed.emit()
 
-    def _take(self, learnt: Learnt) -> None:
-        subject = self._annotating.subject
+    def _take(self, pooled: Pooled) -> None:
+        subject, learnt = self._annotating.subject, pooled.learnt
         if subject is None or learnt.columns.hierarchy is not subject.hierarchy:
             return
         self._columns, self._learnt = learnt.columns, learnt
@@ -256,8 +323,10 @@ class Learning(QObject):
             self._classes = ()
             self._follow_classes()
             self.layer_added.emit()
-        self._show()
-        source = f"learnt from {learnt.taught:,} regions" if learnt.taught else "the forest was asked"
+        self._show(pooled)
+        if pooled.counts != subject.counts:  # it was another when the job began
+            self._pool_soon()
+        source = f"learnt from {learnt.taught:,} superpixels" if learnt.taught else "the forest was asked"
         self.message.emit(f"{source}; N jumps to the superpixel that is least certain")
 
     def _end_job(self) -> None:
@@ -269,34 +338,48 @@ class Learning(QObject):
 
     # -- showing -----------------------------------------------------------------------------------
 
-    def _show_soon(self) -> None:
-        if self._learnt is not None and not self._show_timer.isActive():
-            self._show_timer.start()
+    @property
+    def _is_pooling(self) -> bool:
+        return self._pool_timer.isActive() or self._pooling is not None
 
-    def _show(self) -> None:
-        """Pool the votes over the cut that is shown."""
+    def _pool_soon(self) -> None:
+        if self._learnt is not None and not self._pool_timer.isActive():
+            self._pool_timer.start()
+
+    def _pool(self) -> None:
+        """Pool the votes over the cut that is shown, in a job; one for a cut before it is not wanted."""
         subject, learnt = self._annotating.subject, self._learnt
         if subject is None or learnt is None:
             return
-        nested, area = subject.annotation.nested, learnt.columns.table["area"]
-        self._cut = CutPrediction.of(learnt.forest, learnt.votes, area, nested, subject.counts)
-        self._next = 0
+        nested, counts = subject.annotation.nested, subject.counts
+
+        def pool(job: Job) -> Pooled:
+            job.check()
+            return Pooled.of(learnt, nested, counts)
+
+        if self._pooling is not None:
+            self._pooling.stop()
+        self._pooling = job = Job(pool)
+        job.returned.connect(self._show)
+        job.refused.connect(self.message)
+        job.over.connect(lambda: self._end_pooling(job))
+        job.start()
+
+    def _show(self, pooled: Pooled) -> None:
+        """Show what is predicted, unless something else has been learnt since."""
+        if pooled.learnt is not self._learnt:
+            return
+        self._pooled, self._next = pooled, 0
         if self._predicted is not None:
-            self._predicted.show(self._predicted_number(), self._cut.by_region(self._cut.parts.uncertainty))
+            self._predicted.show(pooled.number, pooled.uncertainty)
 
-    def _predicted_number(self) -> NDArray[np.uint8]:
-        """The class of each region of the base."""
-        assert self._cut is not None, "something was learnt"
-        return self._cut.by_region(self._cut.parts.number)
-
-    def _said_of(self, part: int) -> str:
-        """What a part is, and how certain that is."""
-        assert self._cut is not None and self._learnt is not None, "something was learnt"
-        number, uncertainty = self._cut.parts.number[part], self._cut.parts.uncertainty[part]
-        if number == NOTHING:
-            return "nothing can be said of this one: the picture has no values here"
-        forest = self._learnt.forest
-        return f"{forest.names[forest.classes.index(number)]}, {1 - uncertainty:.0%} certain"
+    def _end_pooling(self, job: Job) -> None:
+        if job is not self._pooling:
+            return
+        self._pooling = None
+        then, self._then = self._then, None
+        if then is not None:
+            then()
 
     def _draw(self) -> None:
         if self._predicted is not None:

@@ -32,6 +32,10 @@ class LookupLayer:
     name : str
     transform : mapping
         Options of the layer that put it on the image.
+    colours : mapping, optional
+        As `colour` takes them; by default numbers have napari's own.
+    contour : int, optional
+        Pixels of the outlines that are shown; 0 fills.
     """
 
     def __init__(
@@ -42,13 +46,18 @@ class LookupLayer:
         is_pyramid: bool,
         name: str,
         transform: Mapping[str, Any],
+        colours: Mapping[int, str] | None = None,
+        contour: int = 0,
     ) -> None:
         self._base, self._table = base, table
         self._array = None if is_pyramid else table[base]
         levels = [LookupArray(level, table) for level in pyramid_levels(base)] if is_pyramid else self._array
         self.layer = Labels(levels, multiscale=is_pyramid, name=name, **transform)
         self.layer.editable = False  # what napari painted would be gone at the next change
-        viewer.add_layer(self.layer)
+        self.layer.contour = contour
+        if colours is not None:
+            self.colour(colours)
+        viewer.add_layer(self.layer)  # at last: of a layer that is there, each setting draws again
 
     def draw(self) -> None:
         """Show what the table holds now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_pcnet.plugin.field_names import in_fields
@@ -24,6 +24,8 @@ class WrappedLabel(QLabel):
 class MessageLine(WrappedLabel):
     """The widget's last message."""
 
+    changed = Signal()
+
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("message")
@@ -32,6 +34,7 @@ class MessageLine(WrappedLabel):
     def show_message(self, text: str) -> None:
         """Show a message; an empty one clears the line."""
         self.setText(sentence(in_fields(text)))
+        self.changed.emit()
 
     def show_preview_message(self, text: str) -> None:
         """Show why there is no preview; an empty message clears only what an earlier one has left."""

@@ -1,14 +1,24 @@
-"""Metadata of a layer of superpixels: the record of the run that made it."""
+"""Metadata of a layer of superpixels: the record of the run that made it, and its trees."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.record import VERSION_KEY, Origin, RunRecord, Tell, from_notes
 
 KEY = VERSION_KEY
 """Where a layer's metadata hold the record of its run."""
+
+TREES = f"{KEY} trees"
+"""Where they hold the hierarchy that the labels are a cut of; its base is as large as the layer."""
+
+
+def trees_of(metadata: Mapping[str, Any]) -> PCNetHierarchy | None:
+    """The hierarchy in a layer's metadata; None if there is none."""
+    found = metadata.get(TREES)
+    return found if isinstance(found, PCNetHierarchy) else None
 
 
 def recorded_run(

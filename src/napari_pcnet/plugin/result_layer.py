@@ -20,7 +20,8 @@ from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes
 from napari_pcnet.plugin.frame import Frame
 from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray
-from napari_pcnet.plugin.metadata import KEY
+from napari_pcnet.plugin.layer_transform import place_of
+from napari_pcnet.plugin.metadata import KEY, TREES, recorded_run, trees_of
 from napari_pcnet.plugin.roi import RegionPlace
 from napari_pcnet.plugin.source import AS_CHANNELS, Source, shear_matrix
 from napari_pcnet.record import Origin, RunRecord
@@ -57,6 +58,11 @@ class ResultLayer:
         The region that is segmented; by default the whole plane.
     image_sized : bool
         Whether the labels of a region are as large as the image, 0 outside.
+
+    Attributes
+    ----------
+    has_image : bool
+        Whether the image is known, as that of labels from a file is not.
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class ResultLayer:
         # As it is now: the image may move, or get other data.
         self._frame = Frame.of(source, planes, image_sized=image_sized)
         self._editable_px = editable_px
+        self.has_image = True
         self._buffer = np.zeros(self._frame.shape, np.int32)
         self.is_pyramid = self._buffer.size > editable_px
         self._smoothed: NDArray[np.int32] | None = None
@@ -91,6 +98,26 @@ class ResultLayer:
         else:
             self._replaced = layer
             self.layer = self._new_layer(layer)
+
+    @classmethod
+    def opened(cls, viewer: ViewerModel, layer: Labels, editable_px: int) -> ResultLayer | None:
+        """The result that a layer shows whose trees came with it, as from a file; None if it shows no cut.
+
+        It stands on the layer itself, since its image may not be there.
+        """
+        hierarchy, found = trees_of(layer.metadata), recorded_run(layer.metadata)
+        if hierarchy is None or found is None or layer.multiscale:
+            return None
+        if hierarchy.base.size != layer.data.size:
+            return None
+        cut = LayerCut.make(hierarchy, *found)
+        if not np.array_equal(cut.labels.reshape(layer.data.shape), layer.data):  # someone has painted
+            return None
+        source = Source(layer)
+        result = cls(viewer, source, source.planes(RunRecord(channel_axis=None)), editable_px, layer)
+        result.has_image = False
+        result.finish(hierarchy, cut)
+        return result
 
     # -- a run -------------------------------------------------------------------------------------
 
@@ -109,6 +136,8 @@ class ResultLayer:
         """Show the labels of a finished run."""
         self.hierarchy = hierarchy
         self.settle(cut)
+        framed = replace(hierarchy, base=self.framed_base) if self._frame.is_larger else hierarchy
+        self.layer.metadata = self.layer.metadata | {TREES: framed}
         self._before = None
         if self._replaced is not None and self._replaced in self.viewer.layers:
             name = self._replaced.name
@@ -132,7 +161,7 @@ class ResultLayer:
     @property
     def origin(self) -> Origin:
         """Where the image came from, by the name that it has now."""
-        return replace(self._origin, image=self.source.name)
+        return replace(self._origin, image=self.source.name) if self.has_image else self._origin
 
     @property
     def framed_base(self) -> NDArray[np.int32]:
@@ -229,20 +258,8 @@ class ResultLayer:
         return result
 
     def editable_copy(self) -> Labels:
-        """Add the labels as a plain array, which napari can paint on, and show it in place of the run's.
-
-        It is filled: where two superpixels become one, one sees so. Under the outlines of the run's layer
-        nothing would change.
-        """
-        labels = np.array(self._labels())
-        name = f"{self.layer.name} (editable)"
-        layer = _labels_layer(labels, False, name, self._frame.transform)
-        layer.features = self.layer.features
-        layer.metadata = dict(self.layer.metadata)
-        layer.contour, layer.opacity = 0, EDITABLE_OPACITY
-        self.viewer.add_layer(layer)
-        self.layer.visible = False
-        return layer
+        """Add the labels of the cut that is shown, whatever was painted since, as `add_editable` does."""
+        return add_editable(self.viewer, self.layer, self._labels())
 
     def _labels(self) -> NDArray[np.integer[Any]]:
         """The labels of the cut that is shown, whatever was painted since."""
@@ -283,6 +300,25 @@ class ResultLayer:
         self.viewer.add_layer(layer)
         self._shown = layer.data[0] if self.is_pyramid else layer.data
         return layer
+
+
+def add_editable(
+    viewer: ViewerModel, layer: Labels, labels: NDArray[np.integer[Any]] | None = None
+) -> Labels:
+    """Add a layer's labels as a plain array, which napari can paint on, and show it in place of the layer.
+
+    It is filled: where two superpixels become one, one sees so. Under the outlines of a run's layer nothing
+    would change. `labels` stand in place of those that the layer holds.
+    """
+    if labels is None:
+        labels = layer.data[0] if layer.multiscale else layer.data
+    copy = _labels_layer(np.array(labels), False, f"{layer.name} (editable)", place_of(layer))
+    copy.features = layer.features
+    copy.metadata = {KEY: layer.metadata[KEY]}
+    copy.contour, copy.opacity = 0, EDITABLE_OPACITY
+    viewer.add_layer(copy)
+    layer.visible = False
+    return copy
 
 
 def _labels_layer(

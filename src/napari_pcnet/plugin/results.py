@@ -103,8 +103,9 @@ class Results:
         return before.layer if before.layer.ndim == len(source.layer_axes) else None
 
     def region_of(self, layer: Layer) -> RegionPlace | None:
-        """The region of the result that a layer shows; None if it shows none."""
-        return next((each.region for each in self._by_key.values() if each.layer == layer), None)
+        """The region of the result of an image that a layer shows; None if it shows none."""
+        results = self._by_key.values()
+        return next((each.region for each in results if each.layer == layer and each.has_image), None)
 
     def select(self, layer: Layer | None) -> bool:
         """Make the result of a layer the current one; whether it has one."""

@@ -23,12 +23,18 @@ class RunPanel(QWidget):
         self.run_button.setToolTip("Segment (Ctrl+Alt+R)")
         self.cancel_button.setToolTip("Stop, and leave every layer as it was (Ctrl+Alt+X)")
         self.progress.setToolTip("How far the run is, and the time left")
+        self.message.changed.connect(self._say_once)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(self.live)
         column.addLayout(row(self.run_button, self.cancel_button))
         column.addWidget(self.progress)
+
+    def show_info(self, text: str) -> None:
+        """Show what a run would make, need and take, or why there can be none."""
+        self.info.setText(text)
+        self._say_once()
 
     def show_started(self, name: str) -> None:
         """Show that a run on an image is under way: its pixels are read, nobody knows how long."""
@@ -66,6 +72,10 @@ class RunPanel(QWidget):
     def _show_of_run(self, text: str) -> None:
         self.message.show_message(text)
         self._of_run = self.message.text()
+
+    def _say_once(self) -> None:
+        """Hide the line about a run where the message below says the same."""
+        self.info.setHidden(self.info.text() == self.message.text())
 
     def _show_busy(self) -> None:
         """Let the bar move without an end."""

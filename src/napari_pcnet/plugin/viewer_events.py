@@ -6,6 +6,7 @@ A viewer outlives a widget: all connections to it are cut when the widget goes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer
@@ -43,10 +44,12 @@ class ViewerEvents(QObject):
 
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
         super().__init__(parent)
+        self._viewer = viewer
         self._connections: list[tuple[Any, Callable[..., None]]] = []
         layers = viewer.layers.events
         for event in (layers.inserted, layers.removed, layers.reordered):
             self._connect(event, self._change_layers)
+        self._connect(layers.removing, self._enter_canvas)
         self._connect(layers.removed, self._remove_layer)
         self._connect(viewer.layers.selection.events.active, self._change_active)
         self._connect(viewer.layers.selection.events.changed, self._change_selection)
@@ -82,6 +85,9 @@ class ViewerEvents(QObject):
     def _change_layers(self, _event: object = None) -> None:
         self.layers_changed.emit()
 
+    def _enter_canvas(self, _event: object = None) -> None:
+        enter_canvas(self._viewer)
+
     def _remove_layer(self, event: Any) -> None:
         self.layer_removed.emit(event.value)
 
@@ -102,6 +108,20 @@ class ViewerEvents(QObject):
 
     def _change_image_scale(self, _event: object = None) -> None:
         self.image_scale_changed.emit()
+
+
+def enter_canvas(viewer: Viewer) -> None:
+    """Make the OpenGL context of a viewer's canvas the current one, before a layer is removed.
+
+    napari 0.9.2 deletes the buffers and textures of a layer in whatever context is current, often that in
+    which Qt puts the window together. In the canvas's own they stay bound, and Mesa may crash when it draws
+    next.
+    """
+    model = getattr(viewer, "__wrapped__", viewer)  # a plugin gets napari's wrapper
+    with suppress(AttributeError, RuntimeError):  # no window, or none any more
+        canvas = model.window._qt_window._qt_viewer.canvas.native
+        if canvas.isValid():
+            canvas.makeCurrent()
 
 
 def is_open(viewer: Viewer) -> bool:

@@ -11,7 +11,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QShortcut, QVBoxLayout, QWidget
 
 from napari_pcnet.plugin import texts
-from napari_pcnet.plugin.annotating import CLASSES, OBJECTS, Annotating
+from napari_pcnet.plugin.annotating import Annotating
 from napari_pcnet.plugin.annotation_panel import AnnotationPanel
 from napari_pcnet.plugin.boxes import scrolled_column, single_shot
 from napari_pcnet.plugin.coloured_layer import colour_by, columns_of, is_coloured
@@ -22,9 +22,11 @@ from napari_pcnet.plugin.jobs import Job, stop_when_application_ends
 from napari_pcnet.plugin.learning import Learning
 from napari_pcnet.plugin.machine import Machine, MachineProbe
 from napari_pcnet.plugin.messages import lines_below
+from napari_pcnet.plugin.metadata import KEY, trees_of
+from napari_pcnet.plugin.opening import CLASSES, OBJECTS
 from napari_pcnet.plugin.preview import NAME as PREVIEW_NAME
 from napari_pcnet.plugin.preview import LivePreview, Preview
-from napari_pcnet.plugin.result_layer import ResultLayer
+from napari_pcnet.plugin.result_layer import ResultLayer, add_editable
 from napari_pcnet.plugin.results import Results
 from napari_pcnet.plugin.run_panel import RunPanel
 from napari_pcnet.plugin.running import FinishedRun, Running
@@ -73,6 +75,7 @@ class SuperpixelsWidget(QWidget):
         self._finished: FinishedRun | None = None
         self._outlook_timer = single_shot(self._show_outlook, WAIT_MS, self)
         self._report_timer = single_shot(self._report, 0, self)
+        self._opened_timer = single_shot(self._take_opened, 0, self)
         self._training_timer = single_shot(self._scroll_to_training, 0, self)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -119,6 +122,7 @@ class SuperpixelsWidget(QWidget):
         except ValueError as error:
             self.show_message(str(error))
             return
+        self.annotating.stop_opening()
         self.cutting.settle()
         self.run_panel.live.setChecked(False)
         layer = self.results.layer_to_update(source, record, region.place)
@@ -161,9 +165,16 @@ class SuperpixelsWidget(QWidget):
         return self.cutting.add_nested()
 
     def make_editable(self) -> None:
-        """Show the result as a layer that can be painted on."""
+        """Show the selected superpixels, else those of the last result, as a layer that can be painted on."""
         self.run_panel.live.setChecked(False)
-        self.cutting.make_editable()
+        self.cutting.settle()
+        found = self._selected_run()
+        if found is None:
+            self.show_message("there are no superpixels to paint on yet")
+        elif self.result is not None and self.result.layer == found.layer:
+            self.result.editable_copy()
+        else:
+            add_editable(self.viewer, found.layer)
 
     def annotate(self) -> None:
         """Paint classes on the superpixels of the current result, in a layer of their own."""
@@ -279,6 +290,7 @@ class SuperpixelsWidget(QWidget):
             message.connect(self.show_message)
         self.preview.message.connect(self.run_panel.message.show_preview_message)
         self.cutting.slid.connect(self.annotating.show_cut)
+        self.annotating.began.connect(self._list_layers)
         self.annotating.changed.connect(self._show_classes)
         self.annotating.message.connect(self.show_message)
         self.annotation_panel.class_chosen.connect(self.annotating.choose_class)
@@ -340,6 +352,9 @@ class SuperpixelsWidget(QWidget):
         self._offer_training()
 
     def _forget_layer(self, layer: Layer) -> None:
+        own = self.results.layers | self.annotating.layers | self.learning.layers
+        if layer in own or KEY in layer.metadata:
+            self.show_message("")  # it may be of this layer
         if self.running.uses(layer):
             self.cancel()
         self.annotating.forget(layer)
@@ -356,7 +371,22 @@ class SuperpixelsWidget(QWidget):
             self.form.image.choose(active)
         if self.results.select(active):
             self.cutting.select()
+        elif isinstance(active, Labels) and trees_of(active.metadata) is not None:
+            self._opened_timer.start()  # not while the viewer is adding it
         self._enable()
+
+    def _take_opened(self) -> None:
+        """Go on with the trees that came with the selected layer from a file."""
+        active = self.viewer.layers.selection.active
+        if self.job is not None or not isinstance(active, Labels) or active in self.results.layers:
+            return
+        opened = ResultLayer.opened(self.viewer, active, self.settings.editable_px)
+        if opened is not None:
+            self.results.add(opened)
+            self.viewer.layers.selection.active = opened.layer
+            self.cutting.select()
+            self._list_layers()
+            self._enable()
 
     def _follow_selection(self) -> None:
         """Choose several images that are selected as the channels of one."""
@@ -425,8 +455,11 @@ class SuperpixelsWidget(QWidget):
     def _enable(self) -> None:
         running = self.job is not None or self._is_waiting
         self.run_panel.enable(running=running, has_image=self.form.image.layer is not None)
+        has_record = self._selected_run() is not None
         self.cut_panel.enable(
-            trees=self.result is not None and not running, record=self._selected_run() is not None
+            trees=self.result is not None and not running,
+            labels=has_record and not running,
+            record=has_record,
         )
         self.annotation_panel.enable(trees=self.result is not None and not running)
 
@@ -434,15 +467,13 @@ class SuperpixelsWidget(QWidget):
         if self.job is None:
             self.run_panel.live.setChecked(False)
             self.annotating.start(kind)
-            self._list_layers()
-            self._enable()
 
     def _show_classes(self) -> None:
         annotating = self.annotating
         self.annotation_panel.show_classes(
             list(annotating.classes), annotating.annotation, annotating.current
         )
-
+        self.annotation_panel.show_opening(annotating.is_opening)
         self._show_learning()
 
     def _show_learning(self) -> None:
@@ -483,7 +514,7 @@ class SuperpixelsWidget(QWidget):
         return None if self.job is not None else self.form.preview()
 
     def _show_outlook(self) -> None:
-        self.run_panel.info.setText(self.form.outlook(self.probe.work_px_per_s))
+        self.run_panel.show_info(self.form.outlook(self.probe.work_px_per_s))
 
     def _selected_run(self) -> SelectedRun | None:
         """The run of the selected layer, else of the last result."""
