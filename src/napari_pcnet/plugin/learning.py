@@ -126,9 +126,7 @@ class Learning(QObject):
         self._predicted: PredictedLayer | None = None
         self._pooled: Pooled | None = None
         self._pooling: Job | None = None
-        self._then: Callable[[], None] | None = (
-            None  # what is to be done when the cut that is shown is pooled
-        )
+        self._then: Callable[[], None] | None = None  # to be done when the cut that is shown is pooled
         self._next = 0
         self._classes: tuple[AnnotationClass, ...] = ()
         self._pool_timer = single_shot(self._pool, 0, self)
