@@ -21,6 +21,7 @@ from distributed import Client, LocalCluster
 from napari_pcnet import RunRecord, cluster, pcnet_superpixels, pipeline, planes, read_labels, run_record
 from napari_pcnet.cli import main
 from napari_pcnet.cluster import Cluster
+from napari_pcnet.geometry import tiling
 from napari_pcnet.network import inference
 
 pytestmark = pytest.mark.filterwarnings("default")  # those of distributed, about the machine
@@ -173,7 +174,7 @@ def test_windows_of_an_earlier_call_are_not_labelled_again(
 
 
 def test_what_one_process_has_begun_workers_end(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "SHARED_CORE_PX", 128)
+    monkeypatch.setattr(tiling, "SHARED_CORE", (128, 128))
     words = ["segment", "in.tif", "out.zarr", "-n", "40", "--resume"]
     label, here = inference.label_window, list[Any]()
 

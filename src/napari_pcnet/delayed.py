@@ -25,7 +25,7 @@ from napari_pcnet.disk.spool import Packed, pack, unpack
 from napari_pcnet.geometry.blocks import Part
 from napari_pcnet.geometry.grid import Grid, Window
 from napari_pcnet.geometry.picture import Picture, image_window, surroundings
-from napari_pcnet.geometry.tiling import SHARED_CORE_PX, Tile, plan
+from napari_pcnet.geometry.tiling import Tile, chosen_core, plan
 from napari_pcnet.merging.assembly import Assembly
 from napari_pcnet.merging.connectivity import reach_px
 from napari_pcnet.merging.joining import Rule
@@ -198,8 +198,8 @@ class _Run:
     def tiles(self) -> list[Tile]:
         """The windows that hold pixels of the mask."""
         halo = pipeline.load_prepared(self.settings.options).halo
-        side = self.settings.options.window or SHARED_CORE_PX
-        every = plan(self.grid, (side, side), reach_px(self.grid), halo, surroundings(self.plane, self.mask))
+        core = chosen_core(self.grid, self.settings.options.window, is_shared=True)
+        every = plan(self.grid, core, reach_px(self.grid), halo, surroundings(self.plane, self.mask))
         return [tile for tile in every if self.mask is None or self.mask[tile.labelled.slices].any()]
 
 

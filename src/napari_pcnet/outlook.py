@@ -24,7 +24,7 @@ from napari_pcnet.geometry.blocks import KEPT_BYTES
 from napari_pcnet.geometry.estimate import TABLE_BYTES, TREE_BYTES
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import Picture
-from napari_pcnet.geometry.tiling import SHARED_CORE_PX, Tile, default_core
+from napari_pcnet.geometry.tiling import Tile, chosen_core
 from napari_pcnet.merging import passes
 from napari_pcnet.merging.joining import join_crumbs
 from napari_pcnet.merging.regions import look_up
@@ -126,8 +126,7 @@ def outlook(
     passes.count(pixels=math.prod(picture.shape))  # so large a picture is worth loading numba, now
     network = pipeline.load_prepared(options)
     grid = pipeline.first_grid(picture.shape, picture.share_inside, options)
-    side = options.window or (SHARED_CORE_PX if workers > 1 or not here else None)
-    core = (side, side) if side else default_core(grid)
+    core = chosen_core(grid, options.window, is_shared=workers > 1 or not here)
     tiles = tiles_inside(picture, grid, core, network.halo)
     several = tiles_inside(picture, grid, (MEASURED_PX, MEASURED_PX), network.halo)
     one = _measured(picture, options, several[len(several) // 2])

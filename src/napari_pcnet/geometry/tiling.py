@@ -22,8 +22,9 @@ CORE_PX = 1 << 23
 MAX_BAND_PX = 8192
 """Widest core by default, in work pixels."""
 
-SHARED_CORE_PX = 2048
-"""Side of a core by default where several workers share a picture: small, so that each has some."""
+SHARED_CORE = (1024, 4096)
+"""Rows and columns of a core by default where several workers share a picture: small, so that each has some,
+and flat, since what the windows of the same rows say is held until all are known."""
 
 
 class Halo(NamedTuple):
@@ -68,6 +69,13 @@ def default_core(grid: Grid) -> tuple[int, int]:
     columns = whole_strides(-(-width // across))
     down = -(-height * columns // CORE_PX)
     return whole_strides(-(-height // down)), columns
+
+
+def chosen_core(grid: Grid, window_px: int | None, is_shared: bool) -> tuple[int, int]:
+    """Rows and columns of cores: of a side that is asked for, else as `SHARED_CORE` or `default_core`."""
+    if window_px is not None:
+        return window_px, window_px
+    return SHARED_CORE if is_shared else default_core(grid)
 
 
 def plan(

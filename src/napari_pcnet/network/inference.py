@@ -24,7 +24,7 @@ from napari_pcnet.disk.memory import free_bytes, give_back, memory_text
 from napari_pcnet.geometry.blocks import ReadingAhead
 from napari_pcnet.geometry.grid import Grid, Window, whole_strides
 from napari_pcnet.geometry.picture import Picture, image_window
-from napari_pcnet.geometry.tiling import SHARED_CORE_PX, Halo, Tile, default_core, plan
+from napari_pcnet.geometry.tiling import Halo, Tile, chosen_core, plan
 from napari_pcnet.merging import connectivity, passes, regions
 from napari_pcnet.merging.assembly import Assembly
 from napari_pcnet.merging.crumbs import Joined, largest_px
@@ -164,7 +164,7 @@ def segment_base(
         all are known.
     window_px : int or None
         Side of a window's core in work pixels, without its halo; None for `tiling.default_core`. Where
-        windows are labelled elsewhere, or kept for a call that may be shared out, `tiling.SHARED_CORE_PX`.
+        windows are labelled elsewhere, or kept for a call that may be shared out, `tiling.SHARED_CORE`.
     confidence : bool
         Whether to sum the confidence of the association over regions; a little more work.
     single_pixels : bool
@@ -187,9 +187,8 @@ def segment_base(
     """
     at_work = predictor(prepared, confidence)
     kept = streamed.kept if streamed is not None else None
-    side_px = window_px or (SHARED_CORE_PX if elsewhere or kept else None)
-    core_shape = (side_px, side_px) if side_px else default_core(grid)
-    sizes = _window_sizes(picture, grid, core_shape, prepared, streamed is None)
+    core = chosen_core(grid, window_px, is_shared=bool(elsewhere or kept))
+    sizes = _window_sizes(picture, grid, core, prepared, streamed is None)
     passes.compiled()  # what is already due is loaded before free memory is asked for
     free = free_bytes() // max(1, elsewhere.sharing if elsewhere else 1)
     is_counted = prepared.device.type == "cpu" and (elsewhere is None or elsewhere.sharing > 0)
