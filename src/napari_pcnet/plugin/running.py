@@ -51,7 +51,7 @@ class FinishedDiskRun:
     def message(self) -> str:
         """What to tell the user."""
         seconds = duration(self.written.seconds)
-        return f"{self.run.count:,} superpixels in {seconds}, in {self.run.path}"
+        return f"{self.run.count:,} superpixels in {seconds}, in '{self.run.path.name}'"
 
 
 class Running(QObject):

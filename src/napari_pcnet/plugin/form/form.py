@@ -178,7 +178,7 @@ class Form(QWidget):
 
     def _why_write(self, source: Source, shape: tuple[int, int], cost: Cost) -> str:
         """Suggest the disk where an image is lazy, and memory short or a plane large."""
-        if not self.output.is_offered or self.output.path is not None:
+        if not self.output.is_offered or self.output.path is not None or self._is_smoothed:
             return ""
         is_coarser = self.image.is_level_open and source.level > 0
         is_much = cost.total_bytes > free_bytes() or math.prod(shape) >= LARGE_PX
@@ -196,8 +196,13 @@ class Form(QWidget):
         return self._cost_of(source, region)
 
     def _cost_of(self, source: Source, region: RegionOfInterest) -> Cost:
-        held = self.output.path is None or bool(self.options.values()["smoothing"])  # of a whole plane
+        held = self.output.path is None or self._is_smoothed
         return cost_of(source, region, self.count, self._halo, self._fineness, held=held)
+
+    @property
+    def _is_smoothed(self) -> bool:
+        """Whether outlines are smoothed, which takes a whole plane in any case."""
+        return bool(self.options.values()["smoothing"])
 
     @property
     def _allowed_bytes(self) -> float:

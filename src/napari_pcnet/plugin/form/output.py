@@ -28,7 +28,7 @@ class OutputField(QObject):
         super().__init__(rows)
         self._rows = rows
         self.edit, self.browse_button = QLineEdit(), QPushButton("Browse...")
-        self.edit.setPlaceholderText("nowhere: held in memory")
+        self.edit.setPlaceholderText("held in memory")
         self.field = side_by_side(self.edit, self.browse_button)
         rows.add(
             "Write to",
