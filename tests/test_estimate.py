@@ -7,6 +7,7 @@ import pytest
 from napari_pcnet import outlook
 from napari_pcnet.geometry.estimate import (
     BYTES_PER_CELL,
+    BYTES_PER_IMAGE_PX,
     BYTES_PER_WINDOW_PX,
     TABLE_BYTES,
     TREE_BYTES,
@@ -47,6 +48,11 @@ def test_a_region_takes_what_the_page_on_memory_says() -> None:
 def test_memory_follows_the_window() -> None:
     small, large = (estimate((20_000, 20_000), 1000, window_px=side).memory_bytes for side in (1024, 8192))
     assert large - small > 500 << 20
+
+
+def test_memory_of_labels_that_are_not_held_is_that_of_windows_and_regions() -> None:
+    held, written = (estimate((1000, 2000), 500, held=held).memory_bytes for held in (True, False))
+    assert held - written == BYTES_PER_IMAGE_PX * 2_000_000
 
 
 def test_a_halo_ends_at_the_frame() -> None:

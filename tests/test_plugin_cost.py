@@ -16,7 +16,7 @@ from napari_pcnet.geometry.grid import Fineness
 from napari_pcnet.geometry.tiling import Halo
 from napari_pcnet.options import Options
 from napari_pcnet.pipeline import load_prepared
-from napari_pcnet.plugin import machine
+from napari_pcnet.plugin import cost, machine
 from napari_pcnet.plugin.cost import Cost, cost_of, finest_that_fits, outlook, why_this_level
 from napari_pcnet.plugin.jobs import Job
 from napari_pcnet.plugin.roi import RegionOfInterest
@@ -34,6 +34,14 @@ def test_pixels_that_are_not_in_memory_yet_count() -> None:
     read = cost_of(_source(lazy=True), RegionOfInterest(), 50)
     assert read == Cost(expected, 200 * 300 * 3 * 2)
     assert read.total_bytes == expected.memory_bytes + 360_000
+
+
+def test_what_is_written_window_by_window_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, region = _source(lazy=True), RegionOfInterest()
+    assert cost_of(source, region, 50, held=False) == Cost(estimate((200, 300), 50, held=False), 360_000)
+    monkeypatch.setattr(cost, "KEPT_BYTES", 100_000)
+    assert cost_of(source, region, 50, held=False).read_bytes == 100_000
+    assert cost_of(source, region, 50).read_bytes == 360_000
 
 
 def test_the_network_reads_a_halo_around_each_window() -> None:

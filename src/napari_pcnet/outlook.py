@@ -21,7 +21,7 @@ from napari_pcnet import pipeline
 from napari_pcnet.disk.memory import free_bytes, memory_text
 from napari_pcnet.disk.spool import MEMORY_BYTES, pack
 from napari_pcnet.geometry.blocks import KEPT_BYTES
-from napari_pcnet.geometry.estimate import TABLE_BYTES, TREE_BYTES
+from napari_pcnet.geometry.estimate import LARGE_PX, TABLE_BYTES, TREE_BYTES
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.geometry.tiling import Tile, chosen_core
@@ -34,9 +34,6 @@ from napari_pcnet.options import Options
 from napari_pcnet.progress import duration
 from napari_pcnet.shapes import size_text
 from napari_pcnet.stages import timed
-
-LARGE_PX = 1 << 25
-"""Pixels from which a plane is worth a measured window: it takes a second or two."""
 
 SPOOLS = 2
 """Of pieces and of what becomes of them, each with some memory."""

@@ -133,15 +133,46 @@ def image_by_windows(
         The network runs when its parts are asked for.
     """
     pixels, record, mask = _inside(image, record)
+    return record_by_windows(
+        pixels, record, folder, mask=mask, progress=progress, files=files, elsewhere=elsewhere, before=before
+    )
+
+
+def record_by_windows(
+    image: Any,
+    record: RunRecord,
+    folder: Path | None = None,
+    *,
+    mask: Any = None,
+    progress: Progress | None = None,
+    files: WindowFiles | None = None,
+    elsewhere: OfPlane | None = None,
+    before: Before | None = None,
+    tell: Tell | None = None,
+) -> LabelsByParts:
+    """Label an image as `run_record` does, window by window: neither it nor its labels are held.
+
+    Parameters
+    ----------
+    image, record, mask
+        As in `run_record`.
+    folder, progress, files, elsewhere, before
+        As in `image_by_windows`.
+    tell : callable, optional
+        As in `build_hierarchy`.
+
+    Returns
+    -------
+    LabelsByParts
+    """
     _check_cut(record)
     options = Options.checked({**vars(record), "n_segments": record.tree_segments})
-    planes = Planes.select(_array(pixels, record), record, mask)
+    planes = Planes.select(_array(image, record), record, mask)
     is_counted = record.height is None and record.method == "hierarchy"
     most = record.n_segments * len(planes.indices) if is_counted else math.prod(planes.shape)
     dtype = np.dtype(label_type(most + record.start_label - 1))
-    return LabelsByParts(
-        planes.shape, dtype, _parts(planes, options, record, folder, progress, files, elsewhere, before)
-    )
+    parts = _parts(planes, options, record, folder, progress, files, elsewhere, before, tell or _warn)
+    return LabelsByParts(planes.shape, dtype, parts)
 
 
 class LabelsByParts(NamedTuple):
@@ -171,12 +202,13 @@ def _parts(
     files: WindowFiles | None,
     elsewhere: OfPlane | None,
     before: Before | None,
+    tell: Tell,
 ) -> Iterator[tuple[tuple[Any, ...], NDArray[np.integer]]]:
     """Labels of the windows of each plane; those of a plane follow those of the plane before."""
     number, first, above = len(planes.indices), record.start_label, 0
     places = np.ndindex(*planes.stack_shape)
     cut = record.n_segments if record.height is None and record.method == "hierarchy" else None
-    pictures_of = _pictures(planes, options, _count_name(record), cut)
+    pictures_of = _pictures(planes, options, _count_name(record), cut, tell)
     for k, (place, picture) in enumerate(zip(places, pictures_of, strict=True)):
         of_plane = _progress_of_plane(progress, k, number)
         highest = first - 1

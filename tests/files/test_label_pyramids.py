@@ -1,7 +1,9 @@
 """Labels as OME-Zarr: a pyramid of modes, with the size of a pixel, that is read back and replaced."""
 
+import itertools
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from napari_pcnet import count_levels, read_image, read_labels, read_notes, writ
 from napari_pcnet.cli import main
 from napari_pcnet.disk import zarr_store
 from napari_pcnet.disk.label_levels import halved
-from napari_pcnet.disk.placement import Placement
+from napari_pcnet.disk.labels import write_windows
+from napari_pcnet.disk.output import ArrayKind
+from napari_pcnet.disk.placement import Placement, unit_name
 
 LABELS = np.arange(30 * 41, dtype=np.int32).reshape(30, 41) // 7
 MICRONS = Placement((0.5, 0.25), "µm")
@@ -67,6 +71,46 @@ def test_a_pixel_keeps_its_size_and_its_place(tmp_path: Path) -> None:
     assert first == [{"type": "scale", "scale": [0.5, 0.25]}]
     # a centre of the coarse level lies between the centres of two pixels
     assert second[1] == {"type": "translation", "translation": [0.25, 0.125]}
+
+
+def test_a_part_keeps_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    write_windows(
+        path, [(..., LABELS)], ArrayKind(LABELS.shape, LABELS.dtype), placement=MICRONS, origin=(10.0, 20.0)
+    )
+    (scales,) = zarr.open_group(path, mode="r").attrs["ome"]["multiscales"]  # type: ignore[call-overload, index]
+    first, second, *_ = [each["coordinateTransformations"] for each in scales["datasets"]]
+    assert first[1] == {"type": "translation", "translation": [10.0, 20.0]}
+    assert second[1] == {"type": "translation", "translation": [10.25, 20.125]}
+
+
+@pytest.mark.parametrize("unit", ["µm", "nm", "pm", "mm", "cm", "m", "km", "inch", "ft"])
+def test_a_unit_may_be_given_by_the_name_that_the_file_has_for_it(tmp_path: Path, unit: str) -> None:
+    path = tmp_path / "a.ome.zarr"
+    write_labels(path, LABELS, placement=Placement((0.5, 0.5), unit))
+    (scales,) = zarr.open_group(path, mode="r").attrs["ome"]["multiscales"]  # type: ignore[call-overload, index]
+    assert unit_name(scales["axes"][0]["unit"]) == unit
+
+
+def test_a_write_may_be_left_at_each_step_and_nothing_stays(tmp_path: Path) -> None:
+    path, steps = tmp_path / "a.ome.zarr", itertools.count()
+    parts = [(np.s_[:16], LABELS[:16]), (np.s_[16:], LABELS[16:])]
+    kind = ArrayKind(LABELS.shape, LABELS.dtype)
+    write_windows(path, parts, kind, check=lambda: next(steps))
+    made = sum(each.is_file() for each in path.rglob("*"))
+    number = next(steps)
+    coarse = 2 * 3 + 2 + 1  # chunks of the levels but the first, of 15 x 21, 8 x 11 and 4 x 6 pixels
+    assert number == len(parts) + coarse + made + 1
+    for last in (0, len(parts), len(parts) + coarse, number - 1):  # labels, levels, files, the end
+        left = itertools.count()
+
+        def check(last: int = last, left: Iterator[int] = left) -> None:
+            if next(left) == last:
+                raise InterruptedError
+
+        with pytest.raises(OSError, match="could not be written"):
+            write_windows(tmp_path / "b.ome.zarr", parts, kind, check=check)
+        assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_stack_has_planes_along_time_and_depth_and_no_more(tmp_path: Path) -> None:

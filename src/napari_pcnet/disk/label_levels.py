@@ -59,8 +59,16 @@ def halved(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     return np.where((a == b) | (a == c) | (a == d), a, others)
 
 
-def metadata(name: str, levels: Sequence[tuple[int, ...]], placement: Placement | None) -> dict[str, Any]:
-    """What the group of a pyramid says of itself, as the value of ``ome``."""
+def metadata(
+    name: str,
+    levels: Sequence[tuple[int, ...]],
+    placement: Placement | None,
+    origin: tuple[float, float] | None = None,
+) -> dict[str, Any]:
+    """What the group of a pyramid says of itself, as the value of ``ome``.
+
+    `origin` is where the centre of the first pixel lies along rows and columns, in the unit of `placement`.
+    """
     leading = len(levels[0]) - 2
     size = (1.0, 1.0) if placement is None or placement.pixel_size is None else placement.pixel_size
     names = "tz"[LARGEST_LEADING - leading :]
@@ -69,9 +77,10 @@ def metadata(name: str, levels: Sequence[tuple[int, ...]], placement: Placement 
     datasets = []
     for level in range(len(levels)):
         scale = [1.0] * leading + [side * 2**level for side in size]
-        shift = [0.0] * leading + [side * (2**level - 1) / 2 for side in size]  # of the first pixel's centre
+        first = [side * (2**level - 1) / 2 for side in size]  # centre of the first pixel
+        shift = [0.0] * leading + [at + start for at, start in zip(first, origin or (0.0, 0.0), strict=True)]
         moves = [{"type": "scale", "scale": scale}]
-        moves += [{"type": "translation", "translation": shift}] if level else []
+        moves += [{"type": "translation", "translation": shift}] if any(shift) else []
         datasets.append({"path": str(level), "coordinateTransformations": moves})
     scales = {"name": name, "type": "mode", "axes": axes, "datasets": datasets}
     return {"version": "0.5", "multiscales": [scales], "image-label": {}}

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,8 @@ def write_windows(
     notes: Mapping[str, Any] | None = None,
     placement: Placement | None = None,
     outside: int | None = None,
+    origin: tuple[float, float] | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> None:
     """Write labels part by part, as `write_labels` writes them, whole or not at all.
 
@@ -162,10 +164,15 @@ def write_windows(
         Shape, and int32 or int64.
     overwrite, notes, placement, outside
         As in `write_labels`.
+    origin : (float, float), optional
+        Where the centre of the first pixel lies along rows and columns, in the unit of `placement`; an
+        OME-Zarr alone has it.
+    check : callable, optional
+        Called in between while a zarr is written, and may raise to leave nothing of it.
     """
     words = None if notes is None else json.loads(json.dumps(dict(notes)))
     if path.suffix.lower() == ".zarr":
-        zarr_store.write_labels(path, windows, kind, words, overwrite, placement)
+        zarr_store.write_labels(path, windows, kind, words, overwrite, placement, origin, check)
         return
     with zarr_store.scratch(path, windows, kind) as array:
         lowest, highest, has_outside = _seen(array, outside)

@@ -40,7 +40,10 @@ _OTHER_WORDS = {
     "micrometer": "µm",
     "micrometre": "µm",
     "nanometer": "nm",
+    "picometer": "pm",
+    "kilometer": "km",
     "in": "inch",
+    "foot": "ft",
 }
 """Units as programs write them, in lower case, and our name for each."""
 

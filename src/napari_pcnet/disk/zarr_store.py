@@ -4,7 +4,7 @@ import itertools
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -117,10 +117,13 @@ def write_labels(
     notes: dict[str, Any] | None,
     overwrite: bool,
     placement: Placement | None = None,
+    origin: tuple[float, float] | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> None:
     """Write labels part by part as one array of format 3; notes and pixel size are attributes.
 
     A name that ends in ``.ome.zarr`` becomes a pyramid of OME-Zarr 0.5 with the notes beside its metadata.
+    `check` may raise in between; nothing is left then.
     """
     import zarr
 
@@ -136,17 +139,20 @@ def write_labels(
         if is_pyramid:
             shapes = list(label_levels.level_shapes(kind.shape, CHUNK_SIDE_PX))
             name = path.name[: -len(label_levels.SUFFIX)]
-            ome = {"ome": label_levels.metadata(name, shapes, placement)}
+            ome = {"ome": label_levels.metadata(name, shapes, placement, origin)}
             zarr.create_group(folder, zarr_format=3, attributes=ome | said)
             arrays = [_new_array(folder / str(at), each, kind.dtype, {}) for at, each in enumerate(shapes)]
         else:
             arrays = [_new_array(folder, kind.shape, kind.dtype, said | _size_attributes(placement))]
         for place, labels in _apart(windows, failed):
+            check()
             arrays[0][place] = labels
         for finer, coarser in pairwise(arrays):
-            _halve(finer, coarser)
+            _halve(finer, coarser, check)
         for file in filter(Path.is_file, folder.rglob("*")):
+            check()
             _sync(file)
+        check()
 
     try:
         with naming_failure(path):
@@ -200,12 +206,13 @@ def _new_array(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], said:
     )
 
 
-def _halve(finer: Any, coarser: Any) -> None:
+def _halve(finer: Any, coarser: Any, check: Callable[[], object]) -> None:
     """Fill a level of a pyramid, chunk by chunk."""
     height, width = coarser.shape[-2:]
     for plane in np.ndindex(*coarser.shape[:-2]):
         for top in range(0, height, CHUNK_SIDE_PX):
             for left in range(0, width, CHUNK_SIDE_PX):
+                check()
                 rows = slice(top, min(top + CHUNK_SIDE_PX, height))
                 columns = slice(left, min(left + CHUNK_SIDE_PX, width))
                 below = (slice(2 * each.start, 2 * each.stop) for each in (rows, columns))
@@ -226,6 +233,13 @@ def open_array(path: Path) -> Any:
     import zarr
 
     return zarr.open_array(picture_in(path).levels[0], mode="r")
+
+
+def open_levels(path: Path) -> list[Any]:
+    """Open the levels of a pyramid for reading, the full size first, as zarr does."""
+    import zarr
+
+    return [zarr.open_array(each, mode="r") for each in picture_in(path).levels]
 
 
 def _size_attributes(placement: Placement | None) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from napari_pcnet.geometry.tiling import Halo, default_core
 NO_HALO = Halo(0, 0)
 """For a network that is not loaded yet: the estimate leaves its halo out, and is that much too small."""
 
+LARGE_PX = 1 << 25
+"""Pixels from which a plane is large: a measured window, which takes a second or two, is worth it."""
+
 FIXED_BYTES = 30 << 20
 BYTES_PER_WINDOW_PX = 16
 BYTES_PER_IMAGE_PX = 8
@@ -56,6 +59,7 @@ def estimate(
     window_px: int | None = None,
     halo: Halo = NO_HALO,
     fineness: Fineness = OF_THE_PAPER,
+    held: bool = True,
 ) -> Estimate:
     """Estimate a run of ``method="hierarchy"``.
 
@@ -75,6 +79,8 @@ def estimate(
         Work pixels that the network reads around a window, from `network.reach.halo_of`.
     fineness : Fineness, optional
         Of the network's lattices.
+    held : bool, optional
+        Whether the labels are held; else they are written window by window, and this is rather too much.
     """
     pixels = shape[0] * shape[1]
     grid, *_ = Grid.for_count(shape, number, max(1, round(inside * pixels)), spacing, fineness)
@@ -88,7 +94,7 @@ def estimate(
     memory = (
         FIXED_BYTES
         + BYTES_PER_WINDOW_PX * rows * columns
-        + BYTES_PER_IMAGE_PX * pixels
+        + (BYTES_PER_IMAGE_PX * pixels if held else 0)
         + round(BYTES_PER_CELL * grid.cells * inside)
     )
     return Estimate(work_px, memory)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_pcnet.disk.memory import free_bytes, memory_text
+from napari_pcnet.geometry.blocks import KEPT_BYTES
 from napari_pcnet.geometry.estimate import NO_HALO, Estimate, estimate
 from napari_pcnet.geometry.grid import OF_THE_PAPER, Fineness
 from napari_pcnet.geometry.tiling import Halo
@@ -26,7 +27,7 @@ class Cost:
     expected : Estimate
         Work pixels, and memory on top of the image's pixels.
     read_bytes : int
-        Memory for the image's pixels, if they are not in memory yet.
+        Memory for the image's pixels, if they are not in memory yet, or for as many as are kept.
     """
 
     expected: Estimate
@@ -44,8 +45,13 @@ def cost_of(
     count: int,
     halo: Halo = NO_HALO,
     fineness: Fineness = OF_THE_PAPER,
+    *,
+    held: bool = True,
 ) -> Cost:
-    """Estimate the cost of `count` superpixels in one plane of an image, by a network of these properties."""
+    """Estimate the cost of `count` superpixels in one plane of an image, by a network of these properties.
+
+    `held` says whether plane and labels are held, or read and written window by window.
+    """
     shape = region.shape(source)
     expected = estimate(
         shape,
@@ -54,10 +60,12 @@ def cost_of(
         spacing=source.spacing or (1.0, 1.0),
         halo=halo,
         fineness=fineness,
+        held=held,
     )
     in_memory = isinstance(source.pixels, np.ndarray)
     read = shape[0] * shape[1] * source.n_channels * np.dtype(source.pixels.dtype).itemsize
-    return Cost(expected, 0 if in_memory else int(read))
+    kept = int(read) if held else min(int(read), KEPT_BYTES)
+    return Cost(expected, 0 if in_memory else kept)
 
 
 def finest_that_fits(

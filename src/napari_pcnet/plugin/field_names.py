@@ -48,6 +48,7 @@ _PHRASES = (
     (r"pass channel_axis=None for grey", "choose 'none (grey)' under Channels"),
     (r": name its channel_axis", ": choose it under Channels"),
     (r"\bor pass another model\b", "or choose another Model"),
+    (r"; pass overwrite=True to replace it", "; name another under 'Write to'"),
     (r"\banother( name)? by --name", "another Name"),
     (r"\bthe mask\b(?=,|;| |$)", "the region"),
 )

@@ -14,6 +14,14 @@ KEY = VERSION_KEY
 TREES = f"{KEY} trees"
 """Where they hold the hierarchy that the labels are a cut of; its base is as large as the layer."""
 
+FOLDER = f"{KEY} folder"
+"""Where they hold the folder that the labels are read from, if they are not held."""
+
+
+def is_on_disk(metadata: Mapping[str, Any]) -> bool:
+    """Whether the labels of a layer are on the disk alone."""
+    return FOLDER in metadata
+
 
 def trees_of(metadata: Mapping[str, Any]) -> PCNetHierarchy | None:
     """The hierarchy in a layer's metadata; None if there is none."""

@@ -30,6 +30,7 @@ class LayerPixels:
         self.shape = tuple(array.shape)
         self.dtype = array.dtype
         self.ndim = len(self.shape)
+        self.chunks = getattr(array, "chunks", None)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Read a part.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.disk import pictures
+from napari_pcnet.geometry.grid import Window
+from napari_pcnet.geometry.picture import windows_of
+from napari_pcnet.planes import Planes
 from napari_pcnet.plugin.field_names import in_fields
 from napari_pcnet.plugin.jobs import Job
 from napari_pcnet.plugin.layer_cut import LayerCut
@@ -56,30 +60,33 @@ def segment(job: Job, result: ResultLayer, record: RunRecord, region: RegionOfIn
         progress=job.progress,
         confidence=True,
         window_done=window_done,
-        tell=_warn,
+        tell=warn,
     )
     job.check()
-    origin = origin_of(source, record)
+    origin = origin_of(source, record, job.check)
     seconds = time.monotonic() - started
     cut = LayerCut.make(hierarchy, record, origin, job.check, result.buffer)
     return Segmentation(hierarchy, cut, seconds)
 
 
-def _warn(sentence: str) -> None:
+def warn(sentence: str) -> None:
     """Have napari show what is noticed in the pixels."""
     warnings.warn(in_fields(sentence), stacklevel=2)
 
 
-def origin_of(source: Source, record: RunRecord) -> Origin:
-    """Where the pixels came from; the layer's file is named only if it still holds exactly these."""
+def origin_of(source: Source, record: RunRecord, check: Callable[[], object] = lambda: None) -> Origin:
+    """Where the pixels came from; the layer's file is named only if it still holds exactly these.
+
+    Both are read window by window; `check` may raise in between.
+    """
     path = None if source.others else source.layer.source.path
-    holds = path is not None and _file_holds(path, source, record)
+    holds = path is not None and _file_holds(path, source, record, check)
     has_planes = len(source.shape) > (2 if source.channel_axis is None else 3)
     file = str(path) if holds else None
     return Origin(source.name, file, has_planes, bool(source.layer.multiscale))
 
 
-def _file_holds(path: str, source: Source, record: RunRecord) -> bool:
+def _file_holds(path: str, source: Source, record: RunRecord, check: Callable[[], object]) -> bool:
     """Whether a file, read as a script reads it, holds the first and the last plane of a run."""
     plain = replace(record, mask=None)
     if not isinstance(source.pixels, np.ndarray) and not Path(path).is_dir():
@@ -91,9 +98,19 @@ def _file_holds(path: str, source: Source, record: RunRecord) -> bool:
         return False
     same_part = (here.indices, here.crop) == (there.indices, there.crop)
     return same_part and all(
-        _same(here.read(index)[0], there.read(index)[0], image.mask)
+        _same(part.read(index)[0], other.read(index)[0], image.mask)
         for index in {here.indices[0], here.indices[-1]}
+        for part, other in zip(_windows(here, check), _windows(there, check), strict=True)
     )
+
+
+def _windows(planes: Planes, check: Callable[[], object]) -> Iterator[Planes]:
+    """Planes of every window of the part that is selected."""
+    top, left, *_ = planes.crop
+    for each in windows_of(planes.crop.shape):
+        check()
+        crop = Window(top + each.top, left + each.left, top + each.bottom, left + each.right)
+        yield replace(planes, crop=crop)
 
 
 def _same(shown: NDArray[Any], read: NDArray[Any], mask: NDArray[np.bool_] | None) -> bool:

@@ -96,6 +96,11 @@ class Source:
         arrays = [readable(self._array_of(each), each.name) for each in self.layers]
         return StackedPixels(arrays) if self.others else arrays[0]
 
+    @property
+    def is_lazy(self) -> bool:
+        """Whether pixels are read where they are sliced, as those of dask and zarr are."""
+        return not all(isinstance(self._array_of(each), np.ndarray) for each in self.layers)
+
     def _array_of(self, layer: Image) -> Any:
         return layer.data[self.level] if layer.multiscale else layer.data
 

@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QShortcut, QVBoxLayout, QWidget
 
+from napari_pcnet.planes import Planes
 from napari_pcnet.plugin import texts
 from napari_pcnet.plugin.annotating import Annotating
 from napari_pcnet.plugin.annotation_panel import AnnotationPanel
@@ -17,21 +18,24 @@ from napari_pcnet.plugin.boxes import scrolled_column, single_shot
 from napari_pcnet.plugin.coloured_layer import colour_by, columns_of, is_coloured
 from napari_pcnet.plugin.cut_panel import CutPanel
 from napari_pcnet.plugin.cutting import Cutting
+from napari_pcnet.plugin.disk_run import DiskRun
 from napari_pcnet.plugin.form.form import Form
 from napari_pcnet.plugin.jobs import Job, stop_when_application_ends
 from napari_pcnet.plugin.learning import Learning
 from napari_pcnet.plugin.machine import Machine, MachineProbe
-from napari_pcnet.plugin.messages import lines_below
-from napari_pcnet.plugin.metadata import KEY, trees_of
+from napari_pcnet.plugin.messages import lines_below, sentence
+from napari_pcnet.plugin.metadata import KEY, is_on_disk, trees_of
 from napari_pcnet.plugin.opening import CLASSES, OBJECTS
 from napari_pcnet.plugin.preview import NAME as PREVIEW_NAME
 from napari_pcnet.plugin.preview import LivePreview, Preview
 from napari_pcnet.plugin.result_layer import ResultLayer, add_editable
 from napari_pcnet.plugin.results import Results
+from napari_pcnet.plugin.roi import RegionOfInterest
 from napari_pcnet.plugin.run_panel import RunPanel
-from napari_pcnet.plugin.running import FinishedRun, Running
+from napari_pcnet.plugin.running import FinishedDiskRun, FinishedRun, Running
 from napari_pcnet.plugin.selected_run import SelectedRun
 from napari_pcnet.plugin.settings import read_settings
+from napari_pcnet.plugin.source import Source
 from napari_pcnet.plugin.training import Trained, Training
 from napari_pcnet.plugin.training_panel import TrainingPanel
 from napari_pcnet.plugin.view import View
@@ -43,6 +47,9 @@ if TYPE_CHECKING:
 
 WAIT_MS = 200
 """How long the view must rest before the outlook on a run in it is shown."""
+
+ONE_COUNT = "labels on the disk have one count and no tree: leave 'Write to' empty to slide or annotate"
+"""Why much of the widget is of no use for a layer that is read from the disk."""
 
 LEAST_HEIGHT_PX = 440
 """Height that other docks in the same column, such as the table of features, leave the widget."""
@@ -119,12 +126,18 @@ class SuperpixelsWidget(QWidget):
             region = self.form.region(source)
             record = self.form.record(source, region)
             planes = source.planes(record)
-        except ValueError as error:
+            disk_run = self._disk_run(source, planes, record, region)
+        except (ValueError, OSError) as error:
             self.show_message(str(error))
             return
         self.annotating.stop_opening()
         self.cutting.settle()
         self.run_panel.live.setChecked(False)
+        if disk_run is not None:
+            self.run_panel.show_started(source.name)
+            self.running.start_writing(disk_run)
+            self._enable()
+            return
         layer = self.results.layer_to_update(source, record, region.place)
         try:
             result = ResultLayer(
@@ -155,17 +168,21 @@ class SuperpixelsWidget(QWidget):
 
     def slide(self, n: int | None = None, height: float | None = None) -> None:
         """Show another cut of the last trees, by count or by height."""
-        if self.job is None:
+        if self.job is None and not self._refuses_disk():
             self.run_panel.live.setChecked(False)
             self.cutting.slide(n, height)
 
     def add_nested(self) -> list[Labels]:
         """Add three layers, fine, medium and coarse: every superpixel lies in one of the next."""
+        if self._refuses_disk():
+            return []
         self.run_panel.live.setChecked(False)
         return self.cutting.add_nested()
 
     def make_editable(self) -> None:
         """Show the selected superpixels, else those of the last result, as a layer that can be painted on."""
+        if self._refuses_disk():
+            return
         self.run_panel.live.setChecked(False)
         self.cutting.settle()
         found = self._selected_run()
@@ -283,6 +300,7 @@ class SuperpixelsWidget(QWidget):
         self.probe.measured.connect(self._show_outlook)
         self.running.progressed.connect(self.run_panel.show_progress)
         self.running.finished.connect(self._finish)
+        self.running.written.connect(self._show_written)
         self.running.over.connect(self._end)
         self.cutting.selected.connect(self.cut_panel.show_trees)
         self.cutting.slid.connect(self.cut_panel.show_cut)
@@ -346,6 +364,7 @@ class SuperpixelsWidget(QWidget):
         """Offer the layers that are there; what is chosen stays chosen."""
         layers = [each for each in self.viewer.layers if not is_coloured(each)]
         own = self.results.layers | self.annotating.layers | self.learning.layers
+        own |= {each for each in layers if isinstance(each, Labels) and is_on_disk(each.metadata)}
         regions = self.form.offer(layers, own)
         self.annotation_panel.offer_scribbles([each for each in regions if isinstance(each, Labels)])
         self.events.watch(layers, regions)
@@ -373,6 +392,10 @@ class SuperpixelsWidget(QWidget):
             self.cutting.select()
         elif isinstance(active, Labels) and trees_of(active.metadata) is not None:
             self._opened_timer.start()  # not while the viewer is adding it
+        if self._is_disk_selected:
+            self.show_message(ONE_COUNT)
+        elif self.run_panel.message.text() == sentence(ONE_COUNT):
+            self.show_message("")
         self._enable()
 
     def _take_opened(self) -> None:
@@ -443,6 +466,17 @@ class SuperpixelsWidget(QWidget):
         self.cutting.select()
         self.show_message(finished.message)
 
+    def _show_written(self, finished: FinishedDiskRun) -> None:
+        """Show the labels that a run has written."""
+        self.probe.learn(finished.work_px, finished.written.seconds)
+        try:
+            layer = finished.run.open_layer(finished.written.notes)
+        except (ValueError, OSError) as error:  # somebody has moved them already
+            self.show_message(str(error))
+            return
+        self.viewer.add_layer(layer)
+        self.show_message(f"{finished.message}; {ONE_COUNT}")
+
     def _run_if_waiting(self) -> None:
         if self._is_waiting:
             self.run()
@@ -456,15 +490,13 @@ class SuperpixelsWidget(QWidget):
         running = self.job is not None or self._is_waiting
         self.run_panel.enable(running=running, has_image=self.form.image.layer is not None)
         has_record = self._selected_run() is not None
-        self.cut_panel.enable(
-            trees=self.result is not None and not running,
-            labels=has_record and not running,
-            record=has_record,
-        )
-        self.annotation_panel.enable(trees=self.result is not None and not running)
+        is_free = not running and not self._is_disk_selected
+        has_trees = self.result is not None and is_free
+        self.cut_panel.enable(trees=has_trees, labels=has_record and is_free, record=has_record)
+        self.annotation_panel.enable(trees=has_trees)
 
     def _annotate(self, kind: str) -> None:
-        if self.job is None:
+        if self.job is None and not self._refuses_disk():
             self.run_panel.live.setChecked(False)
             self.annotating.start(kind)
 
@@ -515,6 +547,29 @@ class SuperpixelsWidget(QWidget):
 
     def _show_outlook(self) -> None:
         self.run_panel.show_info(self.form.outlook(self.probe.work_px_per_s))
+
+    def _disk_run(
+        self, source: Source, planes: Planes, record: RunRecord, region: RegionOfInterest
+    ) -> DiskRun | None:
+        """The run that writes its labels; None if they are to be held."""
+        path = self.form.output.path
+        if path is None:
+            return None
+        if self.form.region_field.image_sized and planes.crop != source.plane_window:
+            raise ValueError("labels that are written are as large as the region, not as the image")
+        return DiskRun.of(source, planes, record, region, path)
+
+    @property
+    def _is_disk_selected(self) -> bool:
+        """Whether the labels of the selected layer are on the disk alone."""
+        active = self.viewer.layers.selection.active
+        return isinstance(active, Labels) and is_on_disk(active.metadata)
+
+    def _refuses_disk(self) -> bool:
+        """Whether such labels are selected; why nothing can be done with them is said."""
+        if self._is_disk_selected:
+            self.show_message(ONE_COUNT)
+        return self._is_disk_selected
 
     def _selected_run(self) -> SelectedRun | None:
         """The run of the selected layer, else of the last result."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
 
@@ -10,7 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_pcnet.disk.memory import free_bytes
-from napari_pcnet.geometry.estimate import NO_HALO
+from napari_pcnet.geometry.estimate import LARGE_PX, NO_HALO
 from napari_pcnet.geometry.grid import OF_THE_PAPER
 from napari_pcnet.options import Options
 from napari_pcnet.plugin.boxes import FormRows, signals_blocked
@@ -20,6 +21,7 @@ from napari_pcnet.plugin.form.image import ImageFields
 from napari_pcnet.plugin.form.intensities import IntensitiesField
 from napari_pcnet.plugin.form.network import NetworkFields
 from napari_pcnet.plugin.form.options import OptionFields
+from napari_pcnet.plugin.form.output import OutputField
 from napari_pcnet.plugin.form.region import RegionField
 from napari_pcnet.plugin.form.size import SizeFields
 from napari_pcnet.plugin.machine import Machine
@@ -35,6 +37,9 @@ from napari_pcnet.record import Origin, RunRecord
 
 OWN_FIELDS = ("n_segments", "model", "channel_axis", "intensity_range", "spacing", "device")
 """Options that have fields of their own, or follow from the image."""
+
+WRITE_IT = "A new folder under 'Write to' takes the labels window by window, in less memory."
+"""What helps where an image is lazy."""
 
 
 class Form(QWidget):
@@ -62,12 +67,21 @@ class Form(QWidget):
         self.setLayout(rows)
         self.image = ImageFields(rows, self._finest_that_fits)
         self.region_field = RegionField(rows, view)
+        self.output = OutputField(rows)
         self.size_fields = SizeFields(rows, settings.n_segments)
         self.options = OptionFields(rows, form_options(), settings.options)
         self.intensities = IntensitiesField(rows)
         self.network = NetworkFields(rows, settings.device)
         self.image.changed.connect(lambda: self.intensities.offer(self.image.with_limits))
-        fields_of_run = (self.region_field, self.size_fields, self.options, self.intensities, self.network)
+        self.image.changed.connect(lambda: self.output.offer(self.image.is_lazy))
+        fields_of_run = (
+            self.region_field,
+            self.output,
+            self.size_fields,
+            self.options,
+            self.intensities,
+            self.network,
+        )
         for part in (self.image, *fields_of_run):
             part.changed.connect(self.changed)
         self.network.device_changed.connect(self.device_changed)
@@ -131,9 +145,10 @@ class Form(QWidget):
         if region.mask is None and self.count > area_px:
             return f"{self.count:,} superpixels are more than the {area_px:,.0f} pixels."
         n_planes = len(source.planes().indices) if self.image.all_planes else 1
-        cost = cost_of(source, region, self.count, self._halo, self._fineness)
-        text = outlook(self.count, n_planes, region.shape(source), cost, px_per_s)
-        return f"{text} {self._why_this_level(source)}".rstrip()
+        cost, shape = self._cost_of(source, region), region.shape(source)
+        text = outlook(self.count, n_planes, shape, cost, px_per_s)
+        more = (self._why_this_level(source), self._why_write(source, shape, cost))
+        return " ".join(filter(None, (text, *more)))
 
     def preview(self) -> Preview | None:
         """The part of the chosen run that is in view, at the level that is drawn if that is a coarser one.
@@ -161,6 +176,14 @@ class Form(QWidget):
             finer = self._cost(replace(source, level=source.level - 1))
         return why_this_level(source.level, finer, self._allowed_bytes)
 
+    def _why_write(self, source: Source, shape: tuple[int, int], cost: Cost) -> str:
+        """Suggest the disk where an image is lazy, and memory short or a plane large."""
+        if not self.output.is_offered or self.output.path is not None or self._is_smoothed:
+            return ""
+        is_coarser = self.image.is_level_open and source.level > 0
+        is_much = cost.total_bytes > free_bytes() or math.prod(shape) >= LARGE_PX
+        return WRITE_IT if is_coarser or is_much else ""
+
     def _finest_that_fits(self, levels: Sequence[Source]) -> Source:
         return finest_that_fits(levels, self._cost, self._allowed_bytes)
 
@@ -170,7 +193,16 @@ class Form(QWidget):
             region = self.region(source)
         except ValueError:  # reported where a run, or its outlook, is asked for
             return None
-        return cost_of(source, region, self.count, self._halo, self._fineness)
+        return self._cost_of(source, region)
+
+    def _cost_of(self, source: Source, region: RegionOfInterest) -> Cost:
+        held = self.output.path is None or self._is_smoothed
+        return cost_of(source, region, self.count, self._halo, self._fineness, held=held)
+
+    @property
+    def _is_smoothed(self) -> bool:
+        """Whether outlines are smoothed, which takes a whole plane in any case."""
+        return bool(self.options.values()["smoothing"])
 
     @property
     def _allowed_bytes(self) -> float:

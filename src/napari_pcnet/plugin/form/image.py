@@ -104,6 +104,12 @@ class ImageFields(QObject):
         return bool(self.level_box.currentData() == AUTOMATIC)
 
     @property
+    def is_lazy(self) -> bool:
+        """Whether the chosen image, at full resolution, is not in memory."""
+        source = self.source(0)
+        return source is not None and source.is_lazy
+
+    @property
     def all_planes(self) -> bool:
         """Whether all planes are chosen."""
         return bool(self.planes_box.currentData() == ALL_PLANES)

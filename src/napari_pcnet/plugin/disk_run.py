@@ -1,0 +1,164 @@
+"""A run whose labels are written to a folder window by window, and the layer that shows them from there."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+
+from napari_pcnet.disk.label_levels import LARGEST_LEADING, SUFFIX
+from napari_pcnet.disk.labels import write_windows
+from napari_pcnet.disk.output import ArrayKind, check_output
+from napari_pcnet.disk.placement import Placement
+from napari_pcnet.disk.zarr_store import LabelsOfPart, open_levels
+from napari_pcnet.planes import Planes
+from napari_pcnet.plugin.jobs import Job
+from napari_pcnet.plugin.layer_transform import transform_of
+from napari_pcnet.plugin.metadata import FOLDER, KEY
+from napari_pcnet.plugin.roi import RegionOfInterest
+from napari_pcnet.plugin.segmentation import origin_of, warn
+from napari_pcnet.plugin.source import AS_CHANNELS, Source, shear_matrix
+from napari_pcnet.record import RunRecord, notes_of
+
+WITHOUT_UNIT = "pixel"
+"""The unit of a layer that names none."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a run has written: the notes on it, and the seconds it took."""
+
+    notes: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DiskRun:
+    """A run whose labels go to a folder.
+
+    Attributes
+    ----------
+    source : Source
+    planes : Planes
+        The planes to segment.
+    record : RunRecord
+    region : RegionOfInterest
+    path : Path
+        Of the OME-Zarr that is made, whole or not at all.
+    transform : mapping
+        Options of the layer of labels, as the image lies now: it may move.
+    """
+
+    source: Source
+    planes: Planes
+    record: RunRecord
+    region: RegionOfInterest
+    path: Path
+    transform: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, source: Source, planes: Planes, record: RunRecord, region: RegionOfInterest, path: Path
+    ) -> DiskRun:
+        """A run on planes of an image.
+
+        Raises
+        ------
+        ValueError, OSError
+            If there can be no such folder, or it can't hold these planes.
+        """
+        if not path.name.lower().endswith(SUFFIX):
+            raise ValueError(f"output {path} must end in {SUFFIX}")
+        check_output(path, (".zarr",))
+        for layer in source.layers:
+            its = layer.source.path
+            if its is not None and Path(os.path.realpath(its)) in Path(os.path.realpath(path)).parents:
+                raise ValueError(f"output {path} lies in '{layer.name}', which it would change; name another")
+        leading = len(source.labels_shape(planes)) - 2
+        if leading > LARGEST_LEADING:
+            raise ValueError(
+                f"'{source.name}' has {leading} axes besides rows and columns, an OME-Zarr has planes along "
+                "time and depth alone: leave 'Write to' empty"
+            )
+        return cls(source, planes, record, region, path, source.labels_transform(planes))
+
+    def uses(self, layer: Layer) -> bool:
+        """Whether a layer is the image, or a channel of it."""
+        return layer in self.source.layers
+
+    @property
+    def count(self) -> int:
+        """How many superpixels there are in all planes."""
+        return self.record.n_segments * len(self.planes.indices)
+
+    def write(self, job: Job) -> Written:
+        """Segment the image and write its labels; for the job's thread."""
+        from napari_pcnet.run import record_by_windows
+
+        started = time.monotonic()
+        mask = None if self.region.mask is None else self.region.mask()
+        job.check()
+        notes = notes_of(self.record, origin_of(self.source, self.record, job.check))
+        made = record_by_windows(
+            self.source.readable,
+            replace(self.record, mask=None),
+            self.path.parent,
+            mask=mask,
+            progress=job.progress,
+            tell=warn,
+        )
+        write_windows(
+            self.path,
+            self._in_layer(made.parts),
+            ArrayKind(self.source.labels_shape(self.planes), made.dtype),
+            notes=notes | {"layer": transform_of(self.transform)},
+            placement=self._placement,
+            origin=self._origin,
+            check=job.check,
+        )
+        return Written(notes, time.monotonic() - started)
+
+    def open_layer(self, notes: Mapping[str, Any]) -> Labels:
+        """Make a layer of the labels, which are read where they are drawn."""
+        levels = open_levels(self.path)
+        is_pyramid = len(levels) > 1
+        layer = Labels(
+            levels if is_pyramid else levels[0],
+            multiscale=is_pyramid,
+            name=f"{self.source.name.removesuffix(AS_CHANNELS)} superpixels",
+            metadata={KEY: notes, FOLDER: str(self.path)},
+            **self.transform,
+        )
+        layer.contour = 1
+        layer.editable = False  # nobody's brush writes to the disk
+        return layer
+
+    def _in_layer(self, parts: Iterator[LabelsOfPart]) -> Iterator[LabelsOfPart]:
+        """Parts by their index in the layer, which keeps the axes that a plane has none of."""
+        numbering = () if self.planes.one else self.planes.leading
+        for (*plane, rows, columns), labels in parts:
+            at = dict(zip(numbering, plane, strict=True))
+            yield (*(at.get(axis, 0) for axis in self.source.layer_axes[:-2]), rows, columns), labels
+
+    @property
+    def _placement(self) -> Placement:
+        units = {str(unit) for unit in self.transform["units"][-2:]} - {WITHOUT_UNIT}
+        return Placement(self.source.pixel_size, units.pop() if len(units) == 1 else "")
+
+    @property
+    def _origin(self) -> tuple[float, float] | None:
+        """Where the first pixel lies, if rows and columns run along the axes of the world."""
+        ndim = len(self.transform["scale"])
+        turns = (self.transform["rotate"], shear_matrix(self.transform["shear"], ndim))
+        is_straight = all(np.array_equal(each, np.eye(ndim)) for each in turns)
+        is_straight &= np.array_equal(self.transform["affine"], np.eye(ndim + 1))
+        if not is_straight or (self.transform["scale"][-2:] < 0).any():
+            return None
+        top, left = self.transform["translate"][-2:]
+        return float(top), float(left)
