@@ -1,6 +1,7 @@
 """Zarr behind an address: read as on the disk, only where a user names it, and refused in one sentence."""
 
 import json
+import pickle
 import re
 import socket
 import sys
@@ -125,6 +126,14 @@ def test_an_ome_zarr_behind_an_address_is_the_one_on_the_disk(host: _Host) -> No
     assert_array_equal(image.pixels[:10, 95:105], read_image(here).pixels[:10, 95:105])
     assert sorted(host.chunks()) == ["/a.ome.zarr/0/c/0/0/0", "/a.ome.zarr/0/c/0/1/0"]
     assert_array_equal(read_image(there, level=1).pixels, IMAGE[::2, ::2])
+
+
+def test_it_can_be_sent_to_another_process(host: _Host) -> None:
+    _ome(host.folder / "a.zarr", IMAGE)
+    sent = pickle.dumps(read_image(f"{host.url}/a.zarr").pixels)
+    host.asked.clear()
+    assert_array_equal(pickle.loads(sent), IMAGE)
+    assert sorted(host.asked) == sorted(host.chunks())
 
 
 def test_an_array_of_format_2_is_read(host: _Host) -> None:

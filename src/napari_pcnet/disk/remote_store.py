@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.storage import FsspecStore
 
-from napari_pcnet.disk.remote import RemoteFolder, naming_transport, path_in
+from napari_pcnet.disk.remote import RemoteFolder, file_system, naming_transport, path_in
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -30,6 +30,9 @@ class RemoteStore(FsspecStore):
         super().__init__(system, read_only=True, path=path_in(system, folder))
         self._folder = folder
 
+    def __reduce__(self) -> tuple[Any, ...]:  # connections can't be sent to another process
+        return unconnected, (self._folder,)
+
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
@@ -43,6 +46,11 @@ class RemoteStore(FsspecStore):
             self._folder.missing.add(key)
             return None
         return _part(content, byte_range)
+
+
+def unconnected(folder: RemoteFolder) -> RemoteStore:
+    """Make the store of an array of which only the metadata that were read are asked for."""
+    return RemoteStore(file_system(folder), folder)
 
 
 def _part(content: Buffer, asked: ByteRequest | None) -> Buffer:

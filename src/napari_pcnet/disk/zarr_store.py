@@ -24,7 +24,7 @@ from napari_pcnet.disk.image import Image, several_text
 from napari_pcnet.disk.memory import READ_LESS, check_fits
 from napari_pcnet.disk.output import ArrayKind, naming_failure
 from napari_pcnet.disk.placement import Placement
-from napari_pcnet.disk.remote import Folder, RemoteFolder, file_system
+from napari_pcnet.disk.remote import Folder, RemoteFolder
 from napari_pcnet.disk.zarr_layout import OLD_AXES, picture_in, pictures_in
 from napari_pcnet.disk.zarr_node import read_node
 from napari_pcnet.shapes import CHANNEL_NAMES, size_text
@@ -257,7 +257,7 @@ def _opened(folder: Folder) -> tuple[Deferred, list[str]]:
     node = read_node(folder)
     if not node.is_array:
         raise ValueError(f"it is a group where an array is named, {folder.name}")
-    array = zarr.open_array(_unconnected(folder), mode="r", zarr_format=node.zarr_format)
+    array = zarr.open_array(_to_open(folder), mode="r", zarr_format=node.zarr_format)
     if array.ndim < 2:
         raise ValueError(f"its shape is {size_text(array.shape)}, a picture has two axes or more")
     if 0 in array.shape:
@@ -269,13 +269,13 @@ def _opened(folder: Folder) -> tuple[Deferred, list[str]]:
     return pixels, [str(name).lower() for name in names]
 
 
-def _unconnected(folder: Folder) -> Any:
+def _to_open(folder: Folder) -> Any:
     """What zarr opens an array from: of one behind an address, the metadata that were read."""
     if not isinstance(folder, RemoteFolder):
         return folder
-    from napari_pcnet.disk.remote_store import RemoteStore
+    from napari_pcnet.disk.remote_store import unconnected
 
-    return RemoteStore(file_system(folder), folder)
+    return unconnected(folder)
 
 
 def _channel_axis(shape: tuple[int, ...], axes: list[str], dimensions: list[str]) -> int | None:
