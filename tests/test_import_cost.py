@@ -22,6 +22,8 @@ HEAVY = (
     "PIL",
     "pooch",
     "requests",
+    "fsspec",
+    "aiohttp",
 )
 
 

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
+from napari.layers._source import layer_source
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
+from napari_pcnet.disk import remote
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.planes import Planes
 from napari_pcnet.plugin.pixels import StackedPixels
+from napari_pcnet.plugin.segmentation import origin_of
 from napari_pcnet.plugin.source import (
     LayerGroup,
     Source,
@@ -297,3 +300,13 @@ def test_what_is_masked_in_one_of_several_layers_stays_so() -> None:
     stack = StackedPixels([masked, np.zeros((8, 9), np.uint8)])
     read = stack[:, :, :]
     assert np.ma.isMaskedArray(read) and np.argwhere(np.ma.getmaskarray(read)).tolist() == [[0, 5, 0]]
+
+
+def test_an_address_that_a_layer_came_from_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a host is asked")
+
+    monkeypatch.setattr(remote, "file_system", refuse)
+    with layer_source(path="https://host/a.zarr"):
+        layer = Image(_zeros(8, 9), name="a")
+    assert origin_of(Source(layer, 0, None), RunRecord(2, channel_axis=None)).path is None

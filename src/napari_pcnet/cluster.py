@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from napari_pcnet import __version__, arguments, interrupts, pipeline, weights
 from napari_pcnet.disk import pictures
+from napari_pcnet.disk.remote import location
 from napari_pcnet.disk.spool import Packed, pack, unpack
 from napari_pcnet.geometry.blocks import Part
 from napari_pcnet.geometry.grid import Grid
@@ -246,7 +247,7 @@ def _with_own_files(source: Source) -> Source:
     if model.endswith(weights.SUFFIXES):
         model = str(Path(model).resolve())
     return replace(
-        source, path=str(Path(source.path).resolve()), options=replace(source.options, model=model)
+        source, path=str(location(source.path).resolve()), options=replace(source.options, model=model)
     )
 
 

@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 FAILED = 1
@@ -51,14 +50,14 @@ def sentence_of(error: BaseException) -> str:
     return str(error)
 
 
-def about(file: Path, sentence: str) -> str:
+def about(file: object, sentence: str) -> str:
     """Return a sentence with the name of the file that it is about, once."""
     name = re.compile(rf"(?<![\w./\\-]){re.escape(str(file))}(?![\w/\\-])")
     return sentence if name.search(sentence) else f"{file}: {sentence}"
 
 
 @contextmanager
-def warnings_as_sentences(file: Path | None = None) -> Iterator[None]:
+def warnings_as_sentences(file: object = None) -> Iterator[None]:
     """Print warnings as errors are: a line, without Python's file, line and source.
 
     With a `file`, each line names it, and what was said of one file is said again of the next.

@@ -33,6 +33,7 @@ from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
 from napari_pcnet.disk.output import check_output, make_folder
 from napari_pcnet.disk.overlay import write_overlay, write_overlay_stack
 from napari_pcnet.disk.placement import Placement
+from napari_pcnet.disk.remote import Folder, RemoteFolder, location
 from napari_pcnet.disk.window_files import WindowFiles, state_of, written_ns
 from napari_pcnet.options import Options
 from napari_pcnet.progress import Progress
@@ -56,7 +57,7 @@ MOST_WORKERS = 1024
 class Files(NamedTuple):
     """A picture, and what is made of it."""
 
-    image: Path
+    image: Folder
     labels: Path
     overlay: Path | None
     overlay_of_stack: Path | None  # in its place where the picture has several planes
@@ -108,7 +109,7 @@ class Task:
     resumes: bool
     cluster: "Cluster | None"
 
-    def of_plane(self, image: Path) -> "OfPlane | None":
+    def of_plane(self, image: Folder) -> "OfPlane | None":
         """What labels the windows of the planes of a picture, if this process does not."""
         cluster = self.cluster
         if cluster is None:
@@ -123,7 +124,11 @@ def fill(parser: Parser) -> None:
     parser.description = ABOUT
     parser.takes_files_anywhere = True
     parser.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE", help="IN: tif, zarr, png or jpg; OUT: tif, zarr or png"
+        "files",
+        type=location,
+        nargs="+",
+        metavar="FILE",
+        help="IN: tif, zarr, png or jpg, or the address of a zarr, https:// or s3://; OUT: tif, zarr or png",
     )
     parser.add_argument(
         "-o",
@@ -184,7 +189,7 @@ def _segment(namespace: argparse.Namespace, task: Task) -> int:
 # -- one picture -----------------------------------------------------------------------------------
 
 
-def _pair(files: Sequence[Path]) -> tuple[Path, Path]:
+def _pair(files: Sequence[Folder]) -> tuple[Folder, Path]:
     """IN and OUT."""
     if len(files) != 2:
         count = "1 file is" if len(files) == 1 else f"{len(files)} files are"
@@ -192,6 +197,8 @@ def _pair(files: Sequence[Path]) -> tuple[Path, Path]:
             f"{count} named; name IN and OUT, or any number of pictures and a folder by -o FOLDER"
         )
     image, labels = files
+    if isinstance(labels, RemoteFolder):
+        raise ValueError(f"OUT {labels} is an address, where nothing is written; name a file")
     if os.path.isdir(labels) and labels.suffix.lower() not in LABEL_SUFFIXES:
         raise IsADirectoryError(f"output {labels} is a folder; name a file, or the folder by -o {labels}")
     return image, labels
@@ -212,7 +219,11 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
         raise ValueError(
             "--resume takes a zarr or tif as OUT, and no --smoothing, which is of the whole plane"
         )
-    image = pictures.read_image(files.image, **record.reading())
+    if task.resumes and isinstance(files.image, RemoteFolder):
+        raise ValueError(
+            f"--resume takes a picture on this machine: of {files.image} it is not known when it was changed"
+        )
+    image = pictures.read_image(str(files.image), **record.reading())
     if not task.names_channels:
         record = replace(record, channel_axis=record_axis(image.pixels.shape, image.channel_axis))
     record = naming_channels(image.pixels, record)  # so that whoever repeats the run has them, too
@@ -284,7 +295,7 @@ def _windows_of(files: Files, task: Task, record: RunRecord) -> AbstractContextM
     return WindowFiles(
         folder,
         {
-            "image": state_of(files.image),
+            "image": state_of(str(files.image)),
             "mask": None if record.mask is None else state_of(record.mask),
             "weights": sha256_of(weights.locate(record.model)),
             "version": __version__,
@@ -295,7 +306,7 @@ def _windows_of(files: Files, task: Task, record: RunRecord) -> AbstractContextM
 
 def _check_finished(files: Files, record: RunRecord, notes: dict[str, Any]) -> None:
     """Refuse labels that are there and are not those that the run would make."""
-    named = (files.image, record.mask, _own_model(record))
+    named = (str(files.image), record.mask, _own_model(record))
     is_newer = any(written_ns(path) > written_ns(files.labels) for path in named if path is not None)
     if is_newer or read_notes(files.labels) != json.loads(json.dumps(notes)):
         raise FileExistsError(
@@ -335,10 +346,13 @@ def _plane_to_show(planes: "Planes", record: RunRecord, index: tuple[int, ...]) 
 # -- many ------------------------------------------------------------------------------------------
 
 
-def _expanded(words: Sequence[Path]) -> list[Path]:
+def _expanded(words: Sequence[Folder]) -> list[Folder]:
     """Return the pictures that are named, each once; a pattern that a shell has left stands for its files."""
-    images: list[Path] = []
+    images: list[Folder] = []
     for word in words:
+        if isinstance(word, RemoteFolder):
+            images.append(word)
+            continue
         is_pattern = not word.exists() and glob.has_magic(str(word))
         found = sorted(map(Path, glob.glob(str(word), recursive=True))) if is_pattern else [word]
         if not found:
@@ -347,7 +361,7 @@ def _expanded(words: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(images))
 
 
-def _without_own(images: Sequence[Path]) -> list[Path]:
+def _without_own(images: Sequence[Folder]) -> list[Folder]:
     """Pass over superpixels of ours, which a pattern finds, too, when a folder is segmented again."""
     own = [image for image in images if _is_own(image)]
     if own:
@@ -357,21 +371,23 @@ def _without_own(images: Sequence[Path]) -> list[Path]:
     return [image for image in images if image not in own]
 
 
-def _is_own(image: Path) -> bool:
+def _is_own(image: Folder) -> bool:
+    if isinstance(image, RemoteFolder):
+        return False
     try:
         return read_notes(image) is not None
     except OSError:  # is said when it is its turn
         return False
 
 
-def _files_in(folder: Path, images: Sequence[Path], overlays: Path | None) -> list[Files]:
+def _files_in(folder: Path, images: Sequence[Folder], overlays: Path | None) -> list[Files]:
     """Name the files to be made of each picture; no two may have one name."""
     for flag, path in {"-o": folder, "--overlay": overlays}.items():
         if path is not None:
             _check_folder(flag, path, images)
     if is_zarr(folder):
         raise ValueError(f"-o names a folder, got the zarr {folder}; name another")
-    made: dict[Path, Path] = {}
+    made: dict[Path, Folder] = {}
     every = []
     for image in images:
         name = image.stem.removesuffix(".ome")
@@ -384,10 +400,12 @@ def _files_in(folder: Path, images: Sequence[Path], overlays: Path | None) -> li
     return every
 
 
-def _check_folder(flag: str, path: Path, images: Sequence[Path]) -> None:
+def _check_folder(flag: str, path: Path, images: Sequence[Folder]) -> None:
     if path.suffix.lower() in LABEL_SUFFIXES + OVERLAY_SUFFIXES and not path.is_dir():
         raise ValueError(f"{flag} names a folder, got {path}; for one picture: segment IN OUT --overlay PNG")
     for image in images:
+        if isinstance(image, RemoteFolder):
+            continue
         _check_outside(flag, path, "IN", image)
 
 
@@ -477,7 +495,7 @@ def _check_files(files: Files, record: RunRecord, overwrite: bool) -> None:
     overlays = dict.fromkeys((files.overlay, files.overlay_of_stack))  # one or two names
     for role, path in (("OUT", files.labels), *(("--overlay", overlay) for overlay in overlays)):
         for other, its in named.items():
-            if path is not None and its is not None:
+            if path is not None and its is not None and not isinstance(its, RemoteFolder):
                 _check_apart(role, path, other, Path(its))
         named[role] = path
     if files.labels.suffix.lower() == ".png" and record.n_segments > LARGEST_PNG_LABEL:
@@ -487,9 +505,14 @@ def _check_files(files: Files, record: RunRecord, overwrite: bool) -> None:
         )
 
 
-def _check_no_folder(image: Path) -> None:
+def _check_no_folder(image: Folder) -> None:
     """Refuse a folder of pictures as one."""
-    if not image.is_dir() or image.suffix.lower() == ".zarr" or is_zarr(image):
+    if (
+        isinstance(image, RemoteFolder)
+        or not image.is_dir()
+        or image.suffix.lower() == ".zarr"
+        or is_zarr(image)
+    ):
         return
     endings = sorted({path.suffix for path in image.iterdir()} & {*OVERLAY_SUFFIXES, ".zarr"})
     patterns = " ".join(f"'{image / f'*{ending}'}'" for ending in endings or [".tif"])

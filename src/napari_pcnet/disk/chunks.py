@@ -5,7 +5,9 @@ the others are left to that loop, and Python prints two lines about each of them
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.disk.deferred import Slices
+from napari_pcnet.disk.remote import RemoteFolder, connected
 
 
 def read_part(
-    store: Path | Any,
+    store: Path | RemoteFolder | Any,
     slices: Slices,
     zarr_format: Literal[2, 3],  # Any: tifffile's store
 ) -> NDArray[Any]:
@@ -24,7 +27,7 @@ def read_part(
 
     Parameters
     ----------
-    store : Path or zarr store
+    store : Path, RemoteFolder or zarr store
         The folder of an array, or what holds one.
     slices : tuple of slice
         One for each axis.
@@ -38,5 +41,18 @@ def read_part(
 async def _part(store: Path | Any, slices: Slices, zarr_format: Literal[2, 3]) -> NDArray[Any]:
     from zarr.api.asynchronous import open_array
 
-    array = await open_array(store=store, mode="r", zarr_format=zarr_format)
-    return np.asarray(await array.getitem(slices))
+    async with _held(store) as held:
+        array = await open_array(store=held, mode="r", zarr_format=zarr_format)
+        return np.asarray(await array.getitem(slices))
+
+
+@asynccontextmanager
+async def _held(store: Path | Any) -> AsyncIterator[Path | Any]:
+    """Give a store; that of a folder behind an address lasts as long as the loop of events."""
+    if not isinstance(store, RemoteFolder):
+        yield store
+        return
+    from napari_pcnet.disk.remote_store import RemoteStore
+
+    async with connected(store) as system:
+        yield RemoteStore(system, store)

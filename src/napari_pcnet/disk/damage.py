@@ -5,7 +5,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 LONGEST_REASON = 240
 """Characters of a library's reason that are shown; some repeat all that they were given."""
@@ -44,7 +43,7 @@ class DamageError(ValueError):
 
 
 @contextmanager
-def naming_damage(path: Path, what: str) -> Iterator[None]:
+def naming_damage(path: object, what: str) -> Iterator[None]:
     """Name the file, what it should be, and the reason in the error of a reader.
 
     Raises

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from napari_pcnet.disk.remote import Folder, RemoteFolder
+
 Format: TypeAlias = Literal["jpg", "png", "tif", "zarr"]
 
 LABEL_SUFFIXES = (".tif", ".tiff", ".png", ".zarr")
@@ -48,7 +50,7 @@ _ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
 """What makes a folder an array or a group: of format 3, an array of format 2, a group of format 2."""
 
 
-def format_of(path: Path, role: str = "image") -> Format:
+def format_of(path: Folder, role: str = "image") -> Format:
     """Return the format of a file or folder that is there, by its content; refusals name its role.
 
     Raises
@@ -60,6 +62,12 @@ def format_of(path: Path, role: str = "image") -> Format:
     ValueError
         If it is a file of another format, or no file: a pipe may never begin.
     """
+    if isinstance(path, RemoteFolder):
+        if not is_zarr(path):
+            raise FileNotFoundError(
+                f"{role} {path} does not exist: its host gives none of {', '.join(_ZARR_FILES)} there"
+            )
+        return "zarr"
     if not path.exists():
         raise FileNotFoundError(f"{role} {path} does not exist")
     if path.is_dir():
@@ -94,7 +102,7 @@ def _foreign_text(head: bytes) -> str:
     return f"it begins with the bytes {head[:8].hex(' ')}, as none of these does"
 
 
-def is_zarr(folder: Path) -> bool:
+def is_zarr(folder: Folder) -> bool:
     """Whether a folder is a zarr array or group."""
     return any((folder / name).is_file() for name in _ZARR_FILES)
 

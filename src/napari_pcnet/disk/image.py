@@ -6,7 +6,6 @@ Everything is in the image frame, ``(H, W)`` or ``(H, W, C)`` unless the file sa
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -149,7 +148,7 @@ def mask_of(
     return None if read.all() else read
 
 
-def several_text(path: Path, pictures: Sequence[str]) -> str:
+def several_text(path: object, pictures: Sequence[str]) -> str:
     """Return the warning that a file holds several pictures, a name or size each, and none was chosen."""
     listed = [f"{at}: {each}" for at, each in enumerate(pictures[:SHOWN_PICTURES])]
     shown = ", ".join(listed) + (", ..." if len(pictures) > SHOWN_PICTURES else "")

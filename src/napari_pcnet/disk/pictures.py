@@ -17,6 +17,7 @@ from napari_pcnet.disk import pillow_files, tiff, zarr_store
 from napari_pcnet.disk.damage import naming_damage
 from napari_pcnet.disk.formats import Format, format_of
 from napari_pcnet.disk.image import Image, without
+from napari_pcnet.disk.remote import Folder, RemoteFolder, location
 from napari_pcnet.shapes import size_text
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
@@ -43,9 +44,10 @@ def read_image(
 
     Parameters
     ----------
-    path : path
+    path : path or str
         A tif, ome-tif, png or jpg file, or the folder of a zarr array, an OME-Zarr image or a group of
-        zarr arrays.
+        zarr arrays; or, as text, the address of such a folder, ``https://`` or ``s3://``, of which parts are
+        fetched where they are sliced. That takes the extra ``remote``, and s3fs for ``s3://``.
     mask_path : path, optional
         A picture of the same height and width, zero outside the region.
     level : int
@@ -70,8 +72,8 @@ def read_image(
     IsADirectoryError
         If a path is a folder and no zarr.
     ValueError
-        If a file is not a picture, is damaged, needs more memory than is free, has no such level or
-        series, or the two differ in size; or if `nodata` is no number.
+        If a file is not a picture, is damaged, is behind an address that can't be read, needs more memory
+        than is free, has no such level or series, or the two differ in size; or if `nodata` is no number.
 
     Warns
     -----
@@ -79,14 +81,14 @@ def read_image(
         If a file holds several pictures and none was chosen, or if the fourth band of a tif is declared
         transparency and looks measured.
     """
-    path = Path(path)
+    place = location(path)
     if series != 0:
-        _check_series(path, series, count_series(path), "series")
+        _check_series(place, series, _count_series(place, "image"), "series")
     if level != 0:
-        _check_level(path, level, series)
+        _check_level(place, level, series)
     if nodata is not None and not math.isfinite(nodata):
         raise ValueError(f"nodata must be a finite number, got {nodata!r}; NaN is outside without it")
-    image = _read(path, level=level, series=series, alpha_apart=alpha_apart)
+    image = _read(place, level=level, series=series, alpha_apart=alpha_apart)
     if nodata is not None:
         image = without(image, nodata)
     if mask_path is None:
@@ -110,7 +112,7 @@ def count_series(path: str | os.PathLike[str]) -> int:
     FileNotFoundError, IsADirectoryError, ValueError
         As `count_levels`.
     """
-    return _count_series(Path(path), "image")
+    return _count_series(location(path), "image")
 
 
 def count_levels(path: str | os.PathLike[str], series: int = 0) -> int:
@@ -125,12 +127,7 @@ def count_levels(path: str | os.PathLike[str], series: int = 0) -> int:
     ValueError
         If it is a tif or zarr and damaged.
     """
-    path = Path(path)
-    kind = format_of(path)
-    with naming_damage(path, _IN_WORDS[kind]):
-        if kind == "zarr":
-            return zarr_store.count_levels(path, series)
-        return tiff.count_levels(path, series) if kind == "tif" else 1
+    return _count_levels(location(path), series)
 
 
 def read_mask(path: str | os.PathLike[str], series: int = 0) -> NDArray[np.bool_]:
@@ -162,7 +159,7 @@ def open_picture(path: Path, colours_of_palette: bool = True, series: int = 0, r
 
 
 def _read(
-    path: Path,
+    path: Folder,
     colours_of_palette: bool = True,
     level: int = 0,
     series: int = 0,
@@ -171,7 +168,7 @@ def _read(
 ) -> Image:
     kind = format_of(path, role)
     with naming_damage(path, _IN_WORDS[kind]):
-        if kind == "zarr":
+        if isinstance(path, RemoteFolder) or kind == "zarr":
             return zarr_store.read(path, level, series)
         if kind == "tif":
             return tiff.read(
@@ -184,15 +181,23 @@ def _read(
         return pillow_files.read(path, kind, colours_of_palette)
 
 
-def _count_series(path: Path, role: str) -> int:
+def _count_levels(path: Folder, series: int) -> int:
+    kind = format_of(path)
+    with naming_damage(path, _IN_WORDS[kind]):
+        if isinstance(path, RemoteFolder) or kind == "zarr":
+            return zarr_store.count_levels(path, series)
+        return tiff.count_levels(path, series) if kind == "tif" else 1
+
+
+def _count_series(path: Folder, role: str) -> int:
     kind = format_of(path, role)
     with naming_damage(path, _IN_WORDS[kind]):
-        if kind == "zarr":
+        if isinstance(path, RemoteFolder) or kind == "zarr":
             return zarr_store.count_series(path)
         return tiff.count_series(path) if kind == "tif" else 1
 
 
-def _check_series(path: Path, series: int, number: int, name: str) -> None:
+def _check_series(path: Folder, series: int, number: int, name: str) -> None:
     if series in range(number):
         return
     if number == 1:
@@ -200,8 +205,8 @@ def _check_series(path: Path, series: int, number: int, name: str) -> None:
     raise ValueError(f"{name} must be 0 to {number - 1}, as {path} holds {number} pictures, got {series}")
 
 
-def _check_level(path: Path, level: int, series: int) -> None:
-    levels = count_levels(path, series)
+def _check_level(path: Folder, level: int, series: int) -> None:
+    levels = _count_levels(path, series)
     if level in range(levels):
         return
     if levels == 1:

@@ -4,10 +4,11 @@ A zarr is an array, a group of arrays, or an OME-Zarr of version 0.1 to 0.5: one
 plate of wells with some pictures each, or the pictures of a file that bioformats2raw converted.
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from napari_pcnet.disk.formats import is_zarr
+from napari_pcnet.disk.remote import Folder
 from napari_pcnet.disk.zarr_node import Node, as_object, list_under, read_node
 
 OLD_AXES = ["t", "c", "z", "y", "x"]
@@ -19,7 +20,7 @@ class Picture(NamedTuple):
 
     Attributes
     ----------
-    levels : list of Path
+    levels : list of folders
         Folders of the arrays, the full size first.
     axes : list of str or None
         Names in lower case; None if an OME-Zarr records none, empty if it is no OME-Zarr.
@@ -27,12 +28,12 @@ class Picture(NamedTuple):
         What an OME-Zarr says of its levels, as it stands there.
     """
 
-    levels: list[Path]
+    levels: list[Folder]
     axes: list[str] | None
     scale: dict[str, Any] | None = None
 
 
-def picture_in(folder: Path) -> Picture:
+def picture_in(folder: Folder) -> Picture:
     """Find the sizes and axes of the picture in a folder that `pictures_in` gave."""
     node = read_node(folder)
     if node.is_array:
@@ -49,7 +50,7 @@ def picture_in(folder: Path) -> Picture:
     return Picture(levels, axes, scale)
 
 
-def pictures_in(path: Path) -> list[Path]:
+def pictures_in(path: Folder) -> list[Folder]:
     """Find the array or group of each picture in a zarr.
 
     Raises
@@ -73,25 +74,25 @@ def pictures_in(path: Path) -> list[Path]:
     return found
 
 
-def _fields(plate: Path, ome: dict[str, Any]) -> list[Path]:
+def _fields(plate: Folder, ome: dict[str, Any]) -> list[Folder]:
     """Return the fields of a plate, well after well."""
     wells = _named(plate, as_object(ome["plate"], "plate"), "wells")
     content = [(well, as_object(_ome(read_node(well)).get("well"), "well")) for well in wells]
     return [field for well, words in content for field in _named(well, words, "images")]
 
 
-def _in_order_of_file(path: Path) -> list[Path]:
+def _in_order_of_file(path: Folder) -> list[Folder]:
     """Return the pictures in the order that bioformats2raw records, if it does."""
     if not is_zarr(path / "OME"):
         return []
     return [_inside(path, name) for name in list_under(_ome(read_node(path / "OME")), "series")]
 
 
-def _holds_picture(group: Path) -> bool:
+def _holds_picture(group: Folder) -> bool:
     return "multiscales" in _ome(read_node(group)) or bool(_children(group, are_arrays=True))
 
 
-def _children(group: Path, *, are_arrays: bool) -> list[Path]:
+def _children(group: Folder, *, are_arrays: bool) -> list[Folder]:
     """Return the arrays by name, or the groups by number and name, in a group."""
     inside = [
         child for child in group.iterdir() if is_zarr(child) and read_node(child).is_array == are_arrays
@@ -99,7 +100,7 @@ def _children(group: Path, *, are_arrays: bool) -> list[Path]:
     return sorted(inside, key=(lambda child: child.name) if are_arrays else _number_and_name)
 
 
-def _number_and_name(folder: Path) -> tuple[int, str]:
+def _number_and_name(folder: Folder) -> tuple[int, str]:
     """Sort key: 10 after 9."""
     return int(folder.name) if folder.name.isdecimal() else 0, folder.name
 
@@ -109,16 +110,20 @@ def _ome(node: Node) -> dict[str, Any]:
     return as_object(node.attributes.get("ome", node.attributes), "'ome'")
 
 
-def _named(group: Path, words: dict[str, Any], key: str) -> list[Path]:
+def _named(group: Folder, words: dict[str, Any], key: str) -> list[Folder]:
     """Return the nodes whose paths are in a list of objects."""
     return [_inside(group, as_object(each, f"entry of {key}").get("path")) for each in list_under(words, key)]
 
 
-def _inside(group: Path, name: object) -> Path:
+def _inside(group: Folder, name: object) -> Folder:
     """Return a node that a group names; it is never outside the group."""
-    if not isinstance(name, str) or not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
+    if not isinstance(name, str) or not name or name.startswith("/") or _leads_out(name):
         raise ValueError(f"it names {name!r}, which is no path of a node inside it")
     return group / name
+
+
+def _leads_out(name: str) -> bool:
+    return "://" in name or ".." in PurePosixPath(name).parts
 
 
 def _axis_name(axis: object) -> str:

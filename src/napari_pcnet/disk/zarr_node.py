@@ -6,10 +6,10 @@ holds. So only arrays whose codecs hold nothing but data pass.
 
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from napari_pcnet.disk.formats import is_zarr
+from napari_pcnet.disk.remote import Folder
 from napari_pcnet.options import shown
 
 _COMPRESSORS = {"blosc", "bz2", "gzip", "lz4", "lzma", "pcodec", "zfpy", "zlib", "zstd"}
@@ -28,7 +28,7 @@ class Node(NamedTuple):
     attributes: dict[str, Any]
 
 
-def read_node(folder: Path) -> Node:
+def read_node(folder: Folder) -> Node:
     """Read what a folder says of itself.
 
     Raises
@@ -94,5 +94,5 @@ def _names_of_format_3(codecs: list[Any]) -> Iterator[object]:
             yield from _names_of_format_3(list_under(inner, key))
 
 
-def _object_in(file: Path) -> dict[str, Any]:
+def _object_in(file: Folder) -> dict[str, Any]:
     return as_object(json.loads(file.read_bytes()), file.name)

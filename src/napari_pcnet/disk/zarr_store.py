@@ -24,6 +24,7 @@ from napari_pcnet.disk.image import Image, several_text
 from napari_pcnet.disk.memory import READ_LESS, check_fits
 from napari_pcnet.disk.output import ArrayKind, naming_failure
 from napari_pcnet.disk.placement import Placement
+from napari_pcnet.disk.remote import Folder, RemoteFolder
 from napari_pcnet.disk.zarr_layout import OLD_AXES, picture_in, pictures_in
 from napari_pcnet.disk.zarr_node import read_node
 from napari_pcnet.shapes import CHANNEL_NAMES, size_text
@@ -43,7 +44,7 @@ LabelsOfPart = tuple[Any, NDArray[np.integer[Any]]]
 class _Chunks:
     """The chunks of an array, which give parts of it."""
 
-    folder: Path
+    folder: Folder
     array: Any  # zarr's array stays in here
     told: list[bool] = field(default_factory=list)  # one entry when missing chunks have been told of
 
@@ -59,41 +60,55 @@ class _Chunks:
 
     def _warn_of_missing(self, spans: list[range]) -> None:
         """Say how many of the array's chunks are missing, when the first of them is read."""
-        if self.told or not any(self._are_missing(spans)):
+        if isinstance(self.folder, RemoteFolder):
+            self._warn_of_missing_there(self.folder)
+            return
+        if self.told or not any(self._are_missing(self.folder, spans)):
             return
         self.told.append(True)
-        of_all = list(self._are_missing([range(side) for side in self.array.shape]))
+        of_all = list(self._are_missing(self.folder, [range(side) for side in self.array.shape]))
         warnings.warn(
             f"{sum(of_all)} of {len(of_all)} chunks are missing in {self.folder}, and are read as its "
             f"fill value, {self.array.fill_value or 0}",
             stacklevel=4,
         )
 
-    def _are_missing(self, spans: list[range]) -> Iterator[bool]:
+    def _warn_of_missing_there(self, folder: RemoteFolder) -> None:
+        """Say which chunk behind an address is missing; to count them all would take a request for each."""
+        if self.told or not folder.missing:
+            return
+        self.told.append(True)
+        warnings.warn(
+            f"chunk {min(folder.missing)} is missing in {folder}, and is read as its fill value, "
+            f"{self.array.fill_value or 0}; others may be missing, too",
+            stacklevel=5,
+        )
+
+    def _are_missing(self, folder: Path, spans: list[range]) -> Iterator[bool]:
         """Whether each chunk, or shard, of a part is missing."""
         sides = self.array.shards or self.array.chunks
         places = itertools.product(
             *(sorted({at // side for at in span}) for span, side in zip(spans, sides, strict=True))
         )
         for place in places:
-            yield not (self.folder / self.array.metadata.encode_chunk_key(place)).is_file()
+            yield not (folder / self.array.metadata.encode_chunk_key(place)).is_file()
 
 
-def count_levels(path: Path, series: int = 0) -> int:
+def count_levels(path: Folder, series: int = 0) -> int:
     """Count the sizes of a picture: 1 unless it is a pyramid."""
     return len(picture_in(pictures_in(path)[series]).levels)
 
 
-def count_series(path: Path) -> int:
+def count_series(path: Folder) -> int:
     """Count the pictures: 1 unless it is a plate, several that were converted, or a group of groups."""
     return len(pictures_in(path))
 
 
-def read(path: Path, level: int, series: int = 0) -> Image:
+def read(path: Folder, level: int, series: int = 0) -> Image:
     """Open one level of one picture; its pixels are read where they are sliced."""
     pictures = pictures_in(path)
     if len(pictures) > 1 and series == 0:
-        names = [each.relative_to(path).as_posix() for each in pictures]
+        names = [each.as_posix().removeprefix(f"{path.as_posix()}/") for each in pictures]
         warnings.warn(several_text(path, names), stacklevel=4)
     levels, axes, scale = picture_in(pictures[series])
     pixels, names = _opened(levels[level])
@@ -249,14 +264,14 @@ def _size_attributes(placement: Placement | None) -> dict[str, Any]:
     return {"pixel_size": list(placement.pixel_size), "unit": placement.unit}
 
 
-def _opened(folder: Path) -> tuple[Deferred, list[str]]:
+def _opened(folder: Folder) -> tuple[Deferred, list[str]]:
     """Open the array in a folder, without reading from it; also give the names of its dimensions, if any."""
     import zarr
 
     node = read_node(folder)
     if not node.is_array:
         raise ValueError(f"it is a group where an array is named, {folder.name}")
-    array = zarr.open_array(folder, mode="r", zarr_format=node.zarr_format)
+    array = zarr.open_array(_to_open(folder), mode="r", zarr_format=node.zarr_format)
     if array.ndim < 2:
         raise ValueError(f"its shape is {size_text(array.shape)}, a picture has two axes or more")
     if 0 in array.shape:
@@ -266,6 +281,15 @@ def _opened(folder: Path) -> tuple[Deferred, list[str]]:
     names = getattr(array.metadata, "dimension_names", None) or ()  # format 2 has none
     pixels = Deferred(_Chunks(folder, array).read, array.shape, array.dtype, array.chunks)
     return pixels, [str(name).lower() for name in names]
+
+
+def _to_open(folder: Folder) -> Any:
+    """What zarr opens an array from: of one behind an address, the metadata that were read."""
+    if not isinstance(folder, RemoteFolder):
+        return folder
+    from napari_pcnet.disk.remote_store import unconnected
+
+    return unconnected(folder)
 
 
 def _channel_axis(shape: tuple[int, ...], axes: list[str], dimensions: list[str]) -> int | None:

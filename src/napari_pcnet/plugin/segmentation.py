@@ -92,7 +92,7 @@ def _file_holds(path: str, source: Source, record: RunRecord, check: Callable[[]
     if not isinstance(source.pixels, np.ndarray) and not Path(path).is_dir():
         return False  # the layer reads it lazily; our reader might have to load it all
     try:
-        image = pictures.read_image(path, **record.reading())
+        image = pictures.read_image(Path(path), **record.reading())
         here, there = source.planes(plain), source.planes(plain).select(image.pixels, plain)
     except (ValueError, OSError, MemoryError):
         return False
