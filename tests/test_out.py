@@ -99,6 +99,17 @@ def test_a_finer_lattice_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(cleared) > 1
 
 
+def test_memory_is_given_back_after_large_bands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = list[None]()
+    monkeypatch.setattr(inference, "give_back", lambda: given.append(None))
+    out = np.empty(SHAPE, np.int32)
+    pcnet_superpixels(IMAGE, 40, window=128, out=out)
+    assert not given
+    monkeypatch.setattr(inference, "MANY_PIECES", 1)
+    pcnet_superpixels(IMAGE, 40, window=128, out=out)
+    assert len(given) > 1
+
+
 def frozen() -> np.ndarray:
     array = np.empty(SHAPE, np.int32)
     array.flags.writeable = False

@@ -58,6 +58,9 @@ MANY_RUN_BYTES = 210_000_000
 SHAPES_BYTES = 140_000_000
 """Memory on a CPU for the kernels of windows of other shapes, which those at the ends of a picture have."""
 
+MANY_PIECES = 1 << 18
+"""Pieces of a band of windows from which on the memory that putting it together took is given back."""
+
 CLEARLY_LESS = 0.9
 """Share of the memory that the next smaller windows take at most, or else they are not worth their time."""
 
@@ -239,9 +242,10 @@ def _segment(work: _Work, ids: WholeIds | StreamedIds | None, window_done: Windo
             assert assembly is not None
             assert ids is not None
             with stage("table"):
-                ids.end_band(assembly.end_band())
-                if streams:
-                    give_back()  # a band is large, and the table grows
+                rows = assembly.end_band()
+                ids.end_band(rows)
+                if streams and sum(map(len, rows)) >= MANY_PIECES:
+                    give_back()  # the table grows
     assert assembly is not None
     of_pixels = ids.ids if isinstance(ids, WholeIds) else np.empty((0, 0), np.int32)
     joined = assembly.joined()
