@@ -426,7 +426,7 @@ def build(
     -------
     Tree
     """
-    return _built(Graph(features, edges, lines), options, classifier, observer)
+    return _built(Graph(features, edges, lines), options, classifier, observer, is_used_up=False)
 
 
 def build_using_up(
@@ -438,7 +438,7 @@ def build_using_up(
     more together); what is of another type is copied, and areas of int64 stay as they are. Compiled passes
     compare pairs in so many threads.
     """
-    return _built(graph, options, classifier, None, threads)
+    return _built(graph, options, classifier, None, is_used_up=True, threads=threads)
 
 
 def _built(
@@ -446,17 +446,16 @@ def _built(
     options: Options,
     classifier: MergeClassifier | None,
     observer: Observer | None,
-    threads: int | None = None,
+    *,
+    is_used_up: bool,
+    threads: int = 1,
 ) -> Tree:
-    """`build`, or `build_using_up` if there are `threads`."""
     leaves = len(graph.features.area)
     passes.count(regions=leaves)
     fast = passes.compiled()
     if fast is not None and observer is None:
-        with _in_threads(threads or 1) as each:
-            children, height = _compiled_rounds(
-                fast, graph, options, classifier, each, is_used_up=threads is not None
-            )
+        with _in_threads(threads) as each:
+            children, height = _compiled_rounds(fast, graph, options, classifier, each, is_used_up)
     else:
         children, height = _merge_rounds(graph, options, classifier, observer)
     return _sorted_tree(leaves, children, height)
@@ -514,7 +513,6 @@ def _compiled_rounds(
     options: Options,
     classifier: MergeClassifier | None,
     each: _Each,
-    *,
     is_used_up: bool,
 ) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
     """`_merge_rounds` by compiled passes, in some 110 bytes a region.
