@@ -226,3 +226,47 @@ def wait_for(is_so: Callable[[], bool]) -> bool:
     while not is_so() and time.monotonic() < end:
         time.sleep(0.001)
     return is_so()
+
+
+def _range_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """The range of a picture that is read in parts, and how many of its chunks were decoded for it."""
+    store = Store(values, (128, 128, values.shape[2]))
+    seen = arguments.picture(store, None, 2)
+    return seen.low, seen.high, len(store.decoded)
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(np.uint8, 3), (np.int8, 1), (np.uint16, 2), (np.bool_, 3)])
+def test_the_range_is_known_as_soon_as_the_ends_of_the_type_were_seen(
+    kind: type[np.generic], channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture, "READ_ROWS", 128)
+    black, white = (0, 1) if kind is np.bool_ else (np.iinfo(kind).min, np.iinfo(kind).max)  # type: ignore[type-var]
+    values = np.full((640, 128, channels), white, kind)
+    values[130] = black
+    low, high, decoded = _range_of(values)
+    assert (low.tolist(), high.tolist(), decoded) == ([black] * channels, [white] * channels, 2)
+
+
+def test_a_channel_with_a_range_of_its_own_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture, "READ_ROWS", 128)
+    values = np.full((640, 128, 2), 255, np.uint8)
+    values[0, :, 0] = 0
+    values[600, :, 1] = 7
+    low, high, decoded = _range_of(values)
+    assert (low.tolist(), high.tolist(), decoded) == ([0, 7], [255, 255], 5)
+
+
+def test_what_may_be_outside_is_looked_for_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture, "READ_ROWS", 128)
+    values = np.zeros((640, 128, 4), np.uint8)
+    values[0] = 255
+    values[:-1, :, 3] = 1
+    seen = arguments.picture(Store(values, (128, 128, 4)), None, 2)
+    assert seen.mask is not None
+    assert not seen.mask[-1].any()
+    assert seen.mask[:-1].all()
+    grey = dask.array.from_array(values[..., 0], (128, 128))
+    half = dask.array.concatenate([grey[:512], dask.array.ma.masked_equal(grey[512:], 0)])
+    seen = arguments.picture(half, None, None)
+    assert seen.mask is not None
+    assert (seen.mask[:512].all(), seen.mask[512:].any()) == (True, False)

@@ -372,6 +372,7 @@ def look(pixels: Any, axis: int | None, channels: int, region: NDArray[np.bool_]
     shape = plane_shape(pixels.shape, axis)
     low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
     has_nan = False
+    shows_all = region is None and _shows_all(pixels, axis, channels)
     for window in windows_of(shape):
         read = read_raw(pixels, axis, window)
         here = _visible(read, channels)
@@ -394,7 +395,25 @@ def look(pixels: Any, axis: int | None, channels: int, region: NDArray[np.bool_]
         for channel, of_channel in enumerate(inside.T):
             low[channel] = min(low[channel], float(of_channel.min()))
             high[channel] = max(high[channel], float(of_channel.max()))
+        shows_all &= not isinstance(read, np.ma.MaskedArray)
+        if shows_all and _has_whole_range(pixels.dtype, low, high):
+            break  # the rest cannot change it, and takes long to read
     return Seen(region, low, high, has_nan)
+
+
+def _shows_all(pixels: Any, axis: int | None, channels: int) -> bool:
+    """Whether no pixel can be transparent or NaN, nor masked if the first ones are not."""
+    has_alpha = axis is not None and int(pixels.shape[axis]) > channels
+    masks_parts = isinstance(pixels, Blocks) and pixels.masks_parts
+    return pixels.dtype.kind in "bui" and not has_alpha and not masks_parts
+
+
+def _has_whole_range(dtype: np.dtype[Any], low: NDArray[np.float64], high: NDArray[np.float64]) -> bool:
+    """Whether black and white are the ends of what a type of whole numbers can hold, in every channel."""
+    ends = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    if len(low) in ONE_RANGE:
+        low, high = low.min(keepdims=True), high.max(keepdims=True)
+    return bool((low == ends[0]).all() and (high == ends[1]).all())
 
 
 def _visible(read: NDArray[Any], channels: int) -> NDArray[np.bool_]:

@@ -48,11 +48,17 @@ class Blocks:
     channel_axis : int or None
     kept_bytes : int
         Most that is kept; the latest block always is.
+
+    Attributes
+    ----------
+    masks_parts : bool
+        Whether some blocks may be masked arrays and others not, as those that dask computes.
     """
 
     def __init__(self, pixels: Any, channel_axis: int | None, kept_bytes: int = KEPT_BYTES) -> None:
         self.shape: tuple[int, ...] = tuple(map(int, pixels.shape))
         self.dtype: np.dtype[Any] = pixels.dtype
+        self.masks_parts = hasattr(pixels, "__dask_graph__")
         self._pixels, self._channel_axis, self._most_bytes = pixels, channel_axis, kept_bytes
         self._axes = [axis for axis in range(len(self.shape)) if axis != channel_axis]
         chunks = chunks_of(pixels) or dict(zip(self._axes, BLOCK_PX, strict=True))
