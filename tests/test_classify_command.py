@@ -49,6 +49,16 @@ def test_what_is_drawn_on_some_regions_is_learnt_for_all(capsys: pytest.CaptureF
     assert capsys.readouterr().out == "out.tif: 29 regions, dark 14, bright 15\n"
 
 
+def test_a_forest_that_looks_at_the_embedding_is_asked_with_it() -> None:
+    assert _classify(*SAVING, "--embedding") == 0
+    assert RegionForest.load("forest.safetensors").looks_at("embedding-")
+    learnt = read_labels("out.tif")
+    assert _classify("--forest", "forest.safetensors", "--overwrite") == 0
+    assert_array_equal(read_labels("out.tif"), learnt)
+    assert _classify(*SAVING, "--overwrite") == 0
+    assert not RegionForest.load("forest.safetensors").looks_at("embedding-")
+
+
 def test_a_saved_forest_classifies_another_picture_and_is_the_library_s(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -93,7 +103,7 @@ def test_polygons_get_the_classes_of_the_table() -> None:
         ),
         (
             ["--forest", "f.safetensors", "--save-forest", "g.safetensors"],
-            "--names and --save-forest are for a forest that is learnt from a --drawing",
+            "--names, --embedding and --save-forest are for a forest that is learnt from a --drawing",
         ),
         (["--forest", "f.safetensors"], "forest f.safetensors does not exist"),
         (

@@ -336,6 +336,26 @@ def test_a_forest_that_is_loaded_while_another_is_learnt_comes_after_it(desk: De
     assert desk.codes()[63 - 1] == 0 and desk.codes()[61] % CLASSES == 1
 
 
+def test_a_forest_that_looks_at_the_embedding_is_asked_with_it_and_teaches_none_to_the_next(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.paint(**SOME)
+    desk.learn()
+    assert desk.learning.forest is not None
+    before = desk.learning.forest.features
+    table = region_features(desk.picture, desk.hierarchy.base, background=-1, embedding=True)
+    seeing = {name: column.astype(np.float32) for name, column in table.items() if name.startswith("emb")}
+    seeing["intensity_mean-0"] = table["intensity_mean-0"].astype(np.float32)
+    fitted = RegionForest.fit(seeing, KINDS, trees=3)
+    fitted.save(tmp_path / "seeing.safetensors")
+    desk.learning.load(str(tmp_path / "seeing.safetensors"))
+    desk.wait()
+    assert desk.learning._learnt is not None
+    assert_array_equal(desk.learning._learnt.votes, fitted.predict(seeing).share)
+    desk.learn()
+    assert desk.learning.forest.features == before
+
+
 def test_what_cannot_be_done_is_one_sentence(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

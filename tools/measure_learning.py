@@ -110,10 +110,10 @@ class Regions:
         )
 
     @classmethod
-    def of_votes(cls, image: NDArray[np.uint8], count: int) -> Regions:
+    def of_votes(cls, image: NDArray[np.uint8], count: int, *, embedding: bool = False) -> Regions:
         """Superpixels whose regions are looked at, and vote."""
         hierarchy = pcnet_hierarchy(image, count)
-        table = region_features(image, hierarchy.base, background=-1)
+        table = region_features(image, hierarchy.base, background=-1, embedding=embedding)
         nested = NestedRegions.of(hierarchy.trees)
         part_of = hierarchy.table(count)[:-1] - hierarchy.start_label
 
@@ -192,6 +192,7 @@ def rows_of(each: Annotated, data: Path, count: int, share: float, draws: int) -
     lines = [f"{each.title} ({each.split}, {each.name}: {truth.max()} classes)"]
     for name, regions in (
         ("pcnet, regions of the base vote", ours),
+        ("the same, with the embedding", Regions.of_votes(image, count, embedding=True)),
         ("pcnet", Regions.of(ours.labels, image)),
         ("scikit-image SLIC", Regions.of(slic_of(image, count), image)),
     ):

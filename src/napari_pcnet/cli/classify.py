@@ -53,6 +53,9 @@ class ClassifyOptions(LabelledPart):
         default=None,
         metadata={"help": "csv or parquet of the class and the uncertainty of each region, for export"},
     )
+    embedding: bool = field(
+        default=False, metadata={"help": "learn from what the network sees of regions, too"}
+    )
     trees: int = field(default=64, metadata={"help": "how many trees are grown"})
     seed: int = field(default=0, metadata={"help": "of the random draws (default: 0)"})
     background: int = field(default=0, metadata={"help": "label of what is no region (default: 0)"})
@@ -73,7 +76,7 @@ def classify(namespace: argparse.Namespace) -> int:
 
 
 def _classify(chosen: ClassifyOptions) -> int:
-    from napari_pcnet.learning.features import region_features
+    from napari_pcnet.learning.features import EMBEDDING, region_features
 
     _check(chosen)
     forest = _loaded_forest(chosen)
@@ -82,7 +85,12 @@ def _classify(chosen: ClassifyOptions) -> int:
     pixels, axis = chosen.read(chosen.image)
     with ProgressDisplay(" windows") as progress:
         features = region_features(
-            pixels, labels, channel_axis=axis, background=chosen.background, progress=progress
+            pixels,
+            labels,
+            channel_axis=axis,
+            background=chosen.background,
+            embedding=chosen.embedding if forest is None else forest.looks_at(EMBEDDING),
+            progress=progress,
         )
     forest = forest or _fitted(chosen, labels, features)
     found = forest.predict(features)
@@ -102,8 +110,10 @@ def _check(chosen: ClassifyOptions) -> None:
 
     if (chosen.drawing is None) == (chosen.forest is None):
         raise ValueError("a forest is either loaded or learnt: give --forest or --drawing, one of the two")
-    if chosen.forest is not None and (chosen.names or chosen.save_forest is not None):
-        raise ValueError("--names and --save-forest are for a forest that is learnt from a --drawing")
+    if chosen.forest is not None and (chosen.names or chosen.embedding or chosen.save_forest is not None):
+        raise ValueError(
+            "--names, --embedding and --save-forest are for a forest that is learnt from a --drawing"
+        )
     check_output(chosen.classes, LABEL_SUFFIXES, chosen.overwrite)
     if chosen.table is not None:
         check_output(chosen.table, TABLE_SUFFIXES, chosen.overwrite)

@@ -1,9 +1,9 @@
-"""Features of regions, to tell classes by: intensity, gradient, texture, shape, and those of neighbours."""
+"""Features of regions, to tell classes by: intensity, texture, shape, neighbours, and the network's."""
 
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,20 @@ from napari_pcnet import arguments
 from napari_pcnet.learning.responses import RESPONSES, read_responses
 from napari_pcnet.measuring import borders, sums
 from napari_pcnet.measuring.properties import PROPERTIES
-from napari_pcnet.measuring.region_table import measured
+from napari_pcnet.measuring.region_table import Measured, measured
 from napari_pcnet.measuring.windows import numbered_windows
 from napari_pcnet.progress import Progress
+
+if TYPE_CHECKING:
+    from napari_pcnet.embedding import Embedding
 
 WINDOW_PX = 512
 """Side of a window unless another is asked for: its responses take some 10 MB a channel."""
 
 SHAPES = ("area", "eccentricity", "extent")
+
+EMBEDDING = "embedding"
+"""What names of the network's features begin with."""
 
 MOST_PAIRED = 4
 """Channels of which the difference of each two is a feature: so many have 6 of them."""
@@ -32,13 +38,15 @@ def region_features(
     *,
     channel_axis: int | None = -1,
     background: int | None = 0,
+    embedding: bool = False,
     window: int = WINDOW_PX,
     progress: Progress | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Measure what tells the classes of regions apart, in one look at the picture.
+    """Measure what tells the classes of regions apart.
 
     Picture and labels are read window by window, so neither needs to fit into memory, and windows change the
-    values by no more than rounding does.
+    values by no more than rounding does. Each is read once; with `embedding` labels are read twice, and the
+    picture three times.
 
     Parameters
     ----------
@@ -50,8 +58,12 @@ def region_features(
         Axis of `image` that holds the channels, None for grey.
     background : int or None, optional
         Label of what is no region; None if there is none.
+    embedding : bool, optional
+        Whether to run a network on the picture, too, and to add the mean of what it sees of each region:
+        `pcnet-v2`, always, in windows of its own. On average a forest is no better for it, and one that
+        knows few regions is worse.
     window : int, optional
-        Side of a window in pixels, which sets the memory needed.
+        Side of a window in pixels, which sets the memory needed besides the network's.
     progress : callable, optional
         ``progress(done, total)``, in windows.
 
@@ -63,7 +75,8 @@ def region_features(
         texture, from fine to coarse, in the picture's own values; of two to four channels the differences of
         their means; area in pixels, eccentricity and extent; and each mean over the neighbours, weighted by
         the length of the border, with how far the region's own intensity lies above it. A region with a pixel
-        that is not finite has NaN in columns of that channel.
+        that is not finite has NaN in columns of that channel. With `embedding`, ``embedding-0`` and so on,
+        from 0 to 127.
 
     Raises
     ------
@@ -84,15 +97,35 @@ def region_features(
     [[1, 2], [10.0, 20.0], [20.0, 10.0]]
     """
     given = measured(arguments.array(image), labels, channel_axis, background, window, progress)
-    groups = frozenset([sums.INTENSITY, sums.MOMENTS])
-    summed, touching = [], []
-    for done, numbered in enumerate(numbered_windows(given.labels, given.side, given.background)):
-        responses = read_responses(given.pixels, given.channel_axis, numbered.core)
-        summed.append(sums.gather(numbered, groups, responses))
-        touching.append(borders.borders_of(numbered))
+    seen = _embedding(given) if embedding else None
+    total, done = given.windows + (0 if seen is None else seen.windows), 0
+
+    def tell() -> None:
+        nonlocal done
+        done += 1
         if progress is not None:
-            progress(done + 1, given.windows)
-    return _table(sums.merge(summed), borders.merge(touching), given.channels or 1)
+            progress(done, total)
+
+    groups = frozenset([sums.INTENSITY, sums.MOMENTS])
+    parts, touching = [], []
+    for numbered in numbered_windows(given.labels, given.side, given.background):
+        responses = read_responses(given.pixels, given.channel_axis, numbered.core)
+        parts.append(sums.gather(numbered, groups, responses))
+        touching.append(borders.borders_of(numbered))
+        tell()
+    summed = sums.merge(parts)
+    with np.errstate(invalid="ignore"):  # infinity less infinity is NaN
+        table = _table(summed, borders.merge(touching), given.channels or 1)
+    if seen is not None:
+        means = seen.means(given.labels, given.background, summed.label, summed.area, tell)
+        table |= {f"{EMBEDDING}-{at}": column for at, column in enumerate(means.T)}
+    return table
+
+
+def _embedding(given: Measured) -> Embedding:
+    from napari_pcnet.embedding import Embedding  # torch takes long to load
+
+    return Embedding(given.pixels, given.channel_axis)
 
 
 def _table(summed: sums.Sums, touching: borders.Borders, channels: int) -> dict[str, NDArray[Any]]:

@@ -186,6 +186,10 @@ class RegionForest:
         share[known] = self.trees.votes(rows[known])
         return self.decide(share)
 
+    def looks_at(self, kind: str) -> bool:
+        """Whether it was fitted on columns whose names begin like this."""
+        return any(name.startswith(kind) for name in self.features)
+
     def decide(self, share: NDArray[np.float64]) -> Prediction:
         """Say what shares of votes ``(n, K)`` come to; rows of zeros are unknown.
 

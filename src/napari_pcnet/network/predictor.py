@@ -248,8 +248,24 @@ class WholePredictor(Predictor[WholeTrunk]):
 
     def trunk(self, picture: Picture, grid: Grid, read: Window) -> WholeTrunk:
         """Encode and decode a window."""
+        features, context = self._decoded(picture, grid, read)
+        if context is None:
+            return WholeTrunk(features, None)
+        return WholeTrunk(features, whole_numbers.boundary_logits(self.whole.computed, context))
+
+    def embedding(self, picture: Picture, grid: Grid, read: Window) -> NDArray[np.uint8]:
+        """Features of each block of a window of the work frame, ``(h, w, C)``.
+
+        They are those that boundaries are predicted from, of all levels; without a decoder of boundaries
+        those that the association is predicted from.
+        """
+        with torch.inference_mode(), _own_arithmetic(self.prepared.device):
+            features, context = self._decoded(picture, grid, read)
+            return _by_block(features if context is None else context)
+
+    def _decoded(self, picture: Picture, grid: Grid, read: Window) -> tuple[Tensor, Tensor | None]:
         first = self._first(picture, grid, read)
-        return WholeTrunk(*whole_numbers.trunk(self.whole.computed, first, self.levels, self.with_boundary))
+        return whole_numbers.trunk(self.whole.computed, first, self.levels, self.with_boundary)
 
     def strip(
         self,

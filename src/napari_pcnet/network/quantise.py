@@ -27,6 +27,7 @@ from napari_pcnet.network.whole_numbers import (
     Shape,
     WholeLayer,
     WholeNumbers,
+    boundary_logits,
     check,
     power_of_two,
     shapes_of,
@@ -73,7 +74,9 @@ def quantise(model: PCNet, pictures: Tensor) -> WholeNumbers:
         beyond = config.reduction
         centred = F.pad(centred, (beyond, beyond, beyond, beyond))
         first = quantiser.layer("first", Measured(centred, torch.full((3,), 1 / BYTE_TOP), mean * BYTE_TOP))
-        features, _ = trunk(quantiser, first, len(config.widths), bool(config.boundary))
+        features, context = trunk(quantiser, first, len(config.widths), bool(config.boundary))
+        if context is not None:
+            boundary_logits(quantiser, context)
         for layer in range(len(config.block)):
             features = quantiser.layer(f"block.{layer}", features)
         for cell in range(len(config.cells)):

@@ -151,10 +151,10 @@ class Arithmetic(Protocol[Values]):
 def trunk(
     arithmetic: Arithmetic[Values], first: Values, levels: int, has_boundary: bool
 ) -> tuple[Values, Values | None]:
-    """Encode and decode what the first layer gave; features, and logits of boundaries if there is a decoder.
+    """Encode and decode what the first layer gave; features, and those of boundaries if there is a decoder.
 
     It is the structure of `model.PCNet` with `PCNetConfig.block`, where the sum of the boundary decoder's
-    levels has become one layer.
+    levels has become one layer. `boundary_logits` goes on from there.
     """
     features = arithmetic.layer("encoder.0.1", first)
     skips = []
@@ -170,9 +170,12 @@ def trunk(
         if context is not None:
             joined = arithmetic.join([skip, features], context)
             context = arithmetic.layer(f"boundary.lateral.{level}", joined)
-    if context is not None:
-        context = arithmetic.layer("boundary.refine.2", arithmetic.layer("boundary.refine.1", context))
     return features, context
+
+
+def boundary_logits(arithmetic: Arithmetic[Values], context: Values) -> Values:
+    """Logits of boundaries."""
+    return arithmetic.layer("boundary.refine.2", arithmetic.layer("boundary.refine.1", context))
 
 
 def check(layer: WholeLayer, shape: Shape, name: str) -> None:

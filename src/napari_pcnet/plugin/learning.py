@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_pcnet.annotation.nested import NestedRegions
 from napari_pcnet.annotation.strokes import NOTHING
 from napari_pcnet.learning.cuts import CutPrediction
+from napari_pcnet.learning.features import EMBEDDING
 from napari_pcnet.learning.forest import RegionForest
 from napari_pcnet.plugin.annotating import Annotating, Subject
 from napari_pcnet.plugin.boxes import single_shot
@@ -176,8 +177,8 @@ class Learning(QObject):
         nested, counts = subject.annotation.nested, subject.counts
 
         def learn(columns: RegionColumns) -> Learnt:
-            forest = RegionForest.fit(columns.table, numbers, names=names, trees=TREES)
-            votes = forest.predict(columns.table).share
+            forest = RegionForest.fit(columns.plain, numbers, names=names, trees=TREES)
+            votes = forest.predict(columns.plain).share
             taught = nested.parts_with(numbers != NOTHING, counts)
             return Learnt(forest, votes, columns, taught)
 
@@ -206,7 +207,11 @@ class Learning(QObject):
         if self._job is not None:
             self._again = lambda: self.load(path)
             return
-        self._start(subject, lambda columns: Learnt(forest, forest.predict(columns.table).share, columns, 0))
+
+        def ask(columns: RegionColumns) -> Learnt:
+            return Learnt(forest, forest.predict(columns.table).share, columns, 0)
+
+        self._start(subject, ask, embedding=forest.looks_at(EMBEDDING))
 
     def save(self, path: str) -> None:
         """Write the forest to a file."""
@@ -289,15 +294,17 @@ class Learning(QObject):
 
     # -- learning ----------------------------------------------------------------------------------
 
-    def _start(self, subject: Subject, learn: Callable[[RegionColumns], Learnt]) -> None:
+    def _start(
+        self, subject: Subject, learn: Callable[[RegionColumns], Learnt], *, embedding: bool = False
+    ) -> None:
         known = self._columns
-        if known is None or known.hierarchy is not subject.hierarchy:
+        if known is None or not known.serve(subject.hierarchy, embedding):
             known = None
             self.message.emit("measuring the picture, once")
         nested, counts = subject.annotation.nested, subject.counts
 
         def work(job: Job) -> Pooled:
-            columns = known or RegionColumns.of(subject.result, job.progress)
+            columns = known or RegionColumns.of(subject.result, job.progress, embedding=embedding)
             job.check()
             learnt = learn(columns)
             job.check()

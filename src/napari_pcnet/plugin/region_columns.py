@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.learning.features import region_features
+from napari_pcnet.learning.features import EMBEDDING, region_features
 from napari_pcnet.merging.connectivity import OUTSIDE
 from napari_pcnet.progress import Progress
 
@@ -34,8 +34,17 @@ class RegionColumns:
     hierarchy: PCNetHierarchy
     table: dict[str, NDArray[np.float32]]
 
+    @property
+    def plain(self) -> dict[str, NDArray[np.float32]]:
+        """Those that are always measured."""
+        return {name: column for name, column in self.table.items() if not name.startswith(EMBEDDING)}
+
+    def serve(self, hierarchy: PCNetHierarchy, embedding: bool) -> bool:
+        """Whether they are of these regions, and hold what the network sees of them if that is asked for."""
+        return self.hierarchy is hierarchy and (not embedding or len(self.table) > len(self.plain))
+
     @classmethod
-    def of(cls, result: ResultLayer, progress: Progress) -> RegionColumns:
+    def of(cls, result: ResultLayer, progress: Progress, *, embedding: bool = False) -> RegionColumns:
         """Measure the regions of a run that is done; for any thread."""
         hierarchy, planes = result.hierarchy, result.planes
         assert hierarchy is not None, "a run is done"
@@ -43,7 +52,14 @@ class RegionColumns:
         parts = []
         for index, base in zip(planes.indices, bases, strict=True):
             pixels, axis = _opaque(*planes.read(index))
-            measured = region_features(pixels, base, channel_axis=axis, background=OUTSIDE, progress=progress)
+            measured = region_features(
+                pixels,
+                base,
+                channel_axis=axis,
+                background=OUTSIDE,
+                embedding=embedding,
+                progress=progress,
+            )
             parts.append({name: column.astype(np.float32) for name, column in measured.items()})
         return cls(hierarchy, {name: np.concatenate([each[name] for each in parts]) for name in parts[0]})
 
