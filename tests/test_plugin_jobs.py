@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import warnings
@@ -205,3 +206,14 @@ def test_all_jobs_are_stopped_and_waited_for_at_the_end(qtbot: QtBot) -> None:
     assert QThreadPool.globalInstance().activeThreadCount() == 0
     assert set(ended) <= set(started) and ended
     jobs.stop_all_and_wait()  # nothing to wait for is no error
+
+
+def test_a_job_that_nobody_holds_any_more_still_tells_that_it_is_over(qtbot: QtBot) -> None:
+    told: list[str] = []
+    job = Job(lambda _job: None)
+    job.over.connect(lambda: told.append("over"))
+    jobs._running.add(job)
+    job._finish()
+    del job
+    gc.collect()
+    qtbot.waitUntil(lambda: told == ["over"], timeout=10_000)

@@ -130,7 +130,8 @@ class Job(QObject):
 
     def _finish(self) -> None:
         _running.discard(self)
-        QTimer.singleShot(0, self.over.emit)  # the viewer may draw in between
+        # The viewer may draw in between. A bound signal does not keep the job, which nobody else may hold.
+        QTimer.singleShot(0, lambda: self.over.emit())
 
 
 def stop_all() -> None:
