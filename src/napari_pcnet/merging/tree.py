@@ -381,8 +381,9 @@ class Graph:
         Regions that touch, the smaller first, each pair once.
     lines : (e, 4) array of whole numbers
         Of each border its horizontal and its vertical sides, and the boundary probability summed up over the
-        two pixels of each, in `COLOUR_STEPS`, likewise; 0 without a boundary map. Where sides are as long in
-        both directions they may be summed up: ``(e, 2)``, with perimeters ``(n, 1)``.
+        two pixels of each, in `COLOUR_STEPS`, likewise; 0 without a boundary map. Of regions that crumbs have
+        joined, where sides are as long in both directions, they may be summed up: ``(e, 2)``, with
+        perimeters ``(n, 1)``.
     joined : crumbs.Joined, optional
         If crumbs have joined these regions. The tree then merges them as the tree of all pieces does once its
         crumbs have joined.
@@ -468,11 +469,9 @@ def _merge_rounds(
     state, joined = _State.start(graph.features), graph.joined
     edges, lines = graph.edges.astype(np.int64), _by_direction(graph.lines, 4)
     leaves, measures = len(state.area), (graph.features.sides, graph.features.cell_area)
-    if joined is None:
-        host = crumbs.find_hosts(state.area, edges, lines, *measures)
-    else:
+    if joined is not None:
         state.first = joined.first.astype(np.int64)
-        host = crumbs.find_late_hosts(state.area, edges, lines, *measures, joined)
+    host = crumbs.find_hosts(state.area, edges, lines, *measures, joined)
     joining = crumbs.by_size(state.area, host)
     merges, costs = [state.pairs_of_crumbs(joining, host)], [np.zeros(len(joining))]
     made = leaves + len(joining)
@@ -616,10 +615,7 @@ def _join_crumbs(
 ) -> tuple[Any, int, NDArray[np.integer]]:
     """Merge crumbs into their hosts: pairs, how many are left, and the merges."""
     left, measures = len(pairs.ends), ((rules.across, rules.down), rules.cell_area)
-    if joined is None:
-        host = crumbs.find_hosts(area, pairs.ends, pairs.lines, *measures)
-    else:
-        host = crumbs.find_late_hosts(area, pairs.ends, pairs.lines, *measures, joined)
+    host = crumbs.find_hosts(area, pairs.ends, pairs.lines, *measures, joined)
     joining = crumbs.by_size(area, host)
     children = np.empty((len(joining), 2), regions.node.dtype)
     if len(joining):
