@@ -58,9 +58,9 @@ class Pairs(NamedTuple):
     """Pairs of regions that touch: the first rows of each array."""
 
     ends: NDArray[np.int32]  # (e, 2), the smaller first; a region goes by its smallest leaf
-    lines: NDArray[np.uint32]  # (e, 4) or (e, 2), as in `tree.Graph`; the lower half of each number
+    lines: NDArray[np.uint32]  # (e, 4) or (e, 2), as in `graph.Graph`; the lower half of each number
     upper: NDArray[np.uint32]  # and the upper one, likewise; (0, ...) while there is none
-    step: NDArray[np.int16]  # (e,), `tree._step` of the cost, or `STALE`
+    step: NDArray[np.int16]  # (e,), `cost._step` of the cost, or `STALE`
 
 
 class Regions(NamedTuple):
@@ -75,7 +75,7 @@ class Regions(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What all pairs of regions are compared by: numbers of a run, and constants of `tree` and `exact`."""
+    """What all pairs of regions are compared by: numbers of a run, and constants of `cost` and `exact`."""
 
     first_compared: int  # the first column of `Regions.colour` that is compared
     cell_area: float
@@ -84,7 +84,7 @@ class Rules(NamedTuple):
     down: float  # and of a vertical one
     shape_weight: float  # the compactness squared
     slope: float  # of the classifier's LeakyReLU
-    boundary_weight: float  # from here on as the constants of these names in `tree`
+    boundary_weight: float  # from here on as the constants of these names in `cost`
     classifier_weight: float
     colour_share: float
     evenness: float
@@ -405,7 +405,7 @@ def compare(
     rules: Rules,
     cost: NDArray[np.float64],
 ) -> None:
-    """Work out `tree.Round.cost` and `tree._step` of some pairs, the operations of each in the same order.
+    """Work out `cost.Round.cost` and `cost._step` of some pairs, the operations of each in the same order.
 
     Parameters
     ----------
@@ -530,7 +530,7 @@ def compare(
             shape = room[2, 2, p] + rules.evenness + rules.roundness_weight * room[2, 4, p]
             value = weight * (apart + rules.shape_weight * shape)
             cost[start + p] = value
-            # `tree._step`
+            # `cost._step`
             bits = np.float64(max(value, rules.smallest_cost)).view(np.int64)
             octave = ((bits >> 52) - 1022) * (len(rules.octave) + 1)
             mantissa = np.int64((bits & 0xFFFFFFFFFFFFF) | (1022 << 52)).view(np.float64)
@@ -541,7 +541,7 @@ def compare(
 
 @register_jitable  # type: ignore[untyped-decorator]  # numba has no types
 def hashed(u: np.int32, v: np.int32, number: NDArray[np.int32]) -> np.int64:
-    """`tree._hash` of a pair, as `tree._keys` has it, by their numbers if there are any."""
+    """`cost._hash` of a pair, as `cost.keys_of` has it, by their numbers if there are any."""
     if len(number):
         u, v = number[u], number[v]
     x = np.uint64(u) * SCATTER + np.uint64(v)
@@ -576,7 +576,7 @@ def cheapest_of_both(
     chosen : (n // 2,) int32 array
         Receives the pairs.
     key : (n // 2,) int64 array
-        Receives their `tree._keys`.
+        Receives their `cost.keys_of`.
     """
     for k in range(left):
         best[ends[k, 0]] = best[ends[k, 1]] = -1

@@ -68,7 +68,7 @@ def find_hosts(
     edges : (e, 2) array
         Regions that touch.
     lines : (e, 2 or more) array
-        Horizontal and vertical sides of each border; of regions that crumbs have joined as in `tree.Graph`.
+        Horizontal and vertical sides of each border; of regions that crumbs have joined as in `graph.Graph`.
     lengths : tuple of float
         Of a horizontal and of a vertical side.
     cell_area : float
