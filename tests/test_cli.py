@@ -425,17 +425,17 @@ def test_the_labels_carry_the_record_of_their_run(folder: Path, calls: Calls, ou
     assert from_notes(notes) == (RunRecord(2), Origin("in", str(folder / "in.png"), False))
 
 
-def test_a_record_names_every_file_so_that_it_is_found_from_elsewhere(folder: Path, calls: Calls) -> None:
+@pytest.mark.parametrize("own", ["own.safetensors", os.path.join(".", "own")])
+def test_a_record_names_every_file_so_that_it_is_found_from_elsewhere(
+    own: str, folder: Path, calls: Calls
+) -> None:
     PIL.Image.fromarray(PICTURE[..., 0]).save("mask.png")
-    assert (
-        main(["segment", "in.png", "out.tif", "-n", "2", "--mask", "mask.png", "--model", "own.safetensors"])
-        == 0
-    )
+    assert main(["segment", "in.png", "out.tif", "-n", "2", "--mask", "mask.png", "--model", own]) == 0
     found = from_notes(read_notes("out.tif"))
     assert found is not None
     record, origin = found
     assert [record.mask, record.model, origin.path] == [
-        str(folder / name) for name in ("mask.png", "own.safetensors", "in.png")
+        str(folder / name) for name in ("mask.png", own, "in.png")
     ]
 
 
@@ -472,6 +472,7 @@ def test_the_notes_tell_a_stack_from_a_plane(folder: Path, monkeypatch: pytest.M
             "in.png a.zarr --model a.zarr/own.tar",
             "--model a.zarr/own.tar lies in OUT a.zarr, which would be ",
         ),
+        ("in.png a.zarr --model a.zarr/own", "--model a.zarr/own lies in OUT a.zarr, which would be "),
         (
             "a.zarr a.zarr/b.zarr",
             "OUT a.zarr/b.zarr lies in IN a.zarr, which it would change; name another OUT",

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_pcnet import pcnet_hierarchy, pcnet_superpixels
-from napari_pcnet.merging.tree import BOUNDARY_WEIGHT, EVENNESS, ROUNDNESS_WEIGHT
+from napari_pcnet.merging.cost import BOUNDARY_WEIGHT, EVENNESS, ROUNDNESS_WEIGHT
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
 

@@ -12,9 +12,10 @@ from napari_pcnet.geometry.grid import Window, windows_over
 from napari_pcnet.merging import connectivity, crumbs, passes, regions
 from napari_pcnet.merging.assembly import Assembly
 from napari_pcnet.merging.crumbs import Joined
+from napari_pcnet.merging.graph import Features, Graph
 from napari_pcnet.merging.joining import Rule, join_crumbs
 from napari_pcnet.merging.regions import RegionTable
-from napari_pcnet.merging.tree import Features, Graph, Tree, build, build_using_up
+from napari_pcnet.merging.tree import Tree, build, build_using_up
 from napari_pcnet.network import inference
 from napari_pcnet.options import Options
 from napari_pcnet.record import RunRecord

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.merging import connectivity, crumbs, passes, regions, tree
-from napari_pcnet.merging.tree import Features, build
+from napari_pcnet.merging import compiled_rounds, connectivity, crumbs, passes, regions
+from napari_pcnet.merging.cost import Round
+from napari_pcnet.merging.graph import Features
+from napari_pcnet.merging.tree import build
 from napari_pcnet.options import Options
 
 CELL_AREA = 128.0
@@ -49,10 +51,10 @@ class Recorder:
     """An observer of the rounds of merging."""
 
     def __init__(self) -> None:
-        self.rounds = list[tree.Round]()
+        self.rounds = list[Round]()
         self.targets = list[list[int]]()
 
-    def before(self, here: tree.Round) -> None:
+    def before(self, here: Round) -> None:
         self.rounds.append(here)
 
     def after(self, target: np.ndarray) -> None:
@@ -157,7 +159,7 @@ def test_borders_that_outgrow_32_bits_by_crumbs_are_summed_up(monkeypatch: pytes
     )
     lines = np.tile([3, 0, 3 * 131070, 0], (len(edges), 1))
     lines[1 : number + 1] += [1, 0, 131070, 0]
-    lines[0] = [8000, 0, tree.NARROW, 0]
+    lines[0] = [8000, 0, compiled_rounds.NARROW, 0]
     colour = np.zeros((len(area), 3), np.int64)
     features = Features(area, colour, colour, np.full((len(area), 2), 10**5), CELL_AREA)
     heights = {}
@@ -166,7 +168,7 @@ def test_borders_that_outgrow_32_bits_by_crumbs_are_summed_up(monkeypatch: pytes
         heights[switch] = build(features, edges, lines, Options()).height
     assert lines[:, 2].sum() > 2**32
     np.testing.assert_array_equal(heights["0"], heights["1"])
-    monkeypatch.setattr(tree, "LEFT_FOR_CRUMBS", 2**62)  # what the limit is for
+    monkeypatch.setattr(compiled_rounds, "LEFT_FOR_CRUMBS", 2**62)  # what the limit is for
     assert not np.array_equal(build(features, edges, lines, Options()).height, heights["0"])
 
 

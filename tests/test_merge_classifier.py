@@ -11,7 +11,8 @@ from scipy import sparse
 
 from napari_pcnet.disk.annotations import Annotation
 from napari_pcnet.disk.datasets import Pair, read_pairs
-from napari_pcnet.merging.tree import Features, build
+from napari_pcnet.merging.graph import Features
+from napari_pcnet.merging.tree import build
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.network.prepared import prepare

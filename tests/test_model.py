@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_pcnet.merging.tree import EDGE_FEATURES
+from napari_pcnet.merging.cost import EDGE_FEATURES
 from napari_pcnet.network.model import (
     MergeClassifierNetwork,
     PCNet,

@@ -21,17 +21,11 @@ from numpy.testing import assert_array_equal
 
 import napari_pcnet  # its functions where they are called: what processes of `HASHED` run needs no torch
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.merging import connectivity, outlines, passes, regions, tree
-from napari_pcnet.merging.tree import (
-    EDGE_FEATURES,
-    LAB_STEPS,
-    Features,
-    Graph,
-    MergeClassifier,
-    Tree,
-    build,
-    build_using_up,
-)
+from napari_pcnet.merging import compiled_rounds, connectivity, outlines, passes, regions
+from napari_pcnet.merging.cost import EDGE_FEATURES, MergeClassifier
+from napari_pcnet.merging.exact import LAB_STEPS
+from napari_pcnet.merging.graph import Features, Graph
+from napari_pcnet.merging.tree import Tree, build, build_using_up
 from napari_pcnet.options import Options
 
 SEEDS = range(40)
@@ -152,9 +146,9 @@ def test_borders_that_outgrow_32_bits_are_summed_up_all_the_same(monkeypatch: py
         plain, fast = answers(monkeypatch, lambda: build(features, edges, lines, Options()))
         assert_same((plain.children, plain.height), (fast.children, fast.height))
     lines[:, 2:] //= 500
-    assert tree.NARROW // 2 < lines.max() <= tree.NARROW
+    assert compiled_rounds.NARROW // 2 < lines.max() <= compiled_rounds.NARROW
     expected = build(features, edges, lines, Options())
-    monkeypatch.setattr(tree, "NARROW", 2**62)  # what the limit is for
+    monkeypatch.setattr(compiled_rounds, "NARROW", 2**62)  # what the limit is for
     wrapped = build(features, edges, lines, Options())
     assert not np.array_equal(wrapped.height, expected.height)
 
@@ -207,7 +201,7 @@ def test_a_tree_does_not_depend_on_the_threads(part: int, monkeypatch: pytest.Mo
     made_of = graph(np.random.default_rng(3), 30, 3)
     learnt = classifier(np.random.default_rng(4))
     expected = build(*made_of, Options(), learnt)
-    monkeypatch.setattr(tree, "PART", part)
+    monkeypatch.setattr(compiled_rounds, "PART", part)
     found = build_using_up(narrow(*made_of), Options(), learnt, threads=3)
     assert_same((found.children, found.height), (expected.children, expected.height))
 
@@ -216,15 +210,15 @@ def test_pairs_that_are_done_with_take_no_memory(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(passes.SWITCH, "1")
     made_of, room = graph(np.random.default_rng(3), 30, 3), list[int]()
     expected = build(*made_of, Options())
-    relabel = tree._relabel_compiled
+    relabel = compiled_rounds._relabel_compiled
 
     def watched(*arguments: Any) -> Any:
         pairs, left = relabel(*arguments)
         room.append(len(pairs.ends))
         return pairs, left
 
-    monkeypatch.setattr(tree, "_relabel_compiled", watched)
-    monkeypatch.setattr(tree, "PART", 100)
+    monkeypatch.setattr(compiled_rounds, "_relabel_compiled", watched)
+    monkeypatch.setattr(compiled_rounds, "PART", 100)
     found = build_using_up(narrow(*made_of), Options())
     assert_same((found.children, found.height), (expected.children, expected.height))
     assert 0 < room[-1] <= 100 < room[0] < len(made_of[1])

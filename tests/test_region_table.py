@@ -12,9 +12,9 @@ import zarr
 from numpy.testing import assert_allclose, assert_array_equal
 from skimage.measure import regionprops, regionprops_table
 
-from napari_pcnet import region_table
+from napari_pcnet import groups, region_table
 from napari_pcnet.geometry.grid import Window
-from napari_pcnet.measuring import groups, sums
+from napari_pcnet.measuring import sums
 from napari_pcnet.measuring.properties import FORMER_NAMES, NOT_MEASURED, PROPERTIES, find
 from napari_pcnet.measuring.sums import gather, merge
 from napari_pcnet.measuring.windows import numbered_windows
@@ -261,6 +261,7 @@ def test_groups_of_rows_are_reduced_some_at_a_time(at_once: int, monkeypatch: py
     starts = np.array([0, 1, 4, 6, 8])
     for ufunc in (np.add, np.minimum):
         assert_array_equal(groups.reduced(ufunc, values, starts), ufunc.reduceat(values, starts))
+        assert groups.reduced(ufunc, values[:0], starts[:0]).shape == (0, 2)
 
 
 def test_progress_counts_windows() -> None:

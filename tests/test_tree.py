@@ -6,21 +6,20 @@ import numpy as np
 import pytest
 
 from napari_pcnet.geometry.picture import COLOUR_STEPS
-from napari_pcnet.merging import passes
-from napari_pcnet.merging import tree as tree_module
-from napari_pcnet.merging.tree import (
+from napari_pcnet.merging import cost, passes
+from napari_pcnet.merging import rounds as numpy_rounds
+from napari_pcnet.merging.cost import (
     BOUNDARY_WEIGHT,
     CLASSIFIER_WEIGHT,
     COLOUR_SHARE,
     EVENNESS,
-    LAB_STEPS,
     ROUNDNESS_WEIGHT,
-    Features,
     MergeClassifier,
     Round,
-    Tree,
-    build,
 )
+from napari_pcnet.merging.exact import LAB_STEPS
+from napari_pcnet.merging.graph import Features
+from napari_pcnet.merging.tree import Tree, build
 from napari_pcnet.options import Options
 
 
@@ -143,7 +142,7 @@ def test_many_pairs_are_classified_as_each_alone(monkeypatch: pytest.MonkeyPatch
     )
     edge_features = random.normal(size=(10, 7)).astype(np.float32)
     expected = [classifier(row[None])[0] for row in edge_features]
-    monkeypatch.setattr(tree_module, "CLASSIFIER_ROWS", 3)
+    monkeypatch.setattr(cost, "CLASSIFIER_ROWS", 3)
     np.testing.assert_allclose(classifier(edge_features), expected, rtol=1e-6)
 
 
@@ -278,8 +277,8 @@ def test_sizes_in_a_uniform_lattice_differ_by_less_than_ten(count: int) -> None:
 def test_a_steep_smooth_gradient_does_not_merge_one_pair_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passes, "compiled", lambda: None)
     rounds = []
-    original = tree_module._relabel
-    monkeypatch.setattr(tree_module, "_relabel", lambda *a: rounds.append(1) or original(*a))
+    original = numpy_rounds._relabel
+    monkeypatch.setattr(numpy_rounds, "_relabel", lambda *a: rounds.append(1) or original(*a))
     y, x = np.indices((60, 60)) / 60
     build(*lattice(np.exp(8 * x + 7 * y)), options=Options(compactness=5.0))
     assert len(rounds) < 100  # in exact order it is several hundred

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_pcnet.merging.tree import Features, build
+from napari_pcnet.merging.graph import Features
+from napari_pcnet.merging.tree import build
 from napari_pcnet.options import Options
 
 PLAIN = Options(compactness=0.0)

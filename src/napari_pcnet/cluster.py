@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -243,12 +242,10 @@ class Cluster:
 
 def _with_own_files(source: Source) -> Source:
     """Name the picture and own weights by their whole path."""
-    model = source.options.model
-    if model.endswith(weights.SUFFIXES):
-        model = str(Path(model).resolve())
-    return replace(
-        source, path=str(location(source.path).resolve()), options=replace(source.options, model=model)
-    )
+    options, own = source.options, weights.own_file(source.options.model)
+    if own is not None:
+        options = replace(options, model=str(own.resolve()))
+    return replace(source, path=str(location(source.path).resolve()), options=options)
 
 
 @contextmanager

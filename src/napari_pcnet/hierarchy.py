@@ -161,7 +161,7 @@ class PCNetHierarchy:
 
         In pixels times squared differences of colour: of CIELAB, where 1 is just visible, for grey and RGB.
         Two regions of 100 pixels that differ by 10 cost ``100 * 100 / 200 * 10**2`` and what shape and
-        boundary add (`merging.tree`); in a picture of twice the sides, the same objects cost four times as
+        boundary add (`merging.cost`); in a picture of twice the sides, the same objects cost four times as
         much.
         """
         return np.sort(np.concatenate([tree.height for tree in self.trees]))

@@ -24,19 +24,14 @@ from napari_pcnet.geometry.grid import Grid
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy, smooth_plane
 from napari_pcnet.merging.connectivity import number_by_first, owners
+from napari_pcnet.merging.cost import MergeClassifier
 from napari_pcnet.merging.crumbs import largest_px
+from napari_pcnet.merging.graph import Features, Graph
 from napari_pcnet.merging.joining import Rule
 from napari_pcnet.merging.regions import RegionTable, compares_channels, lab_sums, look_up
+from napari_pcnet.merging.rounds import Observer
 from napari_pcnet.merging.streamed import StreamedIds
-from napari_pcnet.merging.tree import (
-    Features,
-    Graph,
-    MergeClassifier,
-    Observer,
-    Tree,
-    build,
-    build_using_up,
-)
+from napari_pcnet.merging.tree import Tree, build, build_using_up
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.inference import Base, Elsewhere, WindowDone, segment_base
 from napari_pcnet.network.machine import choose_device

@@ -262,6 +262,11 @@ def _read_records(path: Path, version: Version) -> tuple[WeightsRecord, ...]:  #
     return tuple(_record_of(name, table) for name, table in tables.items())
 
 
+def own_file(model: str) -> Path | None:
+    """The file of their own that a user names as `model`; None if it is the name of weights."""
+    return Path(model) if _is_path(model) else None
+
+
 def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
     if not isinstance(name_or_path, str):
         return True

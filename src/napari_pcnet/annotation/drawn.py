@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_pcnet.annotation.strokes import NOTHING, Annotation
+from napari_pcnet.groups import reduced
 from napari_pcnet.merging.connectivity import OUTSIDE
 from napari_pcnet.shapes import Labels, size_text
 
@@ -111,7 +112,7 @@ def majority(
     by_pair = np.lexsort([numbers, parts])
     parts, numbers, pixels = parts[by_pair], numbers[by_pair], pixels[by_pair]
     pairs = np.flatnonzero(_is_new(parts) | _is_new(numbers))
-    total = np.add.reduceat(pixels, pairs) if len(pairs) else pixels
+    total = reduced(np.add, pixels, pairs)
     parts, numbers = parts[pairs], numbers[pairs]
     by_pixels = np.lexsort([numbers, -total, parts])
     parts, numbers = parts[by_pixels], numbers[by_pixels]

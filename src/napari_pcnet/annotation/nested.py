@@ -17,6 +17,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.groups import reduced
 from napari_pcnet.merging.tree import Tree
 
 NO_NODE = -1
@@ -136,7 +137,7 @@ class NestedRegions:
 
     def parts_with(self, regions: NDArray[np.bool_], counts: Sequence[int]) -> int:
         """How many parts of a cut hold one of the marked regions ``(n,)``; `counts` as in `node_at`."""
-        marked = np.logical_or.reduceat(regions[self.order], self.starts(counts))
+        marked = reduced(np.logical_or, regions[self.order], self.starts(counts))
         return int(np.count_nonzero(marked))
 
     @cached_property

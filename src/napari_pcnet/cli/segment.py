@@ -306,7 +306,7 @@ def _windows_of(files: Files, task: Task, record: RunRecord) -> AbstractContextM
 
 def _check_finished(files: Files, record: RunRecord, notes: dict[str, Any]) -> None:
     """Refuse labels that are there and are not those that the run would make."""
-    named = (str(files.image), record.mask, _own_model(record))
+    named = (str(files.image), record.mask, weights.own_file(record.model))
     is_newer = any(written_ns(path) > written_ns(files.labels) for path in named if path is not None)
     if is_newer or read_notes(files.labels) != json.loads(json.dumps(notes)):
         raise FileExistsError(
@@ -319,14 +319,9 @@ def _with_absolute_paths(record: RunRecord) -> RunRecord:
     """Name mask and weights so that the run can be repeated from any folder, as its image is named."""
     if record.mask is not None:
         record = replace(record, mask=str(Path(record.mask).resolve()))
-    if (own := _own_model(record)) is not None:
-        record = replace(record, model=str(Path(own).resolve()))
+    if (own := weights.own_file(record.model)) is not None:
+        record = replace(record, model=str(own.resolve()))
     return record
-
-
-def _own_model(record: RunRecord) -> str | None:
-    """The weights of a run, if they are a file of the user's."""
-    return record.model if record.model.endswith(weights.SUFFIXES) else None
 
 
 def _plane_to_show(planes: "Planes", record: RunRecord, index: tuple[int, ...]) -> Image:
@@ -491,7 +486,7 @@ def _check_files(files: Files, record: RunRecord, overwrite: bool) -> None:
     check_output(files.labels, LABEL_SUFFIXES, overwrite)
     if files.overlay is not None:
         check_output(files.overlay, OVERLAY_SUFFIXES, overwrite)
-    named = {"IN": files.image, "--mask": record.mask, "--model": _own_model(record)}
+    named = {"IN": files.image, "--mask": record.mask, "--model": weights.own_file(record.model)}
     overlays = dict.fromkeys((files.overlay, files.overlay_of_stack))  # one or two names
     for role, path in (("OUT", files.labels), *(("--overlay", overlay) for overlay in overlays)):
         for other, its in named.items():

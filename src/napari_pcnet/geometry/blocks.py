@@ -88,7 +88,7 @@ class Blocks:
             part[self._key(common, [span.start for span in spans])] = block[
                 self._key(common, [edges[at] for edges, at in zip(self._edges, place, strict=True)])
             ]
-        self._forget()
+        self._shrink()
         if self._channel_axis is None:
             return part
         return part[(slice(None),) * self._channel_axis + (key[self._channel_axis],)]
@@ -112,7 +112,7 @@ class Blocks:
             return
         for place in map(Place._make, product(*counts)):
             self._block(place, counts[1].stop)
-        self._forget()
+        self._shrink()
 
     @property
     def _pixel_bytes(self) -> int:
@@ -178,7 +178,7 @@ class Blocks:
             blocks[place] = block.copy() if len(run) > 1 else block
         return blocks
 
-    def _forget(self) -> None:
+    def _shrink(self) -> None:
         """Let go of the blocks that were not used for longest."""
         with self._changed:
             while self._kept_bytes > self._most_bytes and len(self._kept) > 1:

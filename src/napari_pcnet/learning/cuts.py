@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.annotation.nested import NestedRegions
+from napari_pcnet.groups import reduced
 from napari_pcnet.learning.forest import Prediction, RegionForest
 
 
@@ -55,7 +56,7 @@ class CutPrediction:
         """
         starts = nested.starts(counts)
         weighted = (votes * area[:, None])[nested.order]
-        total = np.add.reduceat(weighted, starts)
+        total = reduced(np.add, weighted, starts)
         weight = total.sum(axis=1, keepdims=True)
         share = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
         return cls(nested, starts, forest.decide(share))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.measuring.groups import reduced
+from napari_pcnet.groups import reduced
 from napari_pcnet.measuring.windows import MARGIN, NONE, NumberedWindow
 
 Borders = tuple[NDArray[np.int64], NDArray[np.int64]]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.measuring.groups import reduced
+from napari_pcnet.groups import reduced
 from napari_pcnet.measuring.windows import MARGIN, NONE, NumberedWindow
 
 EXACT_PX = 1 << 20

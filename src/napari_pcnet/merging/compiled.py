@@ -58,9 +58,9 @@ class Pairs(NamedTuple):
     """Pairs of regions that touch: the first rows of each array."""
 
     ends: NDArray[np.int32]  # (e, 2), the smaller first; a region goes by its smallest leaf
-    lines: NDArray[np.uint32]  # (e, 4) or (e, 2), as in `tree.Graph`; the lower half of each number
+    lines: NDArray[np.uint32]  # (e, 4) or (e, 2), as in `graph.Graph`; the lower half of each number
     upper: NDArray[np.uint32]  # and the upper one, likewise; (0, ...) while there is none
-    step: NDArray[np.int16]  # (e,), `tree._step` of the cost, or `STALE`
+    step: NDArray[np.int16]  # (e,), `cost._step` of the cost, or `STALE`
 
 
 class Regions(NamedTuple):
@@ -75,7 +75,7 @@ class Regions(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What all pairs of regions are compared by: numbers of a run, and constants of `tree` and `exact`."""
+    """What all pairs of regions are compared by: numbers of a run, and constants of `cost` and `exact`."""
 
     first_compared: int  # the first column of `Regions.colour` that is compared
     cell_area: float
@@ -84,7 +84,7 @@ class Rules(NamedTuple):
     down: float  # and of a vertical one
     shape_weight: float  # the compactness squared
     slope: float  # of the classifier's LeakyReLU
-    boundary_weight: float  # from here on as the constants of these names in `tree`
+    boundary_weight: float  # from here on as the constants of these names in `cost`
     classifier_weight: float
     colour_share: float
     evenness: float
@@ -393,6 +393,143 @@ def add_products(
                 out[o, p] = one
 
 
+@register_jitable(error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
+def describe(
+    these: NDArray[np.int32],
+    start: int,
+    number: int,
+    pairs: Pairs,
+    regions: Regions,
+    rules: Rules,
+    room: NDArray[np.float64],
+) -> None:
+    """Fill `room`, a column for each pair from `start` on, with what `cost.Round` says of it.
+
+    Its first rows get the input of a merge classifier, before logarithms; the third ones get Ward's weight,
+    the difference of colour, the shape, the boundary, and the roundness that is lost.
+    """
+    ends, lines, upper = pairs.ends, pairs.lines, pairs.upper
+    is_wide, ways = len(upper) > 0, lines.shape[1] // 2
+    colour, area, perimeter = regions.colour, regions.area, regions.perimeter
+    across, down = rules.across, rules.down
+    for p in range(number):
+        k = these[start + p]
+        u, v = ends[k, 0], ends[k, 1]
+        if area[u] > area[v]:
+            u, v = v, u
+        a, b = np.float64(area[u]), np.float64(area[v])
+        apart = 0.0
+        for c in range(rules.first_compared, colour.shape[1]):
+            difference = colour[u, c] / a - colour[v, c] / b
+            apart += difference * difference
+        x0, x1 = np.float64(lines[k, 0]), np.float64(lines[k, ways])
+        y0, y1 = 0.0, 0.0
+        if ways == 2:
+            y0, y1 = np.float64(lines[k, 1]), np.float64(lines[k, 3])
+        if is_wide:
+            x0, x1 = x0 + upper[k, 0] * WORD, x1 + upper[k, ways] * WORD
+            if ways == 2:
+                y0, y1 = y0 + upper[k, 1] * WORD, y1 + upper[k, 3] * WORD
+        border = x0 * across + y0 * down
+        strength = x1 * across + y1 * down
+        boundary = strength / (2 * rules.colour_steps) / border
+        xu, xv = np.float64(perimeter[u, 0]), np.float64(perimeter[v, 0])
+        yu, yv = 0.0, 0.0
+        if ways == 2:
+            yu, yv = np.float64(perimeter[u, 1]), np.float64(perimeter[v, 1])
+        outline = (xu + xv - 2 * x0) * across + (yu + yv - 2 * y0) * down
+        shape = outline * outline / (rules.square * (a + b))
+        lightness = (colour[u, 0] / a - colour[v, 0] / b) * rules.lab_unit
+        green = (colour[u, 1] / a - colour[v, 1] / b) * rules.lab_unit
+        blue = (colour[u, 2] / a - colour[v, 2] / b) * rules.lab_unit
+        round_u = a * (np.sqrt(rules.square * a) / (xu * across + yu * down))
+        round_v = b * (np.sqrt(rules.square * b) / (xv * across + yv * down))
+        room[0, 0, p] = a / rules.cell_area + 0.1
+        room[0, 1, p] = b / rules.cell_area + 0.1
+        room[0, 2, p] = 1 + np.sqrt(lightness * lightness + green * green + blue * blue)
+        room[0, 3, p] = 1 + abs(lightness)
+        room[0, 4, p] = boundary
+        room[0, 5, p] = border / np.sqrt(a) + 0.05
+        room[0, 6, p] = shape
+        room[2, 0, p] = a * b / (a + b)
+        room[2, 1, p] = apart * (rules.colour_unit * rules.colour_unit)
+        room[2, 2, p] = shape
+        room[2, 3, p] = boundary
+        kept = np.sqrt(rules.square * (a + b)) / outline
+        room[2, 4, p] = max((round_u + round_v) / (a + b) - kept, 0.0)
+
+
+@register_jitable(error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
+def take_logarithms(inputs: int, rules: Rules, room: NDArray[np.float64]) -> None:
+    """Make of the first rows of `room` what goes into a merge classifier, in whole steps."""
+    log0, log1, log2, log3, log4, log5, log6 = rules.log2_series
+    for i in range(inputs):
+        is_log = i < 4 or i == 5
+        for p in range(LANES):
+            value = room[0, i, p]
+            if is_log:  # `exact.log`
+                bits = np.float64(value).view(np.int64)
+                exponent = np.float64((bits >> 52) - 1022)
+                mantissa = np.int64((bits & 0xFFFFFFFFFFFFF) | (1022 << 52)).view(np.float64)
+                low = mantissa < rules.root_half
+                mantissa = 2 * mantissa if low else mantissa
+                exponent = exponent - 1 if low else exponent
+                t = (mantissa - 1) / (mantissa + 1)
+                s = t * t
+                value = ((((((log0 * s + log1) * s + log2) * s + log3) * s + log4) * s + log5) * s + log6) * t
+                value = (exponent + value) * rules.ln_2
+            value *= rules.input_steps
+            value = min(max(value, -rules.largest_input), rules.largest_input)
+            room[0, i, p] = np.floor(value + 0.5)
+
+
+@register_jitable(error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
+def classify(
+    sizes: NDArray[np.int64], layers: NDArray[np.float64], rules: Rules, room: NDArray[np.float64]
+) -> int:
+    """Work out the layers of a merge classifier; return where in `room` the output of the last is."""
+    at, last = 0, len(sizes) - 2
+    for layer in range(last + 1):
+        rows, outs = -(-sizes[layer] // ROWS_AT_ONCE) * ROWS_AT_ONCE, sizes[layer + 1]
+        there = 1 - layer % 2
+        add_products(room[layer % 2], rows, layers, at, outs, room[there])
+        if layer < last:
+            for o in range(outs):
+                for p in range(LANES):
+                    value = room[there, o, p] * rules.weight_unit
+                    room[there, o, p] = np.floor(max(value, rules.slope * value) + 0.5)
+        at += (rows + 1) * outs
+    return 1 - last % 2
+
+
+@register_jitable(error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
+def weigh_loss(there: int, rules: Rules, room: NDArray[np.float64]) -> None:
+    """Weigh the difference of colour and the loss that a classifier, whose output is at `there`, expects."""
+    exp0, exp1, exp2, exp3, exp4, exp5, exp6, exp7, exp8 = rules.exp2_series
+    for p in range(LANES):  # `exact.logistic`
+        value = room[there, 0, p] * (rules.weight_unit / rules.input_steps)
+        power = min(max(value, -rules.steepest), rules.steepest) * -rules.log2_e
+        whole = np.floor(power + 0.5)
+        f = power - whole
+        value = exp0
+        value = (((value * f + exp1) * f + exp2) * f + exp3) * f + exp4
+        value = (((value * f + exp5) * f + exp6) * f + exp7) * f + exp8
+        value = value * np.int64((np.int64(whole) + 1023) << 52).view(np.float64)
+        loss = 1 / (1 + value)
+        room[2, 1, p] = rules.colour_share * room[2, 1, p] + rules.classifier_weight * loss
+
+
+@register_jitable(error_model="numpy")  # type: ignore[untyped-decorator]  # numba has no types
+def step_of(value: float, rules: Rules) -> np.int64:
+    """`cost._step` of a cost."""
+    bits = np.float64(max(value, rules.smallest_cost)).view(np.int64)
+    octave = ((bits >> 52) - 1022) * (len(rules.octave) + 1)
+    mantissa = np.int64((bits & 0xFFFFFFFFFFFFF) | (1022 << 52)).view(np.float64)
+    for limit in rules.octave:
+        octave += limit <= mantissa
+    return octave
+
+
 @_compiled
 def compare(
     these: NDArray[np.int32],
@@ -405,7 +542,7 @@ def compare(
     rules: Rules,
     cost: NDArray[np.float64],
 ) -> None:
-    """Work out `tree.Round.cost` and `tree._step` of some pairs, the operations of each in the same order.
+    """Work out `cost.Round.cost` and `cost._step` of some pairs, the operations of each in the same order.
 
     Parameters
     ----------
@@ -425,123 +562,25 @@ def compare(
     cost : (m,) float64 array
         Receives the costs.
     """
-    ends, lines, upper, step = pairs.ends, pairs.lines, pairs.upper, pairs.step
-    is_wide, ways = len(upper) > 0, lines.shape[1] // 2
-    colour, area, perimeter = regions.colour, regions.area, regions.perimeter
-    across, down = rules.across, rules.down
-    log0, log1, log2, log3, log4, log5, log6 = rules.log2_series
-    exp0, exp1, exp2, exp3, exp4, exp5, exp6, exp7, exp8 = rules.exp2_series
     for start in range(0, number, LANES):
-        for p in range(min(LANES, number - start)):
-            k = these[start + p]
-            u, v = ends[k, 0], ends[k, 1]
-            if area[u] > area[v]:
-                u, v = v, u
-            a, b = np.float64(area[u]), np.float64(area[v])
-            apart = 0.0
-            for c in range(rules.first_compared, colour.shape[1]):
-                difference = colour[u, c] / a - colour[v, c] / b
-                apart += difference * difference
-            x0, x1 = np.float64(lines[k, 0]), np.float64(lines[k, ways])
-            y0, y1 = 0.0, 0.0
-            if ways == 2:
-                y0, y1 = np.float64(lines[k, 1]), np.float64(lines[k, 3])
-            if is_wide:
-                x0, x1 = x0 + upper[k, 0] * WORD, x1 + upper[k, ways] * WORD
-                if ways == 2:
-                    y0, y1 = y0 + upper[k, 1] * WORD, y1 + upper[k, 3] * WORD
-            border = x0 * across + y0 * down
-            strength = x1 * across + y1 * down
-            boundary = strength / (2 * rules.colour_steps) / border
-            xu, xv = np.float64(perimeter[u, 0]), np.float64(perimeter[v, 0])
-            yu, yv = 0.0, 0.0
-            if ways == 2:
-                yu, yv = np.float64(perimeter[u, 1]), np.float64(perimeter[v, 1])
-            outline = (xu + xv - 2 * x0) * across + (yu + yv - 2 * y0) * down
-            shape = outline * outline / (rules.square * (a + b))
-            lightness = (colour[u, 0] / a - colour[v, 0] / b) * rules.lab_unit
-            green = (colour[u, 1] / a - colour[v, 1] / b) * rules.lab_unit
-            blue = (colour[u, 2] / a - colour[v, 2] / b) * rules.lab_unit
-            round_u = a * (np.sqrt(rules.square * a) / (xu * across + yu * down))
-            round_v = b * (np.sqrt(rules.square * b) / (xv * across + yv * down))
-            room[0, 0, p] = a / rules.cell_area + 0.1
-            room[0, 1, p] = b / rules.cell_area + 0.1
-            room[0, 2, p] = 1 + np.sqrt(lightness * lightness + green * green + blue * blue)
-            room[0, 3, p] = 1 + abs(lightness)
-            room[0, 4, p] = boundary
-            room[0, 5, p] = border / np.sqrt(a) + 0.05
-            room[0, 6, p] = shape
-            room[2, 0, p] = a * b / (a + b)
-            room[2, 1, p] = apart * (rules.colour_unit * rules.colour_unit)
-            room[2, 2, p] = shape
-            room[2, 3, p] = boundary
-            kept = np.sqrt(rules.square * (a + b)) / outline
-            room[2, 4, p] = max((round_u + round_v) / (a + b) - kept, 0.0)
+        left = min(LANES, number - start)
+        describe(these, start, left, pairs, regions, rules, room)
         if len(sizes) == 1:
             for p in range(LANES):
                 room[2, 1, p] += rules.boundary_weight * room[2, 3, p]
         else:
-            for i in range(sizes[0]):
-                is_log = i < 4 or i == 5
-                for p in range(LANES):
-                    value = room[0, i, p]
-                    if is_log:  # `exact.log`
-                        bits = np.float64(value).view(np.int64)
-                        exponent = np.float64((bits >> 52) - 1022)
-                        mantissa = np.int64((bits & 0xFFFFFFFFFFFFF) | (1022 << 52)).view(np.float64)
-                        low = mantissa < rules.root_half
-                        mantissa = 2 * mantissa if low else mantissa
-                        exponent = exponent - 1 if low else exponent
-                        t = (mantissa - 1) / (mantissa + 1)
-                        s = t * t
-                        value = (
-                            (((((log0 * s + log1) * s + log2) * s + log3) * s + log4) * s + log5) * s + log6
-                        ) * t
-                        value = (exponent + value) * rules.ln_2
-                    value *= rules.input_steps
-                    value = min(max(value, -rules.largest_input), rules.largest_input)
-                    room[0, i, p] = np.floor(value + 0.5)
-            at, last = 0, len(sizes) - 2
-            for layer in range(last + 1):
-                rows, outs = -(-sizes[layer] // ROWS_AT_ONCE) * ROWS_AT_ONCE, sizes[layer + 1]
-                there = 1 - layer % 2
-                add_products(room[layer % 2], rows, layers, at, outs, room[there])
-                if layer < last:
-                    for o in range(outs):
-                        for p in range(LANES):
-                            value = room[there, o, p] * rules.weight_unit
-                            room[there, o, p] = np.floor(max(value, rules.slope * value) + 0.5)
-                at += (rows + 1) * outs
-            there = 1 - last % 2
-            for p in range(LANES):  # `exact.logistic`
-                value = room[there, 0, p] * (rules.weight_unit / rules.input_steps)
-                power = min(max(value, -rules.steepest), rules.steepest) * -rules.log2_e
-                whole = np.floor(power + 0.5)
-                f = power - whole
-                value = exp0
-                value = (((value * f + exp1) * f + exp2) * f + exp3) * f + exp4
-                value = (((value * f + exp5) * f + exp6) * f + exp7) * f + exp8
-                value = value * np.int64((np.int64(whole) + 1023) << 52).view(np.float64)
-                loss = 1 / (1 + value)
-                room[2, 1, p] = rules.colour_share * room[2, 1, p] + rules.classifier_weight * loss
-        for p in range(min(LANES, number - start)):
-            k = these[start + p]
-            weight, apart = room[2, 0, p], room[2, 1, p]
+            take_logarithms(sizes[0], rules, room)
+            weigh_loss(classify(sizes, layers, rules, room), rules, room)
+        for p in range(left):
             shape = room[2, 2, p] + rules.evenness + rules.roundness_weight * room[2, 4, p]
-            value = weight * (apart + rules.shape_weight * shape)
+            value = room[2, 0, p] * (room[2, 1, p] + rules.shape_weight * shape)
             cost[start + p] = value
-            # `tree._step`
-            bits = np.float64(max(value, rules.smallest_cost)).view(np.int64)
-            octave = ((bits >> 52) - 1022) * (len(rules.octave) + 1)
-            mantissa = np.int64((bits & 0xFFFFFFFFFFFFF) | (1022 << 52)).view(np.float64)
-            for limit in rules.octave:
-                octave += limit <= mantissa
-            step[k] = octave
+            pairs.step[these[start + p]] = step_of(value, rules)
 
 
 @register_jitable  # type: ignore[untyped-decorator]  # numba has no types
 def hashed(u: np.int32, v: np.int32, number: NDArray[np.int32]) -> np.int64:
-    """`tree._hash` of a pair, as `tree._keys` has it, by their numbers if there are any."""
+    """`cost._hash` of a pair, as `cost.keys_of` has it, by their numbers if there are any."""
     if len(number):
         u, v = number[u], number[v]
     x = np.uint64(u) * SCATTER + np.uint64(v)
@@ -576,7 +615,7 @@ def cheapest_of_both(
     chosen : (n // 2,) int32 array
         Receives the pairs.
     key : (n // 2,) int64 array
-        Receives their `tree._keys`.
+        Receives their `cost.keys_of`.
     """
     for k in range(left):
         best[ends[k, 0]] = best[ends[k, 1]] = -1

@@ -54,9 +54,10 @@ class Joined(NamedTuple):
 def find_hosts(
     area: NDArray[np.integer],
     edges: NDArray[np.integer],
-    sides: NDArray[np.integer],
+    lines: NDArray[np.integer],
     lengths: tuple[float, float],
     cell_area: float,
+    joined: Joined | None = None,
 ) -> NDArray[np.int32]:
     """Find the region that each crumb joins: of those that are no crumbs, the one with the longest border.
 
@@ -66,12 +67,14 @@ def find_hosts(
         Pixels of regions, which are numbered in raster order of their first pixel.
     edges : (e, 2) array
         Regions that touch.
-    sides : (e, 2 or more) array
-        Horizontal and vertical sides of each border.
+    lines : (e, 2 or more) array
+        Horizontal and vertical sides of each border; of regions that crumbs have joined as in `graph.Graph`.
     lengths : tuple of float
         Of a horizontal and of a vertical side.
     cell_area : float
         Pixels of a cell of the lattice.
+    joined : Joined, optional
+        If most crumbs have joined these regions before.
 
     Returns
     -------
@@ -82,40 +85,25 @@ def find_hosts(
     if largest < 1:
         return host
     fast = passes.compiled()
-    if fast is not None:
+    if fast is not None and joined is None:
         ends = edges.astype(np.int32, copy=False)
-        of_crumbs = sides.astype(np.uint32, copy=False)  # of others the upper half may be lost
+        of_crumbs = lines.astype(np.uint32, copy=False)  # of others the upper half may be lost
         pixels = area.astype(np.int64, copy=False)
         fast.find_hosts(pixels, ends, of_crumbs, *lengths, largest, np.zeros(len(area)), host)
         return host
     is_crumb = area <= largest
-    _fill(host, is_crumb, edges, sides[:, 0] * lengths[0] + sides[:, 1] * lengths[1], np.arange(len(area)))
-    return host
-
-
-def find_late_hosts(
-    area: NDArray[np.integer],
-    edges: NDArray[np.integer],
-    lines: NDArray[np.integer],
-    lengths: tuple[float, float],
-    cell_area: float,
-    joined: Joined,
-) -> NDArray[np.int32]:
-    """Find the region that each crumb joins, where most crumbs have joined before.
-
-    Arguments and result are as in `find_hosts`, but for lines, ``(e, 4)`` or ``(e, 2)`` as in `tree.Graph`.
-    """
-    host, is_crumb = np.full(len(area), NO_HOST, np.int32), area <= largest_px(cell_area)
-    of_crumbs = [
-        start + np.flatnonzero(np.logical_xor(*is_crumb[edges[start : start + EDGES_AT_ONCE]].T))
-        for start in range(0, len(edges), EDGES_AT_ONCE)
-    ]
-    some = np.concatenate([*of_crumbs, np.empty(0, np.intp)])
+    some = _of_crumbs(is_crumb, edges)
     border = lines[some, 0] * lengths[0]
-    if lines.shape[1] == 4:
+    if joined is None or lines.shape[1] == 4:
         border += lines[some, 1] * lengths[1]
-    _fill(host, is_crumb, edges[some], border, joined.own)
-    host[joined.alone] = NO_HOST
+    one, other = edges[some].T
+    crumb, found = np.where(is_crumb[one], (one, other), (other, one))
+    turn = found if joined is None else joined.own[found]
+    # the last of a crumb stays: the longest border wins, of equal ones the first host
+    last = np.lexsort((-turn.astype(np.int64), border))
+    host[crumb[last]] = found[last]
+    if joined is not None:
+        host[joined.alone] = NO_HOST
     return host
 
 
@@ -124,23 +112,13 @@ def largest_px(cell_area: float) -> float:
     return cell_area / CRUMBS_IN_A_CELL
 
 
-def _fill(
-    host: NDArray[np.int32],
-    is_crumb: NDArray[np.bool_],
-    edges: NDArray[np.integer],
-    border: NDArray[np.float64],
-    turn: NDArray[np.integer],
-) -> None:
-    """Fill in the hosts of crumbs, by the length of each border; of equal ones the first in `turn`."""
-    leaving = [
-        np.flatnonzero(is_crumb[ends[:, 0]] & ~is_crumb[ends[:, 1]]) for ends in (edges, edges[:, ::-1])
+def _of_crumbs(is_crumb: NDArray[np.bool_], edges: NDArray[np.integer]) -> NDArray[np.intp]:
+    """Pairs of a crumb and a region that is none."""
+    found = [
+        start + np.flatnonzero(np.logical_xor(*is_crumb[edges[start : start + EDGES_AT_ONCE]].T))
+        for start in range(0, len(edges), EDGES_AT_ONCE)
     ]
-    crumb = np.concatenate([edges[leaving[0], 0], edges[leaving[1], 1]])
-    found = np.concatenate([edges[leaving[0], 1], edges[leaving[1], 0]])
-    length = np.concatenate([border[each] for each in leaving])
-    # the last of a crumb stays: the longest border wins, of equal ones the first host
-    last = np.lexsort((-turn[found].astype(np.int64), length))
-    host[crumb[last]] = found[last]
+    return np.concatenate([*found, np.empty(0, np.intp)])
 
 
 def settled(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.geometry.picture import network_channels
+from napari_pcnet.groups import reduced
 from napari_pcnet.merging import exact, passes
 
 STRIP_ROWS = 64
@@ -193,7 +194,7 @@ def sums_by_code(
     order = np.argsort(codes, kind="stable")  # quick where codes are sorted in parts
     codes, rows = codes[order], rows[order]
     first = np.flatnonzero(np.diff(codes, prepend=-1))
-    return codes[first], np.add.reduceat(rows, first) if len(first) else rows, order[first]
+    return codes[first], reduced(np.add, rows, first), order[first]
 
 
 def _add_pixels(

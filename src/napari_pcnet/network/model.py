@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from napari_pcnet.geometry.grid import CELL, OF_THE_PAPER, STRIDE, Fineness
-from napari_pcnet.merging.tree import EDGE_FEATURES, MergeClassifier
+from napari_pcnet.merging.cost import EDGE_FEATURES, MergeClassifier
 from napari_pcnet.network.association import NEIGHBOURS
 from napari_pcnet.network.whole_numbers import WholeNumbers
 from napari_pcnet.options import shown

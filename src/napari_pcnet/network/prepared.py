@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_pcnet.geometry.grid import OF_THE_PAPER, Fineness
 from napari_pcnet.geometry.tiling import Halo
-from napari_pcnet.merging.tree import MergeClassifier
+from napari_pcnet.merging.cost import MergeClassifier
 from napari_pcnet.network.machine import survive_forks
 from napari_pcnet.network.model import ConvBlock, PCNet, channels_last, strided, weights_drawn_by
 from napari_pcnet.network.quantise import shapes

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from napari_pcnet import arguments
 from napari_pcnet.disk.datasets import Pair
 from napari_pcnet.geometry.grid import Grid
-from napari_pcnet.merging.tree import Round
+from napari_pcnet.merging.cost import Round
 from napari_pcnet.network.inference import Base
 from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.model import MergeClassifierNetwork, PCNet, weights_drawn_by
@@ -87,7 +87,7 @@ class MergeClassifierConfig:
 class EdgeSamples(NamedTuple):
     """Pairs of touching regions, and what merging them would lose."""
 
-    features: NDArray[np.float64]  # (n, EDGE_FEATURES), see `tree.Round.edge_features`
+    features: NDArray[np.float64]  # (n, EDGE_FEATURES), see `cost.Round.edge_features`
     lost_share: NDArray[np.float64]  # (n,) of the smaller region's pixels, mean over annotations
     weight: NDArray[np.float64]  # (n,) in the loss: Ward's factor in the cost of a merge, per cell
 

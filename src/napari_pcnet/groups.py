@@ -12,12 +12,25 @@ GROUPS_AT_ONCE = 1 << 15
 
 
 def reduced(ufunc: np.ufunc, values: NDArray[Any], starts: NDArray[np.intp]) -> NDArray[Any]:
-    """Reduce the groups of `values` ``(n, ...)`` that begin at `starts`, of which the first is 0.
+    """Reduce each group of rows to one, as ``ufunc.reduceat`` does.
+
+    Parameters
+    ----------
+    ufunc : numpy.ufunc
+    values : (n, ...) array
+    starts : (groups,) array
+        Where groups begin, the first at 0; none, without values.
+
+    Returns
+    -------
+    (groups, ...) array
 
     >>> reduced(np.add, np.array([[1, 10], [2, 20], [3, 30]]), np.array([0, 2]))
     array([[ 3, 30],
            [ 3, 30]])
     """
+    if len(starts) <= GROUPS_AT_ONCE:
+        return ufunc.reduceat(values, starts)
     ends = [*starts[GROUPS_AT_ONCE::GROUPS_AT_ONCE].tolist(), len(values)]
     pieces = []
     for at, end in zip(range(0, len(starts), GROUPS_AT_ONCE), ends, strict=True):
