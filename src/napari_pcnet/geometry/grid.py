@@ -246,12 +246,27 @@ def raw_ids(
     (h, w) int32 array
         ``row * columns + column`` of the cell.
     """
+    parts = id_parts(rows, columns, grid)
+    ids: NDArray[np.int32] = parts.steps[neighbour]
+    ids += parts.rows[:, None]
+    ids += parts.columns[None, :]
+    return ids
+
+
+class IdParts(NamedTuple):
+    """What raw ids are sums of: one number each of the chosen neighbour, of the row and of the column."""
+
+    steps: NDArray[np.int32]  # (9,)
+    rows: NDArray[np.int32]  # (h,)
+    columns: NDArray[np.int32]  # (w,)
+
+
+def id_parts(rows: NDArray[np.int64], columns: NDArray[np.int64], grid: Grid) -> IdParts:
+    """The summands of `raw_ids`, of pixels with these work positions."""
     across = grid.lattice[1]
     steps = np.array([(k // 3 - 1) * across + k % 3 - 1 for k in range(9)], np.int32)
-    ids: NDArray[np.int32] = steps[neighbour]
-    ids += ((rows // grid.cell) * across).astype(np.int32)[:, None]
-    ids += (columns // grid.cell).astype(np.int32)[None, :]
-    return ids
+    of_rows, of_columns = (rows // grid.cell) * across, columns // grid.cell
+    return IdParts(steps, of_rows.astype(np.int32), of_columns.astype(np.int32))
 
 
 def _shapes_near(number: int, ideal: float, most: int, most_other: int) -> list[tuple[int, int]]:

@@ -66,6 +66,14 @@ def one_at_a_time(device: str) -> AbstractContextManager[object]:
     return nullcontext() if device == "cpu" else _GPU
 
 
+def builds_tables(device: torch.device) -> bool:
+    """Whether pieces and their table are built on a device, so that only ids and tables leave it.
+
+    MPS shares the memory of the CPU, and has not all sums in 64 bits: there the CPU builds them.
+    """
+    return device.type not in ("cpu", "mps")
+
+
 def device_names() -> tuple[str, ...]:
     """Names of the available devices, 'auto' and 'cpu' first."""
     graphics = [f"cuda:{index}" for index in range(torch.cuda.device_count())]

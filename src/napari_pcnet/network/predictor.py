@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_pcnet.geometry.grid import STRIDE, Grid, Window, raw_ids
+from napari_pcnet.geometry.grid import STRIDE, Grid, Window, id_parts, raw_ids
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.geometry.tiling import Tile
 from napari_pcnet.merging import connectivity, passes
@@ -45,12 +45,44 @@ class Labelled(NamedTuple):
     boundary: NDArray[np.float32] | None  # (h, w) boundary probability, in the same steps
 
 
+class LabelledTensors(NamedTuple):
+    """The same on the network's device."""
+
+    raw: Tensor  # (h, w) int32
+    confidence: Tensor | None  # (h, w) float32
+    boundary: Tensor | None  # (h, w) float32
+
+
 class Strip(NamedTuple):
     """Output of the network for a strip of work pixels."""
 
     neighbour: NDArray[np.uint8]  # (h, w) chosen neighbour, 0 to 8
     confidence: NDArray[np.float32] | None  # as in `Labelled`
     boundary: NDArray[np.float32] | None
+
+
+class StripTensors(NamedTuple):
+    """The same on the network's device."""
+
+    neighbour: Tensor  # (h, w) uint8
+    confidence: Tensor | None  # (h, w) float32
+    boundary: Tensor | None  # (h, w) float32
+
+
+Values = TypeVar("Values", NDArray[Any], Tensor)
+
+
+class Share(NamedTuple):
+    """What a strip of work pixels says of the pixels of a labelled window."""
+
+    place: slice  # rows of the labelled window
+    rows: NDArray[np.int64]  # (h,) their work positions
+    columns: NDArray[np.int64]  # (w,)
+    strip: Window
+
+    def pick(self, values: Values) -> Values:
+        """Values of these pixels, of those of the strip; a view where their work pixels follow each other."""
+        return _pick(values, self.rows - self.strip.top, self.columns - self.strip.left)
 
 
 TrunkOutput = TypeVar("TrunkOutput")
@@ -82,27 +114,48 @@ class Predictor(ABC, Generic[TrunkOutput]):
             ids = np.empty(tile.labelled.shape, np.int32)
             certainty = np.empty(tile.labelled.shape, np.float32) if self.with_confidence else None
             boundary = np.empty(tile.labelled.shape, np.float32) if self.with_boundary else None
-            rows, columns = (grid.work_position(axis) for axis in (0, 1))
-            columns = columns[tile.labelled.left : tile.labelled.right]
-            for strip in strips(tile.tail):
+            for strip, share in _shares(grid, tile):
                 with stage("tail"):
                     found = self.strip(picture, grid, trunk, tile, strip)
-                first, last = np.searchsorted(rows, [strip.top, strip.bottom])
-                first, last = max(first, tile.labelled.top), min(last, tile.labelled.bottom)
-                if first < last:
-                    at = rows[first:last]
-                    inside = at - strip.top, columns - strip.left
-                    place = slice(first - tile.labelled.top, last - tile.labelled.top)
-                    ids[place] = raw_ids(_pick(found.neighbour, *inside), at, columns, grid)
+                if share is not None:
+                    ids[share.place] = raw_ids(share.pick(found.neighbour), share.rows, share.columns, grid)
                     if certainty is not None and found.confidence is not None:
-                        certainty[place] = _pick(found.confidence, *inside)
+                        certainty[share.place] = share.pick(found.confidence)
                     if boundary is not None and found.boundary is not None:
-                        boundary[place] = _pick(found.boundary, *inside)
+                        boundary[share.place] = share.pick(found.boundary)
                 strip_done()
         mask = picture.read_mask(tile.labelled)
         if mask is not None:
             ids[~mask] = connectivity.OUTSIDE
         return Labelled(ids, certainty, boundary)
+
+    def raw_tensors(
+        self, picture: Picture, grid: Grid, tile: Tile, strip_done: Callable[[], None]
+    ) -> LabelledTensors:
+        """The same on the network's device, from where nothing is brought to the CPU."""
+        device, shape = self.prepared.device, tile.labelled.shape
+        with torch.inference_mode(), _own_arithmetic(device):
+            with stage("trunk"):
+                trunk = self.trunk(picture, grid, tile.read)
+            ids = torch.empty(shape, dtype=torch.int32, device=device)
+            certainty, boundary = (
+                torch.empty(shape, dtype=torch.float32, device=device) if wanted else None
+                for wanted in (self.with_confidence, self.with_boundary)
+            )
+            for strip, share in _shares(grid, tile):
+                with stage("tail"):
+                    found = self.strip_tensors(picture, grid, trunk, tile, strip)
+                    if share is not None:
+                        ids[share.place] = _raw_ids(share, found.neighbour, grid)
+                        if certainty is not None and found.confidence is not None:
+                            certainty[share.place] = share.pick(found.confidence)
+                        if boundary is not None and found.boundary is not None:
+                            boundary[share.place] = share.pick(found.boundary)
+                strip_done()
+            mask = picture.read_mask(tile.labelled)
+            if mask is not None:
+                ids.masked_fill_(torch.from_numpy(~mask).to(device), connectivity.OUTSIDE)
+        return LabelledTensors(ids, certainty, boundary)
 
     @abstractmethod
     def trunk(self, picture: Picture, grid: Grid, read: Window) -> TrunkOutput:
@@ -115,6 +168,12 @@ class Predictor(ABC, Generic[TrunkOutput]):
     @abstractmethod
     def strip(self, picture: Picture, grid: Grid, trunk: TrunkOutput, tile: Tile, strip: Window) -> Strip:
         """Associate a strip of a window."""
+
+    @abstractmethod
+    def strip_tensors(
+        self, picture: Picture, grid: Grid, trunk: TrunkOutput, tile: Tile, strip: Window
+    ) -> StripTensors:
+        """The same on the network's device."""
 
     def _first(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
         """The first layer of a window, in strips: the frame itself is never held whole."""
@@ -151,18 +210,26 @@ class FloatPredictor(Predictor[Trunk]):
 
     def strip(self, picture: Picture, grid: Grid, trunk: Trunk, tile: Tile, strip: Window) -> Strip:
         """Associate a strip of a window."""
+        found = self.strip_tensors(picture, grid, trunk, tile, strip)
+        neighbour: NDArray[np.uint8] = found.neighbour.cpu().numpy()
+        return Strip(neighbour, _on_cpu(found.confidence), _on_cpu(found.boundary))
+
+    def strip_tensors(
+        self, picture: Picture, grid: Grid, trunk: Trunk, tile: Tile, strip: Window
+    ) -> StripTensors:
+        """The same on the network's device."""
         if self.model.config.block:
             logits = self._block_logits(trunk.features, tile, strip, grid)
         else:
             logits = self._tail(picture, trunk.features, tile, strip, grid)
         _mask_rim(logits, grid.lattice, (strip.top // grid.cell, strip.left // grid.cell), grid.cell)
-        return Strip(
-            neighbour_argmax(logits)[0].to(torch.uint8).cpu().numpy(),
+        return StripTensors(
+            neighbour_argmax(logits)[0].to(torch.uint8),
             _in_steps(confidence(logits)[0]) if self.with_confidence else None,
             self._boundary(trunk, tile, strip),
         )
 
-    def _boundary(self, trunk: Trunk, tile: Tile, strip: Window) -> NDArray[np.float32] | None:
+    def _boundary(self, trunk: Trunk, tile: Tile, strip: Window) -> Tensor | None:
         """Boundary probability of each work pixel of a strip, in whole steps."""
         if trunk.boundary is None:
             return None
@@ -231,6 +298,13 @@ class WholeTrunk(NamedTuple):
     boundary: Tensor | None  # (1, reduction**2, h, w) uint8
 
 
+class WholeLogits(NamedTuple):
+    """Logits of the blocks of a strip, 0 to 255."""
+
+    codes: Tensor  # (h, w, 9, n) uint8, of the association of the n pixels of each block
+    boundary: Tensor | None  # (h, w, n) uint8
+
+
 class WholePredictor(Predictor[WholeTrunk]):
     """A network in whole numbers at work.
 
@@ -245,6 +319,7 @@ class WholePredictor(Predictor[WholeTrunk]):
         super().__init__(prepared, confidence)
         self.whole = whole
         self.levels, self.layers = len(self.model.config.widths), len(self.model.config.block)
+        self._steps = torch.from_numpy(whole.steps).to(prepared.device)
 
     def trunk(self, picture: Picture, grid: Grid, read: Window) -> WholeTrunk:
         """Encode and decode a window."""
@@ -276,6 +351,35 @@ class WholePredictor(Predictor[WholeTrunk]):
         strip: Window,
     ) -> Strip:
         """Associate a strip of a window."""
+        logits, inside = self._logits(grid, trunk, tile, strip), self._inside(grid, strip)
+        boundary = None
+        if logits.boundary is not None:
+            boundary = self.whole.steps.take(_to_pixels(logits.boundary.cpu().numpy()))
+        codes = logits.codes.cpu()
+        certainty = self._confidence(codes, inside, grid) if self.with_confidence else None
+        return Strip(_choices(codes.numpy(), inside), _on_cpu(certainty), boundary)
+
+    def strip_tensors(
+        self,
+        picture: Picture,  # noqa: ARG002
+        grid: Grid,
+        trunk: WholeTrunk,
+        tile: Tile,
+        strip: Window,
+    ) -> StripTensors:
+        """The same on the network's device."""
+        logits, inside = self._logits(grid, trunk, tile, strip), self._inside(grid, strip)
+        boundary = None
+        if logits.boundary is not None:
+            boundary = self._steps[_to_pixels(logits.boundary).long()]
+        return StripTensors(
+            _choices_of_tensors(logits.codes, inside),
+            self._confidence(logits.codes, inside, grid) if self.with_confidence else None,
+            boundary,
+        )
+
+    def _logits(self, grid: Grid, trunk: WholeTrunk, tile: Tile, strip: Window) -> WholeLogits:
+        """Apply the layers behind the trunk to a strip of a window."""
         rows, columns = self._blocks(strip, tile)
         height, width = trunk.features.shape[-2:]
         reach = self.layers  # 3 x 3 convolutions
@@ -287,15 +391,11 @@ class WholePredictor(Predictor[WholeTrunk]):
             hidden = self.whole.computed.layer(f"block.{layer}", hidden)
         hidden = hidden[:, :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
         hidden = hidden.contiguous(memory_format=torch.channels_last)
-        cell = self.model.config.cells.index(grid.cell)
-        codes = _by_block(self.whole.computed.layer(f"heads.{cell}", hidden))
+        head = f"heads.{self.model.config.cells.index(grid.cell)}"
+        codes = _by_block(self.whole.computed.layer(head, hidden))
         codes = codes.reshape(*codes.shape[:2], NEIGHBOURS, self.reduction**2)
-        inside = self._inside(grid, strip)
-        boundary = None
-        if trunk.boundary is not None:
-            boundary = self.whole.steps.take(_to_pixels(_by_block(trunk.boundary[:, :, rows, columns])))
-        certainty = _to_pixels(self._confidence(codes, inside, cell)) if self.with_confidence else None
-        return Strip(_choices(codes, inside), certainty, boundary)
+        boundary = None if trunk.boundary is None else _by_block(trunk.boundary[:, :, rows, columns])
+        return WholeLogits(codes, boundary)
 
     def first_rows(self, picture: Picture, grid: Grid, read: Window, strip: Window) -> Tensor:
         """The first layer of a strip of a window, ``(1, C, h, w)``."""
@@ -322,13 +422,15 @@ class WholePredictor(Predictor[WholeTrunk]):
             inside.append(((neighbours >= 0) & (neighbours < cells)) | (own >= cells)[:, None])
         return Inside(*inside)
 
-    def _confidence(self, codes: NDArray[np.uint8], inside: Inside, cell: int) -> NDArray[np.float32]:
-        """Confidence of each pixel of blocks, ``(h, w, n)``, in whole steps."""
-        logits = codes.astype(np.float32) * self.whole.logit_scales[cell]
-        for k, (rows, columns) in enumerate(product(inside.rows.T, inside.columns.T)):
-            logits[~rows, :, k], logits[:, ~columns, k] = -np.inf, -np.inf
-        of_pixels = torch.from_numpy(logits).permute(2, 0, 1, 3).reshape(1, NEIGHBOURS, -1, codes.shape[-1])
-        return _in_steps(confidence(of_pixels)[0]).reshape(*codes.shape[:2], -1)
+    def _confidence(self, codes: Tensor, inside: Inside, grid: Grid) -> Tensor:
+        """Confidence of each pixel of blocks, ``(h * side, w * side)``, in whole steps.
+
+        It is computed in floats, so devices may differ by a step; no label hangs on it.
+        """
+        scale = float(self.whole.logit_scales[self.model.config.cells.index(grid.cell)])
+        logits = (codes.float() * scale).masked_fill_(~_inside_tensor(inside, codes.device), -math.inf)
+        of_pixels = logits.permute(2, 0, 1, 3).reshape(1, NEIGHBOURS, -1, codes.shape[-1])
+        return _to_pixels(_in_steps(confidence(of_pixels)[0]).reshape(*codes.shape[:2], -1))
 
 
 class Inside(NamedTuple):
@@ -371,26 +473,53 @@ def _choices(codes: NDArray[np.uint8], inside: Inside) -> NDArray[np.uint8]:
     return _to_pixels((NEIGHBOURS - 1 - (best & ((1 << RANK_BITS) - 1))).astype(np.uint8))
 
 
-def _to_pixels(blocks: NDArray[Any]) -> NDArray[Any]:
+def _choices_of_tensors(codes: Tensor, inside: Inside) -> Tensor:
+    """The same of tensors."""
+    ranked = codes.to(torch.int16).add_(1).mul_(1 << RANK_BITS)
+    ranked += torch.arange(NEIGHBOURS - 1, -1, -1, dtype=torch.int16, device=codes.device)[:, None]
+    ranked.masked_fill_(~_inside_tensor(inside, codes.device), 0)
+    best = ranked.amax(dim=2)
+    return _to_pixels((NEIGHBOURS - 1 - (best & ((1 << RANK_BITS) - 1))).to(torch.uint8))
+
+
+def _inside_tensor(inside: Inside, device: torch.device) -> Tensor:
+    """Which neighbours of each block lie in the lattice, ``(h, w, 9, 1)``."""
+    rows, columns = (torch.from_numpy(each).to(device) for each in inside)
+    both = rows[:, None, :, None] & columns[None, :, None, :]
+    return both.reshape(*both.shape[:2], NEIGHBOURS, 1)
+
+
+def _raw_ids(share: Share, neighbour: Tensor, grid: Grid) -> Tensor:
+    """`raw_ids` of tensors, ``(h, w)`` int32; `neighbour` is that of the strip."""
+    parts = id_parts(share.rows, share.columns, grid)
+    steps, rows, columns = (torch.from_numpy(each).to(neighbour.device) for each in parts)
+    ids = steps[share.pick(neighbour).long()]
+    ids += rows[:, None]
+    ids += columns[None, :]
+    return ids
+
+
+def _to_pixels(blocks: Values) -> Values:
     """Lay out the pixels of blocks, ``(h, w, side**2)``, as ``(h * side, w * side)``."""
     height, width, pixels = blocks.shape
     side = math.isqrt(pixels)
-    return (
-        blocks.reshape(height, width, side, side).transpose(0, 2, 1, 3).reshape(height * side, width * side)
-    )
+    return blocks.reshape(height, width, side, side).swapaxes(1, 2).reshape(height * side, width * side)
 
 
-def _by_block(values: Tensor) -> NDArray[np.uint8]:
+def _by_block(values: Tensor) -> Tensor:
     """``(1, C, h, w)`` to ``(h, w, C)``."""
-    blocks: NDArray[np.uint8] = values[0].permute(1, 2, 0).cpu().numpy()
-    return blocks
+    return values[0].permute(1, 2, 0)
 
 
-def _in_steps(shares: Tensor) -> NDArray[np.float32]:
-    """Shares from 0 to 1 in whole steps of 1 / `COLOUR_STEPS`."""
+def _in_steps(shares: Tensor) -> Tensor:
+    """Shares from 0 to 1 in whole steps of 1 / `COLOUR_STEPS`, float32."""
     wide = shares.float() if shares.dtype in (torch.bfloat16, torch.float16) else shares
     steps = (wide * COLOUR_STEPS).round()  # float16 ends at 65504
-    return steps.to(torch.float32).cpu().numpy()
+    return steps.to(torch.float32)
+
+
+def _on_cpu(values: Tensor | None) -> NDArray[np.float32] | None:
+    return None if values is None else values.cpu().numpy()
 
 
 def _needed(layer: Callable[[Tensor], Tensor], spans: Sequence[slice], sides: Sequence[int]) -> list[slice]:
@@ -412,7 +541,18 @@ def strips(window: Window) -> Iterator[Window]:
         yield Window(top, window.left, min(top + rows, window.bottom), window.right)
 
 
-def _pick(values: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[Any]:
+def _shares(grid: Grid, tile: Tile) -> Iterator[tuple[Window, Share | None]]:
+    """The strips of a tile, and what each says of the labelled window; None if nothing."""
+    rows, columns = (grid.work_position(axis) for axis in (0, 1))
+    columns = columns[tile.labelled.left : tile.labelled.right]
+    for strip in strips(tile.tail):
+        first, last = np.searchsorted(rows, [strip.top, strip.bottom])
+        first, last = max(first, tile.labelled.top), min(last, tile.labelled.bottom)
+        place = slice(first - tile.labelled.top, last - tile.labelled.top)
+        yield strip, Share(place, rows[first:last], columns, strip) if first < last else None
+
+
+def _pick(values: Values, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Values:
     """Values at the given rows and columns; a view where these follow each other."""
     if _is_run(rows) and _is_run(columns):
         return values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
