@@ -336,7 +336,8 @@ class WholePredictor(Predictor[WholeTrunk]):
         """
         with torch.inference_mode(), _own_arithmetic(self.prepared.device):
             features, context = self._decoded(picture, grid, read)
-            return _by_block(features if context is None else context)
+            seen: NDArray[np.uint8] = _by_block(features if context is None else context).cpu().numpy()
+        return seen
 
     def _decoded(self, picture: Picture, grid: Grid, read: Window) -> tuple[Tensor, Tensor | None]:
         first = self._first(picture, grid, read)
