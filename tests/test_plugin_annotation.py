@@ -423,6 +423,32 @@ def test_a_disk_that_is_full_ends_the_journal_and_not_the_work(
     assert desk.messages.count(told) == 1
 
 
+def test_a_journal_that_somebody_removes_is_ended_and_not_begun_in_the_middle(
+    desk: Desk, tmp_path: Any
+) -> None:
+    desk.drag(0)
+    (journal,) = tmp_path.rglob("*.jsonl")
+    journal.unlink()
+    desk.drag(3)
+    desk.drag(5)
+    told = f"strokes are not kept on the disk from now on: {journal} is gone"
+    assert desk.messages.count(told) == 1 and not journal.exists()
+    assert desk.classes() == [1] * 6
+
+
+def test_where_no_journal_can_be_begun_it_is_annotated_without_one(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NAPARI_PCNET_CACHE", str(tmp_path / "file"))
+    desk = Desk(qtbot)
+    told = "strokes are not kept on the disk (Not a directory); name another folder by NAPARI_PCNET_CACHE"
+    assert desk.messages[-1] == told
+    desk.drag(0)
+    assert desk.classes()[0] == 1
+    desk.annotating.end()
+
+
 def test_scribbles_of_another_layer_are_taken(desk: Desk) -> None:
     drawn = np.zeros((2 * CELL, 3 * CELL), np.uint8)
     drawn[3, 2:12], drawn[15, 25] = 2, 7
