@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from numpy.testing import assert_array_equal
 
 from napari_pcnet import RegionForest, drawn_classes, read_labels, read_table, region_features, write_labels
@@ -172,3 +173,28 @@ def test_a_forest_is_learnt_with_the_extra_alone(
     assert _classify("--drawing", "drawing.tif", "--overwrite") == 2
     message = "napari-pcnet: scikit-learn is not installed; pip install 'napari-pcnet[learn]'\n"
     assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("image.tif labels.tif image.tif", "IMAGE and CLASSES are the same file image.tif"),
+        ("image.tif labels.tif labels.tif", "LABELS and CLASSES are the same file labels.tif"),
+        ("image.tif labels.tif drawing.tif", "--drawing and CLASSES are the same file drawing.tif"),
+    ],
+)
+def test_no_input_is_overwritten(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    assert main(["classify", *words.split(), "--drawing", "drawing.tif", "--overwrite"]) == 2
+    assert capsys.readouterr().err == f"napari-pcnet: {says}; name another one for CLASSES\n"
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_labels_that_floats_cannot_tell_apart_get_their_own_classes() -> None:
+    _classify("--drawing", "drawing.tif")
+    expected = read_labels("out.tif")
+    large = np.where(LABELS > 0, LABELS.astype(np.uint64) + 2**60, 0)
+    store = zarr.create_array("large.zarr", shape=large.shape, dtype=large.dtype, chunks=(16, 16))
+    store[:] = large
+    assert main(["classify", "image.tif", "large.zarr", "large.tif", "--drawing", "drawing.tif"]) == 0
+    assert_array_equal(read_labels("large.tif"), expected)

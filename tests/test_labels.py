@@ -313,6 +313,18 @@ def test_a_png_refuses_labels_that_do_not_fit(tmp_path: Path, pair: tuple[int, i
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["a.tif", "a.zarr", "a.ome.zarr"])
+def test_labels_that_64_bits_with_a_sign_cannot_hold_are_refused(tmp_path: Path, name: str) -> None:
+    labels = np.array([[1, 2**63 + 1]], np.uint64)
+    message = "labels in a file must be at most 9223372036854775807, got 9223372036854775809"
+    with pytest.raises(ValueError, match=_refusal(message)):
+        write_labels(tmp_path / name, labels)
+    assert not list(tmp_path.iterdir())
+    labels[0, 1] -= np.uint64(2)
+    write_labels(tmp_path / name, labels)
+    assert read_labels(tmp_path / name).tolist() == [[1, 2**63 - 1]]
+
+
 def test_an_existing_file_is_kept_unless_overwrite_is_given(tmp_path: Path) -> None:
     path = tmp_path / "out.tif"
     path.write_bytes(b"mine")

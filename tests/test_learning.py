@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import save
 from sklearn.ensemble import RandomForestClassifier
@@ -182,6 +183,7 @@ def test_two_classes_that_tie_are_as_uncertain_as_can_be_and_the_smaller_wins() 
         (np.full(30, 256), "a class must be a number from 1 to 255, or 0 for none, got 256"),
         (np.full(30, -1), "a class must be a number from 1 to 255, or 0 for none, got -1"),
         (np.ones(30), "numbers must be a class for each of 30 rows, got float64 of shape (30,)"),
+        (np.ma.ones(30, int), "numbers are a masked array: pass numbers.filled(0)"),
     ],
 )
 def test_what_cannot_be_learnt_from_is_refused(numbers: Any, sentence: str) -> None:
@@ -225,6 +227,12 @@ def test_classes_whose_regions_are_all_unmeasured_are_none() -> None:
 def test_arguments_of_a_forest_are_checked(more: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         RegionForest.fit(*_two_kinds(), **more)
+
+
+def test_a_masked_column_is_refused() -> None:
+    table, numbers = _two_kinds()
+    with pytest.raises(ValueError, match="column 'extent' is a masked array: fill it, such as with NaN"):
+        RegionForest.fit(table | {"extent": np.ma.array(table["extent"])}, numbers)
 
 
 def test_a_picture_of_other_channels_is_refused_in_a_sentence() -> None:
@@ -384,3 +392,6 @@ def test_what_is_outside_counts_for_no_region_and_other_sizes_and_numbers_are_re
         drawn_classes(labels, labels[None])
     with pytest.raises(ValueError, match="a class must be a number from 1 to 255, or 0 for none, got 256"):
         drawn_classes(labels, labels * 256 // 3)
+    with pytest.raises(ValueError, match=r"drawing is a masked array: pass drawing.filled\(0\)"):
+        drawn_classes(labels, np.ma.masked_equal(labels, 3))
+    assert drawn_classes(labels, torch.tensor([[9, 0, 2], [9, 0, 0]])).tolist() == [2, 0]

@@ -152,6 +152,16 @@ def test_a_frame_with_odd_names_is_a_table_too(ending: str, tmp_path: Path) -> N
         write_table(tmp_path / f"b.{ending}", {"label": [1, 2], "area": [1]})
 
 
+def test_columns_that_a_table_cannot_hold_are_refused_and_any_order_of_bytes_is_taken(tmp_path: Path) -> None:
+    write_table(tmp_path / "a.parquet", {"label": np.array([1, 2], ">i4"), "x": np.array([0.5, 2], ">f8")})
+    assert read_table(tmp_path / "a.parquet")["label"].tolist() == [1, 2]
+    with pytest.raises(ValueError, match=r"^column 'x' of complex128 cannot be written as parquet"):
+        write_table(tmp_path / "b.parquet", {"label": np.array([1]), "x": np.array([1j])})
+    with pytest.raises(ValueError, match=r"^column 'x' is a masked array: fill it, such as with NaN$"):
+        write_table(tmp_path / "b.csv", {"label": np.array([1]), "x": np.ma.masked_equal([3], 3)})
+    assert not list(tmp_path.glob("b.*"))
+
+
 def test_what_is_missing_among_categories_stays_missing(tmp_path: Path) -> None:
     frame = pd.DataFrame({"label": [1, 2, 3], "class": pd.Categorical(["a", None, "b"])})
     frame.to_parquet(tmp_path / "a.parquet")

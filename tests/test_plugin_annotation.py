@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import dask.array
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -49,6 +50,9 @@ and {2, 4, 5}."""
 
 SCALE = 0.5
 """Of a pixel in the world."""
+
+PLACE: dict[str, Any] = {"scale": (SCALE, SCALE)}
+"""Of a layer over the picture."""
 
 
 def squares() -> PCNetHierarchy:
@@ -419,15 +423,66 @@ def test_a_disk_that_is_full_ends_the_journal_and_not_the_work(
     assert desk.messages.count(told) == 1
 
 
+def test_a_journal_that_somebody_removes_is_ended_and_not_begun_in_the_middle(
+    desk: Desk, tmp_path: Any
+) -> None:
+    desk.drag(0)
+    (journal,) = tmp_path.rglob("*.jsonl")
+    journal.unlink()
+    desk.drag(3)
+    desk.drag(5)
+    told = f"strokes are not kept on the disk from now on: {journal} is gone"
+    assert desk.messages.count(told) == 1 and not journal.exists()
+    assert desk.classes() == [1] * 6
+
+
+def test_where_no_journal_can_be_begun_it_is_annotated_without_one(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NAPARI_PCNET_CACHE", str(tmp_path / "file"))
+    desk = Desk(qtbot)
+    told = "strokes are not kept on the disk (Not a directory); name another folder by NAPARI_PCNET_CACHE"
+    assert desk.messages[-1] == told
+    desk.drag(0)
+    assert desk.classes()[0] == 1
+    desk.annotating.end()
+
+
 def test_scribbles_of_another_layer_are_taken(desk: Desk) -> None:
     drawn = np.zeros((2 * CELL, 3 * CELL), np.uint8)
     drawn[3, 2:12], drawn[15, 25] = 2, 7
-    desk.annotating.take_scribbles(Labels(drawn, name="drawn"))
+    desk.annotating.take_scribbles(Labels(drawn, name="drawn", **PLACE))
     assert desk.classes() == [2, 2, 7, 0, 7, 7]
     assert [each.number for each in desk.annotating.classes] == [1, 2, 7]
     desk.annotating.take_scribbles(Labels(drawn[1:], name="other"))
     assert desk.messages[-1] == "scribbles must be as large as the regions, 20 x 30, got 19 x 30"
     desk.press("Control-Z")
+    assert desk.classes() == [0] * 6
+
+
+def _gone(block: NDArray[Any]) -> NDArray[Any]:
+    raise KeyError("no such chunk")
+
+
+@pytest.mark.parametrize(
+    ("drawn", "place", "says"),
+    [
+        (1, {}, "'drawn' lies elsewhere than the superpixels; draw over them"),
+        (1, {**PLACE, "translate": (0, 40)}, "'drawn' lies elsewhere than the superpixels; draw over them"),
+        (2**63 + 9, PLACE, "a number must be from 0 to 255, got 9223372036854775817"),
+        (None, PLACE, "'drawn' could not be read: KeyError 'no such chunk'"),
+    ],
+)
+def test_scribbles_that_cannot_be_taken_are_one_sentence_and_change_nothing(
+    desk: Desk, drawn: int | None, place: dict[str, Any], says: str
+) -> None:
+    pixels = np.full((2 * CELL, 3 * CELL), drawn or 1, np.uint64)
+    layer = Labels(pixels, name="drawn", **place)
+    if drawn is None:
+        layer._data = dask.array.from_array(pixels).map_blocks(_gone, meta=pixels[:0, :0])
+    desk.annotating.take_scribbles(layer)
+    assert desk.messages[-1] == says
     assert desk.classes() == [0] * 6
 
 

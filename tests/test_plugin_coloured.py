@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import dask.array
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,7 +84,31 @@ def test_labels_of_a_table_of_the_library_are_coloured() -> None:
     assert isinstance(image, Image)
 
 
+@pytest.mark.parametrize("is_pyramid", [False, True])
+def test_labels_below_0_have_their_own_values_too(is_pyramid: bool) -> None:
+    labels = np.array([[-2, 3, 3, 1], [0, 3, -1, 1]])
+    data = pyramid_levels(labels) if is_pyramid else labels
+    viewer, layer = _layer({"label": [-2, 1, 3], "x": [7, 1, 2]}, data, multiscale=is_pyramid)
+    image = colour_by(viewer, layer, "x")
+    shown = np.asarray(image.data[0] if is_pyramid else image.data)
+    assert_array_equal(shown, [[7, 2, 2, 1], [np.nan, 2, np.nan, 1]])
+
+
+def test_labels_that_cannot_be_read_are_one_sentence() -> None:
+    viewer, layer = _layer({"label": [1], "x": [1]})
+    layer._data = dask.array.from_array(LABELS).map_blocks(_gone, meta=LABELS[:0, :0])
+    with pytest.raises(ValueError, match="'regions' could not be read: KeyError 'no such chunk'"):
+        colour_by(viewer, layer, "x")
+
+
+def _gone(block: Any) -> Any:
+    raise KeyError("no such chunk")
+
+
 def test_labels_too_far_apart_for_a_table_are_refused() -> None:
     viewer, layer = _layer({"label": [1, 2_000_000_000], "x": [1, 2]}, LABELS)
     with pytest.raises(ValueError, match="labels up to 2,000,000,000 of 2 regions are too far apart"):
+        colour_by(viewer, layer, "x")
+    viewer, layer = _layer({"label": [1, 3], "x": [1, 2]}, np.where(LABELS, LABELS, -(10**9)))
+    with pytest.raises(ValueError, match="labels from -1,000,000,000 to 7 of 2 regions are too far apart"):
         colour_by(viewer, layer, "x")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from npe2 import PluginManifest
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -19,9 +19,13 @@ from napari_pcnet.disk import labels
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy
 from napari_pcnet.merging.tree import Tree
 from napari_pcnet.plugin.files import get_reader, open_in, read, write
+from napari_pcnet.plugin.layer_cut import LayerCut
 from napari_pcnet.plugin.metadata import KEY, TREES, recorded_run, trees_of
+from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.settings import Settings, read_settings
+from napari_pcnet.plugin.source import Source
 from napari_pcnet.record import Origin, RunRecord, notes_of
+from napari_pcnet.run import build_hierarchy
 
 RECORD = RunRecord(6, compactness=2.0, plane=(1,), channel_axis=None)
 ORIGIN = Origin("cells", "/data/cells.tif", True)
@@ -117,6 +121,26 @@ def test_trees_that_are_not_of_the_labels_are_left_alone(tmp_path: Path, what: s
         ((_, options, _),) = read(str(path))
     assert trees_of(options["metadata"]) is None and recorded_run(options["metadata"]) is not None
     assert [str(each.message) for each in told] == ([] if what == "nothing" else [sentence])
+
+
+def test_trees_of_a_smoothed_region_come_back_with_labels_as_large_as_the_image(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8)
+    record = RunRecord(12, channel_axis=None, crop=(5, 5, 35, 40), smoothing=3.0)
+    viewer, image = ViewerModel(), Image(pixels, name="a")
+    viewer.add_layer(image)
+    source = Source(image, 0, None)
+    result = ResultLayer(viewer, source, source.planes(record), 10**9, image_sized=True)
+    hierarchy = build_hierarchy(pixels, record)
+    result.finish(hierarchy, LayerCut.make(hierarchy, record, Origin("a")))
+    assert result.layer.data.shape == pixels.shape
+    path = _written(tmp_path / "a.superpixels.tif", result.layer)
+    ((saved, options, _),) = read(str(path))
+    assert trees_of(options["metadata"]) is not None
+    again = Labels(saved, **options)
+    viewer.add_layer(again)
+    opened = ResultLayer.opened(viewer, again, 10**9)
+    assert opened is not None
+    assert_array_equal(opened.layer.data, result.layer.data)
 
 
 def test_a_stack_of_one_plane_keeps_its_axes(tmp_path: Path) -> None:

@@ -325,6 +325,37 @@ def test_a_forest_is_saved_and_loaded_for_another_picture(
     other.annotating.end()
 
 
+def test_classes_of_a_forest_name_those_that_have_no_name_and_others_are_told_of(
+    desk: Desk, tmp_path: Path
+) -> None:
+    table = region_features(desk.picture, desk.hierarchy.base, background=-1)
+    names = {1: "fur", 2: "eye"}
+    RegionForest.fit(table, KINDS, names=names, trees=3).save(tmp_path / "cat.safetensors")
+    desk.paint(c2=[])
+    desk.annotating.change_class(2, {"name": "roof"})
+    desk.learning.load(str(tmp_path / "cat.safetensors"))
+    desk.wait()
+    assert [each.name for each in desk.annotating.classes] == ["fur", "roof"]
+    assert desk.messages[-1].endswith("least certain; class 2 is 'roof' here and 'eye' in the forest")
+
+
+def test_a_class_that_is_named_after_it_is_learnt_has_that_name_in_messages_and_in_the_file(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.paint(**SOME)
+    desk.learn()
+    desk.annotating.change_class(1, {"name": "sea"})
+    desk.annotating.change_class(2, {"name": "roof"})
+    said = set()
+    for _ in range(REGIONS - len(SOME["c1"]) - len(SOME["c2"])):
+        desk.learning.jump()
+        said.add(desk.messages[-1].split(",")[0])
+    assert said == {"sea", "roof"}
+    path = tmp_path / "named.safetensors"
+    desk.learning.save(str(path))
+    assert RegionForest.load(path).names == ("sea", "roof")
+
+
 def test_a_forest_that_is_loaded_while_another_is_learnt_comes_after_it(desk: Desk, tmp_path: Path) -> None:
     table = region_features(desk.picture, desk.hierarchy.base, background=-1)
     RegionForest.fit(table, 3 - KINDS, trees=3).save(tmp_path / "other.safetensors")

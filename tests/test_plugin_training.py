@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dask.array
 import numpy as np
 import pytest
 import tifffile
@@ -287,6 +288,18 @@ def test_labels_of_a_pyramid_are_taken_at_full_resolution() -> None:
     pair.check()
     ((_, read),) = pair.pictures()
     assert_array_equal(read, labels)
+
+
+def test_labels_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
+    pixels, labels = PICTURES[0]
+    pair = _pair(pixels, labels, 2)
+    pair.labels._data = dask.array.from_array(labels).map_blocks(_gone, meta=labels[:0, :0])
+    with pytest.raises(ValueError, match=r"^'drawn' could not be read: KeyError 'no such chunk'$"):
+        write_pairs(tmp_path, [pair], lambda: None)
+
+
+def _gone(block: NDArray[Any]) -> NDArray[Any]:
+    raise KeyError("no such chunk")
 
 
 # -- the curve -----------------------------------------------------------------------------------------

@@ -288,6 +288,12 @@ def test_more_classes_than_colours_that_everyone_tells_apart_differ_all_the_same
             {"table": {"label": np.array([1.0])}},
             "table must have a column of whole numbers, label, got float64",
         ),
+        (
+            "geojson",
+            LABELS,
+            {"table": {"label": np.array([7]), "area": np.ma.masked_equal([1], 1)}},
+            "column 'area' is a masked array: fill it, such as with NaN",
+        ),
         *(
             (
                 "gpkg",

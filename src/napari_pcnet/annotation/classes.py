@@ -90,7 +90,7 @@ class ClassTable:
         if not 1 <= number <= MOST_CLASSES or number in self._classes:
             raise ValueError(f"a new class must have a free number from 1 to {MOST_CLASSES}, got {number}")
         key = str(number) if number <= len(KEYS) and self.by_key(str(number)) is None else ""
-        return self._put(AnnotationClass(number, f"class {number}", default_colour(number), key))
+        return self._put(AnnotationClass(number, default_name(number), default_colour(number), key))
 
     def change(self, number: int, **fields: Any) -> AnnotationClass:
         """Give a class another name, colour, key or lock; a key that another class had leaves that.
@@ -127,6 +127,11 @@ class ClassTable:
         self.locked[given.number] = given.is_locked
         self.tell({"class": asdict(given)})
         return given
+
+
+def default_name(number: int) -> str:
+    """What a class is called until it has a name."""
+    return f"class {number}"
 
 
 def _check(number: Any, name: Any, colour: Any, key: Any, is_locked: Any) -> None:

@@ -77,11 +77,12 @@ def paint_majority(
             f"got {size_text(scribbles.shape)}"
         )
     drawn = (scribbles != NOTHING) & (base != OUTSIDE)
-    numbers = scribbles[drawn].astype(np.int64)
-    if not len(numbers):
+    given = scribbles[drawn]
+    if not len(given):
         return False
-    annotation.checked(int(numbers.min()))
-    annotation.checked(int(numbers.max()))
+    annotation.checked(int(given.min()))
+    annotation.checked(int(given.max()))
+    numbers = given.astype(np.int64)
     nested = annotation.nested
     starts = np.arange(nested.regions) if counts is None else nested.starts(counts)
     parts = np.searchsorted(starts, nested.rank[base[drawn]], side="right") - 1

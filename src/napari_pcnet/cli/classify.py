@@ -13,7 +13,7 @@ from napari_pcnet.cli.progress import ProgressDisplay
 from napari_pcnet.cli.region_pixels import LabelledPart
 from napari_pcnet.disk.formats import LABEL_SUFFIXES
 from napari_pcnet.disk.labels import loaded, open_labels, read_labels, write_labels
-from napari_pcnet.disk.output import check_output
+from napari_pcnet.disk.output import check_apart, check_output
 from napari_pcnet.disk.tables import TABLE_SUFFIXES, write_table
 
 if TYPE_CHECKING:
@@ -121,6 +121,18 @@ def _check(chosen: ClassifyOptions) -> None:
             import pyarrow as pa  # noqa: F401 - is refused before the work, not after it
     if chosen.save_forest is not None:
         check_output(checked_forest_path(chosen.save_forest), (SUFFIX,), chosen.overwrite)
+    for role, path in (
+        ("CLASSES", chosen.classes),
+        ("--table", chosen.table),
+        ("--save-forest", chosen.save_forest),
+    ):
+        for other, its in (
+            ("IMAGE", chosen.image),
+            ("LABELS", chosen.labels),
+            ("--drawing", chosen.drawing),
+        ):
+            if path is not None and its is not None:
+                check_apart(role, path, other, its)
     if chosen.drawing is not None:
         import sklearn  # noqa: F401 - as above
 
@@ -155,7 +167,7 @@ def _painted(
     """The class of each pixel."""
     names, places = np.unique(labels, return_inverse=True)
     table = np.full(len(names), OUTSIDE, np.uint8)
-    table[np.searchsorted(names, regions)] = numbers
+    table[np.searchsorted(names, regions.astype(names.dtype))] = numbers  # of two types it compares floats
     return table[places].reshape(labels.shape)
 
 

@@ -30,7 +30,7 @@ from napari_pcnet.disk.formats import (
 )
 from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.labels import read_labels, read_notes, write_labels
-from napari_pcnet.disk.output import check_output, make_folder
+from napari_pcnet.disk.output import check_apart, check_output, check_outside, make_folder
 from napari_pcnet.disk.overlay import write_overlay, write_overlay_stack
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.remote import Folder, RemoteFolder, location
@@ -401,7 +401,7 @@ def _check_folder(flag: str, path: Path, images: Sequence[Folder]) -> None:
     for image in images:
         if isinstance(image, RemoteFolder):
             continue
-        _check_outside(flag, path, "IN", image)
+        check_outside(flag, path, "IN", image)
 
 
 def _segment_many(every: Sequence[Files], task: Task) -> int:
@@ -491,7 +491,7 @@ def _check_files(files: Files, record: RunRecord, overwrite: bool) -> None:
     for role, path in (("OUT", files.labels), *(("--overlay", overlay) for overlay in overlays)):
         for other, its in named.items():
             if path is not None and its is not None and not isinstance(its, RemoteFolder):
-                _check_apart(role, path, other, Path(its))
+                check_apart(role, path, other, Path(its))
         named[role] = path
     if files.labels.suffix.lower() == ".png" and record.n_segments > LARGEST_PNG_LABEL:
         raise ValueError(
@@ -512,22 +512,6 @@ def _check_no_folder(image: Folder) -> None:
     endings = sorted({path.suffix for path in image.iterdir()} & {*OVERLAY_SUFFIXES, ".zarr"})
     patterns = " ".join(f"'{image / f'*{ending}'}'" for ending in endings or [".tif"])
     raise IsADirectoryError(f"IN {image} is a folder; name its pictures: segment {patterns} -o FOLDER")
-
-
-def _check_apart(role: str, path: Path, other: str, its: Path) -> None:
-    """Refuse an output that is another file of the command, holds it, or lies in it."""
-    place, taken = Path(os.path.realpath(path)), Path(os.path.realpath(its))
-    if place == taken or (path.exists() and its.exists() and path.samefile(its)):
-        raise ValueError(f"{other} and {role} are the same file {path}; name another one for {role}")
-    if place in taken.parents:
-        raise ValueError(f"{other} {its} lies in {role} {path}, which would be replaced; name another {role}")
-    _check_outside(role, path, other, its)
-
-
-def _check_outside(role: str, path: Path, other: str, its: Path) -> None:
-    """Refuse an output in the folder of an input."""
-    if Path(os.path.realpath(its)) in Path(os.path.realpath(path)).parents:
-        raise ValueError(f"{role} {path} lies in {other} {its}, which it would change; name another {role}")
 
 
 def _placement_of_part(image: Image, record: RunRecord) -> Placement | None:

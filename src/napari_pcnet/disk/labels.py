@@ -19,6 +19,9 @@ from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.zarr_store import LabelsOfPart
 from napari_pcnet.shapes import size_text
 
+_LIMITS = (int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max))
+"""Of labels in files, which have a sign."""
+
 
 def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer[Any]]:
     """Read labels, ``(..., H, W)`` integers; of a palette the indices, never the colours.
@@ -211,6 +214,8 @@ def fits_32_bits(labels: NDArray[np.integer[Any]]) -> bool:
 
 
 def _wide_type(labels: NDArray[np.integer[Any]]) -> type[np.signedinteger[Any]]:
+    if not _fits(labels, *_LIMITS):
+        raise ValueError(f"labels in a file must be at most {_LIMITS[1]}, got {labels.max()}")
     return np.int32 if fits_32_bits(labels) else np.int64
 
 

@@ -63,6 +63,22 @@ def check_output(path: str | os.PathLike[str], suffixes: tuple[str, ...], overwr
     make_folder(target.parent)
 
 
+def check_apart(role: str, path: Path, other: str, its: Path) -> None:
+    """Refuse an output that is another file of the command, holds it, or lies in it."""
+    place, taken = Path(os.path.realpath(path)), Path(os.path.realpath(its))
+    if place == taken or (path.exists() and its.exists() and path.samefile(its)):
+        raise ValueError(f"{other} and {role} are the same file {path}; name another one for {role}")
+    if place in taken.parents:
+        raise ValueError(f"{other} {its} lies in {role} {path}, which would be replaced; name another {role}")
+    check_outside(role, path, other, its)
+
+
+def check_outside(role: str, path: Path, other: str, its: Path) -> None:
+    """Refuse an output in the folder of an input."""
+    if Path(os.path.realpath(its)) in Path(os.path.realpath(path)).parents:
+        raise ValueError(f"{role} {path} lies in {other} {its}, which it would change; name another {role}")
+
+
 def make_folder(folder: Path, remedy: str = "name another") -> None:
     """Make a folder for outputs, with all that it lies in, if it is not there.
 

@@ -131,6 +131,9 @@ def _origin(origin: Any) -> tuple[int, int]:
 
 def _checked(table: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Check a table, and take what says something of a region."""
+    masked = [str(name) for name, column in table.items() if np.ma.isMaskedArray(column)]
+    if masked:
+        raise ValueError(f"column {masked[0]!r} is a masked array: fill it, such as with NaN")
     columns = {str(name): np.asarray(column) for name, column in table.items()}
     if "label" not in columns or columns["label"].dtype.kind not in "ui":
         found = columns["label"].dtype if "label" in columns else ", ".join(columns) or "no column"

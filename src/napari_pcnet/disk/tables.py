@@ -36,12 +36,16 @@ def write_table(
     Raises
     ------
     ValueError
-        If the ending is another, or the columns are not of one length.
+        If the ending is another, the columns are not of one length, or one is masked or of a type that the
+        format does not know.
     OSError
         If the file exists, its folder does not, or the disk is full.
     """
     path = Path(path)
     check_output(path, TABLE_SUFFIXES, overwrite)
+    masked = [str(name) for name, column in columns.items() if np.ma.isMaskedArray(column)]
+    if masked:
+        raise ValueError(f"column {masked[0]!r} is a masked array: fill it, such as with NaN")
     arrays = {str(name): np.asarray(column) for name, column in columns.items()}
     if len({each.shape for each in arrays.values()}) > 1 or any(each.ndim != 1 for each in arrays.values()):
         raise ValueError("columns must be of one axis and one length")
@@ -56,8 +60,20 @@ def write_table(
     import pyarrow as pa
     from pyarrow import parquet
 
-    table = pa.table(arrays)
+    table = pa.table({name: _arrow_column(name, column) for name, column in arrays.items()})
     write_whole(path, lambda file: parquet.write_table(table, file), overwrite)
+
+
+def _arrow_column(name: str, column: NDArray[Any]) -> Any:
+    """A column as parquet has it, whose numbers are little-endian."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(column.astype(column.dtype.newbyteorder("="), copy=False))
+    except (pa.ArrowException, UnicodeError) as error:
+        raise ValueError(
+            f"column {name!r} of {column.dtype} cannot be written as parquet: {error}"
+        ) from error
 
 
 def read_table(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:

@@ -48,9 +48,11 @@ def drawn_classes(labels: Any, drawing: Any, *, background: int | None = 0) -> N
     array([1, 0, 3], dtype=uint8)
     """
     regions = arguments.regions_of_plane(labels)
-    drawn = drawing if hasattr(drawing, "dtype") else np.asarray(drawing)
+    drawn = drawing if isinstance(getattr(drawing, "dtype", None), np.dtype) else np.asarray(drawing)
     if drawn.dtype.kind not in "bui":
         raise ValueError(f"drawing must hold whole numbers, got {drawn.dtype}")
+    if np.ma.isMaskedArray(drawn):
+        raise ValueError("drawing is a masked array: pass drawing.filled(0)")
     if tuple(drawn.shape) != tuple(regions.shape):
         raise ValueError(
             f"drawing is {size_text(drawn.shape)} pixels, but labels are {size_text(regions.shape)}; "

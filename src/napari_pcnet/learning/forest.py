@@ -284,6 +284,9 @@ def _is_sound(features: tuple[Any, ...], classes: tuple[Any, ...], names: tuple[
 
 def _rows(table: Mapping[str, NDArray[Any]], names: Sequence[str]) -> NDArray[np.float32]:
     """The features of each row, ``(n, d)``; what float32 cannot hold becomes infinite."""
+    masked = [name for name in names if np.ma.isMaskedArray(table[name])]
+    if masked:
+        raise ValueError(f"column {masked[0]!r} is a masked array: fill it, such as with NaN")
     columns = [np.asarray(table[name]) for name in names]
     if not columns or any(each.shape != columns[0].shape or each.ndim != 1 for each in columns):
         raise ValueError("table must have columns of features, all of one length")
@@ -293,6 +296,8 @@ def _rows(table: Mapping[str, NDArray[Any]], names: Sequence[str]) -> NDArray[np
 
 def _numbers(given: ArrayLike, rows: int) -> NDArray[np.int64]:
     """Check the class of each row."""
+    if np.ma.isMaskedArray(given):
+        raise ValueError("numbers are a masked array: pass numbers.filled(0)")
     numbers = np.asarray(given)
     if numbers.shape != (rows,) or numbers.dtype.kind not in "bui":
         raise ValueError(

@@ -33,6 +33,9 @@ OUTLINE_PX = 2
 OPACITY = 0.5
 """Of the classes: the image is seen through them."""
 
+OFF_PX = 0.5
+"""How far a corner of scribbles may lie from that of the classes."""
+
 NO_NODE = -1
 """Stands for the piece under a cursor that is elsewhere."""
 
@@ -115,6 +118,12 @@ class AnnotatedLayer(QObject):
             and not layer.mouse_pan
             and self._viewer.dims.ndisplay == 2
         )
+
+    def is_covered_by(self, other: Labels) -> bool:
+        """Whether the pixels of a layer of the same shape lie on those of the classes."""
+        corners = np.array([np.zeros(self.layer.ndim), np.subtract(self._base.shape, 1)])
+        own = [self.layer.world_to_data(other.data_to_world(corner)) for corner in corners]
+        return bool(np.abs(np.asarray(own) - corners).max() <= OFF_PX)
 
     def colour(self, colours: dict[int, str]) -> None:
         """Show classes in these colours."""

@@ -11,7 +11,7 @@ from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_pcnet.annotation.classes import KEYS, ClassTable
+from napari_pcnet.annotation.classes import KEYS, ClassTable, default_name
 from napari_pcnet.annotation.drawn import paint_majority
 from napari_pcnet.annotation.strokes import NOTHING, Annotation, Entry
 from napari_pcnet.plugin.annotated_layer import AnnotatedLayer
@@ -19,6 +19,7 @@ from napari_pcnet.plugin.cutting import Cutting
 from napari_pcnet.plugin.jobs import Job
 from napari_pcnet.plugin.objects_layer import ObjectsLayer
 from napari_pcnet.plugin.opening import CLASSES, OBJECTS, Opening
+from napari_pcnet.plugin.pixels import LayerPixels
 from napari_pcnet.plugin.results import Results
 
 if TYPE_CHECKING:
@@ -206,10 +207,11 @@ class Annotating(QObject):
             self._add()
 
     def add_classes(self, names: Mapping[int, str]) -> None:
-        """Add the classes that are not there, by number and name."""
+        """Add the classes that are not there, by number and name, and name those that have no name yet."""
         for number, name in names.items():
             if number not in self.classes:
                 self.classes.add(number)
+            if self.classes[number].name == default_name(number):
                 self.classes.change(number, name=name)
         self._show_classes()
 
@@ -245,9 +247,12 @@ class Annotating(QObject):
         """Give each superpixel that is scribbled on the class of most of its scribbled pixels."""
         if self._shown is None or self._result is None or self.annotation is None or layer is None:
             return
-        scribbles = np.asarray(layer.data[0] if layer.multiscale else layer.data)
         try:
-            is_other = paint_majority(self.annotation, self._result.framed_base, scribbles, self._brush())
+            scribbles = np.asarray(LayerPixels(layer.data[0] if layer.multiscale else layer.data, layer.name))
+            base = self._result.framed_base
+            if scribbles.shape == base.shape and not self._shown.is_covered_by(layer):
+                raise ValueError(f"'{layer.name}' lies elsewhere than the superpixels; draw over them")
+            is_other = paint_majority(self.annotation, base, scribbles, self._brush())
         except ValueError as error:
             self.message.emit(str(error))
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_pcnet.plugin.layer_cut import LookupArray
 from napari_pcnet.plugin.layer_transform import place_of
+from napari_pcnet.plugin.pixels import LayerPixels
 
 if TYPE_CHECKING:
     from napari.viewer import ViewerModel
@@ -55,11 +56,11 @@ def colour_by(viewer: ViewerModel, layer: Labels, column: str) -> Image:
     Raises
     ------
     ValueError
-        If the labels are too large to be looked up in a table.
+        If the labels are too large to be looked up in a table, or cannot be read.
     """
-    table = _table(layer, column)
-    levels = list(layer.data) if layer.multiscale else [layer.data]
-    looked_up = [LookupArray(level, table) for level in levels] if layer.multiscale else table[levels[0]]
+    finest = np.asarray(LayerPixels(layer.data[0] if layer.multiscale else layer.data, layer.name))
+    table = _table(layer, column, finest)
+    looked_up = [LookupArray(level, table) for level in layer.data] if layer.multiscale else table[finest]
     name = f"{layer.name}: {column}"
     before = next((each for each in viewer.layers if each.name == name and is_coloured(each)), None)
     if before is not None:
@@ -88,18 +89,17 @@ def _labels_of(layer: Labels) -> NDArray[np.int64] | None:
     return None
 
 
-def _table(layer: Labels, column: str) -> NDArray[np.float32]:
-    """The value of each label up to the largest, NaN where there is none."""
+def _table(layer: Labels, column: str, drawn: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """The value of each label, NaN where there is none; those below 0 count from the end, as indices do."""
     labels = _labels_of(layer)
     assert labels is not None, "its columns were offered"
-    finest = layer.data[0] if layer.multiscale else layer.data
-    largest = max(int(np.asarray(finest).max()), int(labels.max(initial=0)))
-    if largest > MOST_PER_ROW * (len(labels) + 1024):
-        raise ValueError(
-            f"labels up to {largest:,} of {len(labels):,} regions are too far apart to be coloured"
-        )
-    table = np.full(largest + 1, np.nan, np.float32)
-    is_region = labels > 0  # 0 is napari's background
+    largest = max(int(drawn.max()), int(labels.max(initial=0)))
+    lowest = min(int(drawn.min()), int(labels.min(initial=0)), 0)
+    if largest - lowest > MOST_PER_ROW * (len(labels) + 1024):
+        ends = f"from {lowest:,} to {largest:,}" if lowest else f"up to {largest:,}"
+        raise ValueError(f"labels {ends} of {len(labels):,} regions are too far apart to be coloured")
+    table = np.full(largest + 1 - lowest, np.nan, np.float32)
+    is_region = labels != 0  # which is napari's background
     table[labels[is_region]] = np.asarray(layer.features[column])[is_region]
     return table
 

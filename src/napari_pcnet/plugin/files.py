@@ -8,7 +8,6 @@ in a file beside it, so that it can be cut again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,10 @@ from napari_pcnet.disk.formats import LABELS_MARK
 from napari_pcnet.disk.labels import fits_32_bits, read_labels, read_notes, write_labels
 from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.options import as_list, shown
+from napari_pcnet.plugin.layer_cut import LayerCut
 from napari_pcnet.plugin.layer_transform import read_transform, transform_of
 from napari_pcnet.plugin.metadata import KEY, TREES, trees_of
-from napari_pcnet.record import RunRecord, Tell, from_notes, notes_of, warn_of_dropped
+from napari_pcnet.record import Origin, RunRecord, Tell, from_notes, notes_of, warn_of_dropped
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -132,7 +132,7 @@ def _trees(
         tell(str(error))
         return None
     if trees.base.size == labels.size and trees.base.shape[-2:] == labels.shape[-2:]:
-        cut = replace(trees, smoothing=record.smoothing).labels(**record.cut, nearest=True)
+        cut = LayerCut.make(trees, record, Origin("")).labels
         if np.array_equal(cut.reshape(labels.shape), labels):
             return trees
     tell(f"{path} was left alone: its trees are not those of these labels")

@@ -54,8 +54,14 @@ class LayerCut:
         """Make the cut that a record names, into `out` if it is given; `check` may raise in between."""
         table = hierarchy.table(**record.cut, nearest=True)
         check()
-        cut = replace(hierarchy, smoothing=record.smoothing).cut(**record.cut, nearest=True, out=out)
-        return cls(record, origin, table, cut.labels, features_table(cut.features))
+        part = segmented_part(hierarchy.base.shape, record)
+        inner = replace(hierarchy, base=hierarchy.base[part], smoothing=record.smoothing)
+        cut = inner.cut(**record.cut, nearest=True, out=out)
+        labels = cut.labels
+        if labels.size != hierarchy.base.size:
+            labels = np.full(hierarchy.base.shape, hierarchy.start_label - 1, cut.labels.dtype)
+            labels[part] = cut.labels
+        return cls(record, origin, table, labels, features_table(cut.features))
 
 
 class LookupArray:
@@ -78,6 +84,18 @@ class LookupArray:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[...], dtype)
+
+
+def segmented_part(shape: tuple[int, ...], record: RunRecord) -> Any:
+    """Index of what was segmented in labels of this shape, which may be as large as their image.
+
+    Outlines are smoothed within that part, whose rim is that of a picture.
+    """
+    if record.crop is None:
+        return ...
+    top, left, bottom, right = record.crop
+    is_larger = shape[-2:] != (bottom - top, right - left) and bottom <= shape[-2] and right <= shape[-1]
+    return np.s_[..., top:bottom, left:right] if is_larger else ...
 
 
 def features_table(features: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

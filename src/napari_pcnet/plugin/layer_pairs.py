@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.disk.datasets import write_pair
+from napari_pcnet.plugin.pixels import LayerPixels
 from napari_pcnet.plugin.source import Source
 from napari_pcnet.shapes import Labels as LabelArray
 from napari_pcnet.shapes import size_text
@@ -84,7 +85,7 @@ class LayerPair:
         for index in planes.indices:
             at = iter(index)
             place = tuple(next(at) if length > 1 else 0 for length in lengths)
-            labels = np.array(self.array[place])
+            labels = np.array(LayerPixels(self.array, self.labels.name)[place])
             if is_learnable(labels):
                 pixels, axis = planes.read(index)
                 yield (pixels if axis is None else np.moveaxis(pixels, axis, -1)), labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_pcnet.annotation.classes import default_name
 from napari_pcnet.annotation.nested import NestedRegions
 from napari_pcnet.annotation.strokes import NOTHING
 from napari_pcnet.learning.cuts import CutPrediction
@@ -24,7 +25,7 @@ from napari_pcnet.plugin.predicted_layer import PredictedLayer
 from napari_pcnet.plugin.region_columns import RegionColumns
 
 if TYPE_CHECKING:
-    from napari_pcnet.annotation.classes import AnnotationClass
+    from napari_pcnet.annotation.classes import AnnotationClass, ClassTable
 
 LIBRARY = "sklearn"
 """scikit-learn's module."""
@@ -88,13 +89,12 @@ class Pooled:
         parts = cut.parts
         return cls(learnt, counts, cut, cut.by_region(parts.number), cut.by_region(parts.uncertainty))
 
-    def said_of(self, part: int) -> str:
+    def said_of(self, part: int, classes: ClassTable) -> str:
         """What a superpixel is, and how certain that is."""
-        number, uncertainty = self.cut.parts.number[part], self.cut.parts.uncertainty[part]
+        number, uncertainty = int(self.cut.parts.number[part]), self.cut.parts.uncertainty[part]
         if number == NOTHING:
             return "nothing can be said of this one: the picture has no values here"
-        forest = self.learnt.forest
-        return f"{forest.names[forest.classes.index(number)]}, {1 - uncertainty:.0%} certain"
+        return f"{classes[number].name}, {1 - uncertainty:.0%} certain"
 
 
 class Learning(QObject):
@@ -214,12 +214,14 @@ class Learning(QObject):
         self._start(subject, ask, embedding=forest.looks_at(EMBEDDING))
 
     def save(self, path: str) -> None:
-        """Write the forest to a file."""
-        if self.forest is None:
+        """Write the forest to a file, with the names that the classes have now."""
+        subject = self._annotating.subject
+        if self.forest is None or subject is None:
             self.message.emit("learn or load a forest first")
             return
         try:
-            self.forest.save(path)
+            names = tuple(subject.classes[number].name for number in self.forest.classes)
+            replace(self.forest, names=names).save(path)
         except (ValueError, OSError) as error:
             self.message.emit(str(error))
             return
@@ -267,7 +269,7 @@ class Learning(QObject):
         part = int(order[free[0]])
         self._next = int(free[0]) + 1
         self._annotating.go_to(cut.regions_of(part))
-        self.message.emit(self._pooled.said_of(part))
+        self.message.emit(self._pooled.said_of(part, subject.classes))
 
     def forget(self, layer: Layer) -> None:
         """Heed that the layer was removed."""
@@ -331,8 +333,12 @@ class Learning(QObject):
         self._show(pooled)
         if pooled.counts != subject.counts:  # it was another when the job began
             self._pool_soon()
-        source = f"learnt from {learnt.taught:,} superpixels" if learnt.taught else "the forest was asked"
-        self.message.emit(f"{source}; N jumps to the superpixel that is least certain")
+        if learnt.taught:
+            source, others = f"learnt from {learnt.taught:,} superpixels", []
+        else:
+            source, others = "the forest was asked", _other_names(learnt.forest, subject.classes)
+        jump = "N jumps to the superpixel that is least certain"
+        self.message.emit("; ".join((source, jump, *others)))
 
     def _end_job(self) -> None:
         self._job = None
@@ -402,3 +408,13 @@ class Learning(QObject):
         if self._predicted is not None and classes != self._classes:
             self._predicted.colour({each.number: each for each in classes})
             self._classes = classes
+
+
+def _other_names(forest: RegionForest, classes: ClassTable) -> list[str]:
+    """A sentence for each class that has another name in a forest than here: they may be different things."""
+    named = zip(forest.classes, forest.names, strict=True)
+    return [
+        f"class {number} is '{classes[number].name}' here and '{name}' in the forest"
+        for number, name in named
+        if name not in (classes[number].name, default_name(number))
+    ]
