@@ -240,6 +240,7 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
         task.cluster.seconds.clear()  # of another picture
     if is_there:
         _check_finished(files, record, notes)
+        _remove_windows(files, task, record)
         texts = ["is finished already; --overwrite makes it anew"]
         overlay = None if overlay is None or overlay.exists() else overlay
         labels = None if overlay is None else read_labels(files.labels)
@@ -291,9 +292,8 @@ def _windows_of(files: Files, task: Task, record: RunRecord) -> AbstractContextM
     """Windows that an earlier call had finished, beside the output, if the work may be resumed."""
     if not task.resumes:
         return nullcontext()
-    folder = files.labels.with_name(f"{files.labels.name}.windows")
     return WindowFiles(
-        folder,
+        _windows_folder(files),
         {
             "image": state_of(str(files.image)),
             "mask": None if record.mask is None else state_of(record.mask),
@@ -302,6 +302,17 @@ def _windows_of(files: Files, task: Task, record: RunRecord) -> AbstractContextM
             **{f"--{name.replace('_', '-')}": value for name, value in record.as_dict().items()},
         },
     )
+
+
+def _windows_folder(files: Files) -> Path:
+    return files.labels.with_name(f"{files.labels.name}.windows")
+
+
+def _remove_windows(files: Files, task: Task, record: RunRecord) -> None:
+    """Remove the windows of labels that are written, which a process that was killed then had no time for."""
+    if _windows_folder(files).is_dir():
+        with suppress(ValueError, OSError), _windows_of(files, task, record):  # of other work they stay
+            pass
 
 
 def _check_finished(files: Files, record: RunRecord, notes: dict[str, Any]) -> None:
