@@ -2,6 +2,8 @@
 
 import math
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +16,7 @@ import zarr
 from blobs import blobs, disc
 from napari_pcnet import pcnet_superpixels, read_labels
 from napari_pcnet.disk import files, output, spool
+from napari_pcnet.disk.labels import write_windows
 from napari_pcnet.disk.spool import Spool, folder_beside
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.merging import streamed
@@ -199,6 +202,21 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     with pytest.raises(OSError, match=f"^{re.escape(message)}"):
         spooled.append(np.arange(9, dtype=np.int32))
     spooled.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["labels.zarr", "labels.ome.zarr", "labels.tif"])
+@pytest.mark.parametrize("row", [1, 3])
+def test_what_is_removed_while_it_is_written_is_no_output(tmp_path: Path, name: str, row: int) -> None:
+    def windows() -> Iterator[Any]:
+        for at in range(4):
+            yield (slice(400 * at, 400 * at + 400), slice(None)), np.ones((400, 9), np.int32)
+            if at == row:
+                shutil.rmtree(next(tmp_path.glob(".napari-pcnet-*.part")))
+
+    kind = output.ArrayKind((1600, 9), np.dtype(np.int32))
+    with pytest.raises(OSError, match="another program has removed what was written so far"):
+        write_windows(tmp_path / name, windows(), kind)
     assert list(tmp_path.iterdir()) == []
 
 
