@@ -33,6 +33,12 @@ from napari_pcnet.shapes import CHANNEL_NAMES, size_text
 CHUNK_SIDE_PX = 1024
 """Longest side of a chunk of labels: 4 MB of 32 bits before compression."""
 
+INDEX_BYTES = 256
+"""Of a chunk in a shard: where it lies, and what its codec says of it."""
+
+SAID_BYTES = 1 << 20
+"""What a file may say besides its values."""
+
 _COLOUR_LENGTHS = (3, 4)
 """An unnamed last axis of this length is taken for RGB or RGBA, as napari does."""
 
@@ -324,9 +330,18 @@ def _opened(folder: Folder) -> tuple[Deferred, list[str]]:
         raise ValueError(f"its shape is {size_text(array.shape)}, a picture has pixels")
     if array.dtype.kind not in "buif":
         raise ValueError(f"its values are of type {array.dtype}, those of a picture are numbers")
+    if isinstance(folder, RemoteFolder):
+        folder.most_bytes = _most_stored(array)
     names = getattr(array.metadata, "dimension_names", None) or ()  # format 2 has none
     pixels = Deferred(_Chunks(folder, array).read, array.shape, array.dtype, array.chunks)
     return pixels, [str(name).lower() for name in names]
+
+
+def _most_stored(array: Any) -> int:
+    """Bytes that the file of a chunk or shard may have: twice its values, and what is said of them."""
+    values = math.prod(array.shards or array.chunks)
+    chunks = values // math.prod(array.chunks)
+    return int(2 * values * array.dtype.itemsize + INDEX_BYTES * chunks + SAID_BYTES)
 
 
 def _to_open(folder: Folder) -> Any:
