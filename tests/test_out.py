@@ -11,6 +11,7 @@ import dask.array
 import h5py
 import numpy as np
 import pytest
+import torch
 import zarr
 
 from blobs import blobs, disc
@@ -154,6 +155,12 @@ def test_what_cannot_be_written_by_slices_is_refused(out: Any) -> None:
         pcnet_superpixels(IMAGE, 5, out=out)
 
 
+def test_a_tensor_is_refused_in_a_sentence() -> None:
+    message = r"^out must be an array of a type that numpy knows, got Tensor of torch.int32; of a tensor pass"
+    with pytest.raises(TypeError, match=message):
+        pcnet_superpixels(IMAGE, 5, out=torch.zeros(SHAPE, dtype=torch.int32))
+
+
 def test_what_was_opened_for_reading_is_refused(tmp_path: Path) -> None:
     zarr_array(tmp_path)
     with pytest.raises(ValueError, match=r"^out is read-only; open it for writing$"):
@@ -177,6 +184,8 @@ def test_a_path_that_cannot_be_written_is_refused_before_any_work(
         pcnet_superpixels(IMAGE, 5, out=tmp_path / "there.zarr")
     with pytest.raises(ValueError, match=r"^output .*labels.npy must end in \.zarr$"):
         pcnet_superpixels(IMAGE, 5, out=str(tmp_path / "labels.npy"))
+    with pytest.raises(OSError, match=r"cannot be a file: embedded null byte; name another$"):
+        pcnet_superpixels(IMAGE, 5, out=tmp_path / "a\0.zarr")
     with pytest.raises(FileNotFoundError, match=r"^output folder .*gone does not exist; make it first$"):
         pcnet_superpixels(IMAGE, 5, out=tmp_path / "gone" / "labels.zarr")
 
