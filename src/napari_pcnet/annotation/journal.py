@@ -86,6 +86,7 @@ class Journal:
             raise ValueError("these superpixels are being annotated in another window; close it") from None
         try:
             self.entries = self._read()
+            self._is_begun = bool(self.entries)
         except BaseException:
             self.close()
             raise
@@ -93,11 +94,14 @@ class Journal:
     def append(self, entry: Entry) -> None:
         """Write a step to the end of the file, at once."""
         size = self.path.stat().st_size if self.path.exists() else 0
+        if not size and self._is_begun:  # strokes that are gone, others would be done without
+            raise FileNotFoundError(f"{self.path} is gone")
         lines = (entry,) if size else (self._head, entry)
         text = "".join(json.dumps(each, separators=(",", ":")) + "\n" for each in lines)
         try:
             with self.path.open("ab") as file:
                 file.write(text.encode())
+            self._is_begun = True
         except OSError:  # a full disk may have taken half of a line
             with suppress(OSError):
                 os.truncate(self.path, size)

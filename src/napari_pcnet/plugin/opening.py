@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from napari_pcnet.annotation.classes import ClassTable
 from napari_pcnet.annotation.journal import Journal, fingerprint, place_of
 from napari_pcnet.annotation.strokes import Annotation
-from napari_pcnet.disk.download import NoCacheFolderError
+from napari_pcnet.disk.download import CACHE_VARIABLE, NoCacheFolderError
 
 if TYPE_CHECKING:
     from napari_pcnet.plugin.jobs import Job
@@ -64,7 +65,7 @@ class Opening:
         Raises
         ------
         ValueError, OSError
-            If the journal is in use, damaged, or can't be read.
+            If there is a journal, and it is in use, damaged, or can't be read.
         """
         hierarchy = self.result.hierarchy
         assert hierarchy is not None, "a run is done"
@@ -75,13 +76,29 @@ class Opening:
         job.check()
         self.trees = fingerprint(hierarchy)
         job.check()
-        try:
-            self._journal = Journal(place_of(self.trees, self.kind), self.trees)
+        self._journal = self._open_journal()
+        if self._journal is not None:
             self.strokes = self._journal.replay(annotation, self.classes, job.check)
-        except NoCacheFolderError as error:
-            self.not_kept = str(error)
         self._annotation = annotation
         return self
+
+    def _open_journal(self) -> Journal | None:
+        """The journal; None if there is none yet, and none can be begun."""
+        try:
+            path = place_of(self.trees, self.kind)
+        except NoCacheFolderError as error:
+            self.not_kept = str(error)
+            return None
+        try:
+            return Journal(path, self.trees)
+        except OSError as error:
+            if os.path.exists(path):  # it may hold strokes; of `Path`, a name may be too long to ask
+                raise
+            self.not_kept = (
+                f"strokes are not kept on the disk ({error.strerror or error}); "
+                f"name another folder by {CACHE_VARIABLE}"
+            )
+            return None
 
     def take_journal(self) -> Journal | None:
         """The journal, for who annotates and closes it; None if there is none."""
