@@ -303,10 +303,20 @@ def open_array(path: Path) -> Any:
 
 
 def open_levels(path: Path) -> list[Any]:
-    """Open the levels of a pyramid for reading, the full size first, as zarr does."""
+    """Open the levels of a pyramid for reading, the full size first, as zarr does.
+
+    Raises
+    ------
+    ValueError
+        If one is no picture, or has a codec that may give more than numbers.
+    """
     import zarr
 
-    return [zarr.open_array(each, mode="r") for each in picture_in(path).levels]
+    levels = picture_in(path).levels
+    with naming_damage(path, "a zarr"):
+        for each in levels:
+            _opened(each)  # refuses what is no picture
+        return [zarr.open_array(each, mode="r", zarr_format=read_node(each).zarr_format) for each in levels]
 
 
 def _size_attributes(placement: Placement | None) -> dict[str, Any]:
