@@ -246,9 +246,12 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
         labels = None if overlay is None else read_labels(files.labels)
     elif _is_streamed(files, image, task):
         writing = {"overwrite": task.overwrite, "notes": notes, "placement": placement, "outside": outside}
+        state = _state_of(files.image)
         with _windows_of(files, task, record) as done:
             before = None if done else _before(files, task, tell)  # of the rest the display knows
             texts = label_to_file(files.labels, image, record, progress, done, elsewhere, before, **writing)
+        if _state_of(files.image) != state:
+            tell(f"{files.image} was changed while it was read: labels may be partly of what it was before")
         if task.cluster is not None:
             texts.append(f"of the time of {task.cluster.number} workers: {shares_of(task.cluster.seconds)}")
         labels = None if overlay is None else read_labels(files.labels)
@@ -265,6 +268,16 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
             write_overlay(overlay, replace(next(shown), placement=placement), labels, task.overwrite)
         lines.append(f"{overlay}: the picture with their borders")
     return lines
+
+
+def _state_of(image: Folder) -> str | None:
+    """What changes with a picture on this machine; None if it is gone, or behind an address."""
+    if isinstance(image, RemoteFolder):
+        return None
+    try:
+        return state_of(image)
+    except FileNotFoundError:
+        return None
 
 
 def _is_streamed(files: Files, image: Image, task: Task) -> bool:
