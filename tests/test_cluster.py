@@ -257,6 +257,15 @@ def test_one_that_is_killed_again_and_again_is_one_sentence(
     )
 
 
+def test_workers_that_do_not_start_are_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("multiprocessing.spawn._python_exe", "/bin/false")  # as where a limit forbids more
+    assert refusal([*WORDS, "--workers", "2"], capsys) == (
+        "the cluster of this machine cannot start 2 workers (Nanny failed to start.); ask for fewer workers"
+    )
+
+
 @pytest.mark.parametrize(
     ("end", "becomes"),
     [

@@ -334,6 +334,22 @@ def test_a_full_disk_is_said_of_the_tif_and_nothing_is_left(monkeypatch: pytest.
     assert list(Path().iterdir()) == []
 
 
+def test_of_a_picture_that_is_changed_meanwhile_a_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_zarr("in.zarr")
+    write = zarr_store.write_labels
+
+    def change_and_write(*arguments: Any) -> None:
+        zarr.open_array("in.zarr")[:64, :96] = 9
+        write(*arguments)
+
+    monkeypatch.setattr(zarr_store, "write_labels", change_and_write)
+    assert main(["segment", "in.zarr", "out.zarr", "-n", "40"]) == 0
+    told = "in.zarr was changed while it was read: labels may be partly of what it was before"
+    assert capsys.readouterr().err == f"napari-pcnet: {told}\n"
+
+
 def test_the_command_says_how_fast_it_was_and_where_the_time_went(capsys: pytest.CaptureFixture[str]) -> None:
     as_zarr("in.zarr")
     assert main(["segment", "in.zarr", "out.zarr", "-n", "40", "--window", "128"]) == 0

@@ -2,6 +2,8 @@
 
 import math
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,11 +11,13 @@ import dask.array
 import h5py
 import numpy as np
 import pytest
+import torch
 import zarr
 
 from blobs import blobs, disc
 from napari_pcnet import pcnet_superpixels, read_labels
 from napari_pcnet.disk import files, output, spool
+from napari_pcnet.disk.labels import write_windows
 from napari_pcnet.disk.spool import Spool, folder_beside
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.merging import streamed
@@ -151,6 +155,12 @@ def test_what_cannot_be_written_by_slices_is_refused(out: Any) -> None:
         pcnet_superpixels(IMAGE, 5, out=out)
 
 
+def test_a_tensor_is_refused_in_a_sentence() -> None:
+    message = r"^out must be an array of a type that numpy knows, got Tensor of torch.int32; of a tensor pass"
+    with pytest.raises(TypeError, match=message):
+        pcnet_superpixels(IMAGE, 5, out=torch.zeros(SHAPE, dtype=torch.int32))
+
+
 def test_what_was_opened_for_reading_is_refused(tmp_path: Path) -> None:
     zarr_array(tmp_path)
     with pytest.raises(ValueError, match=r"^out is read-only; open it for writing$"):
@@ -174,6 +184,8 @@ def test_a_path_that_cannot_be_written_is_refused_before_any_work(
         pcnet_superpixels(IMAGE, 5, out=tmp_path / "there.zarr")
     with pytest.raises(ValueError, match=r"^output .*labels.npy must end in \.zarr$"):
         pcnet_superpixels(IMAGE, 5, out=str(tmp_path / "labels.npy"))
+    with pytest.raises(OSError, match=r"cannot be a file: embedded null byte; name another$"):
+        pcnet_superpixels(IMAGE, 5, out=tmp_path / "a\0.zarr")
     with pytest.raises(FileNotFoundError, match=r"^output folder .*gone does not exist; make it first$"):
         pcnet_superpixels(IMAGE, 5, out=tmp_path / "gone" / "labels.zarr")
 
@@ -199,6 +211,21 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     with pytest.raises(OSError, match=f"^{re.escape(message)}"):
         spooled.append(np.arange(9, dtype=np.int32))
     spooled.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["labels.zarr", "labels.ome.zarr", "labels.tif"])
+@pytest.mark.parametrize("row", [1, 3])
+def test_what_is_removed_while_it_is_written_is_no_output(tmp_path: Path, name: str, row: int) -> None:
+    def windows() -> Iterator[Any]:
+        for at in range(4):
+            yield (slice(400 * at, 400 * at + 400), slice(None)), np.ones((400, 9), np.int32)
+            if at == row:
+                shutil.rmtree(next(tmp_path.glob(".napari-pcnet-*.part")))
+
+    kind = output.ArrayKind((1600, 9), np.dtype(np.int32))
+    with pytest.raises(OSError, match="another program has removed what was written so far"):
+        write_windows(tmp_path / name, windows(), kind)
     assert list(tmp_path.iterdir()) == []
 
 

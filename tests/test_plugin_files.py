@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from npe2 import PluginManifest
@@ -18,9 +19,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from napari_pcnet.disk import labels
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy
 from napari_pcnet.merging.tree import Tree
+from napari_pcnet.plugin import files
 from napari_pcnet.plugin.files import get_reader, open_in, read, write
 from napari_pcnet.plugin.layer_cut import LayerCut
-from napari_pcnet.plugin.metadata import KEY, TREES, recorded_run, trees_of
+from napari_pcnet.plugin.metadata import KEY, TREES, is_on_disk, recorded_run, trees_of
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.settings import Settings, read_settings
 from napari_pcnet.plugin.source import Source
@@ -160,6 +162,23 @@ def test_a_pyramid_is_written_at_full_resolution(tmp_path: Path) -> None:
     ((data, options, _),) = read(str(_written(tmp_path / "c.tif", layer)))
     assert_array_equal(data, full)
     assert_array_equal(Labels(data, **options).scale, (1, 1))
+
+
+def test_a_large_pyramid_is_read_where_it_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "HELD_BYTES", 0)
+    path, full = tmp_path / "b.ome.zarr", np.arange(1500 * 9, dtype=np.int32).reshape(1500, 9)
+    labels.write_labels(path, full, notes=notes_of(RECORD, ORIGIN))
+    ((levels, options, _),) = read(str(path))
+    assert [(type(level), level.shape) for level in levels] == [
+        (zarr.Array, (1500, 9)),
+        (zarr.Array, (750, 5)),
+    ]
+    layer = Labels(levels, **options)
+    assert_array_equal(layer.data[0], full)
+    assert is_on_disk(layer.metadata) and recorded_run(layer.metadata) == (RECORD, ORIGIN)
+    (path / "0/zarr.json").write_text((path / "0/zarr.json").read_text().replace('"zstd"', '"pickle"'))
+    with pytest.raises(ValueError, match="its codec 'pickle' may give more than numbers"):
+        read(str(path))
 
 
 def test_a_name_without_an_ending_becomes_a_tif_and_an_old_file_is_replaced(tmp_path: Path) -> None:

@@ -225,6 +225,24 @@ def test_a_host_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -
         )
 
 
+@pytest.mark.parametrize(("key", "most"), [("zarr.json", "67 MB"), ("c/1/1/0", "1 MB")])
+def test_an_answer_without_end_is_given_up(host: _Host, key: str, most: str) -> None:
+    _ome(host.folder / "a.zarr", IMAGE)
+    address = f"{host.url}/a.zarr/0"
+    host.answers[f"/a.zarr/0/{key}"] = (200, {}, bytes(1 << 27))
+    assert _refusal(lambda: read_image(address).pixels[...]) == (
+        f"{address} cannot be read: its host sends more than {most} for /a.zarr/0/{key}"
+    )
+
+
+def test_a_host_that_redirects_in_a_circle_is_named(host: _Host) -> None:
+    host.answers["/a.zarr/zarr.json"] = (302, {"Location": "/a.zarr/zarr.json"}, b"")
+    address = f"{host.url}/a.zarr"
+    assert _refusal(lambda: read_image(address)) == (
+        f"{address} cannot be read: its host redirects again and again for zarr.json"
+    )
+
+
 @pytest.mark.parametrize("status", [403, 404])
 def test_what_a_host_does_not_give_does_not_exist(host: _Host, status: int) -> None:
     names = ("zarr.json", ".zarray", ".zgroup")

@@ -208,6 +208,49 @@ def test_two_processes_do_not_work_in_one_folder() -> None:
         WindowFiles(Path("a.windows"), {})
 
 
+def test_windows_of_nobody_knows_which_work_are_labelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        counted(patch, stop_after=4)
+        main(WORDS)
+    Path("out.zarr.windows/begun.json").write_text("")  # as after a power failure
+    tifffile.imwrite("in.tif", IMAGE[::-1], tile=(64, 64), compression="zlib", photometric="rgb")
+    made = counted(monkeypatch)
+    assert main(WORDS) == 0
+    assert len(made) == WINDOWS
+    np.testing.assert_array_equal(read_labels("out.zarr"), pcnet_superpixels(IMAGE[::-1], 40))
+
+
+def test_windows_that_a_finished_output_has_left_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def be_killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WindowFiles, "__exit__", be_killed)
+        assert main(WORDS) == 130
+    assert Path("out.zarr").exists()
+    assert main([*WORDS, "-n", "41"]) == 2
+    assert len(list(Path("out.zarr.windows").glob("*.npz"))) == WINDOWS
+    assert main(WORDS) == 0
+    assert sorted(path.name for path in Path().iterdir()) == ["in.tif", "out.zarr"]
+
+
+def test_a_folder_of_someone_else_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out.zarr.windows").mkdir()
+    Path("out.zarr.windows/mine.txt").write_text("mine")
+    assert main(WORDS) == 2
+    told = "out.zarr.windows holds mine.txt, which is no window; move it away or name another OUT"
+    assert capsys.readouterr().err == f"napari-pcnet: {told}\n"
+    with pytest.raises(NotADirectoryError, match=r"^in\.tif is a file where a folder of windows is made"):
+        WindowFiles(Path("in.tif"), {})
+
+
+def test_what_someone_else_has_put_beside_the_windows_stays() -> None:
+    with WindowFiles(Path("a.windows"), {"n": 1}) as files:
+        files.write("one", {"a": np.arange(3)})
+        Path("a.windows/mine.txt").write_text("mine")
+    assert [path.name for path in Path("a.windows").iterdir()] == ["mine.txt"]
+
+
 def test_a_full_disk_leaves_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

@@ -190,7 +190,7 @@ class Cluster:
             tempfile.TemporaryDirectory(prefix="napari-pcnet-", ignore_cleanup_errors=True)
         )
         # As the processes that start here then do, with their memory's own ways to be given back.
-        with interrupts.ignored(), dask.config.set({_TRIMMING: None}):
+        with interrupts.ignored(), dask.config.set({_TRIMMING: None}), self._naming_no_start():
             processes = self._opened.enter_context(
                 LocalCluster(
                     n_workers=self.number,
@@ -205,6 +205,17 @@ class Cluster:
                 )
             )
             self._client = self._opened.enter_context(Client(processes, set_as_default=False))
+
+    @contextmanager
+    def _naming_no_start(self) -> Iterator[None]:
+        """Say in one sentence that processes do not start, as where a limit forbids more."""
+        try:
+            yield
+        except (RuntimeError, TimeoutError) as error:
+            raise OSError(
+                f"the cluster of this machine cannot start {self.number} workers "
+                f"({' '.join(str(error).split())}); ask for fewer workers"
+            ) from error
 
     def _connect(self, address: str) -> None:
         """Connect to a scheduler that runs."""

@@ -93,13 +93,25 @@ def _check_array(out: Any, picture: Picture, options: Options) -> None:
         )
     if tuple(out.shape) != picture.shape:
         raise ValueError(f"out must have the image's shape {picture.shape}, got {tuple(out.shape)}")
-    dtype, highest = np.dtype(out.dtype), _highest(picture, options)
+    dtype, highest = _type_of(out), _highest(picture, options)
     lowest = options.start_label - (picture.mask is not None)
     fits = dtype.kind in "iu" and np.iinfo(dtype).min <= lowest and highest <= np.iinfo(dtype).max
     if not fits:
         raise ValueError(f"out must hold whole numbers from {lowest} to {highest}, got {dtype}")
     if _is_read_only(out):
         raise ValueError("out is read-only; open it for writing")
+
+
+def _type_of(out: Any) -> np.dtype[Any]:
+    """Type of an array as numpy names it; tensors have their own."""
+    try:
+        kind: np.dtype[Any] = np.dtype(out.dtype)
+    except TypeError as error:
+        raise TypeError(
+            f"out must be an array of a type that numpy knows, got {type(out).__name__} of {out.dtype}; of a "
+            "tensor pass its view by numpy()"
+        ) from error
+    return kind
 
 
 def _is_read_only(out: Any) -> bool:

@@ -240,14 +240,18 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
         task.cluster.seconds.clear()  # of another picture
     if is_there:
         _check_finished(files, record, notes)
+        _remove_windows(files, task, record)
         texts = ["is finished already; --overwrite makes it anew"]
         overlay = None if overlay is None or overlay.exists() else overlay
         labels = None if overlay is None else read_labels(files.labels)
     elif _is_streamed(files, image, task):
         writing = {"overwrite": task.overwrite, "notes": notes, "placement": placement, "outside": outside}
+        state = _state_of(files.image)
         with _windows_of(files, task, record) as done:
             before = None if done else _before(files, task, tell)  # of the rest the display knows
             texts = label_to_file(files.labels, image, record, progress, done, elsewhere, before, **writing)
+        if _state_of(files.image) != state:
+            tell(f"{files.image} was changed while it was read: labels may be partly of what it was before")
         if task.cluster is not None:
             texts.append(f"of the time of {task.cluster.number} workers: {shares_of(task.cluster.seconds)}")
         labels = None if overlay is None else read_labels(files.labels)
@@ -264,6 +268,16 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
             write_overlay(overlay, replace(next(shown), placement=placement), labels, task.overwrite)
         lines.append(f"{overlay}: the picture with their borders")
     return lines
+
+
+def _state_of(image: Folder) -> str | None:
+    """What changes with a picture on this machine; None if it is gone, or behind an address."""
+    if isinstance(image, RemoteFolder):
+        return None
+    try:
+        return state_of(image)
+    except FileNotFoundError:
+        return None
 
 
 def _is_streamed(files: Files, image: Image, task: Task) -> bool:
@@ -291,9 +305,8 @@ def _windows_of(files: Files, task: Task, record: RunRecord) -> AbstractContextM
     """Windows that an earlier call had finished, beside the output, if the work may be resumed."""
     if not task.resumes:
         return nullcontext()
-    folder = files.labels.with_name(f"{files.labels.name}.windows")
     return WindowFiles(
-        folder,
+        _windows_folder(files),
         {
             "image": state_of(str(files.image)),
             "mask": None if record.mask is None else state_of(record.mask),
@@ -302,6 +315,17 @@ def _windows_of(files: Files, task: Task, record: RunRecord) -> AbstractContextM
             **{f"--{name.replace('_', '-')}": value for name, value in record.as_dict().items()},
         },
     )
+
+
+def _windows_folder(files: Files) -> Path:
+    return files.labels.with_name(f"{files.labels.name}.windows")
+
+
+def _remove_windows(files: Files, task: Task, record: RunRecord) -> None:
+    """Remove the windows of labels that are written, which a process that was killed then had no time for."""
+    if _windows_folder(files).is_dir():
+        with suppress(ValueError, OSError), _windows_of(files, task, record):  # of other work they stay
+            pass
 
 
 def _check_finished(files: Files, record: RunRecord, notes: dict[str, Any]) -> None:

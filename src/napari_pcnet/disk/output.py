@@ -153,8 +153,9 @@ def _place_of(path: Path) -> Path:
         target = followed(path)
         with suppress(FileNotFoundError, NotADirectoryError):
             target.lstat()
-    except OSError as error:
-        raise OSError(f"output {_shown(path)} cannot be a file: {error.strerror}; name another") from error
+    except (OSError, ValueError) as error:  # of a null byte Python says so
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OSError(f"output {_shown(path)} cannot be a file: {reason}; name another") from error
     return target
 
 

@@ -18,12 +18,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 from urllib.parse import quote, urljoin, urlsplit
 
 from napari_pcnet.disk.damage import DamageError
+from napari_pcnet.disk.memory import memory_text
 
 if TYPE_CHECKING:
     import aiohttp
 
 TIMEOUT_S = 20.0
 """How long a host may stay silent, before its answer or within it."""
+
+METADATA_BYTES = 1 << 26
+"""Largest file of metadata that is read."""
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
@@ -46,12 +50,15 @@ class RemoteFolder:
     ----------
     missing : set of str
         Keys of chunks that were asked for and are not there.
+    most_bytes : int
+        Largest file that is read in it.
     """
 
     def __init__(self, address: str, files: dict[str, bytes | None] | None = None) -> None:
         self._address = address.rstrip("/")
         self._files: dict[str, bytes | None] = {} if files is None else files
         self.missing: set[str] = set()
+        self.most_bytes = METADATA_BYTES
 
     def __str__(self) -> str:
         return self._address
@@ -202,9 +209,26 @@ def _install_text(folder: RemoteFolder) -> str:
 def _client_options(folder: RemoteFolder) -> dict[str, Any]:
     import aiohttp
 
+    class Bounded(aiohttp.ClientResponse):
+        """An answer of a host, which may have no end."""
+
+        async def read(self) -> bytes:
+            parts, size = list[bytes](), 0
+            async for part in self.content.iter_any():
+                size += len(part)
+                if size > folder.most_bytes:
+                    self.close()
+                    raise DamageError(
+                        f"{folder} cannot be read: its host sends more than {memory_text(folder.most_bytes)} "
+                        f"for {self.url.path}"
+                    )
+                parts.append(part)
+            return b"".join(parts)
+
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_check_redirect)
     return {
+        "response_class": Bounded,
         "headers": {"Accept-Encoding": "identity"},  # parts of a file are parts of what it holds
         "timeout": aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=TIMEOUT_S),
         "trace_configs": [trace],
@@ -277,6 +301,8 @@ def _reason_of(error: Exception) -> str:
     if getattr(error, "status", None):
         return f"its host answered {error.status} {error.message}"  # type: ignore[attr-defined]  # aiohttp's
     names = {each.__name__ for each in type(error).__mro__}
+    if "TooManyRedirects" in names:
+        return "its host redirects again and again"
     if "ClientSSLError" in names or "ClientConnectorCertificateError" in names:
         return "its host offers no connection that this machine trusts"
     if "TimeoutError" in names:

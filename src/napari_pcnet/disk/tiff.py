@@ -62,6 +62,8 @@ def read(path: Path, *, level: int, series: int, colours_of_palette: bool, alpha
             warnings.warn(several_text(path, sizes), UserWarning, stacklevel=4)
         whole = pictures[series]
         page = whole.keyframe
+        if whole.kind == "ome":
+            _warn_of_missing(path, whole.levels[level])
         stored = Stored.of(path, file, whole, level)
         if 0 in stored.shape:
             raise ValueError(f"its shape is {size_text(stored.shape)}, a picture has pixels")
@@ -82,6 +84,17 @@ def read(path: Path, *, level: int, series: int, colours_of_palette: bool, alpha
     picture = _Picture(stored, samples, inside)
     image = replace(picture.image(turned or stored.nbytes < WHOLE_BYTES), placement=placement)
     return upright(image, int(orientation)) if turned else image
+
+
+def _warn_of_missing(path: Path, series: Any) -> None:
+    """Say how many pages are missing, which an ome-tif may name in files that are not there."""
+    missing = [page is None for page in series]
+    if any(missing):
+        warnings.warn(
+            f"{sum(missing)} of {len(missing)} pages are missing in {path} and the files that it names, and "
+            "are read as 0",
+            stacklevel=5,
+        )
 
 
 def read_description(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 The folder says what it was begun with. What has changed since then is refused, and of several processes one
 is at work in it. A file is there whole or not at all: a process that is killed leaves what it had finished.
+What it was begun with goes last, so no window is ever taken for one of other work.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class WindowFiles:
     Raises
     ------
     ValueError
-        If the folder belongs to other work; it says in what that differs.
+        If the folder belongs to other work; it says in what that differs. If it is none of windows.
     OSError
         If another process is at work, or the folder can't be written.
     """
@@ -51,6 +52,8 @@ class WindowFiles:
 
         self.folder = folder
         words = json.loads(json.dumps(begun_with))
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(f"{folder} is a file where a folder of windows is made; move it away")
         folder.mkdir(exist_ok=True)
         self._lock = FileLock(folder / _LOCK)
         try:
@@ -70,9 +73,14 @@ class WindowFiles:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Remove the folder if the work is done; else what is in it stays."""
+        if kind is None:
+            self._remove_windows()
+            (self.folder / _BEGUN).unlink(missing_ok=True)
         self._lock.release()
         if kind is None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            (self.folder / _LOCK).unlink(missing_ok=True)
+            with suppress(OSError):  # what someone else has put there stays
+                self.folder.rmdir()
 
     def __len__(self) -> int:
         return len(list(self.folder.glob("*.npz")))
@@ -104,6 +112,8 @@ class WindowFiles:
         try:
             before = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
+            self._check_own()
+            self._remove_windows()  # of nobody knows which work
             text = json.dumps(begun_with).encode()
             write_atomically(file, lambda opened: opened.write(text))
             return
@@ -113,6 +123,21 @@ class WindowFiles:
         others = [name for name in {**begun_with, **old} if old.get(name) != begun_with.get(name)]
         changed = " and another ".join(others)
         raise ValueError(f"{self.folder} was begun with another {changed}; remove it to begin again")
+
+    def _check_own(self) -> None:
+        """Refuse a folder of someone else."""
+        for file in self.folder.iterdir():
+            if file.name not in (_BEGUN, _LOCK) and file.suffix not in (".npz", ".part"):
+                raise ValueError(
+                    f"{self.folder} holds {file.name}, which is no window; move it away or name another OUT"
+                )
+
+    def _remove_windows(self) -> None:
+        """Remove the files of windows, and what a process that was killed left of one."""
+        for file in self.folder.glob("*.npz"):
+            file.unlink(missing_ok=True)
+        for part in self.folder.glob("*.part"):
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def state_of(path: str | os.PathLike[str]) -> str:

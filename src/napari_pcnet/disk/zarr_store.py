@@ -1,5 +1,6 @@
 """Zarr: arrays, groups of arrays and OME-Zarr pyramids; labels with notes beside them."""
 
+import errno
 import itertools
 import math
 import os
@@ -32,6 +33,12 @@ from napari_pcnet.shapes import CHANNEL_NAMES, size_text
 CHUNK_SIDE_PX = 1024
 """Longest side of a chunk of labels: 4 MB of 32 bits before compression."""
 
+INDEX_BYTES = 256
+"""Of a chunk in a shard: where it lies, and what its codec says of it."""
+
+SAID_BYTES = 1 << 20
+"""What a file may say besides its values."""
+
 _COLOUR_LENGTHS = (3, 4)
 """An unnamed last axis of this length is taken for RGB or RGBA, as napari does."""
 
@@ -63,10 +70,10 @@ class _Chunks:
         if isinstance(self.folder, RemoteFolder):
             self._warn_of_missing_there(self.folder)
             return
-        if self.told or not any(self._are_missing(self.folder, spans)):
+        if self.told or not any(_are_missing(self.folder, self.array, spans)):
             return
         self.told.append(True)
-        of_all = list(self._are_missing(self.folder, [range(side) for side in self.array.shape]))
+        of_all = list(_are_missing(self.folder, self.array, _everywhere(self.array)))
         warnings.warn(
             f"{sum(of_all)} of {len(of_all)} chunks are missing in {self.folder}, and are read as its "
             f"fill value, {self.array.fill_value or 0}",
@@ -84,14 +91,53 @@ class _Chunks:
             stacklevel=5,
         )
 
-    def _are_missing(self, folder: Path, spans: list[range]) -> Iterator[bool]:
-        """Whether each chunk, or shard, of a part is missing."""
-        sides = self.array.shards or self.array.chunks
-        places = itertools.product(
-            *(sorted({at // side for at in span}) for span, side in zip(spans, sides, strict=True))
-        )
-        for place in places:
-            yield not (folder / self.array.metadata.encode_chunk_key(place)).is_file()
+
+@dataclass(frozen=True)
+class _Waiting:
+    """Labels in a folder that is ours; if another program removes of it what is read, that is no label 0."""
+
+    folder: Path
+    array: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the labels."""
+        shape: tuple[int, ...] = self.array.shape
+        return shape
+
+    def __getitem__(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        part = np.asarray(self.array[key])
+        spans = [
+            range(side)[each] if isinstance(each, slice) else range(each, each + 1)
+            for each, side in zip(key, self.shape, strict=True)
+        ]
+        _check_there(self.folder, self.array, spans)
+        return part
+
+
+def _everywhere(array: Any) -> list[range]:
+    return [range(side) for side in array.shape]
+
+
+def _are_missing(folder: Path, array: Any, spans: list[range]) -> Iterator[bool]:
+    """Whether each chunk, or shard, of a part of an array is missing."""
+    sides = array.shards or array.chunks
+    places = itertools.product(
+        *(sorted({at // side for at in span}) for span, side in zip(spans, sides, strict=True))
+    )
+    for place in places:
+        yield not (folder / array.metadata.encode_chunk_key(place)).is_file()
+
+
+def _check_there(folder: Path, array: Any, spans: list[range]) -> None:
+    """Refuse to go on if something of an array that was written is gone: zarr makes folders anew, unasked."""
+    if not (folder / "zarr.json").is_file() or any(_are_missing(folder, array, spans)):
+        raise _removed(folder)
+
+
+def _removed(folder: Path) -> FileNotFoundError:
+    reason = "another program has removed what was written so far"
+    return FileNotFoundError(errno.ENOENT, reason, str(folder))
 
 
 def count_levels(path: Folder, series: int = 0) -> int:
@@ -156,8 +202,10 @@ def write_labels(
             name = path.name[: -len(label_levels.SUFFIX)]
             ome = {"ome": label_levels.metadata(name, shapes, placement, origin)}
             zarr.create_group(folder, zarr_format=3, attributes=ome | said)
-            arrays = [_new_array(folder / str(at), each, kind.dtype, {}) for at, each in enumerate(shapes)]
+            folders = [folder / str(at) for at in range(len(shapes))]
+            arrays = [_new_array(at, each, kind.dtype, {}) for at, each in zip(folders, shapes, strict=True)]
         else:
+            folders = [folder]
             arrays = [_new_array(folder, kind.shape, kind.dtype, said | _size_attributes(placement))]
         for place, labels in _apart(windows, failed):
             check()
@@ -167,6 +215,10 @@ def write_labels(
         for file in filter(Path.is_file, folder.rglob("*")):
             check()
             _sync(file)
+        for its, array in zip(folders, arrays, strict=True):
+            _check_there(its, array, _everywhere(array))
+        if not (folder / "zarr.json").is_file():
+            raise _removed(folder)
         check()
 
     try:
@@ -201,7 +253,7 @@ def scratch(path: Path, windows: Iterable[LabelsOfPart], kind: ArrayKind) -> Ite
             if failed:
                 raise failed[0] from None
             raise
-        yield array
+        yield _Waiting(folder / "labels", array)
 
 
 def _new_array(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], said: dict[str, Any]) -> Any:
@@ -251,10 +303,20 @@ def open_array(path: Path) -> Any:
 
 
 def open_levels(path: Path) -> list[Any]:
-    """Open the levels of a pyramid for reading, the full size first, as zarr does."""
+    """Open the levels of a pyramid for reading, the full size first, as zarr does.
+
+    Raises
+    ------
+    ValueError
+        If one is no picture, or has a codec that may give more than numbers.
+    """
     import zarr
 
-    return [zarr.open_array(each, mode="r") for each in picture_in(path).levels]
+    levels = picture_in(path).levels
+    with naming_damage(path, "a zarr"):
+        for each in levels:
+            _opened(each)  # refuses what is no picture
+        return [zarr.open_array(each, mode="r", zarr_format=read_node(each).zarr_format) for each in levels]
 
 
 def _size_attributes(placement: Placement | None) -> dict[str, Any]:
@@ -278,9 +340,18 @@ def _opened(folder: Folder) -> tuple[Deferred, list[str]]:
         raise ValueError(f"its shape is {size_text(array.shape)}, a picture has pixels")
     if array.dtype.kind not in "buif":
         raise ValueError(f"its values are of type {array.dtype}, those of a picture are numbers")
+    if isinstance(folder, RemoteFolder):
+        folder.most_bytes = _most_stored(array)
     names = getattr(array.metadata, "dimension_names", None) or ()  # format 2 has none
     pixels = Deferred(_Chunks(folder, array).read, array.shape, array.dtype, array.chunks)
     return pixels, [str(name).lower() for name in names]
+
+
+def _most_stored(array: Any) -> int:
+    """Bytes that the file of a chunk or shard may have: twice its values, and what is said of them."""
+    values = math.prod(array.shards or array.chunks)
+    chunks = values // math.prod(array.chunks)
+    return int(2 * values * array.dtype.itemsize + INDEX_BYTES * chunks + SAID_BYTES)
 
 
 def _to_open(folder: Folder) -> Any:

@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.disk.formats import LABELS_MARK
-from napari_pcnet.disk.labels import fits_32_bits, read_labels, read_notes, write_labels
+from napari_pcnet.disk.label_levels import SUFFIX
+from napari_pcnet.disk.labels import fits_32_bits, open_labels, read_labels, read_notes, write_labels
+from napari_pcnet.disk.zarr_store import open_levels
 from napari_pcnet.hierarchy import PCNetHierarchy
 from napari_pcnet.options import as_list, shown
 from napari_pcnet.plugin.layer_cut import LayerCut
 from napari_pcnet.plugin.layer_transform import read_transform, transform_of
-from napari_pcnet.plugin.metadata import KEY, TREES, trees_of
+from napari_pcnet.plugin.metadata import FOLDER, KEY, TREES, trees_of
 from napari_pcnet.record import Origin, RunRecord, Tell, from_notes, notes_of, warn_of_dropped
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 TREES_SUFFIX = ".trees.npz"
 """Ends the name of the file of trees, which is else that of the labels."""
+
+HELD_BYTES = 1 << 28
+"""Labels of more bytes stay on the disk, where nobody can paint on them."""
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -43,6 +48,8 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
 def read(path: str) -> list[LayerData]:
     """Read superpixels as a Labels layer with its record, its transform and its trees.
 
+    A large pyramid without trees beside it stays on the disk, and is read where it is drawn.
+
     Warns
     -----
     DroppedFieldWarning
@@ -50,13 +57,17 @@ def read(path: str) -> list[LayerData]:
         not of these superpixels.
     """
     notes = read_notes(path) or {}
-    labels = _short(read_labels(path))
+    levels = _levels(path)
+    labels = levels[0] if levels else _short(read_labels(path))
     name = Path(path).name.removesuffix(Path(path).suffix).removesuffix(LABELS_MARK)
     found = from_notes(notes)
     options = read_transform(notes.get("layer", {}), labels.ndim, warn_of_dropped)
     options |= {"name": name, "metadata": {KEY: {} if found is None else notes_of(*found)}}
     if "features" in notes:
         options["features"] = _features(notes["features"], warn_of_dropped)
+    if levels:
+        options |= {"multiscale": True, "metadata": options["metadata"] | {FOLDER: path}}
+        return [(levels, options, "labels")]
     trees = None if found is None else _trees(trees_path(path), labels, found[0], warn_of_dropped)
     if trees is not None:
         options["metadata"] |= {TREES: trees}
@@ -113,6 +124,14 @@ def open_in(viewer: ViewerModel, path: str) -> Labels:
     layer = viewer.add_labels(data, **options)
     layer.contour = 1
     return layer
+
+
+def _levels(path: str) -> list[Any]:
+    """The levels of a large pyramid without trees, which need all labels; empty for anything else."""
+    if not Path(path).name.lower().endswith(SUFFIX) or trees_path(path).is_file():
+        return []
+    is_large = open_labels(path).pixels.nbytes > HELD_BYTES
+    return open_levels(Path(path)) if is_large else []
 
 
 def _short(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
