@@ -102,6 +102,18 @@ def test_raw_ids_name_the_chosen_cell() -> None:
         np.testing.assert_array_equal(ids, own + step)
 
 
+def test_more_cells_or_pixels_than_32_bits_name_are_refused() -> None:
+    most = Grid((16 << 15, (16 << 16) - 16), (16 << 15, (16 << 16) - 16))
+    assert most.cells == (1 << 31) - (1 << 15)
+    most.check_names()
+    with pytest.raises(
+        ValueError, match="a lattice of 2147516416 cells is beyond the 2147483647 that can be"
+    ):
+        Grid((16 << 15, (16 << 16) + 16), (16 << 15, (16 << 16) + 16)).check_names()
+    with pytest.raises(ValueError, match="pixels, each a region, is beyond"):
+        most.check_names(single_pixels=True)
+
+
 def test_a_cell_and_its_id_are_a_round_trip() -> None:
     grid = Grid.enlarged((100, 70), 2)
     rows, columns = (grid.work_position(axis) for axis in (0, 1))

@@ -58,3 +58,16 @@ def test_a_superpixel_may_be_a_pixel() -> None:
     assert pcnet_superpixels(image, 20, method="lattice").shape == (4, 5)
     with pytest.raises(ValueError, match="n_segments must be at most 20, the pixels of the image, got 21"):
         pcnet_superpixels(image, 21, method="lattice")
+
+
+def test_a_picture_of_more_pixels_than_can_be_told_apart_is_not_begun() -> None:
+    class Endless:
+        shape, dtype = (10**8, 10**8), np.dtype(np.uint8)
+
+        def __getitem__(self, _key: object) -> np.ndarray:
+            raise AssertionError("it is not read")
+
+    with pytest.raises(
+        ValueError, match="image is 100000000 x 100000000 pixels, more than can be told apart"
+    ):
+        pcnet_superpixels(Endless(), 5)

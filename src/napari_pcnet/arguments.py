@@ -7,6 +7,7 @@ Messages name the argument, say what came, and what would do.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from napari_pcnet.disk.memory import free_bytes
 from napari_pcnet.geometry.blocks import KEPT_BYTES, Blocks, in_memory
+from napari_pcnet.geometry.grid import CELL, MOST_CELLS
 from napari_pcnet.geometry.percentiles import percentiles
 from napari_pcnet.geometry.picture import Picture, plane_shape, read_raw, windows_of
 from napari_pcnet.merging import connectivity
@@ -101,6 +103,11 @@ def plane_of(image: Any, channel_axis: int | None) -> tuple[Any, int | None, int
     """Take an image as an array of one plane; its axis of channels, and how many there are without alpha."""
     pixels = array(image)
     axis = _channel_axis(pixels, channel_axis)
+    shape = plane_shape(pixels.shape, axis)
+    if math.prod(shape) > MOST_CELLS * CELL * CELL:
+        raise ValueError(
+            f"image is {size_text(shape)} pixels, more than can be told apart at once: segment parts of it"
+        )
     channels = 1 if axis is None else int(pixels.shape[axis])
     return pixels, axis, 3 if channels == 4 and axis == 2 else channels
 

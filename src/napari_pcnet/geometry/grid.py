@@ -23,6 +23,10 @@ STRIDE = 64
 end on multiples of this, in work pixels."""
 
 
+MOST_CELLS = (1 << 31) - 1
+"""Cells that 32 bits can name."""
+
+
 class Fineness(NamedTuple):
     """How fine a network's bases can be, and how fine they should be.
 
@@ -127,6 +131,22 @@ class Grid:
     def cells(self) -> int:
         """Number of cells."""
         return self.lattice[0] * self.lattice[1]
+
+    def check_names(self, *, single_pixels: bool = False) -> None:
+        """Refuse a lattice whose cells, or pixels, are too many to have names of their own.
+
+        Raises
+        ------
+        ValueError
+            One sentence that says how many there are.
+        """
+        named = math.prod(self.image_shape) if single_pixels else self.cells
+        if named > MOST_CELLS:
+            kind = "pixels, each a region," if single_pixels else "cells"
+            raise ValueError(
+                f"a lattice of {named} {kind} is beyond the {MOST_CELLS} that can be told apart: ask for "
+                "fewer superpixels, or segment parts of the picture"
+            )
 
     @property
     def cell_area(self) -> float:

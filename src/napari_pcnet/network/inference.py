@@ -339,7 +339,14 @@ def label_window(
     strip_done: Callable[[], None],
     single_pixels: bool = False,
 ) -> LabelledWindow:
-    """Label one window with its pieces, and gather their table."""
+    """Label one window with its pieces, and gather their table.
+
+    Raises
+    ------
+    ValueError
+        If the lattice of the whole picture has more cells than can be told apart.
+    """
+    grid.check_names(single_pixels=single_pixels)
     if builds_tables(at_work.prepared.device):
         return _label_on_device(at_work, picture, grid, tile, strip_done, single_pixels)
     labelled = at_work.raw_labels(picture, grid, tile, strip_done)
