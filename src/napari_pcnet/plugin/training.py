@@ -189,9 +189,7 @@ def checked(choice: Choice) -> Path:
 
 
 def _trained(name: str, comparison: BeforeAndAfter, pictures: int) -> Trained:
-    from napari_pcnet.training.finetune import KEPT_TEXTS
     from napari_pcnet.training.report import mean
 
     before, after = (mean(each)["ASA"] for each in (comparison.before, comparison.after))
-    is_kept = comparison.kept != KEPT_TEXTS[0]
-    return Trained(name, is_kept, before, after, len(comparison.pairs), pictures)
+    return Trained(name, comparison.trainings > 0, before, after, len(comparison.pairs), pictures)

@@ -48,13 +48,6 @@ VALIDATE_EVERY = 50
 PATIENCE = 4
 """Validations without a better one after which training stops: 200 steps."""
 
-KEPT_TEXTS = (
-    "the weights it started from: neither training made these pictures better",
-    "those of the first training, the association; merging did not improve them",
-    "those of both trainings",
-)
-"""The weights that were kept, as the report names them."""
-
 ASSOCIATION, MERGING = "association", "merging"
 """Folders of the two trainings in the folder of the run."""
 
@@ -201,7 +194,7 @@ def _best_of(
         scores.append(report.scores_of(held_out, file))
     best = max(reversed(range(len(files))), key=lambda k: report.mean(scores[k])["ASA"])
     checkpoint.save_model(target, checkpoint.load_model(files[best]), checkpoint.read_record(files[best]))
-    return report.BeforeAndAfter(held_out, files[0], target, scores[0], scores[best], KEPT_TEXTS[best])
+    return report.BeforeAndAfter(held_out, files[0], target, scores[0], scores[best], best)
 
 
 def _sound_pairs(options: FinetuneOptions) -> tuple[list[Pair], list[str]]:

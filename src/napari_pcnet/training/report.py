@@ -43,6 +43,14 @@ Score = Mapping[str, float]
 """Scores of one picture, by heading."""
 
 
+KEPT_TEXTS = (
+    "the weights it started from: neither training made these pictures better",
+    "those of the first training, the association; merging did not improve them",
+    "those of both trainings",
+)
+"""The weights that were kept, as the report names them."""
+
+
 @dataclass(frozen=True)
 class BeforeAndAfter:
     """Scores of pictures with the model before training and the one after."""
@@ -52,7 +60,12 @@ class BeforeAndAfter:
     trained: Path
     before: Sequence[Score]
     after: Sequence[Score]
-    kept: str  # what `trained` is
+    trainings: int  # how many of the two are in `trained`
+
+    @property
+    def kept(self) -> str:
+        """What `trained` is, in words."""
+        return KEPT_TEXTS[self.trainings]
 
 
 def scores_of(pairs: Sequence[Pair], model: Path) -> list[Score]:
