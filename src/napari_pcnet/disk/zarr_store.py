@@ -105,6 +105,12 @@ class _Waiting:
         shape: tuple[int, ...] = self.array.shape
         return shape
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the labels."""
+        dtype: np.dtype[Any] = self.array.dtype
+        return dtype
+
     def __getitem__(self, key: tuple[Any, ...]) -> NDArray[Any]:
         part = np.asarray(self.array[key])
         spans = [
