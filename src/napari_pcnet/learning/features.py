@@ -60,8 +60,8 @@ def region_features(
         Label of what is no region; None if there is none.
     embedding : bool, optional
         Whether to run a network on the picture, too, and to add the mean of what it sees of each region:
-        `pcnet-v2`, always, in windows of its own. On average a forest is no better for it, and one that
-        knows few regions is worse.
+        `pcnet-v2`, always, in windows of its own. It gains little, and misleads a forest that knows few
+        regions.
     window : int, optional
         Side of a window in pixels, which sets the memory needed besides the network's.
     progress : callable, optional
