@@ -454,7 +454,10 @@ def test_scribbles_of_another_layer_are_taken(desk: Desk) -> None:
     drawn[3, 2:12], drawn[15, 25] = 2, 7
     desk.annotating.take_scribbles(Labels(drawn, name="drawn", **PLACE))
     assert desk.classes() == [2, 2, 7, 0, 7, 7]
+    assert desk.messages[-1] == "'drawn' was taken; Ctrl+Z undoes it"
     assert [each.number for each in desk.annotating.classes] == [1, 2, 7]
+    desk.annotating.take_scribbles(None)
+    assert desk.messages[-1] == "choose a layer of labels that classes are drawn on"
     desk.annotating.take_scribbles(Labels(drawn[1:], name="other"))
     assert desk.messages[-1] == "scribbles must be as large as the regions, 20 x 30, got 19 x 30"
     desk.press("Control-Z")

@@ -58,6 +58,12 @@ def test_it_goes_on_from_the_windows_that_are_done(monkeypatch: pytest.MonkeyPat
     assert sorted(path.name for path in Path().iterdir()) == ["in.tif", "out.zarr"]
 
 
+def test_a_call_that_is_refused_before_a_window_is_done_keeps_nothing() -> None:
+    refused = [each if each != "40" else "1000000" for each in WORDS]
+    assert main(refused) == 2
+    assert [path.name for path in Path().iterdir()] == ["in.tif"]
+
+
 def test_so_it_does_for_a_tif(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["out.tif" if word == "out.zarr" else word for word in WORDS]
     with monkeypatch.context() as patch:

@@ -62,7 +62,12 @@ def test_the_rest_is_learnt_looked_at_accepted_and_saved(
     assert rows.accept_button.isEnabled()
     assert viewer.layers.selection.active is widget.annotating.layer
     scribbles = widget.annotation_panel.scribbles_box
-    assert layer.name not in [scribbles.itemText(k) for k in range(scribbles.count())]
+    result = widget.result.layer
+    viewer.add_labels(result.data, name="copy of a run", metadata=result.metadata)
+    viewer.add_labels(np.zeros_like(result.data), name="drawn")
+    assert [scribbles.itemText(k) for k in range(scribbles.count())] == ["drawn"]
+    del viewer.layers["copy of a run"], viewer.layers["drawn"]
+    viewer.layers.selection.active = widget.annotating.layer
 
     before = viewer.scene.camera.center
     QTest.keyClick(viewer.window._qt_window._qt_viewer.canvas.native, Qt.Key.Key_N)

@@ -72,12 +72,13 @@ class WindowFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove the folder if the work is done; else what is in it stays."""
-        if kind is None:
+        """Remove the folder if the work is done, or no window is; else what is in it stays."""
+        goes = kind is None or not len(self)
+        if goes:
             self._remove_windows()
             (self.folder / _BEGUN).unlink(missing_ok=True)
         self._lock.release()
-        if kind is None:
+        if goes:
             (self.folder / _LOCK).unlink(missing_ok=True)
             with suppress(OSError):  # what someone else has put there stays
                 self.folder.rmdir()

@@ -245,7 +245,10 @@ class Annotating(QObject):
 
     def take_scribbles(self, layer: Labels | None) -> None:
         """Give each superpixel that is scribbled on the class of most of its scribbled pixels."""
-        if self._shown is None or self._result is None or self.annotation is None or layer is None:
+        if self._shown is None or self._result is None or self.annotation is None:
+            return
+        if layer is None:
+            self.message.emit("choose a layer of labels that classes are drawn on")
             return
         try:
             scribbles = np.asarray(LayerPixels(layer.data[0] if layer.multiscale else layer.data, layer.name))
@@ -261,7 +264,8 @@ class Annotating(QObject):
                 self.classes.add(number)
         self._show_classes()
         self._shown.draw_soon()
-        self.message.emit("" if is_other else f"'{layer.name}' changes nothing here")
+        did = "was taken; Ctrl+Z undoes it" if is_other else "changes nothing here"
+        self.message.emit(f"'{layer.name}' {did}")
 
     def _brush(self) -> tuple[int, ...]:
         """How many superpixels each plane has in the cut that is shown; the last one if that is another's."""

@@ -366,7 +366,8 @@ class SuperpixelsWidget(QWidget):
         own = self.results.layers | self.annotating.layers | self.learning.layers
         own |= {each for each in layers if isinstance(each, Labels) and is_on_disk(each.metadata)}
         regions = self.form.offer(layers, own)
-        self.annotation_panel.offer_scribbles([each for each in regions if isinstance(each, Labels)])
+        drawn = [each for each in regions if isinstance(each, Labels) and KEY not in each.metadata]
+        self.annotation_panel.offer_scribbles(drawn)  # superpixels of a run are none
         self.events.watch(layers, regions)
         self._offer_training()
 

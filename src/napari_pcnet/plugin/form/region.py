@@ -38,7 +38,7 @@ class RegionField(QObject):
         self._recorded: RecordedRegion | None = None
         self._layers: Sequence[Shapes | Labels] = ()
         self.box = choice_box()
-        self.size_box = QCheckBox("labels as large as the image")
+        self.size_box = QCheckBox("labels as large as image")
         rows.add("Region", self.box, "The whole plane, what is in view, or inside a Shapes or Labels layer")
         rows.add(
             "",
