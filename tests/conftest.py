@@ -111,14 +111,6 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _objects_of_qt_end_in_their_thread(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Collect what a test of the plugin leaves: a job of the next one would do so in a thread of its own."""
-    yield
-    if "qapp" in request.fixturenames:
-        gc.collect()
-
-
-@pytest.fixture(autouse=True)
 def _label_colours_in_python() -> None:
     """Keep napari from compiling the colours of labels, for some seconds in every fresh environment.
 

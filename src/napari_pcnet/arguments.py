@@ -403,7 +403,7 @@ def look(pixels: Any, axis: int | None, channels: int, region: NDArray[np.bool_]
             low[channel] = min(low[channel], float(of_channel.min()))
             high[channel] = max(high[channel], float(of_channel.max()))
         shows_all &= not isinstance(read, np.ma.MaskedArray)
-        if shows_all and _has_whole_range(pixels.dtype, low, high):
+        if shows_all and has_whole_range(pixels.dtype, low, high):
             break  # the rest cannot change it, and takes long to read
     return Seen(region, low, high, has_nan)
 
@@ -415,8 +415,10 @@ def _shows_all(pixels: Any, axis: int | None, channels: int) -> bool:
     return pixels.dtype.kind in "bui" and not has_alpha and not masks_parts
 
 
-def _has_whole_range(dtype: np.dtype[Any], low: NDArray[np.float64], high: NDArray[np.float64]) -> bool:
+def has_whole_range(dtype: np.dtype[Any], low: NDArray[np.float64], high: NDArray[np.float64]) -> bool:
     """Whether black and white are the ends of what a type of whole numbers can hold, in every channel."""
+    if dtype.kind == "f":
+        return False
     ends = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     if len(low) in ONE_RANGE:
         low, high = low.min(keepdims=True), high.max(keepdims=True)

@@ -126,6 +126,8 @@ def _picture(image: Any, channel_axis: int | None) -> Picture:
         wide = values.astype(np.float64)
         low = np.minimum(low, wide.min((0, 1), initial=np.inf, where=known))
         high = np.maximum(high, wide.max((0, 1), initial=-np.inf, where=known))
+        if arguments.has_whole_range(pixels.dtype, low, high):
+            break
     is_unknown = low > high
     low[is_unknown] = high[is_unknown] = 0
     return Picture(pixels, axis, None, *arguments.checked_extremes(pixels.dtype, low, high))

@@ -20,6 +20,7 @@ from napari_pcnet.disk.geojson import Colour, ObjectType
 from napari_pcnet.disk.output import check_output, write_whole
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.polygons import DescribedRegions, polygons_of, simplified
+from napari_pcnet.disk.tables import refuse_masked
 from napari_pcnet.options import as_index, as_list, pixels, shown
 from napari_pcnet.options import background as background_label
 from napari_pcnet.shapes import size_text
@@ -131,9 +132,7 @@ def _origin(origin: Any) -> tuple[int, int]:
 
 def _checked(table: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Check a table, and take what says something of a region."""
-    masked = [str(name) for name, column in table.items() if np.ma.isMaskedArray(column)]
-    if masked:
-        raise ValueError(f"column {masked[0]!r} is a masked array: fill it, such as with NaN")
+    refuse_masked(table)
     columns = {str(name): np.asarray(column) for name, column in table.items()}
     if "label" not in columns or columns["label"].dtype.kind not in "ui":
         found = columns["label"].dtype if "label" in columns else ", ".join(columns) or "no column"

@@ -43,9 +43,7 @@ def write_table(
     """
     path = Path(path)
     check_output(path, TABLE_SUFFIXES, overwrite)
-    masked = [str(name) for name, column in columns.items() if np.ma.isMaskedArray(column)]
-    if masked:
-        raise ValueError(f"column {masked[0]!r} is a masked array: fill it, such as with NaN")
+    refuse_masked(columns)
     arrays = {str(name): np.asarray(column) for name, column in columns.items()}
     if len({each.shape for each in arrays.values()}) > 1 or any(each.ndim != 1 for each in arrays.values()):
         raise ValueError("columns must be of one axis and one length")
@@ -62,6 +60,13 @@ def write_table(
 
     table = pa.table({name: _arrow_column(name, column) for name, column in arrays.items()})
     write_whole(path, lambda file: parquet.write_table(table, file), overwrite)
+
+
+def refuse_masked(columns: Mapping[str, Any]) -> None:
+    """Refuse a column that is a masked array: what is under its mask would be taken for values."""
+    masked = [str(name) for name, column in columns.items() if np.ma.isMaskedArray(column)]
+    if masked:
+        raise ValueError(f"column {masked[0]!r} is a masked array: fill it, such as with NaN")
 
 
 def _arrow_column(name: str, column: NDArray[Any]) -> Any:

@@ -46,7 +46,7 @@ def region_features(
 
     Picture and labels are read window by window, so neither needs to fit into memory, and windows change the
     values by no more than rounding does. Each is read once; with `embedding` labels are read twice, and the
-    picture three times.
+    picture up to three times.
 
     Parameters
     ----------

@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_pcnet import options
+from napari_pcnet.annotation.classes import default_name
 from napari_pcnet.disk.output import check_output, write_whole
+from napari_pcnet.disk.tables import refuse_masked
 from napari_pcnet.learning.trees import Trees
 
 NO_CLASS = 0
@@ -156,7 +158,7 @@ class RegionForest:
         drawn, looked_at = min(len(taught), MOST_ROWS), HALF if len(taught) < FEW_ROWS else "sqrt"
         grown = RandomForestClassifier(count, max_samples=drawn, max_features=looked_at, random_state=start)
         grown.fit(rows[taught], given[taught])
-        called = {number: f"class {number}" for number in classes} | dict(names or {})
+        called = {number: default_name(number) for number in classes} | dict(names or {})
         return cls(
             columns, tuple(classes), tuple(_name(called[number]) for number in classes), Trees.of(grown)
         )
@@ -284,10 +286,9 @@ def _is_sound(features: tuple[Any, ...], classes: tuple[Any, ...], names: tuple[
 
 def _rows(table: Mapping[str, NDArray[Any]], names: Sequence[str]) -> NDArray[np.float32]:
     """The features of each row, ``(n, d)``; what float32 cannot hold becomes infinite."""
-    masked = [name for name in names if np.ma.isMaskedArray(table[name])]
-    if masked:
-        raise ValueError(f"column {masked[0]!r} is a masked array: fill it, such as with NaN")
-    columns = [np.asarray(table[name]) for name in names]
+    given = {name: table[name] for name in names}
+    refuse_masked(given)
+    columns = [np.asarray(column) for column in given.values()]
     if not columns or any(each.shape != columns[0].shape or each.ndim != 1 for each in columns):
         raise ValueError("table must have columns of features, all of one length")
     with np.errstate(over="ignore"):

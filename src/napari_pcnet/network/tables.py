@@ -74,9 +74,8 @@ def _pixels(
 ) -> tuple[Tensor, Tensor]:
     """Pixels of each piece, ``(n,)``, and the sums of their channels, ``(n, C)``."""
     number, device = len(pieces.names), pieces.ids.device
-    area = torch.zeros(
-        number + 1, dtype=torch.int64, device=device
-    )  # one more takes what is outside the mask
+    # One more takes what is outside the mask.
+    area = torch.zeros(number + 1, dtype=torch.int64, device=device)
     colour = torch.zeros((number + 1, 0), dtype=torch.int64, device=device)
     for top in range(origin.top, origin.bottom, STRIP_ROWS):
         strip = Window(top, origin.left, min(top + STRIP_ROWS, origin.bottom), origin.right)
