@@ -195,10 +195,15 @@ def test_a_graph_that_is_used_up_has_its_areas_used_up_where_they_are_narrow(
         assert_same((found.children, found.height), (expected.children, expected.height))
 
 
+@pytest.mark.parametrize("factor", [1, 60_000])  # lines of 32 bits, and beyond `NARROW`
 @pytest.mark.parametrize("part", [1, 7, 64])
-def test_a_tree_does_not_depend_on_the_threads(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_does_not_depend_on_the_threads(
+    part: int, factor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(passes.SWITCH, "1")
     made_of = graph(np.random.default_rng(3), 30, 3)
+    made_of[2][:, 2:] *= factor
+    assert (made_of[2].max() > compiled_rounds.NARROW) == (factor > 1)
     learnt = classifier(np.random.default_rng(4))
     expected = build(*made_of, Options(), learnt)
     monkeypatch.setattr(compiled_rounds, "PART", part)
@@ -210,14 +215,14 @@ def test_pairs_that_are_done_with_take_no_memory(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(passes.SWITCH, "1")
     made_of, room = graph(np.random.default_rng(3), 30, 3), list[int]()
     expected = build(*made_of, Options())
-    relabel = compiled_rounds._relabel_compiled
+    after_merges = compiled_rounds._after_merges
 
     def watched(*arguments: Any) -> Any:
-        pairs, left = relabel(*arguments)
+        pairs, left = after_merges(*arguments)
         room.append(len(pairs.ends))
         return pairs, left
 
-    monkeypatch.setattr(compiled_rounds, "_relabel_compiled", watched)
+    monkeypatch.setattr(compiled_rounds, "_after_merges", watched)
     monkeypatch.setattr(compiled_rounds, "PART", 100)
     found = build_using_up(narrow(*made_of), Options())
     assert_same((found.children, found.height), (expected.children, expected.height))
@@ -379,7 +384,7 @@ def test_a_process_begins_with_numpy_and_compiles_when_it_labels_more(
 LOOKED_UP = """
 import numpy as np
 from napari_pcnet.merging import compiled, regions
-print(compiled.__file__)
+print(compiled.look_up.py_func.__code__.co_filename)
 print(regions.look_up(np.array([5, 6], np.int32), np.array([[0, 1, -1]], np.int32)).tolist())
 print(compiled.look_up.nopython_signatures != [])
 """
@@ -396,7 +401,7 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(tmp_path: Path) -
     command = [sys.executable, "-B", "-W", "error", "-c", LOOKED_UP]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines() == [str(copy / "merging" / "compiled.py"), "[[5, 6, 6]]", "True"]
+    assert run.stdout.splitlines() == [str(copy / "merging" / "compiled_pixels.py"), "[[5, 6, 6]]", "True"]
     assert run.stderr == ""
 
 

@@ -6,13 +6,13 @@ become one. Of a pair its step is kept; its cost is worked out again when it is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,9 @@ LEFT_FOR_CRUMBS = (1 << 32) - 1 - NARROW
 """What crumbs may add to such an entry before the first round."""
 
 
+Answer = TypeVar("Answer")
+
+
 def merge_rounds(
     fast: ModuleType,
     graph: Graph,
@@ -82,8 +85,8 @@ def merge_rounds(
     (merges, 2) array of int
     (merges,) float64 array
     """
-    with _in_threads(threads) as each:
-        return _rounds(fast, graph, options, classifier, each, is_used_up)
+    with ThreadPoolExecutor(threads) as pool:  # starts none before there is work
+        return _rounds(fast, graph, options, classifier, _Threads(threads, pool), is_used_up)
 
 
 def _rounds(
@@ -91,7 +94,7 @@ def _rounds(
     graph: Graph,
     options: Options,
     classifier: MergeClassifier | None,
-    each: _Each,
+    threads: _Threads,
     is_used_up: bool,
 ) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
     lines, left = graph.lines, len(graph.edges)
@@ -111,46 +114,72 @@ def _rounds(
         graph.clear()
     del graph, lines, upper
     comparing = _Comparing(fast, regions, _flat(classifier, fast.ROWS_AT_ONCE), rules)
-    pairs, left, children = _join_crumbs(fast, pairs, regions, rules, area, joined)
+    pairs, left, children = _join_crumbs(fast, pairs, regions, rules, area, joined, threads)
     del area, joined
     heights, made = np.zeros(len(children)), len(children)
     while left:
-        each(partial(comparing.stale, pairs), left)
-        most = (len(regions.node) - made) // 2
-        found, keys = np.empty(most, np.int32), np.empty(most, np.int64)
-        number = fast.cheapest_of_both(
-            left, pairs.ends, pairs.step, regions.best, regions.number, found, keys
-        )
-        chosen = found[:number][np.argsort(keys[:number])]
-        del found, keys
+        threads.over_parts(partial(comparing.stale, pairs), left)
+        chosen = _cheapest_of_both(fast, pairs, left, regions, (len(regions.node) - made) // 2, threads)
+        number = len(chosen)
         children.resize((made + number, 2), refcheck=False)  # moved, not copied, where the system can
         heights.resize(made + number, refcheck=False)
-        each(partial(comparing.chosen, pairs, chosen, heights[made:]), number)
-        fast.merge(chosen, pairs, regions, children, heights, made)
+        threads.over_parts(partial(comparing.chosen, pairs, chosen, heights[made:]), number)
+        threads.over_parts(partial(fast.merge, chosen, pairs, regions, children, heights, made), number)
         made += number
         del chosen
-        pairs, left = _relabel_compiled(fast, pairs, left, regions)
+        pairs, left = _after_merges(fast, pairs, left, regions, threads)
     return children, heights
 
 
-_Each = Callable[[Callable[[int, int], None], int], None]
-"""``each(work, number)`` calls ``work(start, stop)`` for parts of so many."""
+class _Threads:
+    """Threads that share what is done with the pairs of a round, if these are many.
+
+    Parameters
+    ----------
+    number : int
+    pool : ThreadPoolExecutor
+        Of so many.
+    """
+
+    def __init__(self, number: int, pool: ThreadPoolExecutor) -> None:
+        self._number, self._pool = number, pool
+
+    def over_parts(self, work: Callable[[int, int], Answer], number: int) -> list[Answer]:
+        """What ``work(start, stop)`` answers for each part of so many, in their order."""
+        size = number if self._number == 1 else PART
+        starts = range(0, number, max(1, size))
+        return self._done(work, [(start, min(start + size, number)) for start in starts])
+
+    def over_regions(
+        self, work: Callable[[int, int], Answer], pairs: Any, left: int, regions: Any
+    ) -> list[Answer]:
+        """What ``work(low, high)`` answers for ranges of all regions with about as many pairs each."""
+        shares = self._number if left > PART else 1
+        inner = pairs.ends[left * np.arange(1, shares) // shares, 0]
+        ends = [0, *np.sort(inner).tolist(), len(regions.node)]
+        return self._done(work, list(pairwise(ends)))
+
+    def _done(self, work: Callable[[int, int], Answer], parts: list[tuple[int, int]]) -> list[Answer]:
+        if len(parts) == 1:
+            return [work(*parts[0])]
+        return list(self._pool.map(lambda part: work(*part), parts))
 
 
-@contextmanager
-def _in_threads(number: int) -> Iterator[_Each]:
-    """Work on parts in so many threads, if there are several parts."""
-    with ThreadPoolExecutor(number) as pool:  # starts none before there is work
+def _cheapest_of_both(
+    fast: ModuleType, pairs: Any, left: int, regions: Any, most: int, threads: _Threads
+) -> NDArray[np.int32]:
+    """The pairs that are the cheapest of both their ends, at most so many, cheapest first."""
+    of_pairs = pairs.ends, pairs.step, regions.number, regions.best
+    threads.over_regions(partial(fast.find_best, left, *of_pairs), pairs, left, regions)
 
-        def each(work: Callable[[int, int], None], number: int) -> None:
-            if number <= PART:
-                work(0, number)
-                return
-            parts = [(start, min(start + PART, number)) for start in range(0, number, PART)]
-            for _ in pool.map(work, *zip(*parts, strict=True)):
-                pass
+    def found(start: int, stop: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        room = min(most, stop - start)
+        chosen, keys = np.empty(room, np.int32), np.empty(room, np.int64)
+        number = fast.find_cheapest_of_both(*of_pairs, start, stop, chosen, keys)
+        return chosen[:number], keys[:number]
 
-        yield each
+    chosen, keys = map(np.concatenate, zip(*threads.over_parts(found, left), strict=True))
+    return chosen[np.argsort(keys)]
 
 
 @dataclass
@@ -187,6 +216,7 @@ def _join_crumbs(
     rules: Any,
     area: NDArray[np.integer],
     joined: crumbs.Joined | None,
+    threads: _Threads,
 ) -> tuple[Any, int, NDArray[np.integer]]:
     """Merge crumbs into their hosts: pairs, how many are left, and the merges."""
     left, measures = len(pairs.ends), ((rules.across, rules.down), rules.cell_area)
@@ -198,14 +228,29 @@ def _join_crumbs(
         if not len(pairs.upper) and added > LEFT_FOR_CRUMBS:
             pairs = pairs._replace(upper=np.zeros((left, pairs.lines.shape[1]), np.uint32))
         fast.join(joining, host, regions, children)
-        pairs, left = _relabel_compiled(fast, pairs, left, regions)
+        fast.rename(pairs, regions, 0, left)  # of several that join one host, all in one thread
+        pairs, left = _summed_up(fast, pairs, left, regions, threads)
     return pairs, left, children
 
 
-def _relabel_compiled(fast: ModuleType, pairs: Any, left: int, regions: Any) -> tuple[Any, int]:
+def _after_merges(
+    fast: ModuleType, pairs: Any, left: int, regions: Any, threads: _Threads
+) -> tuple[Any, int]:
     """Pairs, and how many there are, after a round."""
-    changed = fast.count_changed(left, pairs.ends, regions.best)
-    left, largest = fast.relabel(left, pairs, regions, np.full(changed + 1, -1, np.int32))
+    threads.over_parts(partial(fast.rename, pairs, regions), left)
+    return _summed_up(fast, pairs, left, regions, threads)
+
+
+def _summed_up(fast: ModuleType, pairs: Any, left: int, regions: Any, threads: _Threads) -> tuple[Any, int]:
+    """Pairs, and how many there are, when those that are one now are summed up."""
+
+    def sum_up(low: int, high: int) -> int:
+        places = np.full(fast.count_changed(left, pairs, low, high) + 1, -1, np.int32)
+        largest: int = fast.sum_up(left, pairs, low, high, places)
+        return largest
+
+    largest = max(threads.over_regions(sum_up, pairs, left, regions))
+    left = _moved_up(pairs, threads.over_parts(partial(fast.keep, pairs), left))
     if len(pairs.ends) > PART and left < SHRUNK * len(pairs.ends):
         for array in pairs:
             if array.flags.owndata and len(array):
@@ -214,6 +259,16 @@ def _relabel_compiled(fast: ModuleType, pairs: Any, left: int, regions: Any) -> 
     if largest > NARROW and not len(pairs.upper):
         pairs = pairs._replace(upper=np.zeros((left, pairs.lines.shape[1]), np.uint32))
     return pairs, left
+
+
+def _moved_up(pairs: Any, kept: list[int]) -> int:
+    """Close the gaps behind the first rows of each part, so many of which are kept; return how many are."""
+    left = kept[0]
+    for part, number in enumerate(kept[1:], 1):
+        for array in filter(len, pairs):
+            array[left : left + number] = array[part * PART : part * PART + number]
+        left += number
+    return left
 
 
 def _owned(array: NDArray[Any], kind: type[np.generic], is_used_up: bool) -> NDArray[Any]:
