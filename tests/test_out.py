@@ -22,7 +22,7 @@ from napari_pcnet.disk.spool import Spool, folder_beside
 from napari_pcnet.geometry.grid import Window
 from napari_pcnet.merging import streamed
 from napari_pcnet.merging.regions import RegionTable
-from napari_pcnet.merging.streamed import LabelledWindow, StreamedIds
+from napari_pcnet.merging.streamed import MOST_AT_ONCE, LabelledWindow, StreamedIds
 from napari_pcnet.network import inference
 
 SHAPE = (300, 260)
@@ -239,11 +239,16 @@ def test_the_file_lies_beside_the_output_if_that_can_be_written(
     assert folder_beside(memory_map(tmp_path)) is None
 
 
-def test_windows_come_back_in_their_order() -> None:
+@pytest.mark.parametrize("threads", [1, 2, 9])
+def test_windows_come_back_in_their_order(threads: int) -> None:
+    number = 3 * MOST_AT_ONCE
     with StreamedIds() as streamed:
-        for core, ids in ((Window(0, 0, 1, 2), [[1, 0]]), (Window(0, 2, 1, 3), [[-1]])):
+        for k in range(number):
+            ids = np.array([[1, 0, -1][k % 3 :]], np.int32)
             table, none = cast(RegionTable, None), np.empty(0, np.int32)
-            streamed.add(LabelledWindow.of(core, np.array(ids, np.int32), table, none))
-        streamed.end_band([np.array([1, 0], np.int32), np.array([0], np.int32)])
-        found = [(window, labels.tolist()) for window, labels in streamed.labels(np.array([10, 20, 99]))]
-    assert found == [(Window(0, 0, 1, 2), [[10, 20]]), (Window(0, 2, 1, 3), [[99]])]
+            streamed.add(LabelledWindow.of(Window(0, k, 1, k + ids.size), ids, table, none))
+        streamed.end_band([np.array([2 * k + 1, 2 * k], np.int32) for k in range(number)])
+        table_of_labels = np.append(10 * np.arange(2 * number), 999)
+        found = [(core.left, labels.tolist()) for core, labels in streamed.labels(table_of_labels, threads)]
+    expected = [[20 * k, 20 * k + 10, 999][k % 3 :] for k in range(number)]
+    assert found == [(k, [labels]) for k, labels in enumerate(expected)]

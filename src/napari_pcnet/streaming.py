@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -171,22 +170,11 @@ def labels_by_windows(
             if "n" in cut:
                 hierarchy.check_count(cut["n"], "n_segments")
             table = hierarchy.table(**cut)
-        labels = streamed.labels(table)
-        if picture.mask is not None:  # windows without a pixel inside are passed over
-            labels = chain(_outside(picture, options.start_label - 1, table.dtype), labels)
-        if pipeline.threads(elsewhere) == 1:
-            yield labels
-            return
-        with ThreadPoolExecutor(1, "looking up") as thread:
-            yield _one_ahead(labels, thread)
-
-
-def _one_ahead(labels: Windows, thread: ThreadPoolExecutor) -> Windows:
-    """Windows of which the next one is made in a thread while one is written."""
-    waiting = thread.submit(next, labels, None)
-    while (made := waiting.result()) is not None:
-        waiting = thread.submit(next, labels, None)
-        yield made
+        with closing(streamed.labels(table, pipeline.threads(elsewhere))) as labels:
+            if picture.mask is None:
+                yield labels
+            else:  # windows without a pixel inside are passed over
+                yield chain(_outside(picture, options.start_label - 1, table.dtype), labels)
 
 
 def _whole(

@@ -84,11 +84,11 @@ class Spool:
                 ) from error
         self._arrays.append((packed.shape, packed.dtype, [len(piece) for piece in packed.pieces]))
 
-    def __iter__(self) -> Iterator[NDArray[np.integer[Any]]]:
-        """Read the arrays, in the order in which they came."""
+    def __iter__(self) -> Iterator[Packed]:
+        """Read the arrays, compressed as they are, in the order in which they came."""
         self._file.seek(0)
         for shape, dtype, sizes in self._arrays:
-            yield unpack(Packed(shape, dtype, tuple(self._file.read(size) for size in sizes)))
+            yield Packed(shape, dtype, tuple(self._file.read(size) for size in sizes))
 
 
 def pack(array: NDArray[np.integer[Any]]) -> Packed:

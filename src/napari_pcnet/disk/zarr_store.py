@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -32,6 +33,9 @@ from napari_pcnet.shapes import CHANNEL_NAMES, size_text
 
 CHUNK_SIDE_PX = 1024
 """Longest side of a chunk of labels: 4 MB of 32 bits before compression."""
+
+AT_ONCE = 2
+"""Chunks of a level that are made at once, beside those that zarr packs in threads of its own."""
 
 INDEX_BYTES = 256
 """Of a chunk in a shard: where it lies, and what its codec says of it."""
@@ -281,15 +285,25 @@ def _new_array(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], said:
 
 def _halve(finer: Any, coarser: Any, check: Callable[[], object]) -> None:
     """Fill a level of a pyramid, chunk by chunk."""
-    height, width = coarser.shape[-2:]
-    for plane in np.ndindex(*coarser.shape[:-2]):
-        for top in range(0, height, CHUNK_SIDE_PX):
-            for left in range(0, width, CHUNK_SIDE_PX):
+    *leading, height, width = coarser.shape
+
+    def make(plane: tuple[int, ...], top: int, left: int) -> None:
+        rows = slice(top, min(top + CHUNK_SIDE_PX, height))
+        columns = slice(left, min(left + CHUNK_SIDE_PX, width))
+        below = (slice(2 * each.start, 2 * each.stop) for each in (rows, columns))
+        coarser[(*plane, rows, columns)] = label_levels.halved(np.asarray(finer[(*plane, *below)]))
+
+    starts = (range(0, side, CHUNK_SIDE_PX) for side in (height, width))
+    with ThreadPoolExecutor(AT_ONCE, "halving") as pool:
+        corners = list(itertools.product(*starts))
+        chunks = [pool.submit(make, plane, *each) for plane in np.ndindex(*leading) for each in corners]
+        try:
+            for chunk in chunks:
                 check()
-                rows = slice(top, min(top + CHUNK_SIDE_PX, height))
-                columns = slice(left, min(left + CHUNK_SIDE_PX, width))
-                below = (slice(2 * each.start, 2 * each.stop) for each in (rows, columns))
-                coarser[(*plane, rows, columns)] = label_levels.halved(np.asarray(finer[(*plane, *below)]))
+                chunk.result()
+        finally:
+            for chunk in chunks:
+                chunk.cancel()
 
 
 def _apart(windows: Iterable[LabelsOfPart], failed: list[OSError]) -> Iterator[LabelsOfPart]:

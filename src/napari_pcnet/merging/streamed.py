@@ -6,7 +6,9 @@ their labels when the tree is cut; both wait compressed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +24,9 @@ from napari_pcnet.geometry.grid import Grid, Window
 from napari_pcnet.merging.connectivity import OUTSIDE
 from napari_pcnet.merging.regions import RegionTable, look_up
 from napari_pcnet.shapes import Labels
+
+MOST_AT_ONCE = 4
+"""Windows whose labels are looked up at once: more than are written meanwhile."""
 
 
 class LabelledWindow(NamedTuple):
@@ -158,11 +163,34 @@ class StreamedIds:
         for rows in lookups:
             self._rows.append(rows)
 
-    def labels(self, table: NDArray[np.integer[Any]]) -> Iterator[tuple[Window, Labels]]:
-        """Labels of each window, by the label of each region and, last, of what is outside."""
-        for core, pieces, rows in zip(self._cores, self._pieces, self._rows, strict=True):
-            labels = labels_of_pieces(table, rows.astype(np.int32, copy=False))
-            yield core, look_up(labels, pieces.astype(np.int32, copy=False))
+    def labels(
+        self, table: NDArray[np.integer[Any]], threads: int = 1
+    ) -> Generator[tuple[Window, Labels], None, None]:
+        """Labels of each window, by the label of each region and, last, of what is outside.
+
+        Several threads, of which no more than `MOST_AT_ONCE` are of use, look up the next windows while one
+        is in use.
+        """
+        windows = zip(self._cores, self._pieces, self._rows, strict=True)
+        if threads == 1:
+            for core, pieces, rows in windows:
+                yield core, _looked_up(table, pieces, rows)
+            return
+        at_once, waiting = min(threads, MOST_AT_ONCE), deque[tuple[Window, Future[Labels]]]()
+        with ThreadPoolExecutor(at_once, "looking up") as pool:
+            for core, *packed in windows:
+                waiting.append((core, pool.submit(_looked_up, table, *packed)))
+                if len(waiting) > at_once:
+                    core, labels = waiting.popleft()
+                    yield core, labels.result()
+            for core, labels in waiting:
+                yield core, labels.result()
+
+
+def _looked_up(table: NDArray[np.integer[Any]], pieces: Packed, rows: Packed) -> Labels:
+    """Labels of a window, by its pieces and their rows in the table."""
+    labels = labels_of_pieces(table, unpack(rows).astype(np.int32, copy=False))
+    return look_up(labels, unpack(pieces).astype(np.int32, copy=False))
 
 
 def labels_of_pieces(table: NDArray[np.integer[Any]], rows: NDArray[np.int32]) -> Labels:
