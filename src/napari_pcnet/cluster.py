@@ -86,7 +86,7 @@ class Source:
 class Cluster:
     """Workers of dask: processes on this machine, or those of a scheduler.
 
-    Used in a ``with`` statement. Processes start with the first windows and stay for the next pictures; a
+    Used in a ``with`` statement. Processes start with the first picture and stay for the next ones; a
     scheduler is asked at once whether it has workers.
 
     Parameters
@@ -118,6 +118,7 @@ class Cluster:
         self._scheduler = scheduler
         self._opened = ExitStack()
         self._client: Any = None  # dask's, which has no types
+        self._loading: list[Any] = []  # its futures: one that nobody holds is given up
         self._run = uuid.uuid4().hex
 
     def __enter__(self) -> Self:
@@ -132,11 +133,14 @@ class Cluster:
     ) -> None:
         self._opened.close()
 
+    def start(self) -> None:
+        """Start processes, unless they run; they load what they need while others go on."""
+        if self._client is None:
+            self._start()
+
     def of_plane(self, source: Source) -> Elsewhere:
         """What labels the windows of a plane; its picture has the range and the mask."""
-        if self._client is None:
-            with stage("waiting"):
-                self._start()
+        self.start()
         sharing = self.number if self.is_here else 0
         return Elsewhere(partial(self._begin, _with_own_files(source)), WINDOWS_EACH * self.number, sharing)
 
@@ -205,6 +209,8 @@ class Cluster:
                 )
             )
             self._client = self._opened.enter_context(Client(processes, set_as_default=False))
+        there = self._client.scheduler_info()["workers"]
+        self._loading = [self._client.submit(_version, workers=[each], pure=False) for each in there]
 
     @contextmanager
     def _naming_no_start(self) -> Iterator[None]:

@@ -110,10 +110,11 @@ class Task:
     cluster: "Cluster | None"
 
     def of_plane(self, image: Folder) -> "OfPlane | None":
-        """What labels the windows of the planes of a picture, if this process does not."""
+        """What labels the windows of the planes of a picture, if this process does not; it starts now."""
         cluster = self.cluster
         if cluster is None:
             return None
+        cluster.start()
         from napari_pcnet.cluster import Source
 
         return lambda record, index, options: cluster.of_plane(Source(str(image), record, index, options))
@@ -235,7 +236,7 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
     can_note = files.labels.suffix.lower() != ".png"
     placement = _placement_of_part(image, record)
     outside = record.start_label - 1
-    elsewhere = task.of_plane(files.image)
+    elsewhere = None if is_there else task.of_plane(files.image)
     if task.cluster is not None:
         task.cluster.seconds.clear()  # of another picture
     if is_there:
