@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.merging import compiled_rounds, passes, rounds
-from napari_pcnet.merging.connectivity import number_by_first
 from napari_pcnet.merging.cost import MergeClassifier
 from napari_pcnet.merging.graph import Features, Graph
 from napari_pcnet.merging.rounds import Observer
@@ -64,14 +63,21 @@ class Tree:
         """
         assert self.roots <= count <= self.leaves
         done = self.leaves - count
-        parent = np.arange(self.leaves + done)
-        parent[self.children[:done]] = self.leaves + np.arange(done)[:, None]
-        while True:
-            above = parent[parent]
+        nodes = self.leaves + done
+        kind = np.int32 if nodes <= np.iinfo(np.int32).max else np.int64
+        number = np.arange(nodes, dtype=kind)
+        parent, above = number.copy(), np.empty_like(number)
+        parent[self.children[:done]] = number[self.leaves :, None]
+        while True:  # `take` does not hold Python's lock
+            np.take(parent, parent, out=above, mode="wrap")
             if np.array_equal(above, parent):
                 break
-            parent = above
-        return number_by_first(parent[: self.leaves])
+            parent, above = above, parent
+        roots, of_leaf = np.flatnonzero(parent == number), parent[: self.leaves]
+        first = above  # its memory serves; of a root that is named again the last entry stays
+        first[of_leaf[::-1]] = number[self.leaves - 1 :: -1]
+        number[roots[np.argsort(first[roots])]] = np.arange(count)
+        return np.take(number, of_leaf).astype(np.int64)
 
     def is_sound(self) -> bool:
         """Whether every node has one parent, made after it, and heights are costs that do not fall."""
