@@ -11,6 +11,7 @@ summed up over regions and borders are whole numbers, and what is computed of th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ class Tree:
         assert self.roots <= count <= self.leaves
         done = self.leaves - count
         nodes = self.leaves + done
-        kind = np.int32 if nodes <= np.iinfo(np.int32).max else np.int64
+        kind: type[np.signedinteger[Any]] = np.int32 if nodes <= np.iinfo(np.int32).max else np.int64
         number = np.arange(nodes, dtype=kind)
         parent, above = number.copy(), np.empty_like(number)
         parent[self.children[:done]] = number[self.leaves :, None]
