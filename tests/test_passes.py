@@ -229,22 +229,25 @@ def test_pairs_that_are_done_with_take_no_memory(monkeypatch: pytest.MonkeyPatch
     assert 0 < room[-1] <= 100 < room[0] < len(made_of[1])
 
 
-def test_a_tree_takes_at_most_150_bytes_a_region_with_what_it_is_made_of(
+def test_a_tree_takes_at_most_150_bytes_a_region_with_what_it_is_made_of_for_any_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(passes.SWITCH, "1")
+    monkeypatch.setattr(compiled_rounds, "PART", 1 << 14)
     build_using_up(narrow(*graph(np.random.default_rng(0), 4, 3)), Options())  # compiled before we count
-    side, fixed = 400, 1 << 20
-    tracemalloc.start()
-    try:
-        made_of = narrow(*graph(np.random.default_rng(0), side, 3))
-        assert len(made_of.edges) > 2.6 * side**2
-        tracemalloc.reset_peak()
-        build_using_up(made_of, Options())
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert (peak - fixed) / side**2 <= 150
+    side, fixed, peaks = 400, 1 << 20, list[int]()
+    for threads in (1, 3):
+        tracemalloc.start()
+        try:
+            made_of = narrow(*graph(np.random.default_rng(0), side, 3))
+            assert len(made_of.edges) > 2.6 * side**2
+            tracemalloc.reset_peak()
+            build_using_up(made_of, Options(), threads=threads)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert (peaks[0] - fixed) / side**2 <= 150
+    assert peaks[1] < 1.05 * peaks[0]
 
 
 def test_uniform_regions_are_told_apart_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,7 +176,7 @@ def _cheapest_of_both(
         room = min(most, stop - start)
         chosen, keys = np.empty(room, np.int32), np.empty(room, np.int64)
         number = fast.find_cheapest_of_both(*of_pairs, start, stop, chosen, keys)
-        return chosen[:number], keys[:number]
+        return chosen[:number].copy(), keys[:number].copy()  # few of the part
 
     chosen, keys = map(np.concatenate, zip(*threads.over_parts(found, left), strict=True))
     return chosen[np.argsort(keys)]
