@@ -556,9 +556,8 @@ class SuperpixelsWidget(QWidget):
         path = self.form.output.path
         if path is None:
             return None
-        if self.form.region_field.image_sized and planes.crop != source.plane_window:
-            raise ValueError("labels that are written are as large as the region, not as the image")
-        return DiskRun.of(source, planes, record, region, path)
+        image_sized = self.form.region_field.image_sized
+        return DiskRun.of(source, planes, record, region, path, image_sized=image_sized)
 
     @property
     def _is_disk_selected(self) -> bool:
