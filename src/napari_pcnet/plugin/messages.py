@@ -9,8 +9,9 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_pcnet.plugin.field_names import in_fields
 
-LEAST_LINES = 5
-"""Height of the lines below the fields where they are fewer."""
+LEAST_LINES = 10
+"""Height of the lines below the fields where they are fewer: as much as the device, the outlook and a message
+of three lines take with the space between them, so that such a message covers no field that is in view."""
 
 
 NO_BREAK = "\N{NO-BREAK SPACE}"

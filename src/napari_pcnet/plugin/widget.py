@@ -51,7 +51,7 @@ WAIT_MS = 200
 ONE_COUNT = "labels on the disk have one count and no tree: leave 'Write to' empty to slide or annotate"
 """Why much of the widget is of no use for a layer that is read from the disk."""
 
-LEAST_HEIGHT_PX = 440
+LEAST_HEIGHT_PX = 460
 """Height that other docks in the same column, such as the table of features, leave the widget."""
 
 
