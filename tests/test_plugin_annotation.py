@@ -26,13 +26,14 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QObject
+from qtpy.QtGui import QIcon
 
 from napari_pcnet.annotation.journal import Journal, fingerprint, place_of
 from napari_pcnet.hierarchy import Measures, PCNetHierarchy
 from napari_pcnet.merging.tree import Tree
 from napari_pcnet.plugin.annotated_layer import OUTLINE
 from napari_pcnet.plugin.annotating import Annotating
-from napari_pcnet.plugin.annotation_panel import AREA, KEY, LOCK, NAME, REGIONS, AnnotationPanel
+from napari_pcnet.plugin.annotation_panel import AREA, KEY, LOCK, NAME, SWATCH_PX, AnnotationPanel
 from napari_pcnet.plugin.cutting import Cutting
 from napari_pcnet.plugin.layer_cut import LayerCut, LookupArray
 from napari_pcnet.plugin.opening import CLASSES, OBJECTS
@@ -596,9 +597,10 @@ def test_the_table_shows_classes_and_changes_them(desk: Desk) -> None:
     desk.classes()
 
     def texts(row: int) -> list[str]:
-        return [panel.table.item(row, column).text() for column in (NAME, KEY, REGIONS, AREA)]
+        return [panel.table.item(row, column).text() for column in (NAME, KEY, AREA)]
 
-    assert [texts(row) for row in (0, 1)] == [["class 1", "1", "2", "200"], ["class 2", "2", "3", "300"]]
+    assert [texts(row) for row in (0, 1)] == [["class 1", "1", "200"], ["class 2", "2", "300"]]
+    assert panel.table.item(1, AREA).toolTip() == "300 pixels, 3 regions"
     assert panel.table.selectionModel().selectedRows()[0].row() == 1
     panel.table.selectRow(0)
     assert annotating.current == 1
@@ -612,3 +614,14 @@ def test_the_table_shows_classes_and_changes_them(desk: Desk) -> None:
     assert panel.undo_button.isEnabled() and not panel.redo_button.isEnabled()
     annotating.end()
     assert panel.table.rowCount() == 0 and not panel.undo_button.isEnabled()
+
+
+def test_a_class_that_is_selected_shows_its_own_colour(desk: Desk) -> None:
+    panel = AnnotationPanel()
+    desk.qtbot.addWidget(panel)
+    desk.press("2")
+    panel.show_classes(list(desk.annotating.classes), desk.annotating.annotation, 2)
+    for row, given in enumerate(desk.annotating.classes):
+        icon = panel.table.item(row, NAME).icon()
+        for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+            assert icon.pixmap(SWATCH_PX, mode).toImage().pixelColor(8, 8).name() == given.colour

@@ -183,7 +183,7 @@ def test_colours_are_those_of_the_classes_and_fade_with_certainty(desk: Desk) ->
     np.testing.assert_allclose(mapped[:, 0], [1, 1, 1, 0])
     np.testing.assert_allclose(mapped[:, 3], [0.25, 0.5, 1, 0], atol=0.01)
     texts = dict(zip(desk.predicted.features["index"], desk.predicted.features["predicted"], strict=True))
-    assert texts[2 + CLASSES] == "roof, 25 to 50 % certain"
+    assert texts[2 + CLASSES] == "roof, ahead of the next class by 25 to 50% of the votes"
 
 
 def test_a_stroke_takes_its_regions_out_of_what_is_predicted_and_undo_puts_them_back(desk: Desk) -> None:
@@ -237,7 +237,7 @@ def test_votes_are_pooled_beside_the_viewer_and_what_is_asked_meanwhile_is_of_th
     desk.learning.jump()
     desk.annotating.end()
     desk.wait()
-    assert not desk.messages[-1].endswith("certain")  # nothing is left to go to
+    assert not desk.messages[-1].endswith("of the votes")  # nothing is left to go to
 
 
 def test_after_each_stroke_it_is_learnt_again(desk: Desk) -> None:
@@ -269,7 +269,10 @@ def test_n_jumps_to_the_least_certain_then_to_the_next_and_outlines_it(desk: Des
         np.testing.assert_allclose(desk.viewer.scene.camera.center[-2:], (row / 2, column / 2))
         outline = np.asarray(desk.viewer.layers[OUTLINE].data)
         assert_array_equal(outline == 1, desk.hierarchy.base == region)
-        assert desk.messages[-1].endswith("% certain")
+        share = np.sort(cut.parts.share[at])
+        first, second = ("class 1", "class 2") if cut.parts.number[at] == 1 else ("class 2", "class 1")
+        lead = f"{share[-1] - share[-2]:.0%}"
+        assert desk.messages[-1] == f"{first}, ahead of {second} by {lead} of the votes"
     desk.paint(c1=[int(cut.regions_of(int(free[3]))[0])])
     desk.learning.jump()
     desk.qtbot.wait(5)

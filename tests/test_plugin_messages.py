@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QLabel
 
 from napari_pcnet import pcnet_superpixels
 from napari_pcnet.options import Options
 from napari_pcnet.planes import Planes
 from napari_pcnet.plugin.field_names import FIELDS, OTHERS, in_fields
-from napari_pcnet.plugin.messages import MessageLine
+from napari_pcnet.plugin.messages import NO_BREAK, MessageLine
 from napari_pcnet.plugin.run_panel import RunPanel
 from napari_pcnet.record import RunRecord
 from napari_pcnet.run import build_hierarchy
@@ -56,6 +57,17 @@ def test_what_cannot_be_run_is_said_once(qtbot: QtBot) -> None:
     assert panel.info.isHidden()
     panel.message.show_message("")
     assert not panel.info.isHidden()
+
+
+def test_a_number_keeps_its_unit_at_the_end_of_a_line(qtbot: QtBot) -> None:
+    line = MessageLine()
+    qtbot.addWidget(line)
+    text = "About 7 h 6 min and 2.5 GB for 300 x 451 pixels of 'a 1'; 3 shapes"
+    line.show_message(text)
+    assert line.text() == text
+    assert QLabel.text(line).replace(NO_BREAK, "_") == (
+        "About 7_h 6_min and 2.5_GB for 300_x_451 pixels of 'a 1'; 3 shapes"
+    )
 
 
 SPOTS = np.zeros((64, 80), np.uint8)

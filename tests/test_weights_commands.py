@@ -179,7 +179,7 @@ def test_verify_fails_if_an_imported_file_can_not_be_read(
     path = weights.locate("tuned")
     path.write_bytes(path.read_bytes()[:-1])
     (line,) = printed(capsys, "verify", "tuned", status=1)
-    assert line.startswith(f"tuned: {path} cannot be read as a weights file of napari-pcnet ")
+    assert line.startswith(f"tuned: {path} cannot be read as a weights file of napari-pcnet: it is damaged ")
 
 
 def test_remove_deletes_what_is_in_the_cache(

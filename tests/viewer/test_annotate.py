@@ -22,6 +22,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_pcnet.annotation.journal import fingerprint
 from napari_pcnet.plugin import jobs, opening
 from napari_pcnet.plugin.annotated_layer import OUTLINE
+from napari_pcnet.plugin.annotation_panel import AREA, NAME
 from napari_pcnet.plugin.lookup_layer import LookupLayer
 from napari_pcnet.plugin.widget import SuperpixelsWidget
 
@@ -118,9 +119,12 @@ def test_superpixels_are_painted_with_mouse_and_keys(
     canvas.press(Qt.Key.Key_2)
     canvas.drag(other)
     assert_array_equal(layer.data, (labels == 1) + 2 * (labels == 12))
-    assert [panel.table.item(row, 3).text() for row in (0, 1)] == [
+    assert [panel.table.item(row, AREA).text() for row in (0, 1)] == [
         f"{(labels == label).sum():,}" for label in (1, 12)
     ]
+    widget.annotating.change_class(2, {"name": "background"})
+    needed = panel.table.sizeHintForIndex(panel.table.model().index(1, NAME))
+    assert needed.width() <= panel.table.columnWidth(NAME)  # in a dock that is as narrow as it may be
     canvas.drag(other)
     assert_array_equal(layer.data, labels == 1)
 

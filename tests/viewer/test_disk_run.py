@@ -207,12 +207,47 @@ def test_a_region_is_written_where_it_lies(
     assert_array_equal(written, held.data)
     assert (written == 0).any() and len(np.unique(written)) == N + 1
 
-    widget.form.output.edit.setText(str(tmp_path / "whole.ome.zarr"))
+
+def test_a_region_is_written_as_large_as_the_image(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, tmp_path: Path
+) -> None:
+    viewer, widget = opened
+    stack = da.from_array(drawn_picture(3, 200, 240), chunks=(1, 40, 40))
+    place = {"scale": (5, 2, 2), "translate": (0, 3, 4)}
+    viewer.add_image(stack, name="slide", contrast_limits=(0, 255), **place)
+    triangle = np.array([[20, 30], [300, 60], [100, 400]])
+    viewer.add_shapes([triangle], shape_type="polygon", name="part")
+    viewer.layers.selection.active = viewer.layers["slide"]
+    choose_in(widget.form.image.planes_box, "all")
+    choose_in(widget.form.region_field.box, "inside 'part'")
     widget.form.region_field.size_box.setChecked(True)
-    widget.run()
-    assert widget.job is None
-    reason = "Labels that are written are as large as the region, not as the image"
-    assert widget.run_panel.message.text() == reason
+    layer = _run_to(widget, tmp_path / "whole.ome.zarr", qtbot)
+    written = np.asarray(layer.data[0])
+    back = files.open_in(viewer, str(tmp_path / "whole.ome.zarr" / "zarr.json"))
+    assert written.shape == stack.shape and len(np.unique(written)) == 3 * N + 1
+    for each in (layer, back, held := run_widget_held(widget, qtbot)):
+        assert_allclose(each.translate, (0, 3, 4))
+    assert_array_equal(written, held.data)
+    assert_array_equal(back.data, held.data)
+    widget.form.region_field.size_box.setChecked(False)
+
+
+def test_the_region_of_labels_as_large_as_the_image_is_known_again(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot, tmp_path: Path
+) -> None:
+    viewer, widget = opened
+    image = viewer.add_image(_lazy("dask", drawn_picture(200, 240, 3), tmp_path), name="slide", rgb=True)
+    look_at(viewer, (0, 100, 120), 4.0)
+    choose_in(widget.form.region_field.box, "current view")
+    widget.form.region_field.size_box.setChecked(True)
+    layer = _run_to(widget, tmp_path / "whole.ome.zarr", qtbot)
+    crop = record_of(layer).crop
+    assert crop is not None and crop[0] > 0 and layer.data[0].shape == (200, 240)
+    widget.use_record()
+    viewer.layers.selection.active = image
+    again = _run_to(widget, tmp_path / "again.ome.zarr", qtbot)
+    assert record_of(again).crop == crop
+    assert_array_equal(again.data[0], layer.data[0])
     widget.form.region_field.size_box.setChecked(False)
 
 

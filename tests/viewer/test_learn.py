@@ -73,7 +73,7 @@ def test_the_rest_is_learnt_looked_at_accepted_and_saved(
     QTest.keyClick(viewer.window._qt_window._qt_viewer.canvas.native, Qt.Key.Key_N)
     QApplication.processEvents()
     assert viewer.scene.camera.center != before
-    assert widget.run_panel.message.text().endswith("% certain")
+    assert widget.run_panel.message.text().endswith("% of the votes")
 
     for number in (1, 2):
         widget.annotating.choose_class(number)

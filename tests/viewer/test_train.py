@@ -94,6 +94,25 @@ def test_a_model_is_trained_on_layers_and_is_in_the_list_at_once(
     assert "mine" in weights.names()
 
 
+def test_a_message_of_three_lines_covers_no_curve(
+    opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot
+) -> None:
+    viewer, widget = opened
+    viewer.add_image(drawn_picture(96, 96, 3), name="a")
+    qtbot.waitUntil(lambda: "memory" in widget.run_panel.info.text())
+    curve = widget.training_panel.curves[0]
+    widget.show_training()
+    qtbot.waitUntil(lambda: not curve.visibleRegion().isEmpty())
+    shown = curve.visibleRegion().boundingRect()
+    assert shown == curve.rect()
+    widget.show_message(
+        "no training did better than the accuracy 0.9963 of the start on 1 of 4 pictures, held out; nothing "
+        "is kept: label more, or take more steps"
+    )
+    qtbot.wait(50)
+    assert curve.visibleRegion().boundingRect() == shown
+
+
 def test_a_training_ends_with_the_dock(opened: tuple[napari.Viewer, SuperpixelsWidget], qtbot: QtBot) -> None:
     viewer, widget = opened
     _two_images(viewer)

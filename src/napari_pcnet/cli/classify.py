@@ -41,7 +41,8 @@ class ClassifyOptions(LabelledPart):
         metadata={"help": "labels to learn from: 1 to 255 where a class is drawn, 0 elsewhere"},
     )
     forest: Path | None = field(
-        default=None, metadata={"help": "a forest that --save-forest has written, in place of a drawing"}
+        default=None,
+        metadata={"help": "a forest (decision trees) that --save-forest has written, in place of a drawing"},
     )
     save_forest: Path | None = field(
         default=None, metadata={"help": "where the forest is written, for other pictures: .safetensors"}

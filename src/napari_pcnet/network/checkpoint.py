@@ -184,9 +184,10 @@ def _open_header(path: Path) -> dict[str, str]:
     except (SafetensorError, OSError, MemoryError) as error:
         if is_out_of_memory(error):
             raise MemoryError(f"there is no room for the weights in {path}") from error
+        reason = "it is damaged or of another kind" if isinstance(error, SafetensorError) else str(error)
         raise ValueError(
-            f"{path} cannot be read as a weights file of napari-pcnet ({error}): it must be a "
-            "safetensors file of ours or the authors' .tar; restore it or pass another model"
+            f"{path} cannot be read as a weights file of napari-pcnet: {reason}; restore it or pass another "
+            "model, a safetensors file of ours or the authors' .tar"
         ) from error
     if header.get("format") != FORMAT:
         raise ValueError(
@@ -222,6 +223,8 @@ def _parse_config(text: str) -> PCNetConfig:
         table = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except ValueError:
+        table = None
     if not isinstance(table, dict):
         raise ValueError("it is not a JSON table")
     lists = {name: tuple(table[name]) for name in ("widths", "mean")}

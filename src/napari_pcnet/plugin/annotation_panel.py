@@ -7,7 +7,7 @@ from typing import Any
 
 from napari.layers import Labels
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
@@ -26,10 +26,11 @@ from napari_pcnet.plugin.learning_rows import LearningRows
 
 TITLE = "Annotate"
 
-COLUMNS = ("Class", "Key", "Regions", "Area", "Lock")
-NAME, KEY, REGIONS, AREA, LOCK = range(len(COLUMNS))
+COLUMNS = ("Class", "Key", "Area", "Lock")
+NAME, KEY, AREA, LOCK = range(len(COLUMNS))
 
 TABLE_HEIGHT_PX = 130
+SWATCH_PX = 16
 
 
 class AnnotationPanel(QGroupBox):
@@ -50,7 +51,7 @@ class AnnotationPanel(QGroupBox):
         self.scribbles_box, self.scribbles_button = choice_box(), QPushButton("Take scribbles")
         self.learning = LearningRows()
         self.table = QTableWidget(0, len(COLUMNS))
-        self._numbers: list[int] = []
+        self._classes: list[AnnotationClass] = []
         self._set_up_table()
         self._lay_out()
         self._set_tips()
@@ -75,19 +76,20 @@ class AnnotationPanel(QGroupBox):
     ) -> None:
         """Show the classes of an annotation, and which of them is chosen."""
         with signals_blocked(self.table):
-            self._numbers = [each.number for each in classes] if annotation is not None else []
-            self.table.setRowCount(len(self._numbers))
-            for at, each in enumerate(classes if annotation is not None else ()):
+            self._classes = [] if annotation is None else list(classes)
+            numbers = [each.number for each in self._classes]
+            self.table.setRowCount(len(numbers))
+            for at, each in enumerate(self._classes):
                 self._show_class(at, each, annotation)
             self.table.clearSelection()
-            if current in self._numbers:
-                self.table.selectRow(self._numbers.index(current))
+            if current in numbers:
+                self.table.selectRow(numbers.index(current))
         is_on = annotation is not None
         for widget in (self.scribbles_box, self.scribbles_button):
             widget.setEnabled(is_on)
         for widget in (self.table, self.add_button):
             widget.setEnabled(is_on and bool(classes))  # objects have none
-        self.colour_button.setEnabled(is_on and current in self._numbers)
+        self.colour_button.setEnabled(current in numbers)
         self.undo_button.setEnabled(annotation is not None and annotation.can_undo)
         self.redo_button.setEnabled(annotation is not None and annotation.can_redo)
 
@@ -97,32 +99,29 @@ class AnnotationPanel(QGroupBox):
 
     def _show_class(self, at: int, given: AnnotationClass, annotation: Annotation | None) -> None:
         assert annotation is not None
-        texts = (
-            given.name,
-            given.key,
-            f"{annotation.regions_of(given.number):,}",
-            short(annotation.area_of(given.number)),
-            "",
-        )
+        texts = (given.name, given.key, short(annotation.area_of(given.number)), "")
         for column, text in enumerate(texts):
             item = self.table.item(at, column)
             if item is None:
                 item = QTableWidgetItem()
                 self.table.setItem(at, column, item)
             item.setText(text)
-            if column in (REGIONS, AREA, LOCK):
+            if column in (AREA, LOCK):
                 item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
-            if column in (REGIONS, AREA):
+            if column == AREA:
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.table.item(at, NAME).setToolTip(given.name)  # a narrow dock cuts it off
-        self.table.item(at, NAME).setData(Qt.ItemDataRole.DecorationRole, QColor(given.colour))
+        self.table.item(at, NAME).setIcon(swatch(given.colour))
+        self.table.item(at, AREA).setToolTip(
+            f"{annotation.area_of(given.number):,} pixels, {annotation.regions_of(given.number):,} regions"
+        )
         state = Qt.CheckState.Checked if given.is_locked else Qt.CheckState.Unchecked
         self.table.item(at, LOCK).setCheckState(state)
 
     def _choose(self) -> None:
         rows = self.table.selectionModel().selectedRows()
         if rows:
-            self.class_chosen.emit(self._numbers[rows[0].row()])
+            self.class_chosen.emit(self._classes[rows[0].row()].number)
 
     def _change(self, item: QTableWidgetItem) -> None:
         fields: dict[int, dict[str, Any]] = {
@@ -131,17 +130,16 @@ class AnnotationPanel(QGroupBox):
             LOCK: {"is_locked": item.checkState() == Qt.CheckState.Checked},
         }
         if item.column() in fields:
-            self.class_changed.emit(self._numbers[item.row()], fields[item.column()])
+            self.class_changed.emit(self._classes[item.row()].number, fields[item.column()])
 
     def _ask_colour(self) -> None:
         rows = self.table.selectionModel().selectedRows()
         if not rows:
             return
-        at = rows[0].row()
-        before = self.table.item(at, NAME).data(Qt.ItemDataRole.DecorationRole)
-        colour = QColorDialog.getColor(before, self)
+        chosen = self._classes[rows[0].row()]
+        colour = QColorDialog.getColor(QColor(chosen.colour), self)
         if colour.isValid():
-            self.class_changed.emit(self._numbers[at], {"colour": colour.name()})
+            self.class_changed.emit(chosen.number, {"colour": colour.name()})
 
     def _set_up_table(self) -> None:
         table = self.table
@@ -176,8 +174,9 @@ class AnnotationPanel(QGroupBox):
             (self.redo_button, "Do it again (Ctrl+Shift+Z over the picture)"),
             (
                 self.table,
-                "Select the class to paint with; double click a name or a key. Regions are the "
-                "finest pieces, of which superpixels are made; areas are in pixels",
+                "Select the class to paint with; double click a name or a key to change it. Areas are in "
+                "pixels; held over one, the mouse shows its regions, too, the finest pieces, of which "
+                "superpixels are made",
             ),
             (self.add_button, "Another class, with the first key that is free"),
             (self.colour_button, "The colour of the class that is selected"),
@@ -185,6 +184,15 @@ class AnnotationPanel(QGroupBox):
             (self.scribbles_button, "Each superpixel gets the class of most pixels drawn on it"),
         ):
             widget.setToolTip(tip)
+
+
+def swatch(colour: str) -> QIcon:
+    """A square of a colour, which Qt would tint in a row that is selected."""
+    square, icon = QPixmap(SWATCH_PX, SWATCH_PX), QIcon()
+    square.fill(QColor(colour))
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+        icon.addPixmap(square, mode)
+    return icon
 
 
 def short(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,9 @@ from napari_pcnet.disk.labels import write_windows
 from napari_pcnet.disk.output import ArrayKind, check_output
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.zarr_store import LabelsOfPart, open_levels
+from napari_pcnet.geometry.picture import windows_of
 from napari_pcnet.planes import Planes
+from napari_pcnet.plugin.frame import Frame
 from napari_pcnet.plugin.jobs import Job
 from napari_pcnet.plugin.layer_transform import transform_of
 from napari_pcnet.plugin.metadata import FOLDER, KEY
@@ -51,8 +54,8 @@ class DiskRun:
     region : RegionOfInterest
     path : Path
         Of the OME-Zarr that is made, whole or not at all.
-    transform : mapping
-        Options of the layer of labels, as the image lies now: it may move.
+    frame : Frame
+        Of the layer of labels, as the image lies now: it may move.
     """
 
     source: Source
@@ -60,13 +63,20 @@ class DiskRun:
     record: RunRecord
     region: RegionOfInterest
     path: Path
-    transform: Mapping[str, Any]
+    frame: Frame
 
     @classmethod
     def of(
-        cls, source: Source, planes: Planes, record: RunRecord, region: RegionOfInterest, path: Path
+        cls,
+        source: Source,
+        planes: Planes,
+        record: RunRecord,
+        region: RegionOfInterest,
+        path: Path,
+        *,
+        image_sized: bool = False,
     ) -> DiskRun:
-        """A run on planes of an image.
+        """A run on planes of an image; the labels of a region may be as large as the image.
 
         Raises
         ------
@@ -80,13 +90,14 @@ class DiskRun:
             its = layer.source.path
             if its is not None and Path(os.path.realpath(its)) in Path(os.path.realpath(path)).parents:
                 raise ValueError(f"output {path} lies in '{layer.name}', which it would change; name another")
-        leading = len(source.labels_shape(planes)) - 2
+        frame = Frame.of(source, planes, image_sized=image_sized)
+        leading = len(frame.shape) - 2
         if leading > LARGEST_LEADING:
             raise ValueError(
                 f"'{source.name}' has {leading} axes besides rows and columns, an OME-Zarr has planes along "
                 "time and depth alone: leave 'Write to' empty"
             )
-        return cls(source, planes, record, region, path, source.labels_transform(planes))
+        return cls(source, planes, record, region, path, frame)
 
     def uses(self, layer: Layer) -> bool:
         """Whether a layer is the image, or a channel of it."""
@@ -115,9 +126,9 @@ class DiskRun:
         )
         write_windows(
             self.path,
-            self._in_layer(made.parts),
-            ArrayKind(self.source.labels_shape(self.planes), made.dtype),
-            notes=notes | {"layer": transform_of(self.transform)},
+            itertools.chain(self._outside(), self._in_layer(made.parts)),
+            ArrayKind(self.frame.shape, made.dtype),
+            notes=notes | {"layer": transform_of(self.frame.transform)},
             placement=self._placement,
             origin=self._origin,
             check=job.check,
@@ -133,32 +144,46 @@ class DiskRun:
             multiscale=is_pyramid,
             name=f"{self.source.name.removesuffix(AS_CHANNELS)} superpixels",
             metadata={KEY: notes, FOLDER: str(self.path)},
-            **self.transform,
+            **self.frame.transform,
         )
         layer.contour = 1
         layer.editable = False  # nobody's brush writes to the disk
         return layer
 
+    def _outside(self) -> Iterator[LabelsOfPart]:
+        """Zeros for all of a layer that is larger than its region: a chunk that is missing is damage."""
+        if self.frame.is_larger:
+            height, width = self.frame.shape[-2:]
+            for plane in np.ndindex(self.frame.shape[:-2]):
+                for window in windows_of((height, width)):
+                    yield (*plane, *window.slices), np.zeros(window.shape, np.int32)
+
     def _in_layer(self, parts: Iterator[LabelsOfPart]) -> Iterator[LabelsOfPart]:
         """Parts by their index in the layer, which keeps the axes that a plane has none of."""
         numbering = () if self.planes.one else self.planes.leading
+        top, left = self.planes.crop[:2] if self.frame.is_larger else (0, 0)
         for (*plane, rows, columns), labels in parts:
             at = dict(zip(numbering, plane, strict=True))
-            yield (*(at.get(axis, 0) for axis in self.source.layer_axes[:-2]), rows, columns), labels
+            place = (
+                slice(rows.start + top, rows.stop + top),
+                slice(columns.start + left, columns.stop + left),
+            )
+            yield (*(at.get(axis, 0) for axis in self.source.layer_axes[:-2]), *place), labels
 
     @property
     def _placement(self) -> Placement:
-        units = {str(unit) for unit in self.transform["units"][-2:]} - {WITHOUT_UNIT}
+        units = {str(unit) for unit in self.frame.transform["units"][-2:]} - {WITHOUT_UNIT}
         return Placement(self.source.pixel_size, units.pop() if len(units) == 1 else "")
 
     @property
     def _origin(self) -> tuple[float, float] | None:
         """Where the first pixel lies, if rows and columns run along the axes of the world."""
-        ndim = len(self.transform["scale"])
-        turns = (self.transform["rotate"], shear_matrix(self.transform["shear"], ndim))
+        transform = self.frame.transform
+        ndim = len(transform["scale"])
+        turns = (transform["rotate"], shear_matrix(transform["shear"], ndim))
         is_straight = all(np.array_equal(each, np.eye(ndim)) for each in turns)
-        is_straight &= np.array_equal(self.transform["affine"], np.eye(ndim + 1))
-        if not is_straight or (self.transform["scale"][-2:] < 0).any():
+        is_straight &= np.array_equal(transform["affine"], np.eye(ndim + 1))
+        if not is_straight or (transform["scale"][-2:] < 0).any():
             return None
-        top, left = self.transform["translate"][-2:]
+        top, left = transform["translate"][-2:]
         return float(top), float(left)

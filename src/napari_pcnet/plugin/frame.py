@@ -40,28 +40,25 @@ class Frame:
 
     @classmethod
     def of(cls, source: Source, planes: Planes, *, image_sized: bool = False) -> Frame:
-        """The frame of a result of some planes of an image.
-
-        Raises
-        ------
-        ValueError
-            If there is no memory for one that is as large as the image.
-        """
+        """The frame of a result of some planes of an image."""
         whole = replace(planes, crop=source.plane_window) if image_sized else planes
-        shape, part_shape = source.labels_shape(whole), source.labels_shape(planes)
-        needed_bytes = BYTES_PER_PX * int(np.prod(shape, dtype=np.int64))
-        if shape != part_shape and needed_bytes > free_bytes():
-            raise ValueError(
-                f"labels as large as the image need {memory_text(needed_bytes)} of memory, and "
-                f"{memory_text(free_bytes())} are free: take them as large as the region"
-            )
         part = (Ellipsis, *(planes.crop.slices if image_sized else ()))
-        return cls(shape, source.labels_transform(whole), part, part_shape)
+        shapes = source.labels_shape(whole), source.labels_shape(planes)
+        return cls(shapes[0], source.labels_transform(whole), part, shapes[1])
 
     @property
     def is_larger(self) -> bool:
         """Whether there is more than the segmented part."""
         return self.shape != self.part_shape
+
+    def check_memory(self) -> None:
+        """Refuse to hold labels that are as large as the image where there is no memory for them."""
+        needed_bytes = BYTES_PER_PX * int(np.prod(self.shape, dtype=np.int64))
+        if self.is_larger and needed_bytes > free_bytes():
+            raise ValueError(
+                f"labels as large as the image need {memory_text(needed_bytes)} of memory, and "
+                f"{memory_text(free_bytes())} are free: take them as large as the region"
+            )
 
     def around(self, part: NDArray[Any], outside: int = 0) -> NDArray[Any]:
         """An array of the frame that holds the segmented part; of its very memory where that is all."""

@@ -21,7 +21,7 @@ from napari_pcnet.learning.forest import RegionForest
 from napari_pcnet.plugin.annotating import Annotating, Subject
 from napari_pcnet.plugin.boxes import single_shot
 from napari_pcnet.plugin.jobs import Job
-from napari_pcnet.plugin.predicted_layer import PredictedLayer
+from napari_pcnet.plugin.predicted_layer import PredictedLayer, with_lead
 from napari_pcnet.plugin.region_columns import RegionColumns
 
 if TYPE_CHECKING:
@@ -90,11 +90,12 @@ class Pooled:
         return cls(learnt, counts, cut, cut.by_region(parts.number), cut.by_region(parts.uncertainty))
 
     def said_of(self, part: int, classes: ClassTable) -> str:
-        """What a superpixel is, and how certain that is."""
-        number, uncertainty = int(self.cut.parts.number[part]), self.cut.parts.uncertainty[part]
+        """What a superpixel is, and how far that is ahead of what it is second most likely."""
+        number, lead = int(self.cut.parts.number[part]), 1 - self.cut.parts.uncertainty[part]
         if number == NOTHING:
             return "nothing can be said of this one: the picture has no values here"
-        return f"{classes[number].name}, {1 - uncertainty:.0%} certain"
+        second = self.learnt.forest.classes[np.argsort(-self.cut.parts.share[part], kind="stable")[1]]
+        return with_lead(classes[number].name, classes[second].name, f"{lead:.0%}")
 
 
 class Learning(QObject):

@@ -53,9 +53,17 @@ class LearningRows(QWidget):
 
     def _set_tips(self) -> None:
         for widget, tip in (
-            (self.learn_button, "Learn the classes of all superpixels from those that have one"),
+            (
+                self.learn_button,
+                "Learn the classes of all superpixels from those that have one: a forest of decision trees "
+                "votes on each",
+            ),
             (self.after_each, "Learn again whenever a stroke is done"),
-            (self.next_button, "Go to the superpixel that is least certain (N over the picture)"),
+            (
+                self.next_button,
+                "Go to the superpixel that is least certain, its two likeliest classes having almost as many "
+                "votes (N over the picture)",
+            ),
             (self.accept_button, "Give all that is predicted to be of the class that is selected this class"),
             (self.load_button, "Take a forest that was learnt on another picture; Learn replaces it"),
             (self.save_button, "Keep the forest, for other pictures and napari-pcnet classify"),

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import re
+
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_pcnet.plugin.field_names import in_fields
 
-LEAST_LINES = 5
-"""Height of the lines below the fields where they are fewer."""
+LEAST_LINES = 10
+"""Height of the lines below the fields where they are fewer: as much as the device, the outlook and a message
+of three lines take with the space between them, so that such a message covers no field that is in view."""
+
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:s|min|h|MB|GB)\b)|(?<=\d) (?=x \d)|(?<=\d x) (?=\d)")
+"""Spaces between a number and its unit, and within a size such as 300 x 451."""
 
 
 class WrappedLabel(QLabel):
-    """A label for a sentence, which may wrap and be copied."""
+    """A label for a sentence, which may be copied and may wrap, though not between a number and its unit."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._text = ""
         self.setWordWrap(True)
         self.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+
+    def setText(self, text: str | None) -> None:  # noqa: N802  # Qt's name
+        """Show a text."""
+        self._text = text or ""
+        super().setText(_BEFORE_UNIT.sub(NO_BREAK, self._text))
+
+    def text(self) -> str:
+        """The text as it was given, with plain spaces."""
+        return self._text
 
 
 class MessageLine(WrappedLabel):

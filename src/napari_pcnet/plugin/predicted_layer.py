@@ -80,7 +80,8 @@ class PredictedLayer:
                 code, alpha = number + CLASSES * step, round(255 * (step + 1) / STEPS)
                 colours[code] = f"{each.colour}{alpha:02x}"
                 index.append(code)
-                texts.append(f"{each.name}, {100 * step // STEPS} to {100 * (step + 1) // STEPS} % certain")
+                share = f"{100 * step // STEPS} to {100 * (step + 1) // STEPS}%"
+                texts.append(with_lead(each.name, "the next class", share))
         self._lookup.colour(colours)
         self.layer.features = {"index": index, "predicted": texts}
 
@@ -88,3 +89,12 @@ class PredictedLayer:
         """Take the layer out of the viewer."""
         if self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)
+
+
+def with_lead(name: str, other: str, share: str) -> str:
+    """A class, and how certain that is: by which share of the votes it is ahead of another.
+
+    >>> with_lead("fur", "background", "1%")
+    'fur, ahead of background by 1% of the votes'
+    """
+    return f"{name}, ahead of {other} by {share} of the votes"

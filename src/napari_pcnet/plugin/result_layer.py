@@ -85,6 +85,7 @@ class ResultLayer:
         self._origin = Origin(source.name)
         # As it is now: the image may move, or get other data.
         self._frame = Frame.of(source, planes, image_sized=image_sized)
+        self._frame.check_memory()
         self._editable_px = editable_px
         self.has_image = True
         self._buffer = np.zeros(self._frame.shape, np.int32)

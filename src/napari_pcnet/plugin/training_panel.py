@@ -48,6 +48,9 @@ LARGEST_SEED = 2**31 - 1
 PARTS = ("association", "merging")
 """What learns in the two trainings."""
 
+MEANINGS = ("which pixels belong together", "whether two superpixels that touch belong to one object")
+"""What each of them is about."""
+
 
 class TrainingPanel(QGroupBox):
     """Fields, buttons and curves; closed until its title is ticked."""
@@ -213,8 +216,12 @@ class TrainingPanel(QGroupBox):
             (self.cancel_button, "Stop, and keep nothing of this training"),
             (self.progress, "How far the training is"),
             *(
-                (curve, "The loss of each step, and the accuracy of the pictures held out")
-                for curve in self.curves
+                (
+                    curve,
+                    f"The network learns {meaning}: the loss of each step, and the accuracy of the pictures "
+                    "held out",
+                )
+                for curve, meaning in zip(self.curves, MEANINGS, strict=True)
             ),
         ):
             widget.setToolTip(tip)

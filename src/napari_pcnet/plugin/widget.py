@@ -51,7 +51,7 @@ WAIT_MS = 200
 ONE_COUNT = "labels on the disk have one count and no tree: leave 'Write to' empty to slide or annotate"
 """Why much of the widget is of no use for a layer that is read from the disk."""
 
-LEAST_HEIGHT_PX = 440
+LEAST_HEIGHT_PX = 460
 """Height that other docks in the same column, such as the table of features, leave the widget."""
 
 
@@ -556,9 +556,8 @@ class SuperpixelsWidget(QWidget):
         path = self.form.output.path
         if path is None:
             return None
-        if self.form.region_field.image_sized and planes.crop != source.plane_window:
-            raise ValueError("labels that are written are as large as the region, not as the image")
-        return DiskRun.of(source, planes, record, region, path)
+        image_sized = self.form.region_field.image_sized
+        return DiskRun.of(source, planes, record, region, path, image_sized=image_sized)
 
     @property
     def _is_disk_selected(self) -> bool:
