@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.disk.files import check_file
 from napari_pcnet.disk.output import check_output, write_whole
 from napari_pcnet.options import shown
 
@@ -102,8 +103,7 @@ def read_table(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     path = Path(path)
     if path.suffix.lower() not in TABLE_SUFFIXES:
         raise ValueError(f"table {path} must end in .csv or .parquet")
-    if not path.is_file():
-        raise FileNotFoundError(f"table {path} does not exist")
+    check_file(path, "table")
     if path.suffix.lower() == ".csv":
         return _read_csv(path)
     import pyarrow as pa

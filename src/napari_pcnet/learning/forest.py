@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_pcnet import options
 from napari_pcnet.annotation.classes import default_name
+from napari_pcnet.disk.files import check_file
 from napari_pcnet.disk.output import check_output, write_whole
 from napari_pcnet.disk.tables import check_columns
 from napari_pcnet.learning.trees import Trees
@@ -234,8 +235,7 @@ class RegionForest:
             If it is anything else, or damaged.
         """
         path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"forest {path} does not exist")
+        check_file(path, "forest")
         refusal = ValueError(f"{path} is no forest that RegionForest.save wrote, or is damaged")
         text, arrays = _read(path, refusal)
         if text.get("version") != VERSION:
