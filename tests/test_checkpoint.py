@@ -142,7 +142,7 @@ def test_a_foreign_safetensors_file_is_named_as_such(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         checkpoint.load_model(tmp_path / "none.safetensors")
-    assert str(caught.value) == f"there is no weights file {tmp_path / 'none.safetensors'}"
+    assert str(caught.value) == f"weights file {tmp_path / 'none.safetensors'} does not exist"
 
 
 def test_a_checkpoint_of_another_network_names_its_first_layer(tmp_path: Path) -> None:

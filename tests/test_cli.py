@@ -865,7 +865,7 @@ def test_of_several_processes_that_train_one_prints(
 
 
 def test_a_missing_configuration_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    message = "there is no configuration none.toml"
+    message = "configuration none.toml does not exist"
     assert _refused(["train", "none.toml"], capsys) == message
 
 

@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 from napari_pcnet.disk import pictures
 from napari_pcnet.disk.labels import read_labels
 from napari_pcnet.disk.pictures import count_levels, read_image, read_mask
+from ome_files import write_first_of
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 RGB = np.stack([GREY, GREY[::-1], 255 - GREY], axis=-1)
@@ -183,18 +184,7 @@ def test_a_plain_tif_is_mapped_and_not_loaded(tmp_path: Path) -> None:
 
 
 def test_pages_of_an_ome_tif_that_are_in_no_file_are_told(tmp_path: Path) -> None:
-    path = tmp_path / "a.ome.tif"
-    names = "".join(
-        f'<TiffData IFD="0" FirstZ="{at}"><UUID FileName="{name}">urn:uuid:{name}</UUID></TiffData>'
-        for at, name in enumerate(["a.ome.tif", "b.ome.tif"])
-    )
-    schema = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
-    said = (
-        f'<?xml version="1.0"?><OME xmlns="{schema}" UUID="urn:uuid:a.ome.tif"><Image ID="I">'
-        '<Pixels ID="P" DimensionOrder="XYZCT" Type="uint8" SizeX="4" SizeY="3" SizeZ="2"'
-        f' SizeC="1" SizeT="1"><Channel ID="C" SamplesPerPixel="1"/>{names}</Pixels></Image></OME>'
-    )
-    tifffile.imwrite(path, GREY, description=said, metadata=None)
+    path = write_first_of(["a.ome.tif", "b.ome.tif"], tmp_path, GREY)
     with pytest.warns(UserWarning, match=r"^1 of 2 pages are missing in .*a\.ome\.tif and the files that it"):
         pixels = read_image(path).pixels
     np.testing.assert_array_equal(pixels, [GREY, np.zeros_like(GREY)])

@@ -26,7 +26,7 @@ from napari_pcnet.plugin.metadata import KEY, TREES, is_on_disk, recorded_run, t
 from napari_pcnet.plugin.result_layer import ResultLayer
 from napari_pcnet.plugin.settings import Settings, read_settings
 from napari_pcnet.plugin.source import Source
-from napari_pcnet.record import Origin, RunRecord, notes_of
+from napari_pcnet.record import DroppedFieldWarning, Origin, RunRecord, notes_of
 from napari_pcnet.run import build_hierarchy
 
 RECORD = RunRecord(6, compactness=2.0, plane=(1,), channel_axis=None)
@@ -97,13 +97,26 @@ def test_trees_come_back_with_the_labels_that_they_are_of(tmp_path: Path, ending
     assert _written(path, layer) == path  # and once more, with both
 
 
+def test_trees_beside_labels_that_are_replaced_by_some_without_stay_and_are_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    beside = Path(write(str(path), *_with_trees(3).as_layer_data_tuple()[:2])[1])
+    before = beside.read_bytes()
+    other = Labels(np.ones((6, 8), int), metadata={KEY: notes_of(RECORD, ORIGIN)})
+    assert write(str(path), *other.as_layer_data_tuple()[:2]) == [str(path)]
+    assert beside.read_bytes() == before
+    with pytest.warns(
+        DroppedFieldWarning, match=r"left alone: its trees are not those of these labels; move it away$"
+    ):
+        assert trees_of(open_in(ViewerModel(), str(path)).metadata) is None
+
+
 @pytest.mark.parametrize("what", ["other labels", "other trees", "damage", "nothing"])
 def test_trees_that_are_not_of_the_labels_are_left_alone(tmp_path: Path, what: str) -> None:
     path = tmp_path / "a.tif"
     layer = _with_trees(3)
     data, meta, _ = layer.as_layer_data_tuple()
     beside = Path(write(str(path), data, meta)[1])
-    sentence = f"{beside} was left alone: its trees are not those of these labels"
+    sentence = f"{beside} was left alone: its trees are not those of these labels; move it away"
     if what == "other labels":
         painted = np.array(data)
         painted[5, 5] = 1

@@ -314,6 +314,26 @@ def test_what_cannot_be_written_is_refused_in_one_sentence(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"class_colours": 5}, "class_colours must map names of classes to colours, got 5"),
+        ({"table": 5}, "a table must map names to columns, as region_table does, got 5"),
+    ],
+)
+def test_what_has_no_names_is_refused(options: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=f"^{sentence}$"):
+        write_polygons(tmp_path / "out.geojson", LABELS, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_colour_of_a_class_that_no_region_has_is_passed_over(tmp_path: Path) -> None:
+    chosen = {"Tumour": (200, 0, 0)}
+    write_polygons(tmp_path / "a.geojson", LABELS, TABLE, class_colours=chosen)
+    write_polygons(tmp_path / "b.geojson", LABELS, TABLE, class_colours=chosen | {"Lake": (0, 0, 200)})
+    assert (tmp_path / "a.geojson").read_bytes() == (tmp_path / "b.geojson").read_bytes()
+
+
 # -- the command -----------------------------------------------------------------------------------
 
 

@@ -15,9 +15,11 @@ from filelock import FileLock
 
 from napari_pcnet import pcnet_superpixels, read_labels, run_record, write_labels
 from napari_pcnet.cli import main
+from napari_pcnet.disk.pictures import files_of
 from napari_pcnet.disk.window_files import WindowFiles, state_of
 from napari_pcnet.network import inference
 from napari_pcnet.record import RunRecord
+from ome_files import write_first_of
 
 SHAPE = (300, 260)
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 26, 3)).astype(np.uint8).repeat(15, 0).repeat(10, 1)
@@ -276,6 +278,50 @@ def test_a_full_disk_leaves_what_was_done(monkeypatch: pytest.MonkeyPatch) -> No
     assert not Path("a.windows").exists()
 
 
+def _in_two_files() -> None:
+    first = write_first_of(["a.ome.tif", "b.ome.tif"], Path(), IMAGE[..., 0])
+    tifffile.imwrite("b.ome.tif", IMAGE[..., 1], metadata=None)
+    assert files_of(first) == [first, Path("b.ome.tif").resolve()]
+
+
+def test_a_change_in_another_file_of_an_ome_tif_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _in_two_files()
+    words = ["a.ome.tif" if word == "in.tif" else word for word in WORDS]
+    with monkeypatch.context() as patch:
+        counted(patch, stop_after=WINDOWS + 2)
+        assert main(words) == 130
+    tifffile.imwrite("b.ome.tif", IMAGE[::-1, :, 1], metadata=None)
+    capsys.readouterr()
+    assert main(words) == 2
+    refusal = "out.zarr.windows was begun with another image; remove it to begin again\n"
+    assert capsys.readouterr().err == f"napari-pcnet: {refusal}"
+
+
+def test_so_is_one_after_labels_of_it_are_finished(capsys: pytest.CaptureFixture[str]) -> None:
+    _in_two_files()
+    words = ["a.ome.tif" if word == "in.tif" else word for word in WORDS]
+    assert main(words) == 0
+    later = time.time_ns() + 10**9
+    os.utime("b.ome.tif", ns=(later, later))
+    capsys.readouterr()
+    assert main(words) == 2
+    assert "is of another run, picture or version" in capsys.readouterr().err
+
+
+def test_what_an_image_is_known_by_is_looked_at_once_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = list[Path]()
+
+    def counting(*paths: Path) -> str:
+        looked_at.extend(paths)
+        return state_of(*paths)
+
+    monkeypatch.setattr("napari_pcnet.cli.segment.state_of", counting)
+    assert main(WORDS) == 0
+    assert looked_at == [Path("in.tif")] * 2  # and once behind it
+
+
 def test_the_state_of_a_folder_changes_with_any_of_its_files() -> None:
     Path("a/b").mkdir(parents=True)
     Path("a/b/c").write_text("1")
@@ -286,3 +332,14 @@ def test_the_state_of_a_folder_changes_with_any_of_its_files() -> None:
     states.append(state_of("a"))
     assert len(set(states)) == 3
     assert state_of("a") == states[-1]
+
+
+def test_so_it_does_with_files_behind_a_link() -> None:
+    Path("a").mkdir()
+    Path("elsewhere").mkdir()
+    Path("elsewhere/c").write_text("1")
+    Path("a/b").symlink_to(Path("elsewhere").resolve())
+    Path("elsewhere/round").symlink_to(Path("a").resolve())
+    before = state_of("a")
+    Path("elsewhere/c").write_text("12")
+    assert state_of("a") != before

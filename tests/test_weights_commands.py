@@ -287,7 +287,7 @@ def test_what_can_not_be_imported_leaves_no_file(
     tmp_path: Path, cache: Path, ours: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     none = tmp_path / "none.safetensors"
-    assert refused(capsys, "import", str(none)) == f"there is no weights file {none}"
+    assert refused(capsys, "import", str(none)) == f"weights file {none} does not exist"
     taken = weights.names()[0]
     assert refused(capsys, "import", str(ours), "--name", taken) == (
         f"the name {taken} is that of published weights; choose another by --name"

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.disk.damage import READER_ERRORS
-from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.files import check_file, write_atomically
 from napari_pcnet.disk.memory import check_fits
 from napari_pcnet.geometry.picture import COLOUR_STEPS, Picture
 from napari_pcnet.merging import connectivity, outlines
@@ -303,8 +303,7 @@ class PCNetHierarchy:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PCNetHierarchy:
         """Read a hierarchy that `save` wrote; a file that holds anything else is a ValueError."""
-        if not Path(path).exists():
-            raise FileNotFoundError(f"hierarchy {path} does not exist")
+        check_file(Path(path), "hierarchy")
         content = Path(path).read_bytes()
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as members:

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from napari_pcnet.disk import download
-from napari_pcnet.disk.files import Version, sha256_of, version_of
+from napari_pcnet.disk.files import Version, check_file, sha256_of, version_of
 from napari_pcnet.progress import Progress
 
 FOLDER = Path(__file__).with_name("weights_data")
@@ -160,10 +160,7 @@ def locate(name_or_path: str | os.PathLike[str], progress: Progress | None = Non
     """
     if _is_path(name_or_path):
         path = Path(name_or_path)
-        if path.is_dir():
-            raise IsADirectoryError(f"weights file {path} is a folder; name a file in it")
-        if not path.is_file():
-            raise FileNotFoundError(f"weights file {path} does not exist")
+        check_file(path, "weights file")
         return path
     name = os.fspath(name_or_path)
     if is_imported(name):

@@ -33,7 +33,11 @@ class ExportOptions:
         metadata={"help": "csv or parquet with a row a label: its class, and what was measured"},
     )
     class_colours: tuple[str, ...] = field(
-        default=(), metadata={"help": "NAME=#rrggbb for each class that is to have this colour"}
+        default=(),
+        metadata={
+            "help": "NAME=#rrggbb for each class that is to have this colour in geojson; a class that no "
+            "region has is passed over"
+        },
     )
     object_type: ObjectType = field(default="annotation", metadata={"help": "what a region is in QuPath"})
     simplify: float = field(

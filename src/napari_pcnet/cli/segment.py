@@ -247,11 +247,12 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
         labels = None if overlay is None else read_labels(files.labels)
     elif _is_streamed(files, image, task):
         writing = {"overwrite": task.overwrite, "notes": notes, "placement": placement, "outside": outside}
-        state = _state_of(files.image)
-        with _windows_of(files, task, record) as done:
+        sources = _sources(files.image)
+        state = _state_of(sources)
+        with _windows_of(files, task, record, state) as done:
             before = None if done else _before(files, task, tell)  # of the rest the display knows
             texts = label_to_file(files.labels, image, record, progress, done, elsewhere, before, **writing)
-        if _state_of(files.image) != state:
+        if _state_of(sources) != state:
             tell(f"{files.image} was changed while it was read: labels may be partly of what it was before")
         if task.cluster is not None:
             texts.append(f"of the time of {task.cluster.number} workers: {shares_of(task.cluster.seconds)}")
@@ -271,12 +272,15 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
     return lines
 
 
-def _state_of(image: Folder) -> str | None:
-    """What changes with a picture on this machine; None if it is gone, or behind an address."""
-    if isinstance(image, RemoteFolder):
-        return None
+def _sources(image: Folder) -> list[Path]:
+    """The files on this machine that a picture is read from."""
+    return [] if isinstance(image, RemoteFolder) else pictures.files_of(image)
+
+
+def _state_of(sources: Sequence[Path]) -> str | None:
+    """What changes with the files that a picture is read from; None if one is gone."""
     try:
-        return state_of(image)
+        return state_of(*sources)
     except FileNotFoundError:
         return None
 
@@ -302,15 +306,17 @@ def _before(files: Files, task: Task, tell: Callable[[str], object]) -> "Before"
     return teller(lambda text: tell(f"{files.image}: {text}"), folder, copies, workers, here)
 
 
-def _windows_of(files: Files, task: Task, record: RunRecord) -> AbstractContextManager[WindowFiles | None]:
+def _windows_of(
+    files: Files, task: Task, record: RunRecord, state: str | None
+) -> AbstractContextManager[WindowFiles | None]:
     """Windows that an earlier call had finished, beside the output, if the work may be resumed."""
     if not task.resumes:
         return nullcontext()
     return WindowFiles(
         _windows_folder(files),
         {
-            "image": state_of(str(files.image)),
-            "mask": None if record.mask is None else state_of(record.mask),
+            "image": state,
+            "mask": None if record.mask is None else state_of(*pictures.files_of(Path(record.mask), "mask")),
             "weights": sha256_of(weights.locate(record.model)),
             "version": __version__,
             **{f"--{name.replace('_', '-')}": value for name, value in record.as_dict().items()},
@@ -325,14 +331,20 @@ def _windows_folder(files: Files) -> Path:
 def _remove_windows(files: Files, task: Task, record: RunRecord) -> None:
     """Remove the windows of labels that are written, which a process that was killed then had no time for."""
     if _windows_folder(files).is_dir():
-        with suppress(ValueError, OSError), _windows_of(files, task, record):  # of other work they stay
+        state = _state_of(_sources(files.image))
+        with (
+            suppress(ValueError, OSError),  # of other work they stay
+            _windows_of(files, task, record, state),
+        ):
             pass
 
 
 def _check_finished(files: Files, record: RunRecord, notes: dict[str, Any]) -> None:
     """Refuse labels that are there and are not those that the run would make."""
-    named = (str(files.image), record.mask, weights.own_file(record.model))
-    is_newer = any(written_ns(path) > written_ns(files.labels) for path in named if path is not None)
+    read = [*_sources(files.image), weights.own_file(record.model)]
+    if record.mask is not None:
+        read += pictures.files_of(Path(record.mask), "mask")
+    is_newer = written_ns(*filter(None, read)) > written_ns(files.labels)
     if is_newer or read_notes(files.labels) != json.loads(json.dumps(notes)):
         raise FileExistsError(
             f"output {files.labels} exists and is of another run, picture or version; pass overwrite=True to "

@@ -49,6 +49,11 @@ async def _part(store: Path | Any, slices: Slices, zarr_format: Literal[2, 3]) -
 @asynccontextmanager
 async def _held(store: Path | Any) -> AsyncIterator[Path | Any]:
     """Give a store; that of a folder behind an address lasts as long as the loop of events."""
+    if isinstance(store, Path):
+        from napari_pcnet.disk.local_store import LocalFiles
+
+        yield LocalFiles(store, read_only=True)
+        return
     if not isinstance(store, RemoteFolder):
         yield store
         return

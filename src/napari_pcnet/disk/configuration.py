@@ -8,6 +8,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from napari_pcnet.disk.files import check_file
 from napari_pcnet.options import as_number, is_one_line, shown
 
 Table = TypeVar("Table")
@@ -36,6 +37,8 @@ def read_toml(kind: type[Table], path: Path) -> Table:
     ------
     FileNotFoundError
         If the file, or one it extends, does not exist.
+    IsADirectoryError
+        If it is a folder.
     ValueError
         If a name is unknown, or a value is not of its field's type.
     """
@@ -63,12 +66,9 @@ def _read_tables(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    if path.exists() and not path.is_file():  # a device or a pipe may have no end
-        raise ValueError(f"configuration {path} is no file")
+    check_file(path, "configuration")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no configuration {path}") from None
     except RecursionError:
         raise ValueError(f"{path} is not valid TOML: its values are nested too deeply") from None
     except ValueError as error:  # no TOML, no text, a number of too many digits

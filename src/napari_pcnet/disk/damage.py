@@ -1,10 +1,12 @@
 """Damaged files: whatever a reader raises, as one sentence that names the file."""
 
 import lzma
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 LONGEST_REASON = 240
 """Characters of a library's reason that are shown; some repeat all that they were given."""
@@ -38,6 +40,15 @@ _ENDS_EARLY = (
 """How readers begin to tell of a file of which the end is missing."""
 
 
+def is_special(path: Path) -> bool:
+    """Whether a path leads to a pipe or a device, of which one may never begin and another never end."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # missing, or no name of a file
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
 class DamageError(ValueError):
     """A file cannot be read; why, in a sentence that names it."""
 
@@ -52,6 +63,8 @@ def naming_damage(path: object, what: str) -> Iterator[None]:
         In the place of any of `READER_ERRORS`; one that comes from further inside stays.
     """
     try:
+        if isinstance(path, Path) and is_special(path):
+            raise ValueError("it is a pipe or a device")
         yield
     except DamageError:
         raise

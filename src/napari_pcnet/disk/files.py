@@ -131,6 +131,26 @@ def try_folder(folder: Path) -> None:
         os.rmdir(made)
 
 
+def check_file(path: Path, role: str) -> None:
+    """Refuse what is not there, and what is no regular file; refusals name its role.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    IsADirectoryError
+        If it is a folder.
+    ValueError
+        If it is a pipe or a device: one may never begin, and another never end.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{role} {path} does not exist")
+    if path.is_dir():
+        raise IsADirectoryError(f"{role} {path} is a folder; name a file")
+    if not path.is_file():
+        raise ValueError(f"{role} {path} is a pipe or a device; name a file")
+
+
 Version: TypeAlias = tuple[int, ...]
 """What a file's content is known by without reading it: which file it is, its length, and when it was written
 and changed, in ns. A copy may keep the first of these times, a path may come to lead elsewhere."""

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from napari_pcnet.disk.files import check_file
 from napari_pcnet.disk.remote import Folder, RemoteFolder
 
 Format: TypeAlias = Literal["jpg", "png", "tif", "zarr"]
@@ -68,14 +69,9 @@ def format_of(path: Folder, role: str = "image") -> Format:
                 f"{role} {path} does not exist: its host gives none of {', '.join(_ZARR_FILES)} there"
             )
         return "zarr"
-    if not path.exists():
-        raise FileNotFoundError(f"{role} {path} does not exist")
-    if path.is_dir():
-        if not is_zarr(path):
-            raise IsADirectoryError(f"{role} {path} is a folder; name a file")
+    if path.is_dir() and is_zarr(path):
         return "zarr"
-    if not path.is_file():
-        raise ValueError(f"{role} {path} is a pipe or a device; name a file")
+    check_file(path, role)
     with path.open("rb") as file:
         head = file.read(12)
     for start, kind in _STARTS.items():
@@ -121,8 +117,9 @@ def is_label_pyramid(folder: Path) -> bool:
 
 def _metadata(folder: Path) -> dict[str, Any]:
     """What a node of format 3 says of itself; nothing if it is damaged or no such node."""
+    file = folder / "zarr.json"
     try:
-        metadata = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
+        metadata = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except (OSError, ValueError, RecursionError):
         return {}
     return metadata if isinstance(metadata, dict) else {}

@@ -130,6 +130,16 @@ def count_levels(path: str | os.PathLike[str], series: int = 0) -> int:
     return _count_levels(location(path), series)
 
 
+def files_of(path: Path, role: str = "image") -> list[Path]:
+    """Return the file or folder that a picture is in, and the other files that it is read from.
+
+    What can't be read is refused by its `role`.
+    """
+    kind = format_of(path, role)
+    with naming_damage(path, _IN_WORDS[kind]):
+        return tiff.files_of(path) if kind == "tif" else [path]
+
+
 def read_mask(path: str | os.PathLike[str], series: int = 0) -> NDArray[np.bool_]:
     """Read a region from a picture: True where any channel is not zero and nothing is transparent."""
     if series != 0:

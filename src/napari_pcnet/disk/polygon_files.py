@@ -20,7 +20,7 @@ from napari_pcnet.disk.geojson import Colour, ObjectType
 from napari_pcnet.disk.output import check_output, write_whole
 from napari_pcnet.disk.placement import Placement
 from napari_pcnet.disk.polygons import DescribedRegions, polygons_of, simplified
-from napari_pcnet.disk.tables import refuse_masked
+from napari_pcnet.disk.tables import check_columns
 from napari_pcnet.options import as_index, as_list, pixels, shown
 from napari_pcnet.options import background as background_label
 from napari_pcnet.shapes import size_text
@@ -57,7 +57,8 @@ def write_polygons(
         As `region_table` gives it: ``label`` and any columns, of which ``class`` names the class of a
         region, empty for none. Other columns of numbers are measurements.
     class_colours : mapping of str to (int, int, int), optional
-        Red, green and blue of classes, 0 to 255.
+        Red, green and blue of classes, 0 to 255; they may be those of a whole study, as a class that no
+        region has is passed over. A GeoPackage has no colours.
     object_type : {"annotation", "detection"}
         What a region is in QuPath: detections are many, and fixed.
     simplify : float
@@ -81,6 +82,8 @@ def write_polygons(
 
     Raises
     ------
+    TypeError
+        If `table` or `class_colours` is no mapping.
     ValueError
         If the ending is another, or the table or the labels do not fit.
     OSError
@@ -96,7 +99,7 @@ def write_polygons(
         raise ValueError(f"object_type must be 'annotation' or 'detection', got {shown(object_type)}")
     tolerance = pixels(simplify, "simplify")
     columns = {} if table is None else _checked(table)
-    colours = _colours(columns, class_colours or {})
+    colours = _colours(columns, {} if class_colours is None else class_colours)
     if is_map:
         geopackage.check(plane, columns)
     names, pieces = polygons_of(plane, ground)
@@ -132,7 +135,7 @@ def _origin(origin: Any) -> tuple[int, int]:
 
 def _checked(table: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Check a table, and take what says something of a region."""
-    refuse_masked(table)
+    check_columns(table)
     columns = {str(name): np.asarray(column) for name, column in table.items()}
     if "label" not in columns or columns["label"].dtype.kind not in "ui":
         found = columns["label"].dtype if "label" in columns else ", ".join(columns) or "no column"
@@ -161,6 +164,8 @@ def _rows_of(names: list[int], columns: dict[str, NDArray[Any]]) -> NDArray[np.i
 
 def _colours(columns: dict[str, NDArray[Any]], chosen: Mapping[str, Colour]) -> dict[str, Colour]:
     """The colour of each class: the one that was chosen, or by the order of names one that classes have."""
+    if not isinstance(chosen, Mapping):
+        raise TypeError(f"class_colours must map names of classes to colours, got {shown(chosen)}")
     kept = {name: _colour(name, colour) for name, colour in chosen.items()}
     classes = sorted({str(name) for name in columns.get("class", ()) if name})
     free = {name: default_colour(at) for at, name in enumerate(classes, 1)}

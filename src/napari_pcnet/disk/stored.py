@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,13 +18,16 @@ from numpy.typing import NDArray
 
 from napari_pcnet.disk import colour, pillow_files
 from napari_pcnet.disk.chunks import read_part
-from napari_pcnet.disk.damage import naming_damage
+from napari_pcnet.disk.damage import is_special, naming_damage
 from napari_pcnet.disk.formats import NOTES_KEY
 from napari_pcnet.disk.memory import READ_LESS, check_fits
 from napari_pcnet.disk.tif_chain import check_chain
 
 _NO_PRINTING = logging.NullHandler()
 """A log that nobody has set up is printed, here a line for each damaged tag; one that is set up stays so."""
+
+_NAMED = re.compile(r"""FileName\s*=\s*["']([^"']*)["']""")
+"""What an OME-TIFF says of another file."""
 
 
 @dataclass(frozen=True)
@@ -180,9 +185,17 @@ def opened(path: Path) -> Iterator[Any]:  # Any: tifffile's file stays in the di
     try:
         with tifffile.TiffFile(path) as file:
             check_chain(file)
+            _check_named(path, file)
             yield file
     except tifffile.TiffFileError as error:  # in older versions no ValueError
         raise ValueError(str(error)) from error
+
+
+def _check_named(path: Path, file: Any) -> None:  # Any: as above
+    """Refuse a pipe or a device among the files that an OME-TIFF names, which tifffile opens."""
+    for name in set(_NAMED.findall(file.ome_metadata or "")):
+        if is_special(path.parent / html.unescape(name)):
+            raise ValueError(f"it names {name}, which is a pipe or a device")
 
 
 def plane_shape(series: Any) -> tuple[int, int]:  # Any: as above

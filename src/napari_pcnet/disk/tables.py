@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_pcnet.disk.files import check_file
 from napari_pcnet.disk.output import check_output, write_whole
+from napari_pcnet.options import shown
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 
@@ -35,6 +37,8 @@ def write_table(
 
     Raises
     ------
+    TypeError
+        If `columns` is neither a mapping nor a frame.
     ValueError
         If the ending is another, the columns are not of one length, or one is masked or of a type that the
         format does not know.
@@ -43,7 +47,7 @@ def write_table(
     """
     path = Path(path)
     check_output(path, TABLE_SUFFIXES, overwrite)
-    refuse_masked(columns)
+    check_columns(columns)
     arrays = {str(name): np.asarray(column) for name, column in columns.items()}
     if len({each.shape for each in arrays.values()}) > 1 or any(each.ndim != 1 for each in arrays.values()):
         raise ValueError("columns must be of one axis and one length")
@@ -62,8 +66,10 @@ def write_table(
     write_whole(path, lambda file: parquet.write_table(table, file), overwrite)
 
 
-def refuse_masked(columns: Mapping[str, Any]) -> None:
-    """Refuse a column that is a masked array: what is under its mask would be taken for values."""
+def check_columns(columns: Mapping[str, Any]) -> None:
+    """Refuse what is no table, and a masked column: what is under its mask would be taken for values."""
+    if not hasattr(columns, "items"):  # a frame of pandas is no Mapping
+        raise TypeError(f"a table must map names to columns, as region_table does, got {shown(columns)}")
     masked = [str(name) for name, column in columns.items() if np.ma.isMaskedArray(column)]
     if masked:
         raise ValueError(f"column {masked[0]!r} is a masked array: fill it, such as with NaN")
@@ -97,8 +103,7 @@ def read_table(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     path = Path(path)
     if path.suffix.lower() not in TABLE_SUFFIXES:
         raise ValueError(f"table {path} must end in .csv or .parquet")
-    if not path.is_file():
-        raise FileNotFoundError(f"table {path} does not exist")
+    check_file(path, "table")
     if path.suffix.lower() == ".csv":
         return _read_csv(path)
     import pyarrow as pa

@@ -53,6 +53,14 @@ def count_levels(path: Path, series: int) -> int:
         return len(_pictures(file)[series].levels)
 
 
+def files_of(path: Path) -> list[Path]:
+    """Return a file and the others that its pictures are read from, as an OME-TIFF may name them."""
+    with opened(path) as file:
+        pages = [page for series in file.series if series.is_multifile for page in series if page is not None]
+        others = {Path(page.parent.filehandle.path) for page in pages if page.parent is not file}
+    return [path, *sorted(others)]
+
+
 def read(path: Path, *, level: int, series: int, colours_of_palette: bool, alpha_apart: bool) -> Image:
     """Read one level of one picture; arguments as those of `pictures.read_image`."""
     with opened(path) as file:

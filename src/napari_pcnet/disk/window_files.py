@@ -141,14 +141,15 @@ class WindowFiles:
             shutil.rmtree(part, ignore_errors=True)
 
 
-def state_of(path: str | os.PathLike[str]) -> str:
-    """What changes with the content of a file or of the files in a folder: sizes, times and names, hashed."""
-    return hashlib.sha256(json.dumps(sorted(_files_of(Path(path)))).encode()).hexdigest()
+def state_of(*paths: str | os.PathLike[str]) -> str:
+    """What changes with the content of files, or of the files in folders: sizes, times and names, hashed."""
+    states = [sorted(_files_of(Path(path))) for path in paths]
+    return hashlib.sha256(json.dumps(states).encode()).hexdigest()
 
 
-def written_ns(path: str | os.PathLike[str]) -> int:
-    """When a file, or the last of the files in a folder, was written, in ns."""
-    return max((time_ns for _, _, time_ns in _files_of(Path(path))), default=0)
+def written_ns(*paths: str | os.PathLike[str]) -> int:
+    """When the last of files, or of the files in folders, was written, in ns."""
+    return max((time_ns for path in paths for _, _, time_ns in _files_of(Path(path))), default=0)
 
 
 def _files_of(path: Path) -> list[tuple[str, int, int]]:
@@ -156,8 +157,13 @@ def _files_of(path: Path) -> list[tuple[str, int, int]]:
     if not path.is_dir():
         status = path.stat()
         return [("", status.st_size, status.st_mtime_ns)]
-    found = list[tuple[str, int, int]]()
-    for folder, _, names in os.walk(path):
+    found, seen = list[tuple[str, int, int]](), set[str]()
+    for folder, inner, names in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # links may lead in a circle
+            inner.clear()
+            continue
+        seen.add(real)
         for name in names:
             file = Path(folder, name)
             with suppress(OSError):  # removed meanwhile

@@ -319,7 +319,7 @@ def open_array(path: Path) -> Any:
     """Open an array, or the full size of a pyramid, for reading, as zarr does."""
     import zarr
 
-    return zarr.open_array(picture_in(path).levels[0], mode="r")
+    return zarr.open_array(_to_open(picture_in(path).levels[0]), mode="r")
 
 
 def open_levels(path: Path) -> list[Any]:
@@ -336,7 +336,10 @@ def open_levels(path: Path) -> list[Any]:
     with naming_damage(path, "a zarr"):
         for each in levels:
             _opened(each)  # refuses what is no picture
-        return [zarr.open_array(each, mode="r", zarr_format=read_node(each).zarr_format) for each in levels]
+        return [
+            zarr.open_array(_to_open(each), mode="r", zarr_format=read_node(each).zarr_format)
+            for each in levels
+        ]
 
 
 def _size_attributes(placement: Placement | None) -> dict[str, Any]:
@@ -377,7 +380,9 @@ def _most_stored(array: Any) -> int:
 def _to_open(folder: Folder) -> Any:
     """What zarr opens an array from: of one behind an address, the metadata that were read."""
     if not isinstance(folder, RemoteFolder):
-        return folder
+        from napari_pcnet.disk.local_store import LocalFiles
+
+        return LocalFiles(folder, read_only=True)
     from napari_pcnet.disk.remote_store import unconnected
 
     return unconnected(folder)

@@ -20,8 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_pcnet import options
 from napari_pcnet.annotation.classes import default_name
+from napari_pcnet.disk.files import check_file
 from napari_pcnet.disk.output import check_output, write_whole
-from napari_pcnet.disk.tables import refuse_masked
+from napari_pcnet.disk.tables import check_columns
 from napari_pcnet.learning.trees import Trees
 
 NO_CLASS = 0
@@ -234,8 +235,7 @@ class RegionForest:
             If it is anything else, or damaged.
         """
         path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"forest {path} does not exist")
+        check_file(path, "forest")
         refusal = ValueError(f"{path} is no forest that RegionForest.save wrote, or is damaged")
         text, arrays = _read(path, refusal)
         if text.get("version") != VERSION:
@@ -287,7 +287,7 @@ def _is_sound(features: tuple[Any, ...], classes: tuple[Any, ...], names: tuple[
 def _rows(table: Mapping[str, NDArray[Any]], names: Sequence[str]) -> NDArray[np.float32]:
     """The features of each row, ``(n, d)``; what float32 cannot hold becomes infinite."""
     given = {name: table[name] for name in names}
-    refuse_masked(given)
+    check_columns(given)
     columns = [np.asarray(column) for column in given.values()]
     if not columns or any(each.shape != columns[0].shape or each.ndim != 1 for each in columns):
         raise ValueError("table must have columns of features, all of one length")

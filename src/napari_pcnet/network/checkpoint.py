@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.files import check_file, write_atomically
 from napari_pcnet.network import quantise
 from napari_pcnet.network.machine import is_out_of_memory, survive_forks
 from napari_pcnet.network.model import BSDS500_MEAN, PCNet, PCNetConfig, weights_drawn_by
@@ -123,8 +123,7 @@ def load_model(path: Path) -> PCNet:
         If there is no room for it.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no weights file {path}")
+    check_file(path, "weights file")
     survive_forks()
     if path.suffix == ".tar":
         return _filled(_empty(PCNetConfig(stem="nearest")), _read_authors(path), path)

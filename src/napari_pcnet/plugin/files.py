@@ -77,7 +77,8 @@ def read(path: str) -> list[LayerData]:
 def write(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     """Write a Labels layer with its record and its transform; a name without a suffix becomes a tif.
 
-    The trees that a run has left in the layer are written beside it.
+    The trees that a run has left in the layer are written beside it. Where it has none, a file of trees that
+    is there stays, as no other may hold them, and `read` tells that they are not of these labels.
 
     Warns
     -----
@@ -154,7 +155,7 @@ def _trees(
         cut = LayerCut.make(trees, record, Origin("")).labels
         if np.array_equal(cut.reshape(labels.shape), labels):
             return trees
-    tell(f"{path} was left alone: its trees are not those of these labels")
+    tell(f"{path} was left alone: its trees are not those of these labels; move it away")
     return None
 
 
