@@ -56,16 +56,8 @@ class LabelledTensors(NamedTuple):
 class Strip(NamedTuple):
     """Output of the network for a strip of work pixels."""
 
-    neighbour: NDArray[np.uint8]  # (h, w) chosen neighbour, 0 to 8
-    confidence: NDArray[np.float32] | None  # as in `Labelled`
-    boundary: NDArray[np.float32] | None
-
-
-class StripTensors(NamedTuple):
-    """The same on the network's device."""
-
-    neighbour: Tensor  # (h, w) uint8
-    confidence: Tensor | None  # (h, w) float32
+    neighbour: Tensor  # (h, w) uint8 chosen neighbour, 0 to 8
+    confidence: Tensor | None  # (h, w) float32, as in `Labelled`
     boundary: Tensor | None  # (h, w) float32
 
 
@@ -108,33 +100,22 @@ class Predictor(ABC, Generic[TrunkOutput]):
         self, picture: Picture, grid: Grid, tile: Tile, strip_done: Callable[[], None]
     ) -> Labelled:
         """Label the labelled window of a tile."""
-        with torch.inference_mode(), _own_arithmetic(self.prepared.device):
-            with stage("trunk"):
-                trunk = self.trunk(picture, grid, tile.read)
-            ids = np.empty(tile.labelled.shape, np.int32)
-            certainty = np.empty(tile.labelled.shape, np.float32) if self.with_confidence else None
-            boundary = np.empty(tile.labelled.shape, np.float32) if self.with_boundary else None
-            for strip, share in _shares(grid, tile):
-                with stage("tail"):
-                    found = self.strip(picture, grid, trunk, tile, strip)
-                if share is not None:
-                    ids[share.place] = raw_ids(share.pick(found.neighbour), share.rows, share.columns, grid)
-                    if certainty is not None and found.confidence is not None:
-                        certainty[share.place] = share.pick(found.confidence)
-                    if boundary is not None and found.boundary is not None:
-                        boundary[share.place] = share.pick(found.boundary)
-                strip_done()
-        mask = picture.read_mask(tile.labelled)
-        if mask is not None:
-            ids[~mask] = connectivity.OUTSIDE
-        return Labelled(ids, certainty, boundary)
+        found = self._labelled(picture, grid, tile, strip_done, on_cpu=True)
+        return Labelled(found.raw.numpy(), _as_array(found.confidence), _as_array(found.boundary))
 
     def raw_tensors(
         self, picture: Picture, grid: Grid, tile: Tile, strip_done: Callable[[], None]
     ) -> LabelledTensors:
         """The same on the network's device, from where nothing is brought to the CPU."""
-        device, shape = self.prepared.device, tile.labelled.shape
-        with torch.inference_mode(), _own_arithmetic(device):
+        return self._labelled(picture, grid, tile, strip_done, on_cpu=False)
+
+    def _labelled(
+        self, picture: Picture, grid: Grid, tile: Tile, strip_done: Callable[[], None], on_cpu: bool
+    ) -> LabelledTensors:
+        """Label the labelled window of a tile; on the CPU numpy or compiled passes do what they can."""
+        device, shape = torch.device("cpu") if on_cpu else self.prepared.device, tile.labelled.shape
+        ids_of = _raw_ids if on_cpu else _raw_ids_of_tensors
+        with torch.inference_mode(), _own_arithmetic(self.prepared.device):
             with stage("trunk"):
                 trunk = self.trunk(picture, grid, tile.read)
             ids = torch.empty(shape, dtype=torch.int32, device=device)
@@ -144,13 +125,13 @@ class Predictor(ABC, Generic[TrunkOutput]):
             )
             for strip, share in _shares(grid, tile):
                 with stage("tail"):
-                    found = self.strip_tensors(picture, grid, trunk, tile, strip)
+                    found = self.strip(picture, grid, trunk, tile, strip, on_cpu)
                     if share is not None:
-                        ids[share.place] = _raw_ids(share, found.neighbour, grid)
+                        ids[share.place] = ids_of(share, found.neighbour.to(device), grid)
                         if certainty is not None and found.confidence is not None:
-                            certainty[share.place] = share.pick(found.confidence)
+                            certainty[share.place] = share.pick(found.confidence.to(device))
                         if boundary is not None and found.boundary is not None:
-                            boundary[share.place] = share.pick(found.boundary)
+                            boundary[share.place] = share.pick(found.boundary.to(device))
                 strip_done()
             mask = picture.read_mask(tile.labelled)
             if mask is not None:
@@ -166,14 +147,10 @@ class Predictor(ABC, Generic[TrunkOutput]):
         """The first layer of a strip of a window, ``(1, C, h, w)``."""
 
     @abstractmethod
-    def strip(self, picture: Picture, grid: Grid, trunk: TrunkOutput, tile: Tile, strip: Window) -> Strip:
-        """Associate a strip of a window."""
-
-    @abstractmethod
-    def strip_tensors(
-        self, picture: Picture, grid: Grid, trunk: TrunkOutput, tile: Tile, strip: Window
-    ) -> StripTensors:
-        """The same on the network's device."""
+    def strip(
+        self, picture: Picture, grid: Grid, trunk: TrunkOutput, tile: Tile, strip: Window, on_cpu: bool
+    ) -> Strip:
+        """Associate a strip of a window; what follows the network may be done by numpy, on the CPU."""
 
     def _first(self, picture: Picture, grid: Grid, read: Window) -> Tensor:
         """The first layer of a window, in strips: the frame itself is never held whole."""
@@ -208,22 +185,22 @@ class FloatPredictor(Predictor[Trunk]):
         """Encode and decode a window."""
         return self.model.trunk_from_first(self._first(picture, grid, read))
 
-    def strip(self, picture: Picture, grid: Grid, trunk: Trunk, tile: Tile, strip: Window) -> Strip:
+    def strip(
+        self,
+        picture: Picture,
+        grid: Grid,
+        trunk: Trunk,
+        tile: Tile,
+        strip: Window,
+        on_cpu: bool,  # noqa: ARG002  # only logits in whole numbers have passes of numpy
+    ) -> Strip:
         """Associate a strip of a window."""
-        found = self.strip_tensors(picture, grid, trunk, tile, strip)
-        neighbour: NDArray[np.uint8] = found.neighbour.cpu().numpy()
-        return Strip(neighbour, _on_cpu(found.confidence), _on_cpu(found.boundary))
-
-    def strip_tensors(
-        self, picture: Picture, grid: Grid, trunk: Trunk, tile: Tile, strip: Window
-    ) -> StripTensors:
-        """The same on the network's device."""
         if self.model.config.block:
             logits = self._block_logits(trunk.features, tile, strip, grid)
         else:
             logits = self._tail(picture, trunk.features, tile, strip, grid)
         _mask_rim(logits, grid.lattice, (strip.top // grid.cell, strip.left // grid.cell), grid.cell)
-        return StripTensors(
+        return Strip(
             neighbour_argmax(logits)[0].to(torch.uint8),
             _in_steps(confidence(logits)[0]) if self.with_confidence else None,
             self._boundary(trunk, tile, strip),
@@ -350,33 +327,23 @@ class WholePredictor(Predictor[WholeTrunk]):
         trunk: WholeTrunk,
         tile: Tile,
         strip: Window,
+        on_cpu: bool,
     ) -> Strip:
         """Associate a strip of a window."""
-        logits, inside = self._logits(grid, trunk, tile, strip), self._inside(grid, strip)
+        (codes, of_boundary), inside = self._logits(grid, trunk, tile, strip), self._inside(grid, strip)
         boundary = None
-        if logits.boundary is not None:
-            boundary = self.whole.steps.take(_to_pixels(logits.boundary.cpu().numpy()))
-        codes = logits.codes.cpu()
-        certainty = self._confidence(codes, inside, grid) if self.with_confidence else None
-        return Strip(_choices(codes.numpy(), inside), _on_cpu(certainty), boundary)
-
-    def strip_tensors(
-        self,
-        picture: Picture,  # noqa: ARG002
-        grid: Grid,
-        trunk: WholeTrunk,
-        tile: Tile,
-        strip: Window,
-    ) -> StripTensors:
-        """The same on the network's device."""
-        logits, inside = self._logits(grid, trunk, tile, strip), self._inside(grid, strip)
-        boundary = None
-        if logits.boundary is not None:
-            boundary = self._steps[_to_pixels(logits.boundary).long()]
-        return StripTensors(
-            _choices_of_tensors(logits.codes, inside),
-            self._confidence(logits.codes, inside, grid) if self.with_confidence else None,
-            boundary,
+        if on_cpu:
+            codes = codes.cpu()
+            neighbour = torch.from_numpy(_choices(codes.numpy(), inside))
+            if of_boundary is not None:
+                shares = self.whole.steps.take(_to_pixels(of_boundary.cpu().numpy()))
+                boundary = torch.from_numpy(shares)
+        else:
+            neighbour = _choices_of_tensors(codes, inside)
+            if of_boundary is not None:
+                boundary = self._steps[_to_pixels(of_boundary).long()]
+        return Strip(
+            neighbour, self._confidence(codes, inside, grid) if self.with_confidence else None, boundary
         )
 
     def _logits(self, grid: Grid, trunk: WholeTrunk, tile: Tile, strip: Window) -> WholeLogits:
@@ -491,7 +458,12 @@ def _inside_tensor(inside: Inside, device: torch.device) -> Tensor:
 
 
 def _raw_ids(share: Share, neighbour: Tensor, grid: Grid) -> Tensor:
-    """`raw_ids` of tensors, ``(h, w)`` int32; `neighbour` is that of the strip."""
+    """`raw_ids` of what a strip says of the pixels of a labelled window, ``(h, w)`` int32."""
+    return torch.from_numpy(raw_ids(share.pick(neighbour.numpy()), share.rows, share.columns, grid))
+
+
+def _raw_ids_of_tensors(share: Share, neighbour: Tensor, grid: Grid) -> Tensor:
+    """The same on any device."""
     parts = id_parts(share.rows, share.columns, grid)
     steps, rows, columns = (torch.from_numpy(each).to(neighbour.device) for each in parts)
     ids = steps[share.pick(neighbour).long()]
@@ -519,8 +491,8 @@ def _in_steps(shares: Tensor) -> Tensor:
     return steps.to(torch.float32)
 
 
-def _on_cpu(values: Tensor | None) -> NDArray[np.float32] | None:
-    return None if values is None else values.cpu().numpy()
+def _as_array(values: Tensor | None) -> NDArray[np.float32] | None:
+    return None if values is None else values.numpy()
 
 
 def _needed(layer: Callable[[Tensor], Tensor], spans: Sequence[slice], sides: Sequence[int]) -> list[slice]:
