@@ -57,7 +57,7 @@ class Frame:
         if self.is_larger and needed_bytes > free_bytes():
             raise ValueError(
                 f"labels as large as the image need {memory_text(needed_bytes)} of memory, and "
-                f"{memory_text(free_bytes())} are free: take them as large as the region"
+                f"{memory_text(free_bytes())} are free: untick 'labels as large as image'"
             )
 
     def around(self, part: NDArray[Any], outside: int = 0) -> NDArray[Any]:
