@@ -43,8 +43,8 @@ class Frame:
         """The frame of a result of some planes of an image."""
         whole = replace(planes, crop=source.plane_window) if image_sized else planes
         part = (Ellipsis, *(planes.crop.slices if image_sized else ()))
-        shapes = source.labels_shape(whole), source.labels_shape(planes)
-        return cls(shapes[0], source.labels_transform(whole), part, shapes[1])
+        shape, part_shape = source.labels_shape(whole), source.labels_shape(planes)
+        return cls(shape, source.labels_transform(whole), part, part_shape)
 
     @property
     def is_larger(self) -> bool:
