@@ -18,7 +18,16 @@ import pytest
 import tifffile
 from distributed import Client, LocalCluster
 
-from napari_pcnet import RunRecord, cluster, pcnet_superpixels, pipeline, planes, read_labels, run_record
+from napari_pcnet import (
+    RunRecord,
+    cluster,
+    pcnet_superpixels,
+    pipeline,
+    planes,
+    read_labels,
+    run_record,
+    write_labels,
+)
 from napari_pcnet.cli import main
 from napari_pcnet.cluster import Cluster
 from napari_pcnet.geometry import tiling
@@ -193,6 +202,22 @@ def test_what_one_process_has_begun_workers_end(address: str, monkeypatch: pytes
     assert len(begun) > 3
     assert not set(begun) & set(here)
     np.testing.assert_array_equal(read_labels("out.zarr"), pcnet_superpixels(IMAGE, 40))
+
+
+def test_what_is_refused_starts_no_worker(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_labels("out.zarr", pcnet_superpixels(IMAGE, 40))
+    Path("out.zarr.windows").mkdir()
+    Path("out.zarr.windows/mine.txt").touch()
+    started = list[Cluster]()
+    monkeypatch.setattr(Cluster, "start", lambda self: started.append(self))
+    words = [*WORDS, "--workers", "2", "--resume"]
+    assert main(words) == 2
+    assert "exists and is of another run" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 2
+    assert "out.zarr.windows" in capsys.readouterr().err
+    assert not started
 
 
 # -- what goes wrong -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,14 @@ def test_classes_whose_regions_are_all_unmeasured_are_none() -> None:
 def test_arguments_of_a_forest_are_checked(more: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         RegionForest.fit(*_two_kinds(), **more)
+
+
+def test_what_is_no_table_is_refused() -> None:
+    sentence = "^a table must map names to columns, as region_table does, got 5$"
+    no_table: Any = 5
+    for use in (partial(RegionForest.fit, numbers=_two_kinds()[1]), _forest().predict):
+        with pytest.raises(TypeError, match=sentence):
+            use(no_table)
 
 
 def test_a_masked_column_is_refused() -> None:

@@ -1,17 +1,21 @@
 """Before a large plane is labelled, the command says what that will take, by a window that it measures."""
 
 import math
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 import torch
+from numpy.typing import NDArray
 
-from napari_pcnet import arguments, outlook, pcnet_superpixels, planes, read_labels
+from napari_pcnet import arguments, outlook, pcnet_superpixels, pipeline, planes, read_labels
 from napari_pcnet.cli import main
 from napari_pcnet.geometry.picture import Picture
 from napari_pcnet.geometry.tiling import Tile
+from napari_pcnet.network import inference
 from napari_pcnet.options import Options
 from napari_pcnet.outlook import Copies, Outlook
 
@@ -61,6 +65,24 @@ def test_what_a_window_took_is_taken_by_all_that_windows_read_label_and_write(ti
     assert expected.memory_bytes < shared.memory_bytes < 2 * expected.memory_bytes
     elsewhere = outlook.outlook(picture, OPTIONS, Copies(1), workers=2, here=False)
     assert elsewhere.memory_bytes == expected.memory_bytes
+
+
+class _ReadSlowly:
+    """An image that whoever reads it waits for."""
+
+    shape, dtype, ndim = IMAGE.shape, IMAGE.dtype, IMAGE.ndim
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        time.sleep(0.5)
+        part: NDArray[Any] = IMAGE[key]
+        return part
+
+
+def test_reading_takes_as_long_as_one_waits_for_it() -> None:
+    picture = arguments.picture(_ReadSlowly(), None, -1)
+    grid = pipeline.first_grid(picture.shape, 1.0, OPTIONS)
+    tile = inference.tiles_inside(picture, grid, (1024, 1024), pipeline.load_prepared(OPTIONS).halo)[0]
+    assert outlook._measured(picture, OPTIONS, tile).trunk_s > 0.5
 
 
 def test_memory_counts_regions_and_the_mask(tiles: list[Tile]) -> None:

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -209,6 +211,20 @@ def test_a_tree_does_not_depend_on_the_threads(
     monkeypatch.setattr(compiled_rounds, "PART", part)
     found = build_using_up(narrow(*made_of), Options(), learnt, threads=3)
     assert_same((found.children, found.height), (expected.children, expected.height))
+
+
+def test_threads_share_the_regions_and_no_pair_inside_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled_rounds, "PART", 4)
+    ends = np.array([[0, 1], [-1, -1], [-1, -1], [3, 4], [1, 5], [-1, -1]])
+    with ThreadPoolExecutor(3) as pool:
+        shares = compiled_rounds._Threads(3, pool).over_regions(
+            lambda low, high: list(range(low, high)),
+            SimpleNamespace(ends=ends),
+            len(ends),
+            SimpleNamespace(node=np.arange(6)),
+        )
+    assert len(shares) == 3
+    assert list(chain.from_iterable(shares)) == list(range(6))
 
 
 def test_pairs_that_are_done_with_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:

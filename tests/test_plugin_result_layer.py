@@ -375,7 +375,7 @@ def test_labels_as_large_as_the_image_are_refused_where_there_is_no_memory(
     viewer, source = _opened(600, 700, 3)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1_000_000))
     planes = source.planes(RunRecord(N, crop=(10, 20, 50, 65)))
-    refusal = "labels as large as the image need 3 MB of memory, and 1 MB are free: take them as large"
+    refusal = "labels as large as the image need 3 MB of memory, and 1 MB are free: untick 'labels as large"
     with pytest.raises(ValueError, match=refusal):
         ResultLayer(viewer, source, planes, LARGE, image_sized=True)
     assert list(viewer.layers) == [source.layer]

@@ -209,7 +209,7 @@ class Cluster:
                 )
             )
             self._client = self._opened.enter_context(Client(processes, set_as_default=False))
-        there = self._client.scheduler_info()["workers"]
+        there = self._client.nthreads()
         self._loading = [self._client.submit(_version, workers=[each], pure=False) for each in there]
 
     @contextmanager

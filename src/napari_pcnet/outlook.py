@@ -161,7 +161,11 @@ class _Measured(NamedTuple):
 
 
 def _measured(picture: Picture, options: Options, tile: Tile) -> _Measured:
-    """Label a window twice: what a process does but once is not counted, nor is the time that others take."""
+    """Label a window twice: what a process does but once is not counted.
+
+    What this thread computes counts with its own time, since workers may start meanwhile. Reading, packing
+    and a GPU, which it waits for, count with the time that passes.
+    """
     network = pipeline.load_prepared(options)
     grid = pipeline.first_grid(picture.shape, picture.share_inside, options)
     for _ in range(2):
@@ -169,18 +173,20 @@ def _measured(picture: Picture, options: Options, tile: Tile) -> _Measured:
         start, of_thread = time.perf_counter(), time.thread_time()
         with timed() as seconds:
             said = label_window(predictor(network), picture, grid, tile, lambda: None)
-        own = (time.thread_time() - of_thread) / (time.perf_counter() - start)
+        own_s, passed_s = time.thread_time() - of_thread, time.perf_counter() - start
+    reading_s = seconds.get("reading", 0.0)
+    own = min(1.0, own_s / (passed_s - reading_s)) if network.device.type == "cpu" else 1.0
     rule = pipeline.crumb_rule(grid, options.n_segments, picture.share_inside, options)
     start = time.thread_time()
     table = said.table if rule is None else join_crumbs(said.table, said.rim, rule).table
     table_s = own * (seconds.get("pieces", 0.0) + seconds.get("table", 0.0)) + time.thread_time() - start
-    start = time.thread_time()
+    start = time.perf_counter()
     packed = pack(said.ids)
     labels = look_up(np.arange(len(said.table) + 1, dtype=np.int32), said.ids)
     pack(labels)
-    writing_s = time.thread_time() - start
+    writing_s = time.perf_counter() - start
     regions, size = int(np.count_nonzero(table.area)), sum(map(len, packed.pieces))
-    trunk_s = own * (seconds.get("trunk", 0.0) + seconds.get("reading", 0.0))
+    trunk_s = own * seconds.get("trunk", 0.0) + reading_s
     return _Measured(tile, trunk_s, own * seconds.get("tail", 0.0), table_s, writing_s, regions, size)
 
 

@@ -236,12 +236,12 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
     can_note = files.labels.suffix.lower() != ".png"
     placement = _placement_of_part(image, record)
     outside = record.start_label - 1
-    elsewhere = None if is_there else task.of_plane(files.image)
     if task.cluster is not None:
         task.cluster.seconds.clear()  # of another picture
     if is_there:
-        _check_finished(files, record, notes)
-        _remove_windows(files, task, record)
+        sources = _sources(files.image)
+        _check_finished(files, record, notes, sources)
+        _remove_windows(files, task, record, sources)
         texts = ["is finished already; --overwrite makes it anew"]
         overlay = None if overlay is None or overlay.exists() else overlay
         labels = None if overlay is None else read_labels(files.labels)
@@ -250,6 +250,7 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
         sources = _sources(files.image)
         state = _state_of(sources)
         with _windows_of(files, task, record, state) as done:
+            elsewhere = task.of_plane(files.image)
             before = None if done else _before(files, task, tell)  # of the rest the display knows
             texts = label_to_file(files.labels, image, record, progress, done, elsewhere, before, **writing)
         if _state_of(sources) != state:
@@ -258,7 +259,7 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
             texts.append(f"of the time of {task.cluster.number} workers: {shares_of(task.cluster.seconds)}")
         labels = None if overlay is None else read_labels(files.labels)
     else:
-        labels, seconds = label(image, record, progress, elsewhere)
+        labels, seconds = label(image, record, progress, task.of_plane(files.image))
         texts = [summary(int(labels.max()), labels.shape, record, seconds)]
         write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement, outside)
     lines = [f"{files.labels}: {text}" for text in texts]
@@ -328,20 +329,17 @@ def _windows_folder(files: Files) -> Path:
     return files.labels.with_name(f"{files.labels.name}.windows")
 
 
-def _remove_windows(files: Files, task: Task, record: RunRecord) -> None:
+def _remove_windows(files: Files, task: Task, record: RunRecord, sources: Sequence[Path]) -> None:
     """Remove the windows of labels that are written, which a process that was killed then had no time for."""
-    if _windows_folder(files).is_dir():
-        state = _state_of(_sources(files.image))
-        with (
-            suppress(ValueError, OSError),  # of other work they stay
-            _windows_of(files, task, record, state),
-        ):
+    if _windows_folder(files).is_dir():  # of other work they stay
+        state = _state_of(sources)
+        with suppress(ValueError, OSError), _windows_of(files, task, record, state):
             pass
 
 
-def _check_finished(files: Files, record: RunRecord, notes: dict[str, Any]) -> None:
+def _check_finished(files: Files, record: RunRecord, notes: dict[str, Any], sources: Sequence[Path]) -> None:
     """Refuse labels that are there and are not those that the run would make."""
-    read = [*_sources(files.image), weights.own_file(record.model)]
+    read = [*sources, weights.own_file(record.model)]
     if record.mask is not None:
         read += pictures.files_of(Path(record.mask), "mask")
     is_newer = written_ns(*filter(None, read)) > written_ns(files.labels)

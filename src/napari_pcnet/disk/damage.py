@@ -1,12 +1,13 @@
 """Damaged files: whatever a reader raises, as one sentence that names the file."""
 
 import lzma
-import stat
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from napari_pcnet.disk.files import is_special
 
 LONGEST_REASON = 240
 """Characters of a library's reason that are shown; some repeat all that they were given."""
@@ -38,15 +39,6 @@ _ENDS_EARLY = (
     "unpack_from requires a buffer of",
 )
 """How readers begin to tell of a file of which the end is missing."""
-
-
-def is_special(path: Path) -> bool:
-    """Whether a path leads to a pipe or a device, of which one may never begin and another never end."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):  # missing, or no name of a file
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 class DamageError(ValueError):

@@ -131,6 +131,15 @@ def try_folder(folder: Path) -> None:
         os.rmdir(made)
 
 
+def is_special(path: Path) -> bool:
+    """Whether a path leads to a pipe or a device, of which one may never begin and another never end."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # missing, or no name of a file
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
 def check_file(path: Path, role: str) -> None:
     """Refuse what is not there, and what is no regular file; refusals name its role.
 
@@ -141,13 +150,13 @@ def check_file(path: Path, role: str) -> None:
     IsADirectoryError
         If it is a folder.
     ValueError
-        If it is a pipe or a device: one may never begin, and another never end.
+        If it is a pipe or a device.
     """
     if not path.exists():
         raise FileNotFoundError(f"{role} {path} does not exist")
     if path.is_dir():
         raise IsADirectoryError(f"{role} {path} is a folder; name a file")
-    if not path.is_file():
+    if is_special(path):
         raise ValueError(f"{role} {path} is a pipe or a device; name a file")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from zarr.storage import LocalStore
 
-from napari_pcnet.disk.damage import is_special
+from napari_pcnet.disk.files import is_special
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from napari_pcnet.disk import colour, pillow_files
 from napari_pcnet.disk.chunks import read_part
-from napari_pcnet.disk.damage import is_special, naming_damage
+from napari_pcnet.disk.damage import naming_damage
+from napari_pcnet.disk.files import is_special
 from napari_pcnet.disk.formats import NOTES_KEY
 from napari_pcnet.disk.memory import READ_LESS, check_fits
 from napari_pcnet.disk.tif_chain import check_chain

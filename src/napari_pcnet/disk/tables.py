@@ -66,10 +66,15 @@ def write_table(
     write_whole(path, lambda file: parquet.write_table(table, file), overwrite)
 
 
+def check_table(table: Any) -> None:
+    """Refuse what is neither a mapping nor a frame."""
+    if not hasattr(table, "items"):  # a frame of pandas is no Mapping
+        raise TypeError(f"a table must map names to columns, as region_table does, got {shown(table)}")
+
+
 def check_columns(columns: Mapping[str, Any]) -> None:
     """Refuse what is no table, and a masked column: what is under its mask would be taken for values."""
-    if not hasattr(columns, "items"):  # a frame of pandas is no Mapping
-        raise TypeError(f"a table must map names to columns, as region_table does, got {shown(columns)}")
+    check_table(columns)
     masked = [str(name) for name, column in columns.items() if np.ma.isMaskedArray(column)]
     if masked:
         raise ValueError(f"column {masked[0]!r} is a masked array: fill it, such as with NaN")

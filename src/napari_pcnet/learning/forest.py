@@ -22,7 +22,7 @@ from napari_pcnet import options
 from napari_pcnet.annotation.classes import default_name
 from napari_pcnet.disk.files import check_file
 from napari_pcnet.disk.output import check_output, write_whole
-from napari_pcnet.disk.tables import check_columns
+from napari_pcnet.disk.tables import check_columns, check_table
 from napari_pcnet.learning.trees import Trees
 
 NO_CLASS = 0
@@ -139,11 +139,14 @@ class RegionForest:
 
         Raises
         ------
+        TypeError
+            If `table` is no mapping.
         ValueError
             If fewer than two classes are known, or the arguments do not fit together.
         ModuleNotFoundError
             If scikit-learn is not installed.
         """
+        check_table(table)
         count, start = options.whole_number(trees, "trees"), _seed(seed)
         columns = tuple(name for name in table if name != "label")
         rows = _rows(table, columns)
@@ -174,9 +177,12 @@ class RegionForest:
 
         Raises
         ------
+        TypeError
+            If `table` is no mapping.
         ValueError
             If one is missing: the picture has other channels.
         """
+        check_table(table)
         own, found = _channels(self.features), _channels(table)
         if own != found:
             raise ValueError(f"the forest is for pictures of {own}, got {found}")

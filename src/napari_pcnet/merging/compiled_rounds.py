@@ -54,7 +54,6 @@ NARROW = (1 << 30) - 1
 LEFT_FOR_CRUMBS = (1 << 32) - 1 - NARROW
 """What crumbs may add to such an entry before the first round."""
 
-
 Answer = TypeVar("Answer")
 
 
@@ -155,8 +154,8 @@ class _Threads:
     ) -> list[Answer]:
         """What ``work(low, high)`` answers for ranges of all regions with about as many pairs each."""
         shares = self._number if left > PART else 1
-        inner = pairs.ends[left * np.arange(1, shares) // shares, 0]
-        ends = [0, *np.sort(inner).tolist(), len(regions.node)]
+        inner = np.sort(pairs.ends[left * np.arange(1, shares) // shares, 0])
+        ends = [0, *np.maximum(inner, 0).tolist(), len(regions.node)]  # of a pair inside a region they are -1
         return self._done(work, list(pairwise(ends)))
 
     def _done(self, work: Callable[[int, int], Answer], parts: list[tuple[int, int]]) -> list[Answer]:

@@ -43,8 +43,8 @@ class Frame:
         """The frame of a result of some planes of an image."""
         whole = replace(planes, crop=source.plane_window) if image_sized else planes
         part = (Ellipsis, *(planes.crop.slices if image_sized else ()))
-        shapes = source.labels_shape(whole), source.labels_shape(planes)
-        return cls(shapes[0], source.labels_transform(whole), part, shapes[1])
+        shape, part_shape = source.labels_shape(whole), source.labels_shape(planes)
+        return cls(shape, source.labels_transform(whole), part, part_shape)
 
     @property
     def is_larger(self) -> bool:
@@ -57,7 +57,7 @@ class Frame:
         if self.is_larger and needed_bytes > free_bytes():
             raise ValueError(
                 f"labels as large as the image need {memory_text(needed_bytes)} of memory, and "
-                f"{memory_text(free_bytes())} are free: take them as large as the region"
+                f"{memory_text(free_bytes())} are free: untick 'labels as large as image'"
             )
 
     def around(self, part: NDArray[Any], outside: int = 0) -> NDArray[Any]:

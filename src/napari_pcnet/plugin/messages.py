@@ -13,7 +13,6 @@ LEAST_LINES = 10
 """Height of the lines below the fields where they are fewer: as much as the device, the outlook and a message
 of three lines take with the space between them, so that such a message covers no field that is in view."""
 
-
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:s|min|h|MB|GB)\b)|(?<=\d) (?=x \d)|(?<=\d x) (?=\d)")

@@ -45,11 +45,13 @@ TABLE_HEIGHT_PX = 100
 RATE_DECIMALS = 5
 LARGEST_SEED = 2**31 - 1
 
-PARTS = ("association", "merging")
-"""What learns in the two trainings."""
+MEANINGS = {
+    "association": "which pixels belong together",
+    "merging": "whether two superpixels that touch belong to one object",
+}
+"""What the network learns in each of the two trainings."""
 
-MEANINGS = ("which pixels belong together", "whether two superpixels that touch belong to one object")
-"""What each of them is about."""
+PARTS = tuple(MEANINGS)
 
 
 class TrainingPanel(QGroupBox):
@@ -221,7 +223,7 @@ class TrainingPanel(QGroupBox):
                     f"The network learns {meaning}: the loss of each step, and the accuracy of the pictures "
                     "held out",
                 )
-                for curve, meaning in zip(self.curves, MEANINGS, strict=True)
+                for curve, meaning in zip(self.curves, MEANINGS.values(), strict=True)
             ),
         ):
             widget.setToolTip(tip)
