@@ -45,6 +45,9 @@ COMPARED_AT_ONCE = 1 << 16
 PART = 1 << 18
 """Pairs that a thread takes at once. Fewer are not worth another thread, nor is their memory given back."""
 
+MOST_RANGES = 8
+"""Ranges of regions that threads take: for each of them all pairs are looked at."""
+
 SHRUNK = 0.9
 """Share of the pairs of which, when they are left, the memory of the others is given back."""
 
@@ -153,7 +156,7 @@ class _Threads:
         self, work: Callable[[int, int], Answer], pairs: Any, left: int, regions: Any
     ) -> list[Answer]:
         """What ``work(low, high)`` answers for ranges of all regions with about as many pairs each."""
-        shares = self._number if left > PART else 1
+        shares = min(self._number, MOST_RANGES) if left > PART else 1
         inner = np.sort(pairs.ends[left * np.arange(1, shares) // shares, 0])
         ends = [0, *np.maximum(inner, 0).tolist(), len(regions.node)]  # of a pair inside a region they are -1
         return self._done(work, list(pairwise(ends)))
