@@ -16,6 +16,7 @@ from napari_pcnet.disk.annotations import Annotation
 from napari_pcnet.disk.configuration import read_toml
 from napari_pcnet.disk.formats import is_zarr_array
 from napari_pcnet.disk.pictures import files_of
+from napari_pcnet.disk.window_files import WindowFiles
 from napari_pcnet.disk.zarr_store import open_array, open_levels
 from napari_pcnet.network.checkpoint import load_model
 from napari_pcnet.training.config import TrainingConfig
@@ -114,3 +115,13 @@ def test_nor_a_file_that_belongs_to_one_of_micro_manager(pipe: str, tmp_path: Pa
     os.mkfifo(tmp_path / pipe)
     with pytest.raises(ValueError, match=f"it names {re.escape(pipe)}, which is a pipe or a device$"):
         read_image(path)
+
+
+@pytest.mark.parametrize("name", ["begun.json", "0-0.npz", "lock"])
+def test_nor_what_is_known_of_windows(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "out.zarr.windows"
+    folder.mkdir()
+    os.mkfifo(folder / name)
+    for _ in range(2):  # the first leaves no lock
+        with pytest.raises(ValueError, match=f"holds {re.escape(name)}, which is no window; move it away"):
+            WindowFiles(folder, {"version": 1})
