@@ -207,7 +207,7 @@ def _named(folder: Path, file: Any) -> Iterator[str]:  # Any: as above
         index = folder / "NDTiff.index"
         yield index.name
         if index.is_file():
-            yield from (name for _, name, *_ in tifffile.read_ndtiff_index(index))
+            yield from {name for _, name, *_ in tifffile.read_ndtiff_index(index)}
 
 
 def plane_shape(series: Any) -> tuple[int, int]:  # Any: as above
