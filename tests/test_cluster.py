@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -114,6 +115,7 @@ def test_so_they_are_for_processes_that_nobody_else_hears(
         heard.update(each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN)
 
     at_the_first_answer(monkeypatch, look)
+    monkeypatch.setattr(tempfile, "tempdir", str(Path().absolute()))
     assert main([*WORDS, "--workers", "2"]) == 0
     assert heard == {"127.0.0.1"}
     np.testing.assert_array_equal(read_labels("out.zarr"), pcnet_superpixels(IMAGE, 40))

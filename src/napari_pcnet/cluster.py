@@ -194,7 +194,8 @@ class Cluster:
             tempfile.TemporaryDirectory(prefix="napari-pcnet-", ignore_cleanup_errors=True)
         )
         # As the processes that start here then do, with their memory's own ways to be given back.
-        with interrupts.ignored(), dask.config.set({_TRIMMING: None}), self._naming_no_start():
+        settings = {_TRIMMING: None, "temporary-directory": folder}  # the scheduler takes a folder, too
+        with interrupts.ignored(), dask.config.set(settings), self._naming_no_start():
             processes = self._opened.enter_context(
                 LocalCluster(
                     n_workers=self.number,
@@ -204,7 +205,6 @@ class Cluster:
                     dashboard_address=f"{LOOPBACK}:0",  # None takes a port of its own, on all networks
                     worker_dashboard_address=f"{LOOPBACK}:0",
                     memory_limit=0,  # windows are chosen by the memory that is free
-                    local_directory=folder,
                     silence_logs=_QUIET,
                 )
             )

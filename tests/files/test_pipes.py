@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from napari_pcnet.disk.annotations import Annotation
 from napari_pcnet.disk.configuration import read_toml
 from napari_pcnet.disk.formats import is_zarr_array
 from napari_pcnet.disk.pictures import files_of
+from napari_pcnet.disk.window_files import WindowFiles
 from napari_pcnet.disk.zarr_store import open_array, open_levels
 from napari_pcnet.network.checkpoint import load_model
 from napari_pcnet.training.config import TrainingConfig
 from napari_pcnet.weights import locate
-from ome_files import write_first_of
+from ome_files import write_first_of, write_of_micro_manager
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
 
@@ -86,9 +88,40 @@ def test_nor_what_a_zarr_says_of_itself(tmp_path: Path) -> None:
         read_image(other)
 
 
-def test_nor_a_file_that_an_ome_tif_names(tmp_path: Path) -> None:
-    path = write_first_of(["a.ome.tif", "b &amp; c.ome.tif"], tmp_path, np.ones((3, 4), np.uint8))
-    os.mkfifo(tmp_path / "b & c.ome.tif")
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("b &amp; c.ome.tif", "b & c.ome.tif"), ("it's.ome.tif", "it's.ome.tif"), ("&pipe;", "b.ome.tif")],
+)
+def test_nor_a_file_that_an_ome_tif_names(written: str, name: str, tmp_path: Path) -> None:
+    path = write_first_of(["a.ome.tif", written], tmp_path, np.ones((3, 4), np.uint8))
+    os.mkfifo(tmp_path / name)
+    link = tmp_path / "elsewhere" / "a.ome.tif"
+    link.parent.mkdir()
+    link.symlink_to(path)  # names are beside what it leads to
     for use in (read_image, files_of):
-        with pytest.raises(ValueError, match=r"it names b &amp; c\.ome\.tif, which is a pipe or a device$"):
-            use(path)
+        for each in (path, link):
+            with pytest.raises(ValueError, match=f"it names {re.escape(name)}, which is a pipe or a device$"):
+                use(each)
+
+
+@pytest.mark.parametrize("pipe", ["NDTiff.index", "b.tif"])
+def test_nor_a_file_that_belongs_to_one_of_micro_manager(pipe: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    write_of_micro_manager(path, np.ones((3, 4), np.uint8))
+    if pipe == "b.tif":
+        axes = b'{"z": 0}'
+        entry = struct.pack("<I", len(axes)) + axes + struct.pack("<I", len(pipe)) + pipe.encode()
+        (tmp_path / "NDTiff.index").write_bytes(entry + struct.pack("<IiiiiIii", 0, 4, 3, 0, 0, 0, 0, 0))
+    os.mkfifo(tmp_path / pipe)
+    with pytest.raises(ValueError, match=f"it names {re.escape(pipe)}, which is a pipe or a device$"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("name", ["begun.json", "0-0.npz", "lock"])
+def test_nor_what_is_known_of_windows(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "out.zarr.windows"
+    folder.mkdir()
+    os.mkfifo(folder / name)
+    for _ in range(2):  # the first leaves no lock
+        with pytest.raises(ValueError, match=f"holds {re.escape(name)}, which is no window; move it away"):
+            WindowFiles(folder, {"version": 1})

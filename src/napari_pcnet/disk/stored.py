@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import json
 import logging
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +25,6 @@ from napari_pcnet.disk.tif_chain import check_chain
 
 _NO_PRINTING = logging.NullHandler()
 """A log that nobody has set up is printed, here a line for each damaged tag; one that is set up stays so."""
-
-_NAMED = re.compile(r"""FileName\s*=\s*["']([^"']*)["']""")
-"""What an OME-TIFF says of another file."""
 
 
 @dataclass(frozen=True)
@@ -186,17 +182,33 @@ def opened(path: Path) -> Iterator[Any]:  # Any: tifffile's file stays in the di
     try:
         with tifffile.TiffFile(path) as file:
             check_chain(file)
-            _check_named(path, file)
+            _check_named(file)
             yield file
     except tifffile.TiffFileError as error:  # in older versions no ValueError
         raise ValueError(str(error)) from error
 
 
-def _check_named(path: Path, file: Any) -> None:  # Any: as above
-    """Refuse a pipe or a device among the files that an OME-TIFF names, which tifffile opens."""
-    for name in set(_NAMED.findall(file.ome_metadata or "")):
-        if is_special(path.parent / html.unescape(name)):
+def _check_named(file: Any) -> None:  # Any: as above
+    """Refuse a pipe or a device among the other files of a picture, which tifffile opens."""
+    folder = Path(file.filehandle.dirname)  # of a link, that of the file it leads to
+    for name in _named(folder, file):
+        if is_special(folder / name):
             raise ValueError(f"it names {name}, which is a pipe or a device")
+
+
+def _named(folder: Path, file: Any) -> Iterator[str]:  # Any: as above
+    """The other files that an OME-TIFF or a tif of Micro-Manager names."""
+    import tifffile
+
+    with suppress(ET.ParseError):  # tifffile then opens none
+        said = ET.fromstring(file.ome_metadata or "<none/>")
+        yield from {each.get("FileName", "") for each in said.iter() if each.tag.endswith("UUID")}
+    if file.is_micromanager:
+        yield from (each.name for each in folder.glob("*_MMStack*.tif"))
+        index = folder / "NDTiff.index"
+        yield index.name
+        if index.is_file():
+            yield from {name for _, name, *_ in tifffile.read_ndtiff_index(index)}
 
 
 def plane_shape(series: Any) -> tuple[int, int]:  # Any: as above

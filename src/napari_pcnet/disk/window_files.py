@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.disk.damage import READER_ERRORS
+from napari_pcnet.disk.damage import READER_ERRORS, is_special
 from napari_pcnet.disk.files import write_atomically
 
 _BEGUN, _LOCK = "begun.json", "lock"
@@ -110,10 +110,11 @@ class WindowFiles:
     def _check(self, begun_with: dict[str, Any]) -> None:
         """Compare with what the folder says, or let it say so."""
         file = self.folder / _BEGUN
+        self._refuse(is_special)
         try:
             before = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
-            self._check_own()
+            self._refuse(_is_foreign)
             self._remove_windows()  # of nobody knows which work
             text = json.dumps(begun_with).encode()
             write_atomically(file, lambda opened: opened.write(text))
@@ -125,10 +126,10 @@ class WindowFiles:
         changed = " and another ".join(others)
         raise ValueError(f"{self.folder} was begun with another {changed}; remove it to begin again")
 
-    def _check_own(self) -> None:
-        """Refuse a folder of someone else."""
+    def _refuse(self, is_other: Callable[[Path], bool]) -> None:
+        """Refuse a folder in which someone else has put something."""
         for file in self.folder.iterdir():
-            if file.name not in (_BEGUN, _LOCK) and file.suffix not in (".npz", ".part"):
+            if is_other(file):
                 raise ValueError(
                     f"{self.folder} holds {file.name}, which is no window; move it away or name another OUT"
                 )
@@ -139,6 +140,10 @@ class WindowFiles:
             file.unlink(missing_ok=True)
         for part in self.folder.glob("*.part"):
             shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_foreign(file: Path) -> bool:
+    return file.name not in (_BEGUN, _LOCK) and file.suffix not in (".npz", ".part")
 
 
 def state_of(*paths: str | os.PathLike[str]) -> str:
