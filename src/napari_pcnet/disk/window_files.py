@@ -21,8 +21,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_pcnet.disk.damage import READER_ERRORS, is_special
-from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.damage import READER_ERRORS
+from napari_pcnet.disk.files import is_special, write_atomically
 
 _BEGUN, _LOCK = "begun.json", "lock"
 
