@@ -255,9 +255,13 @@ def test_nothing_moves_under_the_mouse_when_a_line_of_text_comes_or_goes(
     panels = (widget.run_panel, widget.cut_panel, widget.form.network.model_box)
 
     def places() -> list[QPoint]:
-        qtbot.wait(50)  # until all is laid out
-        return [each.mapToGlobal(QPoint(0, 0)) for each in panels]
+        seen = list[list[QPoint]]()
+        while len(seen) < 6 or any(each != seen[-1] for each in seen[-6:]):  # until all is laid out
+            qtbot.wait(50)
+            seen.append([each.mapToGlobal(QPoint(0, 0)) for each in panels])
+        return seen[-1]
 
+    qtbot.waitUntil(lambda: not widget.layout().geometry().isEmpty())  # a busy machine lays out later
     before = places()
     assert widget.machine is not None
     for text in ("", "short", "a sentence as long as the widget ever says one, and then some more " * 3):
