@@ -52,8 +52,8 @@ def halved(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     array([[2, 5],
            [7, 9]])
     """
-    odd = [(0, side % 2) for side in labels.shape]
-    even = np.pad(labels, odd, mode="edge") if any(map(any, odd)) else labels
+    rows, columns = (side % 2 for side in labels.shape)
+    even = np.pad(labels, ((0, rows), (0, columns)), mode="edge") if rows or columns else labels
     fours = even[::2, ::2], even[::2, 1::2], even[1::2, ::2], even[1::2, 1::2]
     result = fours[0].copy()
     down = even[::2] != even[1::2]

@@ -264,7 +264,7 @@ def _summed_up(fast: ModuleType, pairs: Any, left: int, regions: Any, threads: _
 
 
 def _moved_up(pairs: Any, kept: list[int]) -> int:
-    """Close the gaps behind the first rows of each part, so many of which are kept; return how many are."""
+    """Close the gaps behind what `keep` kept of each part of `over_parts`; return how many are kept."""
     left = kept[0]
     for part, number in enumerate(kept[1:], 1):
         for array in filter(len, pairs):
