@@ -11,6 +11,7 @@ import pytest
 
 from napari_pcnet.disk import provenance
 from napari_pcnet.disk.provenance import Provenance, source_commit
+from napari_pcnet.evaluation.folder import TABLE, held, write_table
 
 MADE_UP = Provenance(
     command="napari-pcnet benchmark quality --data 'my data'",
@@ -19,6 +20,13 @@ MADE_UP = Provenance(
     versions={"python": "3.12.1", "numpy": "2.0.0"},
     date="2026-01-31",
 )
+
+
+@pytest.fixture(autouse=True)
+def not_asked_yet():
+    source_commit.cache_clear()
+    yield
+    source_commit.cache_clear()
 
 
 def of_command(monkeypatch, *argv):
@@ -73,8 +81,15 @@ def test_the_commit_is_that_of_the_checkout(checkout):
 def test_a_changed_file_makes_the_commit_dirty(checkout):
     (checkout / "model.py").write_text("changed since")
     assert source_commit() == git(checkout, "rev-parse", "HEAD") + "-dirty"
-    git(checkout, "checkout", "-q", "model.py")
-    assert not source_commit().endswith("-dirty")
+
+
+def test_what_is_committed_during_a_benchmark_is_not_what_measured(checkout, tmp_path):
+    first = git(checkout, "rev-parse", "HEAD")
+    with held(tmp_path / "results"):
+        git(checkout, "commit", "-q", "--allow-empty", "-m", "meanwhile")
+        (checkout / "model.py").write_text("changed since")
+        assert write_table(tmp_path / "results", "scores").commit == first
+    assert f"\ncommit: {first}\n" in (tmp_path / "results" / TABLE).read_text()
 
 
 def test_a_checkout_of_something_else_around_the_package_is_not_its_commit(monkeypatch, tmp_path):

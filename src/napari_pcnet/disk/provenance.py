@@ -16,6 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -98,8 +99,12 @@ class Provenance:
         return hashlib.sha256(facts.encode()).hexdigest()[:8]
 
 
+@cache
 def source_commit() -> str:
-    """Return the commit of the source tree that the code runs from; '' outside a checkout of this code."""
+    """Return the commit of the source tree that the code runs from; '' outside a checkout of this code.
+
+    It is asked once in a process, so ask before long work: a commit made meanwhile is not of the code that runs.
+    """
     try:
         _git("ls-files", "--error-unmatch", Path(__file__).name)  # fails in another checkout
         return _git("describe", "--always", "--dirty", "--abbrev=40")

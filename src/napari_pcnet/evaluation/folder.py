@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from napari_pcnet.disk.files import write_atomically
 from napari_pcnet.disk.output import make_folder
-from napari_pcnet.disk.provenance import Provenance
+from napari_pcnet.disk.provenance import Provenance, source_commit
 from napari_pcnet.evaluation.journal import runs_of
 
 RESULTS = "results.csv"
@@ -35,6 +35,7 @@ def held(folder: Path) -> Iterator[Path]:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"output must be a folder, but {folder} is a file")
     make_folder(folder)
+    source_commit()  # of the code that measures, not of what is committed meanwhile
     try:
         with FileLock(folder / LOCK, timeout=0):
             yield folder / RESULTS

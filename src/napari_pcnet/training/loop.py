@@ -19,6 +19,7 @@ import torch
 
 from napari_pcnet.disk.datasets import Pair
 from napari_pcnet.disk.output import make_folder
+from napari_pcnet.disk.provenance import source_commit
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.machine import choose_device
 from napari_pcnet.network.quantise import quantise
@@ -91,6 +92,7 @@ def train(
     state_file = folder / STATE
     if state_file.exists() and not resume:
         raise FileExistsError(f"{folder} holds a training already: pass --resume or another folder")
+    source_commit()  # of the code that trains, not of what is committed meanwhile
     device = choose_device(own_device(config.run.device)).device
     split = split_pairs(config.data, base)
     with joined_processes(device) as processes:
