@@ -62,15 +62,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 def _stand_in(monkeypatch: pytest.MonkeyPatch, run_image: Callable[..., Any]) -> None:
     """Put a function in the place of `run.run_image`, and keep torch out."""
 
-    def image_by_windows(
-        image: Image, record: RunRecord, _folder: Path, progress: Progress, *_: object
-    ) -> Any:
-        labels = run_image(image, record, progress=progress)
+    def image_by_windows(image: Image, record: RunRecord, streaming: Any) -> Any:
+        labels = run_image(image, record, progress=streaming.progress)
         return types.SimpleNamespace(shape=labels.shape, dtype=labels.dtype, parts=iter([(..., labels)]))
 
     module = types.ModuleType("napari_pcnet.run")
     module.run_image = run_image  # type: ignore[attr-defined]  # a module of three functions
     module.image_by_windows = image_by_windows  # type: ignore[attr-defined]
+    module.Streaming = types.SimpleNamespace  # type: ignore[attr-defined]
     module.naming_channels = lambda image, record: record  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "napari_pcnet.run", module)
 

@@ -12,6 +12,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,29 +104,42 @@ def run_image(image: Image, record: RunRecord, *, progress: Progress | None = No
     return run_record(pixels, record, mask=mask, progress=progress)
 
 
-def image_by_windows(
-    image: Image,
-    record: RunRecord,
-    folder: Path | None = None,
-    progress: Progress | None = None,
-    files: WindowFiles | None = None,
-    elsewhere: OfPlane | None = None,
-    before: Before | None = None,
-) -> LabelsByParts:
-    """Label a picture as `run_image` does, window by window: neither it nor its labels are held.
+@dataclass(frozen=True)
+class Streaming:
+    """How labels are made window by window: who makes them, where they wait, and who hears of it.
 
-    Parameters
+    Attributes
     ----------
-    image, record, progress
-        As in `run_image`.
     folder : Path, optional
         As in `streaming.labels_by_windows`.
+    progress : callable, optional
+        ``progress(done, total)``.
     files : WindowFiles, optional
         Has the windows that are done, and takes those that will be.
     elsewhere : callable, optional
         ``elsewhere(record, index, options)`` labels the windows of a plane in place of this process.
     before : callable, optional
         ``before(picture, options, planes)`` when the first of so many planes has been read for its range.
+    tell : callable, optional
+        ``tell(sentence)`` of what is noticed in the pixels, in place of a warning.
+    """
+
+    folder: Path | None = None
+    progress: Progress | None = None
+    files: WindowFiles | None = None
+    elsewhere: OfPlane | None = None
+    before: Before | None = None
+    tell: Tell | None = None
+
+
+def image_by_windows(image: Image, record: RunRecord, streaming: Streaming | None = None) -> LabelsByParts:
+    """Label a picture as `run_image` does, window by window: neither it nor its labels are held.
+
+    Parameters
+    ----------
+    image, record
+        As in `run_image`.
+    streaming : Streaming, optional
 
     Returns
     -------
@@ -133,22 +147,11 @@ def image_by_windows(
         The network runs when its parts are asked for.
     """
     pixels, record, mask = _inside(image, record)
-    return record_by_windows(
-        pixels, record, folder, mask=mask, progress=progress, files=files, elsewhere=elsewhere, before=before
-    )
+    return record_by_windows(pixels, record, streaming, mask=mask)
 
 
 def record_by_windows(
-    image: Any,
-    record: RunRecord,
-    folder: Path | None = None,
-    *,
-    mask: Any = None,
-    progress: Progress | None = None,
-    files: WindowFiles | None = None,
-    elsewhere: OfPlane | None = None,
-    before: Before | None = None,
-    tell: Tell | None = None,
+    image: Any, record: RunRecord, streaming: Streaming | None = None, *, mask: Any = None
 ) -> LabelsByParts:
     """Label an image as `run_record` does, window by window: neither it nor its labels are held.
 
@@ -156,10 +159,8 @@ def record_by_windows(
     ----------
     image, record, mask
         As in `run_record`.
-    folder, progress, files, elsewhere, before
+    streaming
         As in `image_by_windows`.
-    tell : callable, optional
-        As in `build_hierarchy`.
 
     Returns
     -------
@@ -171,8 +172,7 @@ def record_by_windows(
     is_counted = record.height is None and record.method == "hierarchy"
     most = record.n_segments * len(planes.indices) if is_counted else math.prod(planes.shape)
     dtype = np.dtype(label_type(most + record.start_label - 1))
-    parts = _parts(planes, options, record, folder, progress, files, elsewhere, before, tell or _warn)
-    return LabelsByParts(planes.shape, dtype, parts)
+    return LabelsByParts(planes.shape, dtype, _parts(planes, options, record, streaming or Streaming()))
 
 
 class LabelsByParts(NamedTuple):
@@ -194,29 +194,24 @@ class LabelsByParts(NamedTuple):
 
 
 def _parts(
-    planes: Planes,
-    options: Options,
-    record: RunRecord,
-    folder: Path | None,
-    progress: Progress | None,
-    files: WindowFiles | None,
-    elsewhere: OfPlane | None,
-    before: Before | None,
-    tell: Tell,
+    planes: Planes, options: Options, record: RunRecord, streaming: Streaming
 ) -> Iterator[tuple[tuple[Any, ...], NDArray[np.integer]]]:
     """Labels of the windows of each plane; those of a plane follow those of the plane before."""
     number, first, above = len(planes.indices), record.start_label, 0
     places = np.ndindex(*planes.stack_shape)
     cut = record.n_segments if record.height is None and record.method == "hierarchy" else None
-    pictures_of = _pictures(planes, options, _count_name(record), cut, tell)
+    files, elsewhere = streaming.files, streaming.elsewhere
+    pictures_of = _pictures(planes, options, _count_name(record), cut, streaming.tell or _warn)
     for k, (place, picture) in enumerate(zip(places, pictures_of, strict=True)):
-        of_plane = _progress_of_plane(progress, k, number)
+        of_plane = _progress_of_plane(streaming.progress, k, number)
         highest = first - 1
-        if before is not None and k == 0:
-            before(picture, options, number)
+        if streaming.before is not None and k == 0:
+            streaming.before(picture, options, number)
         kept = None if files is None else KeptWindows(files, k)
         others = None if elsewhere is None else elsewhere(record, planes.indices[k], options)
-        with labels_by_windows(picture, options, folder, of_plane, record.cut, kept, others) as windows:
+        with labels_by_windows(
+            picture, options, streaming.folder, of_plane, record.cut, kept, others
+        ) as windows:
             for window, labels in windows:
                 highest_here = int(labels.max())
                 highest = max(highest, highest_here)

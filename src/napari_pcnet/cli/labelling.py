@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from napari_pcnet.disk.image import Image
 from napari_pcnet.disk.labels import write_windows
 from napari_pcnet.disk.output import ArrayKind
-from napari_pcnet.disk.window_files import WindowFiles
 from napari_pcnet.disk.zarr_store import LabelsOfPart
 from napari_pcnet.progress import Progress
 from napari_pcnet.record import RunRecord
@@ -20,7 +19,7 @@ from napari_pcnet.shapes import size_text
 from napari_pcnet.stages import stage, timed
 
 if TYPE_CHECKING:
-    from napari_pcnet.run import Before, OfPlane
+    from napari_pcnet.run import OfPlane, Streaming
 
 WORDS = {
     "reading": ("reading",),
@@ -37,13 +36,13 @@ def label(
     image: Image, record: RunRecord, progress: Progress, elsewhere: "OfPlane | None" = None
 ) -> tuple[NDArray[np.integer[Any]], float]:
     """Return the labels of a run, ``(..., H, W)``, and the seconds it took."""
-    from napari_pcnet.run import image_by_windows, run_image
+    from napari_pcnet.run import Streaming, image_by_windows, run_image
 
     start = time.perf_counter()
     if elsewhere is None:
         labels = run_image(image, record, progress=progress)
     else:
-        made = image_by_windows(image, record, progress=progress, elsewhere=elsewhere)
+        made = image_by_windows(image, record, Streaming(progress=progress, elsewhere=elsewhere))
         labels = np.empty(made.shape, made.dtype)
         for place, part in made.parts:
             labels[place] = part
@@ -51,14 +50,7 @@ def label(
 
 
 def label_to_file(
-    path: Path,
-    image: Image,
-    record: RunRecord,
-    progress: Progress,
-    files: WindowFiles | None,
-    elsewhere: "OfPlane | None",
-    before: "Before | None",
-    **writing: Any,
+    path: Path, image: Image, record: RunRecord, streaming: "Streaming", **writing: Any
 ) -> list[str]:
     """Write the labels of a run window by window; return a line about them, and one on where the time went.
 
@@ -67,7 +59,7 @@ def label_to_file(
     from napari_pcnet.run import image_by_windows
 
     start, highest = time.perf_counter(), record.start_label - 1
-    made = image_by_windows(image, record, path.absolute().parent, progress, files, elsewhere, before)
+    made = image_by_windows(image, record, streaming)
 
     def parts() -> Iterator[LabelsOfPart]:
         nonlocal highest

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_pcnet import __version__, weights
 from napari_pcnet.cli import exits
@@ -210,67 +211,117 @@ def _segment_one(files: Files, task: Task, progress: Progress, tell: Callable[[s
 
     What a large picture will take is told before.
     """
+    is_there = task.resumes and not task.overwrite and files.labels.exists()
+    may_exist = task.overwrite or is_there
+    _check_files(files, task.record, may_exist)
+    if task.resumes:
+        _check_resumable(files, task.record)
+    opened = _opened(files, task, may_exist)
+    overlay, labels = opened.overlay, None
+    if is_there:
+        texts = _kept(files, task, opened)
+        overlay = None if overlay is None or overlay.exists() else overlay
+    elif _is_streamed(files, opened.image, task):
+        texts = _streamed(files, task, opened, progress, tell)
+    else:
+        labels, texts = _held(files, task, opened, progress)
+    lines = [f"{files.labels}: {text}" for text in texts]
+    if overlay is not None:
+        _draw(overlay, opened, read_labels(files.labels) if labels is None else labels, task.overwrite)
+        lines.append(f"{overlay}: the picture with their borders")
+    return lines
+
+
+class _Opened(NamedTuple):
+    """A picture that was read, and what is known before its labels are made."""
+
+    image: Image
+    record: RunRecord  # with the names and the axis of the channels, so that whoever repeats the run has them
+    planes: "Planes"
+    overlay: Path | None
+    notes: dict[str, Any]
+    placement: Placement | None  # of the labels
+
+
+def _opened(files: Files, task: Task, may_exist: bool) -> _Opened:
+    """Read the picture, and refuse files that can't hold what is made of it."""
     from napari_pcnet.planes import Planes, naming_channels, record_axis  # loads scipy
 
     record = task.record
-    is_there = task.resumes and not task.overwrite and files.labels.exists()
-    may_exist = task.overwrite or is_there
-    _check_files(files, record, may_exist)
-    if task.resumes and (files.labels.suffix.lower() == ".png" or record.smoothing):
-        raise ValueError(
-            "--resume takes a zarr or tif as OUT, and no --smoothing, which is of the whole plane"
-        )
-    if task.resumes and isinstance(files.image, RemoteFolder):
-        raise ValueError(
-            f"--resume takes a picture on this machine: of {files.image} it is not known when it was changed"
-        )
     image = pictures.read_image(str(files.image), **record.reading())
     if not task.names_channels:
         record = replace(record, channel_axis=record_axis(image.pixels.shape, image.channel_axis))
-    record = naming_channels(image.pixels, record)  # so that whoever repeats the run has them, too
+    record = naming_channels(image.pixels, record)
     planes = Planes.select(image.pixels, record, image.mask)
     overlay = _check_planes(files, planes, may_exist)
     has_planes = image.pixels.ndim > (2 if record.channel_axis is None else 3)
     origin = Origin(files.image.stem, str(files.image.resolve()), has_planes)
     notes = notes_of(_with_absolute_paths(record), origin)
-    can_note = files.labels.suffix.lower() != ".png"
-    placement = _placement_of_part(image, record)
-    outside = record.start_label - 1
+    return _Opened(image, record, planes, overlay, notes, _placement_of_part(image, record))
+
+
+def _kept(files: Files, task: Task, opened: _Opened) -> list[str]:
+    """Leave labels that an earlier call has finished; return what is said of them."""
+    sources = _sources(files.image)
+    _check_finished(files, opened.record, opened.notes, sources)
+    _remove_windows(files, task, opened.record, sources)
+    return ["is finished already; --overwrite makes it anew"]
+
+
+def _streamed(
+    files: Files, task: Task, opened: _Opened, progress: Progress, tell: Callable[[str], object]
+) -> list[str]:
+    """Write labels window by window; return what is said of them."""
+    from napari_pcnet.run import Streaming
+
+    sources = _sources(files.image)
+    state = _state_of(sources)
     if task.cluster is not None:
         task.cluster.seconds.clear()  # of another picture
-    if is_there:
-        sources = _sources(files.image)
-        _check_finished(files, record, notes, sources)
-        _remove_windows(files, task, record, sources)
-        texts = ["is finished already; --overwrite makes it anew"]
-        overlay = None if overlay is None or overlay.exists() else overlay
-        labels = None if overlay is None else read_labels(files.labels)
-    elif _is_streamed(files, image, task):
-        writing = {"overwrite": task.overwrite, "notes": notes, "placement": placement, "outside": outside}
-        sources = _sources(files.image)
-        state = _state_of(sources)
-        with _windows_of(files, task, record, state) as done:
-            elsewhere = task.of_plane(files.image)
-            before = None if done else _before(files, task, tell)  # of the rest the display knows
-            texts = label_to_file(files.labels, image, record, progress, done, elsewhere, before, **writing)
-        if _state_of(sources) != state:
-            tell(f"{files.image} was changed while it was read: labels may be partly of what it was before")
-        if task.cluster is not None:
-            texts.append(f"of the time of {task.cluster.number} workers: {shares_of(task.cluster.seconds)}")
-        labels = None if overlay is None else read_labels(files.labels)
+    with _windows_of(files, task, opened.record, state) as done:
+        streaming = Streaming(
+            folder=files.labels.absolute().parent,
+            progress=progress,
+            files=done,
+            elsewhere=task.of_plane(files.image),
+            before=None if done else _before(files, task, tell),  # of the rest the display knows
+        )
+        texts = label_to_file(
+            files.labels,
+            opened.image,
+            opened.record,
+            streaming,
+            overwrite=task.overwrite,
+            notes=opened.notes,
+            placement=opened.placement,
+            outside=opened.record.start_label - 1,
+        )
+    if _state_of(sources) != state:
+        tell(f"{files.image} was changed while it was read: labels may be partly of what it was before")
+    if task.cluster is not None:
+        texts.append(f"of the time of {task.cluster.number} workers: {shares_of(task.cluster.seconds)}")
+    return texts
+
+
+def _held(
+    files: Files, task: Task, opened: _Opened, progress: Progress
+) -> tuple[NDArray[np.integer[Any]], list[str]]:
+    """Make labels that memory holds and write them; return them and what is said of them."""
+    record = opened.record
+    labels, seconds = label(opened.image, record, progress, task.of_plane(files.image))
+    notes = None if files.labels.suffix.lower() == ".png" else opened.notes  # a png has no room for them
+    write_labels(files.labels, labels, task.overwrite, notes, opened.placement, record.start_label - 1)
+    return labels, [summary(int(labels.max()), labels.shape, record, seconds)]
+
+
+def _draw(overlay: Path, opened: _Opened, labels: NDArray[np.integer[Any]], overwrite: bool) -> None:
+    """Write what was segmented, with the borders of the labels."""
+    planes, placement = opened.planes, opened.placement
+    shown = (_plane_to_show(planes, opened.record, index) for index in planes.indices)
+    if planes.stack_shape:
+        write_overlay_stack(overlay, shown, labels, overwrite, placement)
     else:
-        labels, seconds = label(image, record, progress, task.of_plane(files.image))
-        texts = [summary(int(labels.max()), labels.shape, record, seconds)]
-        write_labels(files.labels, labels, task.overwrite, notes if can_note else None, placement, outside)
-    lines = [f"{files.labels}: {text}" for text in texts]
-    if overlay is not None and labels is not None:
-        shown = (_plane_to_show(planes, record, index) for index in planes.indices)
-        if planes.stack_shape:
-            write_overlay_stack(overlay, shown, labels, task.overwrite, placement)
-        else:
-            write_overlay(overlay, replace(next(shown), placement=placement), labels, task.overwrite)
-        lines.append(f"{overlay}: the picture with their borders")
-    return lines
+        write_overlay(overlay, replace(next(shown), placement=placement), labels, overwrite)
 
 
 def _sources(image: Folder) -> list[Path]:
@@ -532,6 +583,18 @@ def _check_files(files: Files, record: RunRecord, overwrite: bool) -> None:
         raise ValueError(
             f"{record.n_segments} superpixels do not fit into the 16 bits of a png; "
             f"write {files.labels.with_suffix('.tif')} instead"
+        )
+
+
+def _check_resumable(files: Files, record: RunRecord) -> None:
+    """Refuse what no windows can be kept of."""
+    if files.labels.suffix.lower() == ".png" or record.smoothing:
+        raise ValueError(
+            "--resume takes a zarr or tif as OUT, and no --smoothing, which is of the whole plane"
+        )
+    if isinstance(files.image, RemoteFolder):
+        raise ValueError(
+            f"--resume takes a picture on this machine: of {files.image} it is not known when it was changed"
         )
 
 

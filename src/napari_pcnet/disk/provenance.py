@@ -103,7 +103,8 @@ class Provenance:
 def source_commit() -> str:
     """Return the commit of the source tree that the code runs from; '' outside a checkout of this code.
 
-    It is asked once in a process, so ask before long work: a commit made meanwhile is not of the code that runs.
+    It is asked once in a process, so ask before long work: a commit made meanwhile is not of the code that
+    runs.
     """
     try:
         _git("ls-files", "--error-unmatch", Path(__file__).name)  # fails in another checkout

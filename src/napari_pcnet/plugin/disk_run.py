@@ -110,7 +110,7 @@ class DiskRun:
 
     def write(self, job: Job) -> Written:
         """Segment the image and write its labels; for the job's thread."""
-        from napari_pcnet.run import record_by_windows
+        from napari_pcnet.run import Streaming, record_by_windows
 
         started = time.monotonic()
         mask = None if self.region.mask is None else self.region.mask()
@@ -119,10 +119,8 @@ class DiskRun:
         made = record_by_windows(
             self.source.readable,
             replace(self.record, mask=None),
-            self.path.parent,
+            Streaming(self.path.parent, job.progress, tell=warn),
             mask=mask,
-            progress=job.progress,
-            tell=warn,
         )
         write_windows(
             self.path,
