@@ -1,5 +1,6 @@
 """``napari-pcnet classify``: the class of each pixel and region in files, or one sentence."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -48,6 +49,31 @@ def test_what_is_drawn_on_some_regions_is_learnt_for_all(capsys: pytest.CaptureF
     assert set(table["class"][table["class_number"] == 4].tolist()) == {"bright"}
     assert 0 <= table["uncertainty"].min() <= table["uncertainty"].max() < 1
     assert capsys.readouterr().out == "out.tif: 29 regions, dark 14, bright 15\n"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_is_no_region_is_what_the_record_of_the_labels_says(
+    first: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Superpixels that are numbered from 0 are all regions, and what is outside their mask is none."""
+    mask = np.ones(LABELS.shape, np.uint8)
+    mask[:, :10] = 0
+    write_labels("mask.tif", mask)
+    words = ["-n", "12", "--start-label", str(first), "--mask", "mask.tif", "--overwrite"]
+    assert main(["segment", "image.tif", "labels.tif", *words]) == 0
+    expected = np.arange(first, first + 12)
+    capsys.readouterr()
+
+    assert main(["measure", "labels.tif", "out.csv"]) == 0
+    assert_array_equal(read_table("out.csv")["label"], expected)
+    assert main(["export", "labels.tif", "out.geojson"]) == 0
+    assert _classify("--drawing", "drawing.tif", "--table", "classes.csv") == 0
+    assert_array_equal(read_table("classes.csv")["label"], expected)
+    assert_array_equal(read_labels("out.tif") > 0, mask > 0)
+    assert re.findall(r"(\d+) regions", capsys.readouterr().out) == ["12"] * 3
+
+    assert main(["measure", "labels.tif", "out.csv", "--background", str(first), "--overwrite"]) == 0
+    assert_array_equal(read_table("out.csv")["label"], [first - 1, *expected[1:]])
 
 
 def test_a_forest_that_looks_at_the_embedding_is_asked_with_it() -> None:

@@ -203,7 +203,17 @@ def test_an_existing_output_needs_overwrite(
             "in.png out.tif --spacing 1 wide",
             "argument --spacing: must be a number, got 'wide' (see napari-pcnet segment --help)",
         ),
-        ("in.png out.tif --sigma 1", "unrecognized arguments: --sigma 1 (see napari-pcnet --help)"),
+        ("in.png out.tif --sigma 1", "unrecognized arguments: --sigma 1 (see napari-pcnet segment --help)"),
+        (
+            "in.png out.tif --n_segments=5",
+            "unrecognized arguments: --n_segments=5; did you mean --n-segments? "
+            "(see napari-pcnet segment --help)",
+        ),
+        (
+            "in.png --overwrit out.tif",
+            "unrecognized arguments: --overwrit out.tif; did you mean --overwrite? "
+            "(see napari-pcnet segment --help)",
+        ),
         (
             "in.png",
             "1 file is named; name IN and OUT, or any number of pictures and a folder by -o FOLDER",
@@ -375,7 +385,9 @@ def test_a_stack_is_refused_before_any_work_where_one_plane_is_shown(
     tifffile.imwrite("stack.tif", np.zeros((2, 48, 64), np.uint8), photometric="minisblack")
     message = "a png {} one plane of stack.tif, which has several; choose one by --plane, or write {} instead"
     words = ["segment", "stack.tif"]
-    assert _refused([*words, "out.tif", "--overlay", "o.png"], capsys) == message.format("shows", "o.tif")
+    assert _refused([*words, "o.tif", "--overlay", "o.png"], capsys) == message.format(
+        "shows", "o-borders.tif"
+    )
     assert _refused([*words, "out.png"], capsys) == message.format("holds", "out.tif")
     assert calls == []
     assert main([*words, "out.png", "--plane", "1", "--overlay", "o.png"]) == 0

@@ -125,7 +125,7 @@ def test_a_folder_of_no_layout_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "images").mkdir()
     message = (
         f"{tmp_path} must hold images/ and labels/, and {tmp_path / 'labels'} is not there; "
-        "nor is it a split of mapillary, face-human, bsds500, nyuv2, big"
+        "nor is it laid out as a data set of mapillary, face-human, bsds500, nyuv2, big"
     )
     with refuses(FileNotFoundError, message):
         read_pairs(tmp_path)

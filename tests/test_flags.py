@@ -123,7 +123,7 @@ def test_a_wrong_value_is_refused_by_its_flag(capsys: pytest.CaptureFixture[str]
         ),
         (
             "in.png o.tif --intensity-range 5% 1",
-            "--intensity-range must be two rising percentages as '1%-99.9%', got 5% 1.0",
+            "--intensity-range must be two rising percentages, such as 1% and 99.9%, got 5% 1.0",
         ),
         (
             "in.png o.tif --spacing nan 1",

@@ -325,6 +325,33 @@ def test_labels_that_64_bits_with_a_sign_cannot_hold_are_refused(tmp_path: Path,
     assert read_labels(tmp_path / name).tolist() == [[1, 2**63 - 1]]
 
 
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.zarr", "out.ome.zarr"])
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [
+        (np.array([[1.0, 2.5]]), "1 x 2 of float64"),
+        ([[1.0, np.nan]], "1 x 2 of float64"),
+        ([1, 2], "2 of int64"),
+        (3, "one value of int64"),
+        ([["a"]], "1 x 1 of <U1"),
+    ],
+)
+def test_what_is_no_plane_of_whole_numbers_is_refused(
+    tmp_path: Path, name: str, labels: Any, got: str
+) -> None:
+    message = f"labels must be whole numbers of one plane or more, got {got}"
+    with pytest.raises(ValueError, match=_refusal(message)):
+        write_labels(tmp_path / name, labels)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.zarr", "out.ome.zarr"])
+def test_lists_and_masks_are_written_as_arrays_are(tmp_path: Path, name: str) -> None:
+    for labels in ([[0, 1], [2, 2]], np.array([[True, False]])):
+        write_labels(tmp_path / name, labels, overwrite=True)  # type: ignore[arg-type]  # an array_like
+        assert_array_equal(read_labels(tmp_path / name), np.asarray(labels))
+
+
 def test_an_existing_file_is_kept_unless_overwrite_is_given(tmp_path: Path) -> None:
     path = tmp_path / "out.tif"
     path.write_bytes(b"mine")

@@ -98,7 +98,7 @@ def test_percentiles_tame_a_hot_pixel() -> None:
 )
 def test_what_are_no_rising_percentages_is_refused(limits: object) -> None:
     with pytest.raises(
-        ValueError, match=r"^intensity_range must be two rising percentages as '1%-99.9%', got "
+        ValueError, match=r"^intensity_range must be two rising percentages, such as 1% and 99.9%, got "
     ):
         pcnet_superpixels(np.zeros((8, 8)), 2, intensity_range=limits)  # type: ignore[arg-type]
 

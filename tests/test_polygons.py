@@ -349,7 +349,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_command_writes_what_the_library_does(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--table", "table.csv", "--class-colours", "Tumour=#c80000", "--origin", "10", "20"]
     assert main(["export", "labels.tif", "out.geojson", *words]) == 0
-    assert capsys.readouterr().out == "out.geojson: 5 regions\n"
+    assert capsys.readouterr().out == "out.geojson: 5 regions, 2 of them without a row in the table\n"
     colours = {"Tumour": (200, 0, 0)}
     write_polygons("expected.geojson", LABELS, TABLE, class_colours=colours, origin=(10, 20))
     assert Path("out.geojson").read_bytes() == Path("expected.geojson").read_bytes()

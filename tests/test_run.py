@@ -238,7 +238,7 @@ def test_a_mask_file_of_another_size_is_refused(tmp_path: Path) -> None:
         (
             (40, 48),
             {"channel_axis": 0},
-            "image must have (..., H, W) and an axis of channels, got shape (40, 48)",
+            "channel_axis must be None for an image of shape (40, 48), which has no axis of channels, got 0",
         ),
         (
             (2, 40, 48, 3),

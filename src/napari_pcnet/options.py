@@ -287,7 +287,7 @@ def _percentages(limits: Any, name: str) -> tuple[str, str] | None:
         return None
     shares = [share_of(word) if isinstance(word, str) else None for word in words]
     if len(shares) != 2 or shares[0] is None or shares[1] is None or shares[0] >= shares[1]:
-        raise ValueError(f"{name} must be two rising percentages as '1%-99.9%', got {shown(limits)}")
+        raise ValueError(f"{name} must be two rising percentages, such as 1% and 99.9%, got {shown(limits)}")
     return str(words[0]), str(words[1])
 
 

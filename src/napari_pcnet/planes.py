@@ -282,9 +282,13 @@ def _axes(shape: tuple[int, ...], channel_axis: int | None) -> tuple[list[int], 
     ndim = len(shape)
     if ndim == 2 and channel_axis == -1:  # the default, of which nothing more is known
         channel_axis = None
-    if ndim < (2 if channel_axis is None else 3):
-        wanted = "(..., H, W)" if channel_axis is None else "(..., H, W) and an axis of channels"
-        raise ValueError(f"image must have {wanted}, got shape {shape}")
+    if ndim < 2:
+        raise ValueError(f"image must have (..., H, W), got shape {shape}")
+    if ndim < 3 and channel_axis is not None:
+        raise ValueError(
+            f"channel_axis must be None for an image of shape {shape}, which has no axis of channels, "
+            f"got {channel_axis!r}"
+        )
     ends = 2 if channel_axis is None or (channel_axis < -3 and ndim > 3) else 3
     kept = [axis for axis, side in enumerate(shape) if side != 1 or axis >= ndim - ends]
     if channel_axis is None:

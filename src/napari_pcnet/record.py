@@ -362,6 +362,12 @@ def from_notes(notes: object, tell: Tell = warn_of_dropped) -> tuple[RunRecord, 
     return record, Origin(**_sound_fields(Origin, notes, "the run's", tell))
 
 
+def outside_label(notes: object, tell: Tell = warn_of_dropped) -> int | None:
+    """The label of what is no superpixel, as what `notes_of` wrote has it; None if there is no record."""
+    found = from_notes(notes, tell)
+    return None if found is None else found[0].start_label - 1
+
+
 def _sound_fields(
     kind: type[RunRecord | Origin], table: Mapping[str, Any], whose: str, tell: Tell
 ) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _status_of(words: Sequence[str]) -> int:
     try:
-        namespace = parser_for(words).parse_args(words)
+        namespace = parser_for(words).parse(words)
         from napari_pcnet.cli.flags import naming_flags
 
         with naming_flags():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_pcnet.cli.flags import add_flags, naming_flags, options_from
 from napari_pcnet.cli.progress import ProgressDisplay
-from napari_pcnet.cli.region_pixels import LabelledPart
+from napari_pcnet.cli.region_pixels import BACKGROUND_HELP, LabelledPart, background_of
 from napari_pcnet.disk.formats import LABEL_SUFFIXES
 from napari_pcnet.disk.labels import loaded, open_labels, read_labels, write_labels
 from napari_pcnet.disk.output import check_apart, check_output
@@ -59,7 +59,7 @@ class ClassifyOptions(LabelledPart):
     )
     trees: int = field(default=64, metadata={"help": "how many trees are grown"})
     seed: int = field(default=0, metadata={"help": "of the random draws (default: 0)"})
-    background: int = field(default=0, metadata={"help": "label of what is no region (default: 0)"})
+    background: int | None = field(default=None, metadata={"help": BACKGROUND_HELP})
     overwrite: bool = field(default=False, metadata={"help": "replace existing files"})
 
 
@@ -82,18 +82,18 @@ def _classify(chosen: ClassifyOptions) -> int:
     _check(chosen)
     forest = _loaded_forest(chosen)
     opened = open_labels(chosen.labels)
-    labels = loaded(opened)
+    labels, background = loaded(opened), background_of(chosen.labels, chosen.background)
     pixels, axis = chosen.read(chosen.image)
     with ProgressDisplay(" windows") as progress:
         features = region_features(
             pixels,
             labels,
             channel_axis=axis,
-            background=chosen.background,
+            background=background,
             embedding=chosen.embedding if forest is None else forest.looks_at(EMBEDDING),
             progress=progress,
         )
-    forest = forest or _fitted(chosen, labels, features)
+    forest = forest or _fitted(chosen, labels, features, background)
     found = forest.predict(features)
     classes = _painted(labels, features["label"], found.number)
     write_labels(chosen.classes, classes, chosen.overwrite, placement=opened.placement, outside=OUTSIDE)
@@ -145,14 +145,14 @@ def _loaded_forest(chosen: ClassifyOptions) -> "RegionForest | None":
 
 
 def _fitted(
-    chosen: ClassifyOptions, labels: NDArray[Any], features: dict[str, NDArray[Any]]
+    chosen: ClassifyOptions, labels: NDArray[Any], features: dict[str, NDArray[Any]], background: int
 ) -> "RegionForest":
     """The forest that a drawing teaches."""
     from napari_pcnet.learning.drawn import drawn_classes
     from napari_pcnet.learning.forest import NO_CLASS, RegionForest
 
     assert chosen.drawing is not None, "checked before"
-    numbers = drawn_classes(labels, read_labels(chosen.drawing), background=chosen.background)
+    numbers = drawn_classes(labels, read_labels(chosen.drawing), background=background)
     drawn = [int(each) for each in np.unique(numbers) if each != NO_CLASS]
     if chosen.names and len(chosen.names) != len(drawn):
         raise ValueError(

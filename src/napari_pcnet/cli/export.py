@@ -4,8 +4,13 @@ import argparse
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_pcnet.cli.flags import add_flags, naming_flags, options_from
+from napari_pcnet.cli.region_pixels import BACKGROUND_HELP, background_of
 from napari_pcnet.disk.geojson import Colour, ObjectType
 from napari_pcnet.disk.labels import loaded, open_labels
 from napari_pcnet.disk.output import check_output
@@ -50,7 +55,7 @@ class ExportOptions:
             "help": "row and column of the first pixel in the whole picture, for geojson (default: 0 0)"
         },
     )
-    background: int = field(default=0, metadata={"help": "label of what is no region (default: 0)"})
+    background: int | None = field(default=None, metadata={"help": BACKGROUND_HELP})
     overwrite: bool = field(default=False, metadata={"help": "replace an existing file"})
 
 
@@ -66,20 +71,30 @@ def export(namespace: argparse.Namespace) -> int:
     with naming_flags(ExportOptions):
         check_output(chosen.polygons, POLYGON_SUFFIXES, chosen.overwrite)
         opened = open_labels(chosen.labels)
+        labels, background = loaded(opened), background_of(chosen.labels, chosen.background)
+        table = None if chosen.table is None else read_table(chosen.table)
         count = write_polygons(
             chosen.polygons,
-            loaded(opened),
-            None if chosen.table is None else read_table(chosen.table),
+            labels,
+            table,
             class_colours=_colours(chosen.class_colours),
             object_type=chosen.object_type,
             simplify=chosen.simplify,
             origin=chosen.origin,
             placement=opened.placement,
-            background=chosen.background,
+            background=background,
             overwrite=chosen.overwrite,
         )
-    print(f"{chosen.polygons}: {count} regions")
+    missing = 0 if table is None else count - _with_row(labels, table["label"], background)
+    said = f", {missing} of them without a row in the table" if missing else ""
+    print(f"{chosen.polygons}: {count} regions{said}")
     return 0
+
+
+def _with_row(labels: NDArray[Any], rows: NDArray[Any], background: int) -> int:
+    """How many regions a table says something of."""
+    names = np.unique(labels)
+    return int(np.count_nonzero(np.isin(names[names != background], rows)))
 
 
 def _colours(words: tuple[str, ...]) -> dict[str, Colour]:

@@ -6,6 +6,7 @@ reads there; ``flag=False`` for a field without a flag; ``positional=True`` for 
 
 import argparse
 import ast
+import difflib
 import re
 import shlex
 import types
@@ -42,6 +43,27 @@ class Parser(argparse.ArgumentParser):
     """
 
     takes_files_anywhere = False
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more | {"allow_abbrev": False})
+        self.set_defaults(parser=self)  # of commands, that of the innermost one
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse what a parser knows, and refuse the rest as the command that was given it."""
+        found, rest = self.parse_known_args(words)  # type: ignore[no-untyped-call]
+        if rest:
+            found.parser._refuse_unknown(rest)
+        result: argparse.Namespace = found
+        return result
+
+    def _refuse_unknown(self, words: Sequence[str]) -> NoReturn:
+        """Refuse words that no flag or argument takes, with the flag that is like the first of them."""
+        word = next((word for word in words if word.startswith("--")), "")
+        known = [flag.removeprefix("--") for flag in self._option_string_actions if flag.startswith("--")]
+        asked = word.partition("=")[0].removeprefix("--").replace("_", "-")
+        near = difflib.get_close_matches(asked, known, 1, cutoff=0.75)
+        hint = f"; did you mean --{near[0]}?" if near else ""
+        self.error(f"unrecognized arguments: {' '.join(words)}{hint}")
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # overloads
         """Parse what a parser knows, and return the rest."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_pcnet.cli.flags import add_flags, naming_flags, options_from
 from napari_pcnet.cli.progress import ProgressDisplay
-from napari_pcnet.cli.region_pixels import LabelledPart
+from napari_pcnet.cli.region_pixels import BACKGROUND_HELP, LabelledPart, background_of
 from napari_pcnet.disk.labels import open_labels
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.placement import Placement
@@ -43,7 +43,7 @@ class MeasureOptions(LabelledPart):
     channel_names: tuple[str, ...] | None = field(
         default=None, metadata={"help": "one for each channel, in place of its number"}
     )
-    background: int = field(default=0, metadata={"help": "label of what is no region (default: 0)"})
+    background: int | None = field(default=None, metadata={"help": BACKGROUND_HELP})
     overwrite: bool = field(default=False, metadata={"help": "replace an existing table"})
 
 
@@ -79,7 +79,7 @@ def _measure(chosen: MeasureOptions) -> int:
             spacing=spacing,
             channel_axis=axis,
             channel_names=chosen.channel_names,
-            background=chosen.background,
+            background=background_of(chosen.labels, chosen.background),
             progress=progress,
         )
     write_table(chosen.table, table, chosen.overwrite)

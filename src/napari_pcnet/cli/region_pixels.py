@@ -1,11 +1,21 @@
-"""The picture that labels are of, as commands on regions find it: its level, its part, its channels."""
+"""What commands on regions read: labels and what is none, and the picture's level, part and channels."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from napari_pcnet.disk import pictures
+from napari_pcnet.disk.labels import read_notes
+from napari_pcnet.record import outside_label
 from napari_pcnet.shapes import plane_axes
+
+BACKGROUND_HELP = "label of what is no region; default as the record in our own files says, 0 in others"
+
+
+def background_of(labels: Path, asked: int | None) -> int:
+    """The label of what is no region: the one that is asked for, or that of the file's record."""
+    recorded = outside_label(read_notes(labels)) if asked is None else asked
+    return 0 if recorded is None else recorded
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -628,7 +628,7 @@ def _check_planes(files: Files, planes: "Planes", overwrite: bool) -> Path | Non
     if overlay is not None and overlay.suffix.lower() not in TIF_SUFFIXES:
         raise ValueError(
             f"a {overlay.suffix[1:]} shows one plane of {files.image}, which has several; choose one by "
-            f"--plane, or write {overlay.with_suffix('.tif')} instead"
+            f"--plane, or write {overlay.with_name(f'{overlay.stem}-borders.tif')} instead"
         )
     if overlay is not None and overlay != files.overlay:
         check_output(overlay, TIF_SUFFIXES, overwrite)

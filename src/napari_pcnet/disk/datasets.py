@@ -280,7 +280,7 @@ def _detect(folder: Path) -> str:
         if any(map(_is_there, layout.markers(folder))):
             return name
     others = ", ".join(name for name in LAYOUTS if name != "plain")
-    raise FileNotFoundError(f"{_lacks_of_plain(folder)}; nor is it a split of {others}")
+    raise FileNotFoundError(f"{_lacks_of_plain(folder)}; nor is it laid out as a data set of {others}")
 
 
 def _is_there(marker: Path) -> bool:

@@ -98,7 +98,7 @@ def write_labels(
     ----------
     path : path
         Ends in .tif, .tiff, .png or .zarr, or .ome.zarr.
-    labels : (..., H, W) array of int
+    labels : (..., H, W) array_like of int or bool
         A png takes one plane.
     overwrite : bool
         Whether an existing file is replaced.
@@ -114,7 +114,7 @@ def write_labels(
     Raises
     ------
     ValueError
-        If labels or notes do not fit into the format.
+        If labels are no planes of whole numbers, or they or the notes do not fit into the format.
     TypeError
         If JSON cannot say the notes.
     OSError
@@ -124,6 +124,10 @@ def write_labels(
     check_output(path, LABEL_SUFFIXES, overwrite)
     # As JSON has them: what is written is what `read_notes` gives, and what can't be is refused now.
     words = None if notes is None else json.loads(json.dumps(dict(notes)))
+    labels = np.asarray(labels)
+    if labels.ndim < 2 or labels.dtype.kind not in "bui":
+        shape = size_text(labels.shape) or "one value"
+        raise ValueError(f"labels must be whole numbers of one plane or more, got {shape} of {labels.dtype}")
     kind = path.suffix.lower()
     if kind == ".png":
         _check_png(path, labels, notes)

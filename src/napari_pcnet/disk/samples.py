@@ -118,7 +118,7 @@ class Samples:
             warnings.warn(
                 f"{path} declares its last band as transparency, but the values are many and few are opaque: "
                 f"it is taken for a measured channel, such as near infrared; choose others by channels "
-                f"(--channels)",
+                f"(--channels), or read a stack of planes by channel_axis=None (--channel-axis none)",
                 UserWarning,
                 stacklevel=5,
             )

@@ -25,7 +25,7 @@ from napari_pcnet.disk.output import check_output, write_whole
 from napari_pcnet.evaluation.journal import DIGITS
 from napari_pcnet.metrics import MEANINGS, SCORES, TOLERANCE_OF_DIAGONAL, Scores, score_annotations
 from napari_pcnet.progress import Progress
-from napari_pcnet.record import from_notes
+from napari_pcnet.record import outside_label
 from napari_pcnet.shapes import Labels, size_text
 from napari_pcnet.table import table_lines
 
@@ -154,10 +154,9 @@ class _LabelsFile:
     def _inside(self, labels: Labels, outside: int | None) -> NDArray[np.bool_] | None:
         """The pixels that are not of the label `outside`, or that of the file's record; None for all."""
         if outside is None:
-            found = from_notes(read_notes(self.labels))
-            if found is None:
-                return None
-            outside = found[0].start_label - 1
+            outside = outside_label(read_notes(self.labels))
+        if outside is None:
+            return None
         inside: NDArray[np.bool_] = labels != outside
         if not inside.any():
             raise ValueError(f"labels in {self.labels} are {outside} everywhere, which is outside")
