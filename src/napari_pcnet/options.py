@@ -354,7 +354,9 @@ class Options:
         pixels,
         FormRow("Smoothing", high=WIDEST_SMOOTHING, decimals=1),
     )
-    start_label: int = option(1, "number of the first superpixel, 0 or 1", _start_label)
+    start_label: int = option(
+        1, "number of the first superpixel, 0 or 1; what is outside a mask has one less", _start_label
+    )
     channel_axis: int | None = option(
         -1, "axis that holds the channels, none for grey", _channel_axis, default="as the file says"
     )

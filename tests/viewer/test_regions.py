@@ -224,10 +224,16 @@ def test_an_empty_region_is_a_sentence(opened: tuple[napari.Viewer, SuperpixelsW
     assert widget.run_panel.info.text() == sentence
     widget.run()
     assert widget.job is None and widget.run_panel.message.text() == sentence
+    choose_in(widget.form.region_field.box, "whole plane")
+    assert widget.run_panel.message.text() == ""
     choose_in(widget.form.region_field.box, "inside 'blank'")
     widget.run()
     wait_for_run(widget, qtbot)
     assert widget.run_panel.message.text() == "The layer 'blank' is 0 everywhere on 'a'"
+    other = viewer.add_image(drawn_picture(64, 80, 3), name="b")
+    assert widget.run_panel.message.text() == ""
+    viewer.layers.remove(other)
+    viewer.layers.selection.active = image
     look_at(viewer, (0, 5000, 5000), 4.0)
     choose_in(widget.form.region_field.box, "current view")
     widget.run()

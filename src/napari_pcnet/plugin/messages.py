@@ -48,6 +48,7 @@ class MessageLine(WrappedLabel):
         super().__init__()
         self.setObjectName("message")
         self._of_preview = ""
+        self._refusal: tuple[str, object] = ("", None)
 
     def show_message(self, text: str) -> None:
         """Show a message; an empty one clears the line."""
@@ -59,6 +60,19 @@ class MessageLine(WrappedLabel):
         if text or self.text() == self._of_preview:
             self.show_message(text)
         self._of_preview = sentence(in_fields(text))
+
+    def show_refusal(self, text: str, choice: object) -> None:
+        """Show why a run of what is chosen can't be done."""
+        self.show_message(text)
+        self._refusal = self.text(), choice
+
+    def follow_choice(self, choice: object) -> None:
+        """Clear a refusal that is of another choice."""
+        refusal, refused = self._refusal
+        if refusal and refused != choice:
+            self._refusal = ("", None)
+            if self.text() == refusal:
+                self.show_message("")
 
 
 def lines_below(*labels: WrappedLabel) -> QWidget:

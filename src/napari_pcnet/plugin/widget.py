@@ -120,7 +120,7 @@ class SuperpixelsWidget(QWidget):
         self.run_panel.show_no_run()
         source = self.form.source()
         if source is None:
-            self.show_message("open an image first")
+            self._refuse("open an image first")
             return
         try:
             region = self.form.region(source)
@@ -128,7 +128,7 @@ class SuperpixelsWidget(QWidget):
             planes = source.planes(record)
             disk_run = self._disk_run(source, planes, record, region)
         except (ValueError, OSError) as error:
-            self.show_message(str(error))
+            self._refuse(str(error))
             return
         self.annotating.stop_opening()
         self.cutting.settle()
@@ -150,7 +150,7 @@ class SuperpixelsWidget(QWidget):
                 image_sized=self.form.region_field.image_sized,
             )
         except ValueError as error:  # no memory for it
-            self.show_message(str(error))
+            self._refuse(str(error))
             return
         self.run_panel.show_started(source.name)
         self.running.start(result, record, region)
@@ -278,6 +278,18 @@ class SuperpixelsWidget(QWidget):
         """Show a message to the user."""
         self.run_panel.message.show_message(text)
 
+    def _refuse(self, text: str) -> None:
+        """Say why what is chosen can't be segmented, until something else is chosen."""
+        self.run_panel.message.show_refusal(text, self._choice())
+
+    def _choice(self) -> object:
+        """What a run would be of; what is refused before is its sentence."""
+        source = self.form.source()
+        try:
+            return source and (source.layers, self.form.record(source, self.form.region(source)))
+        except (ValueError, OSError) as error:
+            return str(error)
+
     # -- putting together --------------------------------------------------------------------------
 
     def _connect_viewer(self) -> None:
@@ -304,7 +316,8 @@ class SuperpixelsWidget(QWidget):
         self.running.over.connect(self._end)
         self.cutting.selected.connect(self.cut_panel.show_trees)
         self.cutting.slid.connect(self.cut_panel.show_cut)
-        for message in (self.running.refused, self.probe.refused, self.cutting.message):
+        self.running.refused.connect(self._refuse)
+        for message in (self.probe.refused, self.cutting.message):
             message.connect(self.show_message)
         self.preview.message.connect(self.run_panel.message.show_preview_message)
         self.cutting.slid.connect(self.annotating.show_cut)
@@ -425,6 +438,7 @@ class SuperpixelsWidget(QWidget):
         self.preview.ask()
 
     def _follow_choice(self) -> None:
+        self.run_panel.message.follow_choice(self._choice())
         self._show_outlook()
         self.preview.ask()
         self._offer_training()
