@@ -16,6 +16,8 @@ from napari_pcnet.merging.tree import build
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig
 from napari_pcnet.network.prepared import prepare
+from napari_pcnet.network.quantise import quantise
+from napari_pcnet.network.whole_numbers import as_tensors
 from napari_pcnet.options import Options
 from napari_pcnet.pipeline import merge_base
 from napari_pcnet.training import loop
@@ -24,6 +26,7 @@ from napari_pcnet.training.config import (
     OptimizerConfig,
     RunConfig,
     TrainingConfig,
+    WholeNumbersConfig,
 )
 from napari_pcnet.training.loop import train
 from napari_pcnet.training.losses import LossConfig
@@ -210,6 +213,88 @@ def test_a_merge_classifier_that_is_not_asked_for_stays_as_it_was(
     assert not torch.equal(before["boundary.deepest.weight"], after["boundary.deepest.weight"])
 
 
+WHOLE = replace(CONFIG, stem="unshuffle", block=(8, 4), finer=(8,))
+
+
+@pytest.fixture
+def whole_start(tmp_path: Path) -> Path:
+    """Weights in whole numbers, of a run beside those that start from them, with a merge classifier."""
+    torch.manual_seed(0)
+    model = PCNet(WHOLE).eval()
+    model.whole_numbers = quantise(model, torch.rand(2, 3, 64, 64))
+    path = tmp_path / "whole" / "weights.safetensors"
+    path.parent.mkdir()
+    record = {"training": {}, "whole_numbers": {"views": 4}, "merge_classifier": {"images": 1, "loss": 0.5}}
+    checkpoint.save_model(path, model, record)
+    return path
+
+
+def merges_alone(start: Path, pairs: list[Pair], **change: object) -> TrainingConfig:
+    """A configuration that fits merges behind weights in whole numbers."""
+    config = config_of(start, pairs, trains="merges")
+    return replace(config, model=WHOLE, whole_numbers=WholeNumbersConfig(2), loss=LossConfig(), **change)
+
+
+def test_merges_alone_are_fitted_behind_weights_that_stay_to_the_bit(
+    pairs: list[Pair], whole_start: Path, tmp_path: Path
+) -> None:
+    config = merges_alone(whole_start, pairs)
+    file = train(config, tmp_path / "run")
+    before, after = (checkpoint.load_model(path) for path in (whole_start, file))
+    assert before.whole_numbers is not None and after.whole_numbers is not None
+    numbers = as_tensors(before.whole_numbers)
+    assert all(torch.equal(value, numbers[name]) for name, value in as_tensors(after.whole_numbers).items())
+    differs = [
+        name
+        for name, value in before.state_dict().items()
+        if not torch.equal(value, after.state_dict()[name])
+    ]
+    assert differs and all(name.startswith("merge_classifier.") for name in differs)
+    record = checkpoint.read_record(file)
+    assert (record["step"], record["whole_numbers"]) == (0, {"views": 4})
+    assert record["merge_classifier"]["images"] == 3
+    assert record["start"]["merge_classifier"] == {"images": 1, "loss": 0.5}
+
+    expected = checkpoint.load_model(whole_start)
+    expected.add_merge_classifier(CONFIG.merge_classifier)
+    fit_merge_classifier(expected, pairs, QUICK, config.run.seed, "cpu")
+    assert expected.merge_classifier is not None and after.merge_classifier is not None
+    fitted = after.merge_classifier.state_dict()
+    for name, value in expected.merge_classifier.state_dict().items():
+        assert torch.equal(value, fitted[name]), name
+
+
+def test_merges_alone_are_fitted_again_if_they_are_to_be_others(
+    pairs: list[Pair], whole_start: Path, tmp_path: Path
+) -> None:
+    config = merges_alone(whole_start, pairs)
+    file = train(config, tmp_path / "run")
+    with pytest.raises(FileExistsError, match=r"pass --resume or another folder$"):
+        train(config, tmp_path / "run")
+    content = file.read_bytes()
+    assert train(config, tmp_path / "run", resume=True).read_bytes() == content
+    other = replace(config, merge_classifier=replace(QUICK, rounds=1))
+    assert train(other, tmp_path / "run", resume=True).read_bytes() != content
+    seed = replace(config, run=replace(config.run, seed=1))
+    with pytest.raises(
+        ValueError, match=r"is of another training: run\.seed was 0, the configuration has 1; "
+    ):
+        train(seed, tmp_path / "run", resume=True)
+
+
+def test_merges_alone_need_the_network_that_the_configuration_names(
+    pairs: list[Pair], whole_start: Path, tmp_path: Path
+) -> None:
+    config = merges_alone(whole_start, pairs)
+    with pytest.raises(
+        ValueError, match=r"holds a network whose boundary is 4, the configuration asks for 8$"
+    ):
+        train(replace(config, model=replace(WHOLE, boundary=8)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    more = replace(config, model=replace(WHOLE, merge_classifier=9))  # it is new anyway
+    assert checkpoint.load_model(train(more, tmp_path / "run")).config.merge_classifier == 9
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -227,9 +312,18 @@ def test_parts_that_do_not_fit_are_refused(change: dict[str, object], message: s
         TrainingConfig(data=DataConfig(train=("x",)), run=run, **change)
 
 
-def test_a_decoder_alone_needs_weights_to_stand_behind() -> None:
-    with pytest.raises(ValueError, match=r"set start_from$"):
-        RunConfig(trains="boundary")
+@pytest.mark.parametrize(
+    ("trains", "what"), [("boundary", "a boundary decoder"), ("merges", "a merge class")]
+)
+def test_a_part_alone_needs_weights_to_stand_behind(trains: str, what: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{what}.* set start_from$"):
+        RunConfig(trains=trains)
+
+
+def test_merges_alone_need_steps() -> None:
+    run = RunConfig(trains="merges", start_from="x")
+    with pytest.raises(ValueError, match=r"^run\.trains is 'merges', .* set merge_classifier\.steps$"):
+        TrainingConfig(data=DataConfig(train=("x",)), model=CONFIG, run=run)
 
 
 @pytest.mark.parametrize(

@@ -112,10 +112,11 @@ class RunConfig:
     normalisation : {'batch', 'frozen'}
         Normalise by each batch (of all processes on CUDA, of its own on a CPU), or by the
         statistics of the weights that training started from.
-    trains : {'all', 'boundary'}
+    trains : {'all', 'boundary', 'merges'}
         What learns: everything (the boundary decoder only if ``loss.boundary`` is not 0), or the
         boundary decoder alone, behind weights that stay as they are. The merge classifier depends on
-        both: fit it again after either (``merge_classifier.steps``).
+        both: fit it again after either (``merge_classifier.steps``). Or the merge classifier alone,
+        behind weights that stay as they are, whole numbers, too; `steps` and the losses do not count.
     patience : int
         Stop after this many validations without a better one, and keep the weights of the best; 0 to
         take all steps and keep the last. Needs validation images, and an association that learns.
@@ -131,7 +132,7 @@ class RunConfig:
     validate_images: int = 20
     accumulate: int = 1
     normalisation: Literal["batch", "frozen"] = "batch"
-    trains: Literal["all", "boundary"] = "all"
+    trains: Literal["all", "boundary", "merges"] = "all"
     patience: int = 0
 
     def __post_init__(self) -> None:
@@ -140,14 +141,15 @@ class RunConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
         if self.patience < 0:
             raise ValueError(f"patience must be at least 0, got {self.patience!r}")
-        if self.patience and self.trains == "boundary":
+        if self.patience and self.trains != "all":
             raise ValueError(
-                "patience needs an association that learns: with trains = 'boundary' set it to 0"
+                f"patience needs an association that learns: with trains = {self.trains!r} set it to 0"
             )
         if self.normalisation == "frozen" and not self.start_from:
             raise ValueError("normalisation can be 'frozen' only where start_from gives statistics")
         if self.trains != "all" and not self.start_from:
-            raise ValueError("a boundary decoder can be trained alone only behind weights: set start_from")
+            what = "a boundary decoder" if self.trains == "boundary" else "a merge classifier"
+            raise ValueError(f"{what} can be trained alone only behind weights: set start_from")
 
 
 @dataclass(frozen=True)
@@ -187,11 +189,12 @@ class TrainingConfig:
         return self.run.trains == "boundary" or self.loss.boundary > 0
 
     def __post_init__(self) -> None:
-        alone = self.run.trains == "boundary"
-        if alone and not self.model.boundary:
+        if self.run.trains == "boundary" and not self.model.boundary:
             raise ValueError(
                 "run.trains is 'boundary', but the network has no boundary decoder: set model.boundary"
             )
+        if self.run.trains == "merges" and not self.merge_classifier.steps:
+            raise ValueError("run.trains is 'merges', but nothing fits them: set merge_classifier.steps")
         if self.run.patience and not (self.data.validation or self.data.holdout):
             raise ValueError("patience needs validation images: set data.validation or data.holdout")
         if self.merge_classifier.steps and not self.model.merge_classifier:
@@ -204,6 +207,12 @@ class TrainingConfig:
                 "whole_numbers.batches is set, but only a network that predicts blocks can be rounded to "
                 "whole numbers: set model.block"
             )
+        if self.run.trains != "merges":
+            self._check_loss()
+
+    def _check_loss(self) -> None:
+        """Refuse losses of what the network lacks, or of what does not learn."""
+        alone = self.run.trains == "boundary"
         if self.model.block and not alone and self.loss.local:
             raise ValueError("a network that predicts blocks learns from whole views: set loss.local = 0")
         of_the_tail = self.loss.reconstruction or self.loss.discrimination

@@ -27,7 +27,7 @@ from napari_pcnet.progress import Progress
 from napari_pcnet.training.config import TrainingConfig
 from napari_pcnet.training.log import TrainingLog
 from napari_pcnet.training.merge_classifier import fit_merge_classifier
-from napari_pcnet.training.processes import average, joined_processes, own_device, wait_for_all
+from napari_pcnet.training.processes import Processes, average, joined_processes, own_device, wait_for_all
 from napari_pcnet.training.samples import Batch, Sampler
 from napari_pcnet.training.split import Split, evenly_spread, split_pairs, spread_by_share
 from napari_pcnet.training.state import (
@@ -36,6 +36,7 @@ from napari_pcnet.training.state import (
     TrainingState,
     initial_state,
     load_state,
+    save_start,
     save_state,
     save_weights,
 )
@@ -89,28 +90,43 @@ def train(
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; the run needs a folder of its own")
-    state_file = folder / STATE
-    if state_file.exists() and not resume:
+    kept = (STATE, WEIGHTS) if config.run.trains == "merges" else (STATE,)
+    if any((folder / name).exists() for name in kept) and not resume:
         raise FileExistsError(f"{folder} holds a training already: pass --resume or another folder")
     source_commit()  # of the code that trains, not of what is committed meanwhile
     device = choose_device(own_device(config.run.device)).device
     split = split_pairs(config.data, base)
     with joined_processes(device) as processes:
-        sampler = Sampler(split.train, config.samples, config.run.seed, processes, split.shares)
-        validation = evenly_spread(split.validation, config.run.validate_images)
-        if config.run.trains == "boundary":
-            validation = []  # the association does not change
-        state = initial_state(config, folder.parent, device, processes)
-        if state_file.exists():
-            load_state(state, config, state_file)
-        make_folder(folder)
-        _go_on(state, config, folder if processes.is_first else None, sampler, validation, report)
+        if config.run.trains != "merges":
+            _train_network(config, folder, processes, split, device, report)
+        elif processes.is_first:
+            save_start(config, folder)
         wait_for_all()  # until the last weights are written
     if processes.is_first:
         _round_to_whole_numbers(config, folder, split)
     if processes.is_first and config.merge_classifier.steps:
         _fit_merge_classifier(config, folder, split, classifier_progress)
     return folder / WEIGHTS
+
+
+def _train_network(
+    config: TrainingConfig,
+    folder: Path,
+    processes: Processes,
+    split: Split,
+    device: torch.device,
+    report: Report | None,
+) -> None:
+    """Train association or boundary decoder, from the state in the folder if there is one."""
+    sampler = Sampler(split.train, config.samples, config.run.seed, processes, split.shares)
+    validation = evenly_spread(split.validation, config.run.validate_images)
+    if config.run.trains == "boundary":
+        validation = []  # the association does not change
+    state = initial_state(config, folder.parent, device, processes)
+    if (folder / STATE).exists():
+        load_state(state, config, folder / STATE)
+    make_folder(folder)
+    _go_on(state, config, folder if processes.is_first else None, sampler, validation, report)
 
 
 def _round_to_whole_numbers(config: TrainingConfig, folder: Path, split: Split) -> None:

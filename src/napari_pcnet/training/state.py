@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from napari_pcnet import weights
 from napari_pcnet.disk.files import write_atomically
+from napari_pcnet.disk.output import make_folder
 from napari_pcnet.disk.provenance import source_commit
 from napari_pcnet.network import checkpoint
 from napari_pcnet.network.model import PCNet, PCNetConfig, channels_last, weights_drawn_by
@@ -157,14 +158,45 @@ def save_weights(state: TrainingState, config: TrainingConfig, folder: Path | No
     """Write the model with its record into the folder of the run, if there is one."""
     if folder is None:
         return
-    record = {
+    start = {"start": state.start} if state.start else {}
+    record = _record(config, state.step, state.elapsed_s) | start
+    checkpoint.save_model(folder / WEIGHTS, state.result(config), record)
+
+
+def _record(config: TrainingConfig, step: int, elapsed_s: float) -> dict[str, Any]:
+    """What weights say of their training."""
+    return {
         "training": asdict(config),
-        "step": state.step,
-        "hours": round(state.elapsed_s / 3600, 3),
+        "step": step,
+        "hours": round(elapsed_s / 3600, 3),
         "commit": source_commit(),
         "torch": torch.__version__,
-    } | ({"start": state.start} if state.start else {})
-    checkpoint.save_model(folder / WEIGHTS, state.result(config), record)
+    }
+
+
+def save_start(config: TrainingConfig, folder: Path) -> None:
+    """Write the weights behind which a merge classifier is to be fitted; those of an earlier run stay.
+
+    Raises
+    ------
+    ValueError
+        If they are another network's, or the folder holds those of another training.
+    """
+    path = folder / WEIGHTS
+    if path.exists():
+        difference = _difference(checkpoint.read_record(path)["training"], config)
+        if difference:
+            raise ValueError(f"{path} is of another training: {difference}; take another folder")
+        return
+    start_file = _start_file(config.run.start_from, folder.parent)
+    model, start = checkpoint.load_model(start_file), checkpoint.read_record(start_file)
+    model.drop_merge_classifier()
+    _check_same(
+        replace(model.config, merge_classifier=config.model.merge_classifier), config.model, start_file
+    )
+    kept = {"whole_numbers": start["whole_numbers"]} if "whole_numbers" in start else {}
+    make_folder(folder)
+    checkpoint.save_model(path, model, _record(config, 0, 0.0) | {"start": start} | kept)
 
 
 def load_state(state: TrainingState, config: TrainingConfig, path: Path) -> None:
@@ -265,18 +297,23 @@ def _start(model: PCNet, path: Path) -> dict[str, Any]:
     if start.config.block:
         start = _widened(start, model)
     comparable = _with_added(start.config, model.config)
-    for each in fields(PCNetConfig):
-        before, asked = getattr(comparable, each.name), getattr(model.config, each.name)
-        if before != asked and not (of_the_tail and each.name in BEHIND_THE_TRUNK):
-            raise ValueError(
-                f"{path} holds a network whose {each.name} is {shown(before)}, "
-                f"the configuration asks for {shown(asked)}"
-            )
+    _check_same(comparable, model.config, path, free=BEHIND_THE_TRUNK if of_the_tail else ())
     own, theirs = model.state_dict(), start.state_dict()
     shared = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
     assert of_the_tail or len(shared) == len(theirs), "the configurations agree"
     model.load_state_dict(shared, strict=False)
     return checkpoint.read_record(path)
+
+
+def _check_same(start: PCNetConfig, asked: PCNetConfig, path: Path, free: Sequence[str] = ()) -> None:
+    """Refuse a file of another network; some fields may differ."""
+    for each in fields(PCNetConfig):
+        its, wanted = getattr(start, each.name), getattr(asked, each.name)
+        if its != wanted and each.name not in free:
+            raise ValueError(
+                f"{path} holds a network whose {each.name} is {shown(its)}, "
+                f"the configuration asks for {shown(wanted)}"
+            )
 
 
 def _with_added(start: PCNetConfig, asked: PCNetConfig) -> PCNetConfig:
