@@ -388,7 +388,7 @@ def test_a_stack_is_refused_before_any_work_where_one_plane_is_shown(
     assert _refused([*words, "o.tif", "--overlay", "o.png"], capsys) == message.format(
         "shows", "o-borders.tif"
     )
-    assert _refused([*words, "out.png"], capsys) == message.format("holds", "out.tif")
+    assert _refused([*words, "out.png"], capsys) == message.format("holds", "out.superpixels.tif")
     assert calls == []
     assert main([*words, "out.png", "--plane", "1", "--overlay", "o.png"]) == 0
 

@@ -346,6 +346,13 @@ def test_what_is_no_plane_of_whole_numbers_is_refused(
 
 
 @pytest.mark.parametrize("name", ["out.tif", "out.png", "out.zarr", "out.ome.zarr"])
+def test_masked_labels_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=_refusal("labels are a masked array: pass labels.filled(0)")):
+        write_labels(tmp_path / name, np.ma.masked_equal([[0, 1]], 0))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.zarr", "out.ome.zarr"])
 def test_lists_and_masks_are_written_as_arrays_are(tmp_path: Path, name: str) -> None:
     for labels in ([[0, 1], [2, 2]], np.array([[True, False]])):
         write_labels(tmp_path / name, labels, overwrite=True)  # type: ignore[arg-type]  # an array_like

@@ -1,7 +1,9 @@
 """What a merge classifier learns from: trees of drawn pictures, held against their annotations."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -274,12 +276,68 @@ def test_merges_alone_are_fitted_again_if_they_are_to_be_others(
     content = file.read_bytes()
     assert train(config, tmp_path / "run", resume=True).read_bytes() == content
     other = replace(config, merge_classifier=replace(QUICK, rounds=1))
-    assert train(other, tmp_path / "run", resume=True).read_bytes() != content
+    assert not torch.equal(_first_weight(file), _first_weight(train(other, tmp_path / "run", resume=True)))
     seed = replace(config, run=replace(config.run, seed=1))
     with pytest.raises(
         ValueError, match=r"is of another training: run\.seed was 0, the configuration has 1; "
     ):
         train(seed, tmp_path / "run", resume=True)
+
+
+def _first_weight(file: Path) -> torch.Tensor:
+    classifier = checkpoint.load_model(file).merge_classifier
+    assert classifier is not None
+    return next(classifier.parameters())
+
+
+def test_merges_alone_go_on_behind_the_weights_that_a_killed_run_wrote(
+    pairs: list[Pair], whole_start: Path, tmp_path: Path
+) -> None:
+    config = merges_alone(whole_start, pairs)
+    expected = train(config, tmp_path / "whole run")
+    with (
+        patch.object(loop, "fit_merge_classifier", side_effect=KeyboardInterrupt),
+        suppress(KeyboardInterrupt),
+    ):
+        train(config, tmp_path / "run")
+    assert checkpoint.load_model(tmp_path / "run" / "weights.safetensors").merge_classifier is None
+    file = train(config, tmp_path / "run", resume=True)
+    assert torch.equal(_first_weight(file), _first_weight(expected))
+
+
+def test_weights_in_floats_stay_in_floats_behind_which_merges_alone_are_fitted(
+    pairs: list[Pair], tmp_path: Path
+) -> None:
+    start = tmp_path / "floats.safetensors"
+    torch.manual_seed(0)
+    checkpoint.save_model(start, PCNet(WHOLE).eval(), {})
+    after = checkpoint.load_model(train(merges_alone(start, pairs), tmp_path / "run"))
+    assert after.whole_numbers is None
+    for name, value in checkpoint.load_model(start).state_dict().items():
+        assert name.startswith("merge_classifier.") or torch.equal(value, after.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_of_another_kind_of_run_is_left_alone(
+    pairs: list[Pair], whole_start: Path, tmp_path: Path, resume: bool
+) -> None:
+    merges = merges_alone(whole_start, pairs)
+    boundary = replace(merges, run=replace(merges.run, trains="boundary"), loss=LossConfig(boundary=1.0))
+    for first, second in ((merges, boundary), (boundary, merges)):
+        folder = tmp_path / first.run.trains
+        content = train(first, folder).read_bytes()
+        with pytest.raises(ValueError, match=r"; take another folder$"):
+            train(second, folder, resume=resume)
+        assert (folder / "weights.safetensors").read_bytes() == content
+
+
+def test_weights_without_a_record_are_no_run_to_go_on_with(
+    pairs: list[Pair], whole_start: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    checkpoint.save_model(tmp_path / "run" / "weights.safetensors", PCNet(WHOLE).eval(), {})
+    with pytest.raises(ValueError, match=r"is of another training: it has no record; take another folder$"):
+        train(merges_alone(whole_start, pairs), tmp_path / "run", resume=True)
 
 
 def test_merges_alone_need_the_network_that_the_configuration_names(
@@ -291,6 +349,13 @@ def test_merges_alone_need_the_network_that_the_configuration_names(
     ):
         train(replace(config, model=replace(WHOLE, boundary=8)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    plain = tmp_path / "plain.safetensors"
+    checkpoint.save_model(plain, PCNet(replace(WHOLE, boundary=0, merge_classifier=0)), {})
+    bare = replace(config, run=replace(config.run, start_from=str(plain)))
+    with pytest.raises(
+        ValueError, match=r"holds a network whose boundary is 0, the configuration asks for 4$"
+    ):
+        train(bare, tmp_path / "run")
     more = replace(config, model=replace(WHOLE, merge_classifier=9))  # it is new anyway
     assert checkpoint.load_model(train(more, tmp_path / "run")).config.merge_classifier == 9
 
@@ -313,7 +378,7 @@ def test_parts_that_do_not_fit_are_refused(change: dict[str, object], message: s
 
 
 @pytest.mark.parametrize(
-    ("trains", "what"), [("boundary", "a boundary decoder"), ("merges", "a merge class")]
+    ("trains", "what"), [("boundary", "a boundary decoder"), ("merges", "a merge classifier")]
 )
 def test_a_part_alone_needs_weights_to_stand_behind(trains: str, what: str) -> None:
     with pytest.raises(ValueError, match=rf"^{what}.* set start_from$"):

@@ -236,7 +236,7 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=0.05, help="of them painted (default: %(default)s)")
     parser.add_argument("--draws", type=int, default=10, help="of strokes (default: %(default)s)")
     given = parser.parse_args()
-    lines = head(given)
+    lines, made = head(given), made_by(given)
     print("\n".join(lines))
     for each in PICTURES:
         rows = rows_of(each, given.data, given.count, given.share, given.draws)
@@ -244,7 +244,7 @@ def main() -> int:
         lines += rows
     if given.table is not None:
         given.table.parent.mkdir(parents=True, exist_ok=True)
-        given.table.write_text("\n".join([*lines, "", made_by(given), ""]), encoding="utf-8")
+        given.table.write_text("\n".join([*lines, "", made, ""]), encoding="utf-8")
     return 0
 
 

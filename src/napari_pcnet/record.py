@@ -362,9 +362,9 @@ def from_notes(notes: object, tell: Tell = warn_of_dropped) -> tuple[RunRecord, 
     return record, Origin(**_sound_fields(Origin, notes, "the run's", tell))
 
 
-def outside_label(notes: object, tell: Tell = warn_of_dropped) -> int | None:
+def outside_label(notes: object) -> int | None:
     """The label of what is no superpixel, as what `notes_of` wrote has it; None if there is no record."""
-    found = from_notes(notes, tell)
+    found = from_notes(notes)
     return None if found is None else found[0].start_label - 1
 
 

@@ -230,6 +230,15 @@ def test_an_empty_region_is_a_sentence(opened: tuple[napari.Viewer, SuperpixelsW
     widget.run()
     wait_for_run(widget, qtbot)
     assert widget.run_panel.message.text() == "The layer 'blank' is 0 everywhere on 'a'"
+    full = viewer.add_labels(np.ones((64, 80), np.uint8), name="full")
+    viewer.layers.selection.active = image
+    assert widget.run_panel.message.text() == "The layer 'blank' is 0 everywhere on 'a'"
+    choose_in(widget.form.region_field.box, "inside 'full'")
+    assert widget.run_panel.message.text() == ""
+    viewer.layers.remove(full)
+    choose_in(widget.form.region_field.box, "inside 'blank'")
+    widget.run()
+    wait_for_run(widget, qtbot)
     other = viewer.add_image(drawn_picture(64, 80, 3), name="b")
     assert widget.run_panel.message.text() == ""
     viewer.layers.remove(other)
@@ -238,4 +247,6 @@ def test_an_empty_region_is_a_sentence(opened: tuple[napari.Viewer, SuperpixelsW
     choose_in(widget.form.region_field.box, "current view")
     widget.run()
     assert widget.job is None and widget.run_panel.message.text() == "Nothing of 'a' is in view"
+    look_at(viewer, (0, 32, 40), 4.0)
+    assert widget.run_panel.message.text() == ""
     assert_same_state(viewer, before)

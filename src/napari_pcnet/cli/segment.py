@@ -635,6 +635,6 @@ def _check_planes(files: Files, planes: "Planes", overwrite: bool) -> Path | Non
     if files.labels.suffix.lower() == ".png":
         raise ValueError(
             f"a png holds one plane of {files.image}, which has several; choose one by --plane, or write "
-            f"{files.labels.with_suffix('.tif')} instead"
+            f"{files.labels.with_suffix('.superpixels.tif')} instead"
         )
     return overlay

@@ -124,6 +124,8 @@ def write_labels(
     check_output(path, LABEL_SUFFIXES, overwrite)
     # As JSON has them: what is written is what `read_notes` gives, and what can't be is refused now.
     words = None if notes is None else json.loads(json.dumps(dict(notes)))
+    if np.ma.isMaskedArray(labels):
+        raise ValueError("labels are a masked array: pass labels.filled(0)")
     labels = np.asarray(labels)
     if labels.ndim < 2 or labels.dtype.kind not in "bui":
         shape = size_text(labels.shape) or "one value"

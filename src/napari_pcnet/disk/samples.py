@@ -115,10 +115,12 @@ class Samples:
         may_be_measured = self.extra == (_UNASSOCIATED_ALPHA,) and self.named == (None,)
         # Four bands of 8 bits are declared so by GDAL whatever they hold, if their writer says nothing.
         if may_be_measured and self.model == colour.RGB and self._is_measured(stored):
+            planar = self.axes.index("S") < self.axes.index("Y")
+            stack = ", or, of a stack of planes, no axis for them (--channel-axis none)" if planar else ""
             warnings.warn(
                 f"{path} declares its last band as transparency, but the values are many and few are opaque: "
                 f"it is taken for a measured channel, such as near infrared; choose others by channels "
-                f"(--channels), or read a stack of planes by channel_axis=None (--channel-axis none)",
+                f"(--channels){stack}",
                 UserWarning,
                 stacklevel=5,
             )

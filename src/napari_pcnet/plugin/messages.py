@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
@@ -66,10 +67,10 @@ class MessageLine(WrappedLabel):
         self.show_message(text)
         self._refusal = self.text(), choice
 
-    def follow_choice(self, choice: object) -> None:
-        """Clear a refusal that is of another choice."""
+    def follow_choice(self, choice: Callable[[], object]) -> None:
+        """Clear a refusal, if there is one and it is of another choice."""
         refusal, refused = self._refusal
-        if refusal and refused != choice:
+        if refusal and refused != choice():
             self._refusal = ("", None)
             if self.text() == refusal:
                 self.show_message("")

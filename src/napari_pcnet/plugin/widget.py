@@ -80,6 +80,7 @@ class SuperpixelsWidget(QWidget):
         self.events = ViewerEvents(napari_viewer, self)
         self._is_waiting = False  # whether a run begins as soon as the probe is ready
         self._finished: FinishedRun | None = None
+        self._asked: object = None  # what the last run was to be of
         self._outlook_timer = single_shot(self._show_outlook, WAIT_MS, self)
         self._report_timer = single_shot(self._report, 0, self)
         self._opened_timer = single_shot(self._take_opened, 0, self)
@@ -118,6 +119,7 @@ class SuperpixelsWidget(QWidget):
             self._enable()
             return
         self.run_panel.show_no_run()
+        self._asked = self._choice()
         source = self.form.source()
         if source is None:
             self._refuse("open an image first")
@@ -279,16 +281,20 @@ class SuperpixelsWidget(QWidget):
         self.run_panel.message.show_message(text)
 
     def _refuse(self, text: str) -> None:
-        """Say why what is chosen can't be segmented, until something else is chosen."""
-        self.run_panel.message.show_refusal(text, self._choice())
+        """Say why what was chosen for a run can't be segmented, until something else is chosen."""
+        self.run_panel.message.show_refusal(text, self._asked)
 
     def _choice(self) -> object:
         """What a run would be of; what is refused before is its sentence."""
         source = self.form.source()
+        if source is None:
+            return None
         try:
-            return source and (source.layers, self.form.record(source, self.form.region(source)))
+            region = self.form.region(source)
+            record = self.form.record(source, region)
         except (ValueError, OSError) as error:
             return str(error)
+        return source.layers, record, region.place, self.form.output.path, self.form.region_field.image_sized
 
     # -- putting together --------------------------------------------------------------------------
 
@@ -434,11 +440,12 @@ class SuperpixelsWidget(QWidget):
             self.form.image.choose_channels(images)
 
     def _follow_view(self) -> None:
+        self.run_panel.message.follow_choice(self._choice)
         self._outlook_timer.start()
         self.preview.ask()
 
     def _follow_choice(self) -> None:
-        self.run_panel.message.follow_choice(self._choice())
+        self.run_panel.message.follow_choice(self._choice)
         self._show_outlook()
         self.preview.ask()
         self._offer_training()

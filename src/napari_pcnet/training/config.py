@@ -116,7 +116,8 @@ class RunConfig:
         What learns: everything (the boundary decoder only if ``loss.boundary`` is not 0), or the
         boundary decoder alone, behind weights that stay as they are. The merge classifier depends on
         both: fit it again after either (``merge_classifier.steps``). Or the merge classifier alone,
-        behind weights that stay as they are, whole numbers, too; `steps` and the losses do not count.
+        behind weights that stay as they are, whole numbers, too: what steers the training of a network is
+        then not used.
     patience : int
         Stop after this many validations without a better one, and keep the weights of the best; 0 to
         take all steps and keep the last. Needs validation images, and an association that learns.

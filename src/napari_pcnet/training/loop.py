@@ -34,6 +34,7 @@ from napari_pcnet.training.state import (
     STATE,
     WEIGHTS,
     TrainingState,
+    holds_training,
     initial_state,
     load_state,
     save_start,
@@ -90,19 +91,18 @@ def train(
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; the run needs a folder of its own")
-    kept = (STATE, WEIGHTS) if config.run.trains == "merges" else (STATE,)
-    if any((folder / name).exists() for name in kept) and not resume:
+    if holds_training(config, folder) and not resume:
         raise FileExistsError(f"{folder} holds a training already: pass --resume or another folder")
     source_commit()  # of the code that trains, not of what is committed meanwhile
     device = choose_device(own_device(config.run.device)).device
     split = split_pairs(config.data, base)
     with joined_processes(device) as processes:
-        if config.run.trains != "merges":
+        if config.run.trains == "merges":
+            save_start(config, folder, processes.is_first)
+        else:
             _train_network(config, folder, processes, split, device, report)
-        elif processes.is_first:
-            save_start(config, folder)
         wait_for_all()  # until the last weights are written
-    if processes.is_first:
+    if processes.is_first and config.run.trains != "merges":
         _round_to_whole_numbers(config, folder, split)
     if processes.is_first and config.merge_classifier.steps:
         _fit_merge_classifier(config, folder, split, classifier_progress)

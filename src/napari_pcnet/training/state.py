@@ -174,29 +174,61 @@ def _record(config: TrainingConfig, step: int, elapsed_s: float) -> dict[str, An
     }
 
 
-def save_start(config: TrainingConfig, folder: Path) -> None:
-    """Write the weights behind which a merge classifier is to be fitted; those of an earlier run stay.
+def holds_training(config: TrainingConfig, folder: Path) -> bool:
+    """Whether a folder has what a run goes on from: its state, or where merges alone learn its weights.
 
     Raises
     ------
     ValueError
-        If they are another network's, or the folder holds those of another training.
+        If it is for another kind of run.
+    """
+    weights_file = folder / WEIGHTS
+    alone = config.run.trains == "merges"
+    if weights_file.exists() and not (folder / STATE).exists():
+        stored = checkpoint.read_record(weights_file).get("training", {})
+        if alone or stored.get("run", {}).get("trains") == "merges":
+            _check_training(stored, config, weights_file)
+            return True
+    if alone and (folder / STATE).exists():
+        raise ValueError(f"{folder} holds a training of a network; take another folder")
+    return (folder / STATE).exists()
+
+
+def _check_training(stored: dict[str, Any], config: TrainingConfig, path: Path) -> None:
+    """Refuse a file of a training with another configuration."""
+    difference = _difference(stored, config) if stored else "it has no record"
+    if difference:
+        raise ValueError(f"{path} is of another training: {difference}; take another folder")
+
+
+def save_start(config: TrainingConfig, folder: Path, writes: bool) -> None:
+    """Write the weights behind which a merge classifier is to be fitted; those of an earlier run stay.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    folder : Path
+    writes : bool
+        Whether this process is the one that writes; the others check, too.
+
+    Raises
+    ------
+    ValueError
+        If they are another network's.
     """
     path = folder / WEIGHTS
     if path.exists():
-        difference = _difference(checkpoint.read_record(path)["training"], config)
-        if difference:
-            raise ValueError(f"{path} is of another training: {difference}; take another folder")
         return
     start_file = _start_file(config.run.start_from, folder.parent)
     model, start = checkpoint.load_model(start_file), checkpoint.read_record(start_file)
-    model.drop_merge_classifier()
-    _check_same(
-        replace(model.config, merge_classifier=config.model.merge_classifier), config.model, start_file
-    )
+    _check_same(model.config, config.model, start_file, free=("merge_classifier",))
+    if not writes:
+        return
     kept = {"whole_numbers": start["whole_numbers"]} if "whole_numbers" in start else {}
+    kept |= {"start": start} if start else {}
+    model.drop_merge_classifier()
     make_folder(folder)
-    checkpoint.save_model(path, model, _record(config, 0, 0.0) | {"start": start} | kept)
+    checkpoint.save_model(path, model, _record(config, 0, 0.0) | kept)
 
 
 def load_state(state: TrainingState, config: TrainingConfig, path: Path) -> None:
