@@ -72,6 +72,9 @@ def test_what_is_no_region_is_what_the_record_of_the_labels_says(
     assert_array_equal(read_labels("out.tif") > 0, mask > 0)
     assert re.findall(r"(\d+) regions", capsys.readouterr().out) == ["12"] * 3
 
+    with pytest.raises(SystemExit, match="2"):
+        main(["measure", "labels.tif", "none.csv", "--background", "none"])
+    assert "argument --background: must be a whole number, got 'none'" in capsys.readouterr().err
     assert main(["measure", "labels.tif", "out.csv", "--background", str(first), "--overwrite"]) == 0
     assert_array_equal(read_table("out.csv")["label"], [first - 1, *expected[1:]])
 

@@ -210,6 +210,18 @@ def test_an_existing_output_needs_overwrite(
             "(see napari-pcnet segment --help)",
         ),
         (
+            "in.png out.tif --Over",
+            "unrecognized arguments: --Over; did you mean --overlay? (see napari-pcnet segment --help)",
+        ),
+        (
+            "in.png out.tif --no-overwrite",
+            "unrecognized arguments: --no-overwrite (see napari-pcnet segment --help)",
+        ),
+        (
+            "in.png out.tif -- --overwrite --crop",
+            "4 files are named; name IN and OUT, or any number of pictures and a folder by -o FOLDER",
+        ),
+        (
             "in.png --overwrit out.tif",
             "unrecognized arguments: --overwrit out.tif; did you mean --overwrite? "
             "(see napari-pcnet segment --help)",

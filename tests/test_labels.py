@@ -333,6 +333,7 @@ def test_labels_that_64_bits_with_a_sign_cannot_hold_are_refused(tmp_path: Path,
         ([[1.0, np.nan]], "1 x 2 of float64"),
         ([1, 2], "2 of int64"),
         (3, "one value of int64"),
+        (np.zeros((0, 4), int), "0 x 4 of int64"),
         ([["a"]], "1 x 1 of <U1"),
     ],
 )

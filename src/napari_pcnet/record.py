@@ -363,8 +363,11 @@ def from_notes(notes: object, tell: Tell = warn_of_dropped) -> tuple[RunRecord, 
 
 
 def outside_label(notes: object) -> int | None:
-    """The label of what is no superpixel, as what `notes_of` wrote has it; None if there is no record."""
-    found = from_notes(notes)
+    """The label of what is no superpixel, as what `notes_of` wrote has it; None if there is no record.
+
+    Nothing is said of other fields that would be dropped.
+    """
+    found = from_notes(notes, lambda _dropped: None)
     return None if found is None else found[0].start_label - 1
 
 

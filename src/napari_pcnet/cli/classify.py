@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_pcnet.cli.flags import add_flags, naming_flags, options_from
 from napari_pcnet.cli.progress import ProgressDisplay
-from napari_pcnet.cli.region_pixels import BACKGROUND_HELP, LabelledPart, background_of
+from napari_pcnet.cli.region_pixels import BACKGROUND, LabelledPart, background_of
 from napari_pcnet.disk.formats import LABEL_SUFFIXES
 from napari_pcnet.disk.labels import loaded, open_labels, read_labels, write_labels
 from napari_pcnet.disk.output import check_apart, check_output
@@ -59,7 +59,7 @@ class ClassifyOptions(LabelledPart):
     )
     trees: int = field(default=64, metadata={"help": "how many trees are grown"})
     seed: int = field(default=0, metadata={"help": "of the random draws (default: 0)"})
-    background: int | None = field(default=None, metadata={"help": BACKGROUND_HELP})
+    background: int | None = field(default=None, metadata=BACKGROUND)
     overwrite: bool = field(default=False, metadata={"help": "replace existing files"})
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_pcnet.cli.flags import add_flags, naming_flags, options_from
-from napari_pcnet.cli.region_pixels import BACKGROUND_HELP, background_of
+from napari_pcnet.cli.region_pixels import BACKGROUND, background_of
 from napari_pcnet.disk.geojson import Colour, ObjectType
 from napari_pcnet.disk.labels import loaded, open_labels
 from napari_pcnet.disk.output import check_output
@@ -55,7 +55,7 @@ class ExportOptions:
             "help": "row and column of the first pixel in the whole picture, for geojson (default: 0 0)"
         },
     )
-    background: int | None = field(default=None, metadata={"help": BACKGROUND_HELP})
+    background: int | None = field(default=None, metadata=BACKGROUND)
     overwrite: bool = field(default=False, metadata={"help": "replace an existing file"})
 
 

@@ -60,9 +60,12 @@ class Parser(argparse.ArgumentParser):
         """Refuse words that no flag or argument takes, with the flag that is like the first of them."""
         word = next((word for word in words if word.startswith("--")), "")
         known = [flag.removeprefix("--") for flag in self._option_string_actions if flag.startswith("--")]
-        asked = word.partition("=")[0].removeprefix("--").replace("_", "-")
-        near = difflib.get_close_matches(asked, known, 1, cutoff=0.75)
-        hint = f"; did you mean --{near[0]}?" if near else ""
+        given = word.partition("=")[0].removeprefix("--")
+        asked = given.replace("_", "-").lower()
+        near = [flag for flag in known if asked and flag.startswith(asked)]
+        near = near or difflib.get_close_matches(asked, known, 1, cutoff=0.75)
+        is_opposite = asked.startswith("no-") and not any(flag.startswith("no-") for flag in near[:1])
+        hint = "" if not near or near[0] == given or is_opposite else f"; did you mean --{near[0]}?"
         self.error(f"unrecognized arguments: {' '.join(words)}{hint}")
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # overloads

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_pcnet.cli.flags import add_flags, naming_flags, options_from
 from napari_pcnet.cli.progress import ProgressDisplay
-from napari_pcnet.cli.region_pixels import BACKGROUND_HELP, LabelledPart, background_of
+from napari_pcnet.cli.region_pixels import BACKGROUND, LabelledPart, background_of
 from napari_pcnet.disk.labels import open_labels
 from napari_pcnet.disk.output import check_output
 from napari_pcnet.disk.placement import Placement
@@ -43,7 +43,7 @@ class MeasureOptions(LabelledPart):
     channel_names: tuple[str, ...] | None = field(
         default=None, metadata={"help": "one for each channel, in place of its number"}
     )
-    background: int | None = field(default=None, metadata={"help": BACKGROUND_HELP})
+    background: int | None = field(default=None, metadata=BACKGROUND)
     overwrite: bool = field(default=False, metadata={"help": "replace an existing table"})
 
 

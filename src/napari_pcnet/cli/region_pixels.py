@@ -9,7 +9,11 @@ from napari_pcnet.disk.labels import read_notes
 from napari_pcnet.record import outside_label
 from napari_pcnet.shapes import plane_axes
 
-BACKGROUND_HELP = "label of what is no region; default as the record in our own files says, 0 in others"
+BACKGROUND = {
+    "help": "label of what is no region; default as the record in our own files says, 0 in others",
+    "read": int,
+}
+"""Of the field of that name."""
 
 
 def background_of(labels: Path, asked: int | None) -> int:

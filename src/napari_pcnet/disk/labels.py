@@ -127,7 +127,7 @@ def write_labels(
     if np.ma.isMaskedArray(labels):
         raise ValueError("labels are a masked array: pass labels.filled(0)")
     labels = np.asarray(labels)
-    if labels.ndim < 2 or labels.dtype.kind not in "bui":
+    if labels.ndim < 2 or labels.dtype.kind not in "bui" or not labels.size:
         shape = size_text(labels.shape) or "one value"
         raise ValueError(f"labels must be whole numbers of one plane or more, got {shape} of {labels.dtype}")
     kind = path.suffix.lower()

@@ -71,7 +71,8 @@ class EvaluateOptions:
         default=None,
         metadata={
             "help": "label of what lies outside a mask and is not scored; default as the record in our own "
-            "files says, none in others"
+            "files says, none in others",
+            "read": int,
         },
     )
 
