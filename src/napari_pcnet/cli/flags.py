@@ -63,9 +63,9 @@ class Parser(argparse.ArgumentParser):
         given = word.partition("=")[0].removeprefix("--")
         asked = given.replace("_", "-").lower()
         near = [flag for flag in known if asked and flag.startswith(asked)]
-        near = near or difflib.get_close_matches(asked, known, 1, cutoff=0.75)
-        is_opposite = asked.startswith("no-") and not any(flag.startswith("no-") for flag in near[:1])
-        hint = "" if not near or near[0] == given or is_opposite else f"; did you mean --{near[0]}?"
+        best = next(iter(near or difflib.get_close_matches(asked, known, 1, cutoff=0.75)), given)
+        is_opposite = asked.startswith("no-") and not best.startswith("no-")
+        hint = "" if best == given or is_opposite else f"; did you mean --{best}?"
         self.error(f"unrecognized arguments: {' '.join(words)}{hint}")
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # overloads
